@@ -1,0 +1,72 @@
+// swift-tools-version: 6.1
+// lathe: a terminal explorer for neural-network compression trade-offs.
+// Who may import whom is checked by scripts/check-imports.sh; the reasons stand in Docs/Architecture.md.
+
+import PackageDescription
+
+let package = Package(
+    name: "lathe",
+    products: [
+        .executable(name: "lathe", targets: ["lathe"]),
+        // For the nested package in Benchmarks/.
+        .library(name: "CompressionEngine", targets: ["CompressionEngine", "ModelGraph", "OnnxRuntime"]),
+        .library(name: "Explorer", targets: ["Explorer", "TerminalCells"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/swiftcsv/SwiftCSV", from: "0.10.0"),
+    ],
+    targets: [
+        // C boundaries, one each.
+        .systemLibrary(name: "CNcurses"),
+        .systemLibrary(name: "CLapack", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+        .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
+        .systemLibrary(name: "CImage", providers: [.apt(["libspng-dev", "libturbojpeg0-dev"])]),
+        .target(name: "CTerminalGuard"),
+        .target(name: "COnnxRuntime"),
+
+        // The model as a graph.
+        .target(
+            name: "ModelGraph",
+            dependencies: [
+                .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+                .product(name: "OrderedCollections", package: "swift-collections"),
+            ]),
+        .target(name: "OnnxRuntime", dependencies: ["COnnxRuntime"]),
+        .target(
+            name: "CompressionEngine",
+            dependencies: [
+                "ModelGraph", "OnnxRuntime", "CLapack", "CZlib", "CZip", "CImage",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Yams", package: "Yams"),
+                .product(name: "SwiftCSV", package: "SwiftCSV"),
+                .product(name: "OrderedCollections", package: "swift-collections"),
+            ]),
+
+        // The terminal.
+        .target(name: "TerminalCells"),
+        .target(name: "TerminalCurses", dependencies: ["TerminalCells", "CNcurses", "CTerminalGuard"]),
+        .target(name: "Explorer", dependencies: ["TerminalCells", "CompressionEngine"]),
+
+        .executableTarget(
+            name: "lathe",
+            dependencies: [
+                "CompressionEngine", "Explorer", "TerminalCurses", "OnnxRuntime", "ModelGraph",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+
+        // Tests.
+        .testTarget(name: "ModelGraphTests", dependencies: ["ModelGraph"]),
+        .testTarget(name: "OnnxRuntimeTests", dependencies: ["OnnxRuntime"]),
+        .testTarget(name: "CompressionEngineTests", dependencies: ["CompressionEngine"]),
+        .testTarget(name: "TerminalCellsTests", dependencies: ["TerminalCells"]),
+        .testTarget(name: "ExplorerTests", dependencies: ["Explorer"]),
+        .testTarget(name: "EndToEndTests", dependencies: []),
+    ],
+    swiftLanguageModes: [.v6]
+)

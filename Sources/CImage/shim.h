@@ -1,0 +1,3 @@
+#include <stdio.h>
+#include <spng.h>
+#include <turbojpeg.h>

@@ -1,0 +1,25 @@
+// The few BLAS and LAPACK routines the engine calls, declared here because Debian keeps the headers behind
+// alternatives. 32-bit integers, Fortran calling convention: every argument by address, column-major arrays.
+#ifndef LATHE_CLAPACK_SHIM_H
+#define LATHE_CLAPACK_SHIM_H
+
+#include <stdint.h>
+
+/// Number of threads OpenBLAS may use; process-wide.
+void openblas_set_num_threads(int threads);
+
+void sgemm_(const char *transa, const char *transb, const int32_t *m, const int32_t *n, const int32_t *k,
+            const float *alpha, const float *a, const int32_t *lda, const float *b, const int32_t *ldb,
+            const float *beta, float *c, const int32_t *ldc);
+
+/// Singular value decomposition, divide and conquer.
+void sgesdd_(const char *jobz, const int32_t *m, const int32_t *n, float *a, const int32_t *lda, float *s, float *u,
+             const int32_t *ldu, float *vt, const int32_t *ldvt, float *work, const int32_t *lwork, int32_t *iwork,
+             int32_t *info);
+
+/// Cholesky factorisation and the solve that goes with it, double precision.
+void dpotrf_(const char *uplo, const int32_t *n, double *a, const int32_t *lda, int32_t *info);
+void dpotrs_(const char *uplo, const int32_t *n, const int32_t *nrhs, const double *a, const int32_t *lda, double *b,
+             const int32_t *ldb, int32_t *info);
+
+#endif

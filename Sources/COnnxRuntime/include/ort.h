@@ -1,0 +1,3 @@
+#ifndef LATHE_ORT_H
+#define LATHE_ORT_H
+#endif

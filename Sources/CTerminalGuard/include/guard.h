@@ -1,0 +1,3 @@
+#ifndef LATHE_GUARD_H
+#define LATHE_GUARD_H
+#endif

@@ -1,0 +1,4 @@
+import ArgumentParser
+import CompressionEngine
+import TerminalCurses
+@main struct Lathe: ParsableCommand {}
