@@ -1,0 +1,111 @@
+import OrderedCollections
+
+/// A dataflow graph: values are names, each produced by one node, an input or an initializer.
+public struct Graph: Sendable {
+    public var name: String
+    /// In topological order, as ONNX requires.
+    public var nodes: [Node]
+    public var inputs: [ValueInfo]
+    public var outputs: [ValueInfo]
+    /// Constant tensors by name, in file order. After loading, `Constant` nodes are here as well.
+    public var initializers: OrderedDictionary<String, Tensor>
+    /// Types and shapes of intermediate values, where the file has them.
+    public var valueInfos: OrderedDictionary<String, ValueInfo>
+    /// Initializers that came from `Constant` nodes and go back to them on writing.
+    var constantNodes: [String: Node] = [:]
+    /// Sparse initializers, quantisation annotations, document string and newer fields, written back as they were read.
+    var preserved = OnnxGraphProto()
+
+    public init(name: String, nodes: [Node] = [], inputs: [ValueInfo] = [], outputs: [ValueInfo] = [], initializers: [Tensor] = []) {
+        self.name = name
+        self.nodes = nodes
+        self.inputs = inputs
+        self.outputs = outputs
+        self.initializers = OrderedDictionary(initializers.map { ($0.name, $0) }, uniquingKeysWith: { $1 })
+        valueInfos = [:]
+    }
+
+    /// Inputs that a caller must supply: those without an initializer of the same name.
+    public var requiredInputs: [ValueInfo] { inputs.filter { initializers[$0.name] == nil } }
+
+    /// Names of sparse initializers, which are constants this program keeps but does not read.
+    public var sparseInitializerNames: [String] { preserved.sparseInitializer.map(\.values.name) }
+}
+
+/// Name, element type and shape of a value.
+public struct ValueInfo: Sendable {
+    public var name: String
+    /// `nil` where the value is not a tensor or its type is not given.
+    public var elementType: ElementType?
+    /// `nil` where the rank is unknown.
+    public var shape: [Dimension]?
+    var preserved = OnnxValueInfoProto()
+
+    public init(name: String, elementType: ElementType?, shape: [Dimension]?) {
+        self.name = name
+        self.elementType = elementType
+        self.shape = shape
+    }
+}
+
+/// One extent of a shape.
+public enum Dimension: Hashable, Sendable, CustomStringConvertible {
+    case fixed(Int)
+    case symbolic(String)
+    case unknown
+
+    public var fixedValue: Int? {
+        if case .fixed(let value) = self { return value }
+        return nil
+    }
+
+    public var description: String {
+        switch self {
+        case .fixed(let value): String(value)
+        case .symbolic(let name): name
+        case .unknown: "?"
+        }
+    }
+}
+
+/// A whole ONNX model.
+public struct Model: Sendable {
+    public var irVersion: Int
+    /// Operator set version by domain; the standard domain is the empty name.
+    public var opsets: OrderedDictionary<String, Int>
+    public var producerName: String
+    public var producerVersion: String
+    public var graph: Graph
+    public var metadata: OrderedDictionary<String, String>
+    /// Model-local functions.
+    public var functions: [Function]
+    /// Fields that are not interpreted, written back as they were read.
+    var preserved = OnnxModelProto()
+
+    public init(graph: Graph, opset: Int = 17, irVersion: Int = 8) {
+        self.graph = graph
+        self.irVersion = irVersion
+        opsets = ["": opset]
+        producerName = "lathe"
+        producerVersion = ""
+        metadata = [:]
+        functions = []
+    }
+
+    /// Version of the standard operator set.
+    public var opset: Int { opsets[""] ?? opsets["ai.onnx"] ?? 1 }
+
+    /// Makes sure an operator set of a domain is imported.
+    public mutating func requireOpset(domain: String, version: Int) {
+        if opsets[domain] == nil { opsets[domain] = version }
+    }
+}
+
+/// A model-local function; its nodes are kept and its constants counted, but it is not rewritten.
+public struct Function: Sendable {
+    public var nodes: [Node]
+    var preserved = OnnxFunctionProto()
+
+    public var name: String { preserved.name }
+    public var domain: String { preserved.domain }
+}

@@ -1,0 +1,162 @@
+/// Who makes and who reads each value of a graph, by node index. Made afresh after edits; O(nodes).
+public struct GraphIndex: Sendable {
+    /// Index of the node that makes a value.
+    public private(set) var producer: [String: Int] = [:]
+    /// Nodes that read a value, in order, including those whose subgraphs read it from outside.
+    public private(set) var consumers: [String: [Int]] = [:]
+    /// Names that are outputs of the graph.
+    public private(set) var outputs: Set<String>
+
+    public init(_ graph: Graph) {
+        outputs = Set(graph.outputs.map(\.name))
+        for (index, node) in graph.nodes.enumerated() {
+            for output in node.outputs where !output.isEmpty { producer[output] = index }
+            var read = Set<String>()
+            for input in node.inputs where !input.isEmpty { read.insert(input) }
+            for (_, body) in node.subgraphs { read.formUnion(body.capturedNames()) }
+            for name in read { consumers[name, default: []].append(index) }
+        }
+    }
+
+    /// Number of readers of a value, an output of the graph counting as one.
+    public func useCount(_ name: String) -> Int { (consumers[name]?.count ?? 0) + (outputs.contains(name) ? 1 : 0) }
+}
+
+extension Graph {
+    /// Names read in this graph or its subgraphs that are defined outside it.
+    public func capturedNames() -> Set<String> {
+        var defined = Set(inputs.map(\.name))
+        defined.formUnion(initializers.keys)
+        defined.formUnion(sparseInitializerNames)
+        var captured = Set<String>()
+        for node in nodes {
+            for input in node.inputs where !input.isEmpty && !defined.contains(input) { captured.insert(input) }
+            for (_, body) in node.subgraphs { captured.formUnion(body.capturedNames().subtracting(defined)) }
+            defined.formUnion(node.outputs)
+        }
+        for output in outputs where !defined.contains(output.name) { captured.insert(output.name) }
+        return captured
+    }
+
+    /// Every value name in use, subgraphs included.
+    public func allNames() -> Set<String> {
+        var names = Set(inputs.map(\.name))
+        names.formUnion(outputs.map(\.name))
+        names.formUnion(initializers.keys)
+        for node in nodes {
+            names.formUnion(node.inputs)
+            names.formUnion(node.outputs)
+            for (_, body) in node.subgraphs { names.formUnion(body.allNames()) }
+        }
+        return names
+    }
+
+    /// Replaces reads of values, in nodes, captured names of subgraphs and graph outputs alike... except that an
+    /// output of the graph keeps its name, since callers know it.
+    public mutating func replaceReads(_ replacements: [String: String]) {
+        guard !replacements.isEmpty else { return }
+        for index in nodes.indices { nodes[index].replaceReads(replacements) }
+    }
+
+    /// Removes nodes none of whose outputs are read, then initializers that nothing reads. Initializers listed as
+    /// inputs stay: they belong to the model's interface.
+    public mutating func removeDeadCode() {
+        var needed = Set(outputs.map(\.name))
+        var keep = [Bool](repeating: false, count: nodes.count)
+        for index in nodes.indices.reversed() where nodes[index].outputs.contains(where: { needed.contains($0) }) {
+            keep[index] = true
+            needed.formUnion(nodes[index].inputs)
+            for (_, body) in nodes[index].subgraphs { needed.formUnion(body.capturedNames()) }
+        }
+        if keep.contains(false) { nodes = zip(nodes, keep).filter(\.1).map(\.0) }
+        let listed = Set(inputs.map(\.name))
+        initializers.removeAll { !needed.contains($0.key) && !listed.contains($0.key) }
+    }
+
+    /// Sorts nodes so that each comes after those it reads, keeping the present order where it is free.
+    /// - Throws: `ModelGraphError` if the graph has a cycle.
+    public mutating func sortTopologically() throws(ModelGraphError) {
+        var producer: [String: Int] = [:]
+        for (index, node) in nodes.enumerated() { for output in node.outputs where !output.isEmpty { producer[output] = index } }
+        var state = [UInt8](repeating: 0, count: nodes.count)
+        var order: [Int] = []
+        order.reserveCapacity(nodes.count)
+        for root in nodes.indices where state[root] == 0 {
+            // Depth first without recursion: graphs can be thousands of nodes deep.
+            var stack: [(node: Int, dependencies: [Int])] = [(root, dependencies(root, producer))]
+            state[root] = 1
+            while let top = stack.indices.last {
+                if let next = stack[top].dependencies.popLast() {
+                    if state[next] == 0 {
+                        state[next] = 1
+                        stack.append((next, dependencies(next, producer)))
+                    } else if state[next] == 1 {
+                        throw ModelGraphError(.graph, "the graph has a cycle through node '\(nodes[next].name)'")
+                    }
+                } else {
+                    state[stack[top].node] = 2
+                    order.append(stack[top].node)
+                    stack.removeLast()
+                }
+            }
+        }
+        nodes = order.map { nodes[$0] }
+    }
+
+    private func dependencies(_ index: Int, _ producer: [String: Int]) -> [Int] {
+        var names = nodes[index].inputs
+        for (_, body) in nodes[index].subgraphs { names.append(contentsOf: body.capturedNames()) }
+        return Set(names.compactMap { producer[$0] }).filter { $0 != index }.sorted(by: >)
+    }
+}
+
+extension Node {
+    /// Replaces names this node or its subgraphs read.
+    public mutating func replaceReads(_ replacements: [String: String]) {
+        for index in inputs.indices {
+            if let name = replacements[inputs[index]] { inputs[index] = name }
+        }
+        for index in attributes.indices {
+            switch attributes[index].value {
+            case .graph(var body):
+                body.replaceCaptured(replacements)
+                attributes[index].value = .graph(body)
+            case .graphs(let bodies):
+                attributes[index].value = .graphs(
+                    bodies.map { body in
+                        var body = body
+                        body.replaceCaptured(replacements)
+                        return body
+                    })
+            default: break
+            }
+        }
+    }
+}
+
+extension Graph {
+    fileprivate mutating func replaceCaptured(_ replacements: [String: String]) {
+        // A name defined inside hides the one outside.
+        var hidden = Set(inputs.map(\.name)).union(initializers.keys)
+        for node in nodes { hidden.formUnion(node.outputs) }
+        replaceReads(replacements.filter { !hidden.contains($0.key) })
+    }
+}
+
+/// Makes names that are not yet in use.
+public struct NameSupply: Sendable {
+    private var used: Set<String>
+
+    public init(_ graph: Graph) { used = graph.allNames() }
+
+    /// `base` itself if free, else with the smallest number that makes it so.
+    public mutating func fresh(_ base: String) -> String {
+        var candidate = base
+        var number = 1
+        while !used.insert(candidate).inserted {
+            number += 1
+            candidate = "\(base)_\(number)"
+        }
+        return candidate
+    }
+}

@@ -1,0 +1,182 @@
+/// A node that holds weights, the unit that techniques work on and that users select.
+public struct Layer: Sendable, Identifiable {
+    public enum Kind: String, Sendable, CaseIterable, Codable {
+        case conv, convTranspose, gemm, matMul, lstm, gru, rnn, embedding
+    }
+
+    /// Unique in the model and stable across recipes that do not rename nodes: the node's name, or its first output.
+    public var id: String
+    public var kind: Kind
+    public var opType: String
+    /// Graph that holds the node, and the node's index there. Valid until nodes are added or removed.
+    public var path: GraphPath
+    public var nodeIndex: Int
+    /// Name of the main weight tensor. For quantised layers, of the integer tensor.
+    public var weight: String
+    public var weightShape: [Int]
+    public var weightType: ElementType
+    /// Further weight matrices: the recurrent weights of LSTM, GRU and RNN.
+    public var otherWeights: [String]
+    public var bias: String?
+    /// Axis of `weight` along which outputs (filters, neurons) lie. For recurrent layers 1; for embeddings 1.
+    public var outputAxis: Int
+    /// Axis of `weight` along which inputs lie.
+    public var inputAxis: Int
+    /// Groups of a convolution; 1 otherwise.
+    public var group: Int
+    /// Where the weight is stored quantised: names of scale and zero point.
+    public var quantization: Quantization?
+
+    public struct Quantization: Sendable {
+        public var scale: String?
+        public var zeroPoint: String?
+        /// Operator that dequantises or computes on integers: DequantizeLinear, QLinearConv, MatMulInteger, …
+        public var opType: String
+        /// Bits of a weight as stored.
+        public var bits: Int
+    }
+
+    /// Weights in the main tensor.
+    public var weightCount: Int { weightShape.reduce(1, *) }
+    /// A convolution with one input channel per group.
+    public var isDepthwise: Bool { kind == .conv && group > 1 && weightShape.count > 1 && weightShape[1] == 1 }
+    /// Weights are floating point, so the layer can be compressed by techniques that change weights.
+    public var isFloat: Bool { weightType.isFloatingPoint && quantization == nil }
+}
+
+extension Model {
+    /// All layers in graph order, those of subgraphs after the node that holds them.
+    public func layers() -> [Layer] {
+        var layers: [Layer] = []
+        var used: [String: Int] = [:]
+        for path in graph.graphPaths() {
+            guard let graph = graph[path] else { continue }
+            let finder = LayerFinder(model: self, graph: graph, path: path)
+            for index in graph.nodes.indices {
+                guard var layer = finder.layer(at: index) else { continue }
+                let count = used[layer.id, default: 0]
+                used[layer.id] = count + 1
+                if count > 0 { layer.id += "#\(count + 1)" }
+                layers.append(layer)
+            }
+        }
+        return layers
+    }
+}
+
+/// Recognises weight-bearing nodes of one graph.
+private struct LayerFinder {
+    let model: Model
+    let graph: Graph
+    let path: GraphPath
+    private var producer: [String: Int] = [:]
+
+    init(model: Model, graph: Graph, path: GraphPath) {
+        self.model = model
+        self.graph = graph
+        self.path = path
+        for (index, node) in graph.nodes.enumerated() { for output in node.outputs { producer[output] = index } }
+    }
+
+    /// A weight found behind an input: the stored tensor, and how it is dequantised on the way.
+    private struct Source {
+        var tensor: Tensor
+        var quantization: Layer.Quantization?
+    }
+
+    private func source(_ name: String?) -> Source? {
+        guard let name else { return nil }
+        if let found = model.initializer(name, from: path) { return Source(tensor: found.tensor, quantization: nil) }
+        guard let index = producer[name] else { return nil }
+        let node = graph.nodes[index]
+        guard node.opType == "DequantizeLinear", let stored = node.input(0), let found = model.initializer(stored, from: path) else {
+            return nil
+        }
+        let quantization = Layer.Quantization(
+            scale: node.input(1), zeroPoint: node.input(2), opType: "DequantizeLinear", bits: found.tensor.elementType.bitWidth ?? 8)
+        return Source(tensor: found.tensor, quantization: quantization)
+    }
+
+    func layer(at index: Int) -> Layer? {
+        let node = graph.nodes[index]
+        let microsoft = node.domain == "com.microsoft"
+        guard node.domain.isEmpty || node.domain == "ai.onnx" || microsoft else { return nil }
+        switch node.opType {
+        case "Conv", "FusedConv", "NhwcFusedConv":
+            return make(index, node, .conv, weight: 1, bias: 2, outputAxis: 0, inputAxis: 1)
+        case "ConvTranspose":
+            return make(index, node, .convTranspose, weight: 1, bias: 2, outputAxis: 1, inputAxis: 0)
+        case "Gemm", "FusedGemm":
+            if source(node.input(1)) == nil, source(node.input(0)) != nil {
+                let transposed = node.int("transA") == 1
+                return make(index, node, .gemm, weight: 0, bias: 2, outputAxis: transposed ? 1 : 0, inputAxis: transposed ? 0 : 1)
+            }
+            let transposed = node.int("transB") == 1
+            return make(index, node, .gemm, weight: 1, bias: 2, outputAxis: transposed ? 0 : 1, inputAxis: transposed ? 1 : 0)
+        case "MatMul", "FusedMatMul":
+            if let layer = make(index, node, .matMul, weight: 1, bias: nil, outputAxis: -1, inputAxis: -2) { return layer }
+            return make(index, node, .matMul, weight: 0, bias: nil, outputAxis: -2, inputAxis: -1)
+        case "LSTM", "GRU", "RNN":
+            let kind: Layer.Kind = node.opType == "LSTM" ? .lstm : node.opType == "GRU" ? .gru : .rnn
+            guard var layer = make(index, node, kind, weight: 1, bias: 3, outputAxis: 1, inputAxis: 2) else { return nil }
+            if let recurrent = source(node.input(2)) { layer.otherWeights = [recurrent.tensor.name] }
+            return layer
+        case "Gather":
+            guard let table = source(node.input(0)), table.tensor.dims.count == 2, node.int("axis") ?? 0 == 0,
+                table.tensor.elementType.isFloatingPoint || table.tensor.elementType.isQuantized, table.tensor.dims[1] > 1
+            else { return nil }
+            return make(index, node, .embedding, weight: 0, bias: nil, outputAxis: 1, inputAxis: 0)
+        case "MatMulInteger", "ConvInteger":
+            let zeroPoint = node.input(3)
+            return integer(index, node, node.opType == "ConvInteger" ? .conv : .matMul, weight: 1, scale: nil, zeroPoint: zeroPoint)
+        case "QLinearConv":
+            return integer(index, node, .conv, weight: 3, scale: node.input(4), zeroPoint: node.input(5))
+        case "QLinearMatMul", "QGemm":
+            return integer(index, node, .matMul, weight: 3, scale: node.input(4), zeroPoint: node.input(5))
+        case "DynamicQuantizeMatMul", "MatMulIntegerToFloat":
+            return integer(index, node, .matMul, weight: 1, scale: node.input(2), zeroPoint: node.input(3))
+        case "DynamicQuantizeLSTM":
+            return integer(index, node, .lstm, weight: 1, scale: node.input(8), zeroPoint: node.input(9))
+        case "MatMulNBits":
+            guard var layer = integer(index, node, .matMul, weight: 1, scale: node.input(2), zeroPoint: node.input(3)) else { return nil }
+            layer.quantization?.bits = node.int("bits") ?? 4
+            if let rows = node.int("N"), let columns = node.int("K"), rows > 0, columns > 0 {
+                layer.weightShape = [columns, rows]
+                layer.outputAxis = 1
+                layer.inputAxis = 0
+            }
+            return layer
+        default:
+            return nil
+        }
+    }
+
+    private func integer(
+        _ index: Int, _ node: Node, _ kind: Layer.Kind, weight: Int, scale: String?, zeroPoint: String?
+    ) -> Layer? {
+        let convolution = kind == .conv
+        guard
+            var layer = make(
+                index, node, kind, weight: weight, bias: nil, outputAxis: convolution ? 0 : -1, inputAxis: convolution ? 1 : -2)
+        else { return nil }
+        layer.quantization = Layer.Quantization(
+            scale: scale, zeroPoint: zeroPoint, opType: node.opType, bits: layer.weightType.bitWidth ?? 8)
+        return layer
+    }
+
+    /// A layer whose weight is input number `weight`; negative axes count from the end.
+    private func make(
+        _ index: Int, _ node: Node, _ kind: Layer.Kind, weight: Int, bias: Int?, outputAxis: Int, inputAxis: Int
+    ) -> Layer? {
+        guard let source = source(node.input(weight)), source.tensor.count > 0 else { return nil }
+        let rank = source.tensor.dims.count
+        guard rank >= 2 else { return nil }
+        let biasName = bias.flatMap { node.input($0) }.flatMap { self.source($0)?.tensor.name }
+        return Layer(
+            id: node.name.isEmpty ? (node.outputs.first ?? "") : node.name, kind: kind, opType: node.opType, path: path, nodeIndex: index,
+            weight: source.tensor.name, weightShape: source.tensor.dims, weightType: source.tensor.elementType, otherWeights: [],
+            bias: biasName, outputAxis: outputAxis < 0 ? rank + outputAxis : outputAxis,
+            inputAxis: inputAxis < 0 ? rank + inputAxis : inputAxis, group: max(node.int("group") ?? 1, 1),
+            quantization: source.quantization)
+    }
+}

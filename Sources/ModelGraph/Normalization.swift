@@ -1,0 +1,119 @@
+import Foundation
+import OrderedCollections
+
+// Real files keep weights in Constant nodes, behind Identity, or listed among the graph's inputs. Here they all become
+// initializers, so that every technique sees one form.
+
+extension Model {
+    /// Brings constants to one form in the main graph and every subgraph: `Constant` nodes become initializers
+    /// (restored on writing), and an `Identity` of an initializer gives way to the initializer itself.
+    mutating func normalizeConstants() {
+        graph.normalizeConstants(outer: [:])
+    }
+
+    /// The model with the constants that came from `Constant` nodes put back into such nodes.
+    func restoringConstants() -> Model {
+        var model = self
+        model.graph.restoreConstants()
+        return model
+    }
+}
+
+extension Graph {
+    mutating func normalizeConstants(outer: [String: String]) {
+        let outputNames = Set(outputs.map(\.name))
+        // Old name → initializer to read instead, from Identity nodes here and in enclosing graphs.
+        var aliases = outer
+        var kept: [Node] = []
+        kept.reserveCapacity(nodes.count)
+        for var node in nodes {
+            if node.isStandard("Constant"), node.outputs.count == 1, !outputNames.contains(node.outputs[0]),
+                initializers[node.outputs[0]] == nil, let value = node.constantValue
+            {
+                constantNodes[node.outputs[0]] = node.withoutConstantValue
+                initializers[node.outputs[0]] = value
+                continue
+            }
+            node.inputs = node.inputs.map { aliases[$0] ?? $0 }
+            if node.isStandard("Identity"), node.inputs.count == 1, node.outputs.count == 1,
+                initializers[node.inputs[0]] != nil, !outputNames.contains(node.outputs[0])
+            {
+                aliases[node.outputs[0]] = node.inputs[0]
+                continue
+            }
+            for index in node.attributes.indices {
+                switch node.attributes[index].value {
+                case .graph(var body):
+                    body.normalizeConstants(outer: aliases)
+                    node.attributes[index].value = .graph(body)
+                case .graphs(let bodies):
+                    node.attributes[index].value = .graphs(
+                        bodies.map { body in
+                            var body = body
+                            body.normalizeConstants(outer: aliases)
+                            return body
+                        })
+                default: break
+                }
+            }
+            kept.append(node)
+        }
+        nodes = kept
+    }
+
+    mutating func restoreConstants() {
+        var restored: [Node] = []
+        // Sorted into file order by the initializers' own order, so that the same graph gives the same bytes.
+        for (name, tensor) in initializers {
+            guard var node = constantNodes[name] else { continue }
+            node.set("value", .tensor(tensor.renamed(node.tensor("value")?.name ?? tensor.name)))
+            node.outputs = [name]
+            restored.append(node)
+        }
+        for node in restored { initializers[node.outputs[0]] = nil }
+        nodes = restored + nodes
+        constantNodes = [:]
+        for index in nodes.indices {
+            for position in nodes[index].attributes.indices {
+                switch nodes[index].attributes[position].value {
+                case .graph(var body):
+                    body.restoreConstants()
+                    nodes[index].attributes[position].value = .graph(body)
+                case .graphs(let bodies):
+                    nodes[index].attributes[position].value = .graphs(
+                        bodies.map { body in
+                            var body = body
+                            body.restoreConstants()
+                            return body
+                        })
+                default: break
+                }
+            }
+        }
+    }
+}
+
+extension Node {
+    /// The tensor a `Constant` node makes, or `nil` for the forms that are left alone (sparse, strings).
+    fileprivate var constantValue: Tensor? {
+        let name = outputs[0]
+        for attribute in attributes {
+            switch (attribute.name, attribute.value) {
+            case ("value", .tensor(let tensor)): return tensor.renamed(name)
+            case ("value_float", .float(let value)): return Tensor(name: name, floats: [value], dims: [])
+            case ("value_floats", .floats(let values)): return Tensor(name: name, floats: values, dims: [values.count])
+            case ("value_int", .int(let value)): return Tensor(name: name, int64s: [value], dims: [])
+            case ("value_ints", .ints(let values)): return Tensor(name: name, int64s: values, dims: [values.count])
+            default: continue
+            }
+        }
+        return nil
+    }
+
+    /// The node kept for writing: its name and documentation without the weights.
+    fileprivate var withoutConstantValue: Node {
+        var node = self
+        node.attributes = node.attributes.filter { !$0.name.hasPrefix("value") }
+        return node
+    }
+}

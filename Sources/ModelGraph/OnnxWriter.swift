@@ -1,0 +1,221 @@
+import Foundation
+import SwiftProtobuf
+
+/// A model laid out as a file: literal bytes and tensor payloads in order, not yet joined.
+public struct SerializedModel: Sendable {
+    enum Part: Sendable {
+        case bytes([UInt8])
+        case tensor(TensorStorage)
+    }
+
+    let parts: [Part]
+    /// Size of the file in bytes.
+    public let byteCount: Int
+
+    /// Calls `body` with each run of bytes in order, without joining them.
+    public func forEachChunk(_ body: (UnsafeRawBufferPointer) throws -> Void) rethrows {
+        for part in parts {
+            switch part {
+            case .bytes(let bytes): try bytes.withUnsafeBytes(body)
+            case .tensor(let storage): try body(storage.bytes)
+            }
+        }
+    }
+
+    /// The whole file in memory.
+    public func joined() -> [UInt8] {
+        var out: [UInt8] = []
+        out.reserveCapacity(byteCount)
+        forEachChunk { out.append(contentsOf: $0) }
+        return out
+    }
+
+    /// Writes the file beside its place, flushes it to disk and renames it into place.
+    public func write(to path: String) throws {
+        try AtomicFile.write(to: path) { handle in
+            try forEachChunk { chunk in try handle.write(chunk) }
+        }
+    }
+}
+
+extension Model {
+    /// The ONNX file of this model. The same model always gives the same bytes. Constants that came from `Constant`
+    /// nodes go back to them.
+    ///
+    /// - Throws: `ModelGraphError` if the graph cannot be expressed.
+    public func serialized() throws(ModelGraphError) -> SerializedModel {
+        var writer = OnnxWriter()
+        return try writer.serialize(restoringConstants())
+    }
+
+    /// The proto of this model without the payload of its large initializers, for ONNX Runtime's
+    /// `AddExternalInitializers`, and those initializers. Only initializers of the main graph of at least
+    /// `threshold` bytes are left out.
+    public func serializedWithoutWeights(threshold: Int = 1024) throws(ModelGraphError) -> (proto: [UInt8], weights: [Tensor]) {
+        var writer = OnnxWriter(externalThreshold: threshold)
+        let proto = try writer.serialize(self).joined()
+        return (proto, writer.external)
+    }
+}
+
+/// Turns the graph's value types into protobuf messages whose tensors hold tickets, then splices the payloads in.
+struct OnnxWriter {
+    /// Initializers of the main graph at least this large are declared external and collected in `external`.
+    var externalThreshold: Int?
+    private(set) var external: [Tensor] = []
+    private var payloads: [TensorStorage] = []
+
+    init(externalThreshold: Int? = nil) { self.externalThreshold = externalThreshold }
+
+    mutating func serialize(_ model: Model) throws(ModelGraphError) -> SerializedModel {
+        var proto = model.preserved
+        proto.irVersion = Int64(model.irVersion)
+        proto.producerName = model.producerName
+        if !model.producerVersion.isEmpty { proto.producerVersion = model.producerVersion }
+        proto.opsetImport = model.opsets.map { domain, version in
+            var entry = OnnxOperatorSetIdProto()
+            entry.domain = domain
+            entry.version = Int64(version)
+            return entry
+        }
+        proto.metadataProps = model.metadata.map { key, value in
+            var entry = OnnxStringStringEntryProto()
+            entry.key = key
+            entry.value = value
+            return entry
+        }
+        proto.graph = graph(model.graph, isMain: true)
+        proto.functions = model.functions.map { function in
+            var message = function.preserved
+            message.node = function.nodes.map { node($0) }
+            return message
+        }
+        let skeleton: [UInt8]
+        do {
+            skeleton = try proto.serializedBytes()
+        } catch {
+            throw ModelGraphError(.graph, "the model cannot be serialised: \(error)".oneLine)
+        }
+        let (pieces, byteCount) = try Result { try skeleton.withUnsafeBytes { try WireFormat.expand($0) } }
+            .mapError { $0 as? ModelGraphError ?? ModelGraphError(.graph, "\($0)") }.get()
+        let parts = pieces.map { piece -> SerializedModel.Part in
+            switch piece {
+            case .bytes(let bytes): .bytes(bytes)
+            case .payload(let index): .tensor(payloads[index])
+            }
+        }
+        return SerializedModel(parts: parts, byteCount: byteCount)
+    }
+
+    private mutating func graph(_ graph: Graph, isMain: Bool = false) -> OnnxGraphProto {
+        var proto = graph.preserved
+        proto.name = graph.name
+        proto.node = graph.nodes.map { node($0) }
+        proto.input = graph.inputs.map(valueInfo)
+        proto.output = graph.outputs.map(valueInfo)
+        proto.valueInfo = graph.valueInfos.values.map(valueInfo)
+        proto.initializer = graph.initializers.values.map { tensor in
+            if isMain, let externalThreshold, tensor.elementType != .string, tensor.storage.byteCount >= externalThreshold {
+                return externalTensor(tensor)
+            }
+            return self.tensor(tensor)
+        }
+        return proto
+    }
+
+    private mutating func node(_ node: Node) -> OnnxNodeProto {
+        var proto = node.preserved
+        if !node.name.isEmpty || proto.hasName { proto.name = node.name }
+        proto.opType = node.opType
+        if !node.domain.isEmpty || proto.hasDomain { proto.domain = node.domain }
+        proto.input = node.inputs
+        proto.output = node.outputs
+        proto.attribute = node.attributes.map { attribute($0) }
+        return proto
+    }
+
+    private mutating func attribute(_ attribute: Attribute) -> OnnxAttributeProto {
+        var proto = attribute.preserved
+        proto.name = attribute.name
+        if case .opaque = attribute.value { return proto }
+        if case .reference(let name) = attribute.value {
+            proto.refAttrName = name
+            return proto
+        }
+        proto.clearF()
+        proto.clearI()
+        proto.clearS()
+        proto.floats = []
+        proto.ints = []
+        proto.strings = []
+        switch attribute.value {
+        case .float(let value): (proto.f, proto.type) = (value, 1)
+        case .int(let value): (proto.i, proto.type) = (value, 2)
+        case .string(let value): (proto.s, proto.type) = (value, 3)
+        case .tensor(let value): (proto.t, proto.type) = (tensor(value), 4)
+        case .graph(let value): (proto.g, proto.type) = (graph(value), 5)
+        case .floats(let values): (proto.floats, proto.type) = (values, 6)
+        case .ints(let values): (proto.ints, proto.type) = (values, 7)
+        case .strings(let values): (proto.strings, proto.type) = (values, 8)
+        case .tensors(let values): (proto.tensors, proto.type) = (values.map { tensor($0) }, 9)
+        case .graphs(let values): (proto.graphs, proto.type) = (values.map { graph($0) }, 10)
+        case .reference, .opaque: break
+        }
+        return proto
+    }
+
+    private mutating func tensor(_ tensor: Tensor) -> OnnxTensorProto {
+        var proto = declaration(tensor)
+        guard tensor.elementType != .string else {
+            proto.stringData = tensor.strings
+            return proto
+        }
+        var ticket: [UInt8] = []
+        WireFormat.appendTicket(offset: payloads.count, length: tensor.storage.byteCount, to: &ticket)
+        payloads.append(tensor.storage)
+        proto.payloadTicket = Data(ticket)
+        return proto
+    }
+
+    private mutating func externalTensor(_ tensor: Tensor) -> OnnxTensorProto {
+        var proto = declaration(tensor)
+        proto.dataLocation = 1
+        var location = OnnxStringStringEntryProto()
+        location.key = "location"
+        location.value = "in-memory"
+        proto.externalData = [location]
+        external.append(tensor)
+        return proto
+    }
+
+    private func declaration(_ tensor: Tensor) -> OnnxTensorProto {
+        var proto = tensor.preserved
+        proto.name = tensor.name
+        proto.dims = tensor.dims.map(Int64.init)
+        proto.dataType = tensor.elementType.rawValue
+        return proto
+    }
+
+    private func valueInfo(_ info: ValueInfo) -> OnnxValueInfoProto {
+        var proto = info.preserved
+        proto.name = info.name
+        if let elementType = info.elementType {
+            proto.type.tensorType.elemType = elementType.rawValue
+            if let shape = info.shape {
+                let before = proto.type.tensorType.shape.dim
+                proto.type.tensorType.shape.dim = shape.enumerated().map { index, dimension in
+                    var message = before.indices.contains(index) ? before[index] : OnnxTensorShapeProto.Dimension()
+                    switch dimension {
+                    case .fixed(let value): message.dimValue = Int64(value)
+                    case .symbolic(let name): message.dimParam = name
+                    case .unknown: break
+                    }
+                    return message
+                }
+            } else {
+                proto.type.tensorType.clearShape()
+            }
+        }
+        return proto
+    }
+}
