@@ -1,0 +1,181 @@
+import ModelGraph
+import OrderedCollections
+import Synchronization
+
+/// A model after a recipe, with what each step did.
+public struct AppliedModel: Sendable {
+    public var model: Model
+    public var reports: [StepReport]
+}
+
+/// What one step of a recipe touched.
+public struct StepReport: Sendable {
+    public var technique: String
+    /// Layers that were rewritten.
+    public var layers: [String]
+    /// Layers that the selector named but the technique refused, with the reason.
+    public var refused: [(layer: String, reason: String)]
+    public var notes: [String]
+}
+
+/// Applies recipes to one model, remembering the model after every prefix of steps, so that turning the last knob
+/// repeats only the last step.
+public final class RecipeExecutor: Sendable {
+    public let baseline: Model
+    private let stages: Mutex<OrderedDictionary<String, AppliedModel>>
+    private let capacity: Int
+    private let memo = LayerMemo()
+
+    /// - Parameter capacity: how many intermediate models to remember; each shares the weights it left alone.
+    public init(baseline: Model, capacity: Int = 24) {
+        self.baseline = baseline
+        self.capacity = capacity
+        stages = Mutex([:])
+    }
+
+    /// The model after `recipe`.
+    /// - Throws: `EngineError` if the recipe does not fit the model or its order makes no sense; errors of techniques.
+    public func apply(_ recipe: Recipe, context: RewriteContext) throws -> AppliedModel {
+        try RecipeOrder.check(recipe)
+        var current = AppliedModel(model: baseline, reports: [])
+        let steps = recipe.activeSteps
+        var key = "seed=\(recipe.seed) data=\(context.calibration?.contentHash.description ?? "none")"
+        for (number, step) in steps.enumerated() {
+            try context.cancellation.check()
+            key += "\n" + step.canonical
+            if let known = stages.withLock({ $0[key] }) {
+                current = known
+                continue
+            }
+            var stepContext = context
+            stepContext.seed = recipe.seed
+            stepContext.memo = memo
+            let progress = context.progress
+            stepContext.progress = { fraction, what in
+                progress((Double(number) + fraction) / Double(steps.count), what)
+            }
+            current = try applyStep(step, number: number, to: current, context: stepContext)
+            let result = current
+            stages.withLock { stages in
+                stages[key] = result
+                if stages.count > capacity { stages.removeFirst() }
+            }
+        }
+        return current
+    }
+
+    private func applyStep(_ step: RecipeStep, number: Int, to current: AppliedModel, context: RewriteContext) throws -> AppliedModel {
+        guard let technique = TechniqueRegistry.technique(step.technique) else {
+            throw EngineError(.recipe, "step \(number + 1): there is no technique '\(step.technique)'")
+        }
+        let descriptor = technique.descriptor
+        if descriptor.needsCalibration, context.calibration == nil {
+            throw EngineError(.technique, "step \(number + 1), \(descriptor.id): needs calibration data (--data) and ONNX Runtime")
+        }
+        let layers = current.model.layers()
+        let selection = try step.resolve(layers, step: number)
+        var targets: [LayerTarget] = []
+        var refused: [(String, String)] = []
+        for (index, parameters) in selection.sorted(by: { $0.key < $1.key }) {
+            if let reason = technique.refusal(for: layers[index], in: current.model) {
+                refused.append((layers[index].id, reason))
+            } else {
+                targets.append(LayerTarget(layer: layers[index], parameters: parameters.resolved(by: descriptor)))
+            }
+        }
+        guard !targets.isEmpty else {
+            let why = refused.first.map { "; \($0.0): \($0.1)" } ?? ""
+            throw EngineError(.technique, "step \(number + 1), \(descriptor.id): applies to no layer of this model\(why)")
+        }
+        var result = current
+        let notes = RewriteContext.Notes()
+        var stepContext = context
+        stepContext = RewriteContext(
+            calibration: context.calibration, shapes: context.shapes, seed: context.seed, cancellation: context.cancellation,
+            progress: context.progress, memo: context.memo, notes: notes)
+        try technique.rewrite(&result.model, targets: targets, context: stepContext)
+        result.model.graph.removeDeadCode()
+        result.reports.append(
+            StepReport(technique: descriptor.id, layers: targets.map(\.layer.id), refused: refused, notes: notes.all))
+        return result
+    }
+}
+
+extension RecipeStep {
+    /// Layers the step works on, by position, each with its own parameters (not yet resolved against defaults).
+    /// - Throws: `EngineError` if a pattern names a layer the model does not have.
+    public func resolve(_ layers: [Layer], step: Int) throws(EngineError) -> [Int: ParameterValues] {
+        func expand(_ selector: LayerSelector) throws(EngineError) -> Set<Int> {
+            var chosen = selector.include.isEmpty ? Set(layers.indices) : []
+            for pattern in selector.include { chosen.formUnion(try pattern.positions(in: layers, step: step)) }
+            for pattern in selector.exclude { chosen.subtract(try pattern.positions(in: layers, step: step)) }
+            return chosen
+        }
+        var values: [Int: ParameterValues] = [:]
+        for index in try expand(self.layers) { values[index] = parameters }
+        for override in overrides {
+            for index in try expand(override.layers) where values[index] != nil {
+                values[index] = values[index]?.overlaid(by: override.parameters)
+            }
+        }
+        return values
+    }
+}
+
+extension LayerPattern {
+    /// Positions of the layers this pattern names.
+    /// - Throws: `EngineError` if there is none, naming the pattern and the nearest thing that exists.
+    func positions(in layers: [Layer], step: Int) throws(EngineError) -> Set<Int> {
+        var found = Set(layers.indices.filter { matches(layers[$0], position: $0) })
+        if found.isEmpty, case .layer(_, let kind, let shape, let occurrence) = self {
+            let alike = layers.indices.filter { layers[$0].kind.rawValue == kind && layers[$0].weightShape == shape }
+            if alike.indices.contains(occurrence) { found = [alike[occurrence]] }
+        }
+        guard found.isEmpty else { return found }
+        let known = layers.prefix(6).map(\.id).joined(separator: ", ")
+        throw EngineError(
+            .recipe, "step \(step + 1): no layer matches '\(canonical)'; the model has \(known)\(layers.count > 6 ? ", …" : "")")
+    }
+
+    /// The pattern for one layer of a model, by name and by structure.
+    public static func exactly(_ position: Int, in layers: [Layer]) -> LayerPattern {
+        let layer = layers[position]
+        let occurrence = layers[..<position].count { $0.kind == layer.kind && $0.weightShape == layer.weightShape }
+        return .layer(name: layer.id, kind: layer.kind.rawValue, shape: layer.weightShape, occurrence: occurrence)
+    }
+}
+
+/// Which steps may follow which.
+public enum RecipeOrder {
+    /// - Throws: `EngineError` naming the first step that makes no sense where it stands, and why.
+    public static func check(_ recipe: Recipe) throws(EngineError) {
+        for (index, step) in recipe.steps.enumerated() where step.enabled {
+            if let reason = refusal(of: step, after: recipe.steps[..<index].filter(\.enabled)) {
+                throw EngineError(.technique, "step \(index + 1), \(step.technique): \(reason)")
+            }
+        }
+    }
+
+    /// Why a step cannot follow others; `nil` if it can. Only steps that work on the same layers are in each other's
+    /// way, which is judged when they are applied; here it is judged for steps on all layers.
+    public static func refusal(of step: RecipeStep, after earlier: [RecipeStep]) -> String? {
+        guard let descriptor = TechniqueRegistry.technique(step.technique)?.descriptor else { return "there is no such technique" }
+        for before in earlier where before.layers == step.layers || before.layers == .all {
+            guard let previous = TechniqueRegistry.technique(before.technique)?.descriptor else { continue }
+            if previous.id == descriptor.id, before.layers == step.layers { return "stands twice in the recipe for the same layers" }
+            if previous.produces.contains(.loweredPrecision), descriptor.requires.contains(.floatWeights) {
+                return "needs float weights, but \(previous.id) before it lowers their precision; put it first"
+            }
+            if previous.produces.contains(.coding) {
+                return "must come before \(previous.id), which codes the final weights"
+            }
+            if previous.produces.contains(.sparseWeights), descriptor.produces.contains(.factorized) {
+                return "would fill the zeros that \(previous.id) made; factorise first, then prune the factors"
+            }
+            if previous.produces.contains(.sharedWeights), descriptor.produces.contains(.factorized) {
+                return "would undo the shared values that \(previous.id) made; factorise first"
+            }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,105 @@
+import ModelGraph
+import Synchronization
+
+/// What a rewrite may use beside the model.
+public struct RewriteContext: Sendable {
+    /// Runs the model on calibration data; `nil` when there is no data or no runtime.
+    public var calibration: (any CalibrationSource)?
+    /// Shapes of intermediate values at batch 1, by value name, where known (from the runtime).
+    public var shapes: [String: [Int]]
+    /// Seed of everything random.
+    public var seed: UInt64
+    public var cancellation: Cancellation
+    /// Fraction done in 0…1 and what is being done.
+    public var progress: @Sendable (Double, String) -> Void
+    /// Remembers the results of expensive per-layer work by content.
+    public var memo: LayerMemo
+    /// Remarks for the user: what was skipped or adjusted and why.
+    public let notes: Notes
+
+    public init(
+        calibration: (any CalibrationSource)? = nil, shapes: [String: [Int]] = [:], seed: UInt64 = 0,
+        cancellation: Cancellation = Cancellation(), progress: @escaping @Sendable (Double, String) -> Void = { _, _ in },
+        memo: LayerMemo = LayerMemo(), notes: Notes = Notes()
+    ) {
+        self.calibration = calibration
+        self.shapes = shapes
+        self.seed = seed
+        self.cancellation = cancellation
+        self.progress = progress
+        self.memo = memo
+        self.notes = notes
+    }
+
+    /// Collects remarks from concurrent work.
+    public final class Notes: Sendable {
+        private let lines = Mutex<[String]>([])
+        public init() {}
+        public func add(_ line: String) { lines.withLock { if !$0.contains(line) { $0.append(line) } } }
+        public var all: [String] { lines.withLock { $0 } }
+    }
+}
+
+/// Streams intermediate values of a model over the calibration split.
+public protocol CalibrationSource: Sendable {
+    /// Identifies the data, for memoisation.
+    var contentHash: ContentHash { get }
+    /// Number of calibration samples.
+    var sampleCount: Int { get }
+
+    /// Runs `model` over at most `limit` samples in batches and hands each batch's values of the named tensors (float32,
+    /// row-major, batch first as the model has it) to `body`. Keeps no activation after `body` returns. Calls to
+    /// `body` come one at a time, in batch order.
+    func forEachBatch(
+        of model: Model, values: [String], limit: Int, cancellation: Cancellation,
+        body: (_ values: [CalibrationValue]) throws -> Void
+    ) throws
+}
+
+/// One intermediate tensor of one batch.
+public struct CalibrationValue {
+    public var name: String
+    public var shape: [Int]
+    /// Float elements; empty if the value is not a floating-point tensor. Valid only during the call.
+    public var floats: UnsafeBufferPointer<Float>
+
+    public init(name: String, shape: [Int], floats: UnsafeBufferPointer<Float>) {
+        self.name = name
+        self.shape = shape
+        self.floats = floats
+    }
+}
+
+/// A bounded store of tensors made by expensive per-layer work, keyed by the content of what went in, so that a key
+/// press recomputes only the layers it changed.
+public final class LayerMemo: Sendable {
+    private struct State {
+        var entries: [String: [Tensor]] = [:]
+        var order: [String] = []
+        var bytes = 0
+    }
+
+    private let state = Mutex(State())
+    /// Bytes of tensors kept at most.
+    public let capacity: Int
+
+    public init(capacity: Int = 512 << 20) { self.capacity = capacity }
+
+    /// The remembered tensors for `key`, or those `compute` makes now. `key` must name the technique, its parameters
+    /// and the content hash of every input.
+    public func tensors(_ key: String, compute: () throws -> [Tensor]) rethrows -> [Tensor] {
+        if let found = state.withLock({ $0.entries[key] }) { return found }
+        let made = try compute()
+        state.withLock { state in
+            guard state.entries[key] == nil else { return }
+            state.entries[key] = made
+            state.order.append(key)
+            state.bytes += made.reduce(0) { $0 + $1.storage.byteCount }
+            while state.bytes > capacity, state.order.count > 1 {
+                let oldest = state.order.removeFirst()
+                state.bytes -= state.entries.removeValue(forKey: oldest)?.reduce(0) { $0 + $1.storage.byteCount } ?? 0
+            }
+        }
+        return made
+    }
+}

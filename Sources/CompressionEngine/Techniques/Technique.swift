@@ -1,0 +1,90 @@
+import ModelGraph
+
+/// A way of making a model smaller or faster: a rewrite of its graph, described once.
+///
+/// To add one: write one file with a type that conforms, and one line in `TechniqueRegistry`.
+public protocol Technique: Sendable {
+    var descriptor: TechniqueDescriptor { get }
+
+    /// Why this technique cannot work on a layer, in a few words for the user; `nil` if it can.
+    func refusal(for layer: Layer, in model: Model) -> String?
+
+    /// Rewrites the graph for the targets, which all passed `refusal(for:in:)` on this very model.
+    ///
+    /// Must be deterministic: the same model, targets and seed give the same bytes. Layers not among the targets are
+    /// only changed where a target's change demands it (the channels behind a removed filter).
+    func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws
+
+    /// Foretells, from prepared summaries and in O(layers), what `rewrite` will do to sizes and compute. Runs on the
+    /// key-press path: no pass over weights.
+    func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary])
+}
+
+/// A layer chosen by a recipe step, with that step's parameters for it, defaults filled in.
+public struct LayerTarget: Sendable {
+    public var layer: Layer
+    public var parameters: ParameterValues
+
+    public init(layer: Layer, parameters: ParameterValues) {
+        self.layer = layer
+        self.parameters = parameters
+    }
+}
+
+public struct TechniqueDescriptor: Sendable {
+    public enum Family: String, Sendable, CaseIterable {
+        case pruning, quantization, factorization, sharing, coding
+
+        public var title: String { rawValue.prefix(1).uppercased() + rawValue.dropFirst() }
+    }
+
+    /// What must be true of weights before, or becomes true after, for the order of steps to make sense.
+    public enum Trait: String, Sendable {
+        /// Weights are floating point and stand in their layer as one dense tensor.
+        case floatWeights
+        /// Weights become integers, or float16.
+        case loweredPrecision
+        /// Weights take few distinct values.
+        case sharedWeights
+        /// Zeros matter and must be kept by later steps.
+        case sparseWeights
+        /// Layers become several layers.
+        case factorized
+        /// Declares how the packed archive codes weights; changes no number.
+        case coding
+    }
+
+    /// Key in recipes and on the command line, lower-case with hyphens.
+    public var id: String
+    public var title: String
+    public var family: Family
+    /// One line.
+    public var summary: String
+    /// A paragraph or two for help and documentation: what it does to the graph, to size, MACs, latency, accuracy.
+    public var details: String
+    /// Where the method is from.
+    public var source: String
+    public var parameters: [ParameterDescriptor]
+    public var needsCalibration: Bool
+    public var requires: Set<Trait>
+    public var produces: Set<Trait>
+
+    public init(
+        id: String, title: String, family: Family, summary: String, details: String, source: String,
+        parameters: [ParameterDescriptor], needsCalibration: Bool = false, requires: Set<Trait> = [.floatWeights],
+        produces: Set<Trait> = []
+    ) {
+        self.id = id
+        self.title = title
+        self.family = family
+        self.summary = summary
+        self.details = details
+        self.source = source
+        self.parameters = parameters
+        self.needsCalibration = needsCalibration
+        self.requires = requires
+        self.produces = produces
+    }
+
+    public func parameter(_ name: String) -> ParameterDescriptor? { parameters.first { $0.name == name } }
+}

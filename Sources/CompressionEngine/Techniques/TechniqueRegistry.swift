@@ -1,0 +1,9 @@
+/// Every technique the program has, in the order in which they are shown.
+public enum TechniqueRegistry {
+    public static let all: [any Technique] = [
+    ]
+
+    public static func technique(_ id: String) -> (any Technique)? { byID[id] }
+
+    private static let byID = Dictionary(uniqueKeysWithValues: all.map { ($0.descriptor.id, $0) })
+}
