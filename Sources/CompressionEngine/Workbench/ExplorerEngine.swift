@@ -1,0 +1,229 @@
+import ModelGraph
+
+/// What a front end needs of the engine. Calls return at once unless they say otherwise; results come as events, from
+/// any thread, each with the generation of the request it answers.
+public protocol ExplorerEngine: Sendable {
+    /// Starts reading the model and the data. `send` receives every later event.
+    func open(_ request: OpenRequest, send: @escaping @Sendable (EngineEvent) -> Void)
+
+    /// What a recipe will do to sizes and compute, from prepared summaries: O(layers), safe on the terminal thread.
+    /// `nil` until `EngineEvent.prepared`.
+    func predict(_ recipe: Recipe) -> ModelFigures?
+
+    /// Rewrites, counts and evaluates a recipe, replacing any evaluation under way. Answers: `rewritten`, then
+    /// `accuracy` repeatedly until complete, then `settled`; or `failed`.
+    func evaluate(_ recipe: Recipe, generation: Int)
+
+    /// Times the recipe's model against the baseline. Answers `latency` or `failed`. Queued behind evaluations.
+    func measureLatency(_ recipe: Recipe, generation: Int)
+
+    /// Fills in the what-if curve of one parameter of one step over its range, in the background, nearest values first.
+    /// Answers `whatIf` per point. Replaces the curve under way. Pauses while an evaluation runs.
+    func traceWhatIf(_ recipe: Recipe, step: Int, parameter: String, generation: Int)
+
+    /// Writes recipe, model, archive (if asked) and report. Answers `jobUpdated` and `exported` or `failed`.
+    func export(_ recipe: Recipe, request: ExportRequest, job: Int)
+
+    /// Cancels a job by number, or the evaluation and the curve under way (`nil`).
+    func cancel(job: Int?)
+
+    /// Pins, names or unpins a stored trial.
+    func setPinned(_ pinned: Bool, trial: String)
+
+    /// The shell command that does the same as a recipe headless.
+    func equivalentCommand(for recipe: Recipe, recipePath: String) -> String
+
+    /// Weight histogram of a layer of the baseline and, if rewritten already, of the recipe's model: counts over equal
+    /// bins of `range`. `nil` until prepared.
+    func weightHistogram(layer: String, recipe: Recipe) -> WeightHistogram?
+
+    /// Stops everything; returns once workers have stopped or after two seconds.
+    func close()
+}
+
+public struct OpenRequest: Sendable {
+    public var modelPath: String
+    public var dataPath: String?
+    public var recipePath: String?
+    public var runtimePath: String?
+
+    public init(modelPath: String, dataPath: String? = nil, recipePath: String? = nil, runtimePath: String? = nil) {
+        self.modelPath = modelPath
+        self.dataPath = dataPath
+        self.recipePath = recipePath
+        self.runtimePath = runtimePath
+    }
+}
+
+public struct ExportRequest: Sendable {
+    /// Folder and base name: `<folder>/<name>.onnx`, `.recipe.yaml`, `.report.md`, `.lathe`.
+    public var folder: String
+    public var name: String
+    public var includeArchive: Bool
+    public var overwrite: Bool
+
+    public init(folder: String, name: String, includeArchive: Bool, overwrite: Bool = false) {
+        self.folder = folder
+        self.name = name
+        self.includeArchive = includeArchive
+        self.overwrite = overwrite
+    }
+}
+
+/// Facts about the opened model and data.
+public struct SessionInfo: Sendable {
+    public var modelPath: String
+    public var modelName: String
+    public var modelHash: String
+    public var opset: Int
+    public var producer: String
+    public var inputs: [String]
+    public var outputs: [String]
+    public var layers: [Layer]
+    public var dataName: String?
+    public var metric: String?
+    public var validationCount: Int
+    public var calibrationCount: Int
+    public var testCount: Int
+    /// `nil` when the runtime is missing; `runtimeProblem` then says why.
+    public var runtimeVersion: String?
+    public var runtimeProblem: String?
+    public var warnings: [String]
+
+    public init(modelPath: String, modelName: String, modelHash: String, opset: Int, producer: String, layers: [Layer]) {
+        self.modelPath = modelPath
+        self.modelName = modelName
+        self.modelHash = modelHash
+        self.opset = opset
+        self.producer = producer
+        self.layers = layers
+        inputs = []
+        outputs = []
+        validationCount = 0
+        calibrationCount = 0
+        testCount = 0
+        warnings = []
+    }
+}
+
+public enum EngineEvent: Sendable {
+    /// Phase of opening, with a fraction if known.
+    case opening(phase: String, fraction: Double?)
+    /// The model is parsed: layers can be shown. `refusals[technique][layer position]` says why a technique does not apply.
+    case opened(SessionInfo, baseline: ModelFigures, refusals: [String: [Int: String]], recipe: Recipe?)
+    /// Summaries are ready (or more complete than before): `predict` answers.
+    case prepared(baseline: ModelFigures)
+    /// The baseline's accuracy on the validation split so far.
+    case baselineAccuracy(AccuracyEstimate)
+    case rewritten(generation: Int, ModelFigures, reports: [StepReport])
+    case accuracy(generation: Int, AccuracyEstimate)
+    case latency(generation: Int, LatencyFigures, operators: [OperatorTime])
+    /// Everything asked for under this generation is done.
+    case settled(generation: Int)
+    case whatIf(generation: Int, WhatIfPoint)
+    case trials([TrialRecord])
+    case jobUpdated(JobUpdate)
+    case exported(job: Int, files: [String])
+    /// `generation` is that of the request that failed, `job` that of a job.
+    case failed(generation: Int?, job: Int?, message: String)
+    /// A remark for the message log.
+    case remark(String)
+}
+
+/// Time of one operator node from the runtime's profiler, milliseconds, median over runs.
+public struct OperatorTime: Sendable {
+    public var node: String
+    public var opType: String
+    public var milliseconds: Double
+
+    public init(node: String, opType: String, milliseconds: Double) {
+        self.node = node
+        self.opType = opType
+        self.milliseconds = milliseconds
+    }
+}
+
+/// One point of a what-if curve.
+public struct WhatIfPoint: Sendable {
+    public var step: Int
+    public var parameter: String
+    public var value: ParameterValue
+    public var accuracy: AccuracyEstimate?
+    public var serializedBytes: Double?
+    /// Why there is no number at this value.
+    public var problem: String?
+
+    public init(step: Int, parameter: String, value: ParameterValue) {
+        self.step = step
+        self.parameter = parameter
+        self.value = value
+    }
+}
+
+/// A stored result.
+public struct TrialRecord: Sendable, Identifiable {
+    /// Content address.
+    public var id: String
+    public var recipe: Recipe
+    public var created: Double
+    public var accuracy: Double?
+    public var accuracyInterval: Interval?
+    public var accuracyComplete: Bool
+    public var serializedBytes: Double?
+    public var transferBytes: Double?
+    public var packedBytes: Double?
+    public var macs: Double?
+    public var parameters: Double?
+    public var latencyRatio: Double?
+    public var latencyMilliseconds: Double?
+    public var energyPicojoules: Double?
+    public var pinned: Bool
+
+    public init(id: String, recipe: Recipe, created: Double) {
+        self.id = id
+        self.recipe = recipe
+        self.created = created
+        accuracyComplete = false
+        pinned = false
+    }
+}
+
+/// Where a job stands.
+public struct JobUpdate: Sendable, Identifiable {
+    public enum State: Sendable, Equatable {
+        case waiting, running, finished, cancelled
+        case failed(String)
+    }
+
+    public var id: Int
+    public var title: String
+    public var phase: String
+    /// Fraction done; `nil` while unknown.
+    public var fraction: Double?
+    public var elapsedSeconds: Double
+    public var remainingSeconds: Double?
+    public var state: State
+
+    public init(id: Int, title: String, phase: String, fraction: Double?, elapsedSeconds: Double, remainingSeconds: Double?, state: State) {
+        self.id = id
+        self.title = title
+        self.phase = phase
+        self.fraction = fraction
+        self.elapsedSeconds = elapsedSeconds
+        self.remainingSeconds = remainingSeconds
+        self.state = state
+    }
+}
+
+/// Counts of weights over equal bins.
+public struct WeightHistogram: Sendable {
+    public var range: ClosedRange<Double>
+    public var baseline: [Int]
+    public var current: [Int]?
+
+    public init(range: ClosedRange<Double>, baseline: [Int], current: [Int]?) {
+        self.range = range
+        self.baseline = baseline
+        self.current = current
+    }
+}
