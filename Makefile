@@ -1,0 +1,50 @@
+# lathe: every target sets up what it needs and may be run again without redoing work.
+#
+#   make run     set up, build, open the explorer on a sample model
+#   make test    set up, build, run every test
+#   make setup   only install: Debian packages, ONNX Runtime and the tests' Python under .deps/
+
+PREFIX ?= /usr/local
+MODEL ?= SampleModels/lenet-5.onnx
+DATA ?= SampleModels/data/fashion-mnist.yaml
+CONFIGURATION ?= release
+
+.PHONY: run test build setup setup-python bench docs install completions protobuf clean
+
+run: build
+	.build/release/lathe $(MODEL) --data $(DATA)
+
+build: setup
+	swift build -c release --product lathe
+
+setup:
+	@scripts/setup.sh runtime
+
+setup-python:
+	@scripts/setup.sh python
+
+# One optimised build serves the unit tests and the end-to-end tests.
+test: setup setup-python
+	scripts/check-imports.sh
+	scripts/test.sh
+
+bench: build
+	swift build -c release --package-path Benchmarks
+	Benchmarks/.build/release/lathe-bench
+
+# Everything in Docs/ that is generated.
+docs: build
+	.build/release/lathe techniques --write-docs Docs/Techniques
+	.build/release/lathe keys --markdown > Docs/Keys.md
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 .build/release/lathe $(DESTDIR)$(PREFIX)/bin/lathe
+	install -m 644 Docs/lathe.1 $(DESTDIR)$(PREFIX)/share/man/man1/lathe.1
+
+# Needs protoc and swift-protobuf's plugin on PATH; the result is committed.
+protobuf:
+	protoc --swift_out=Sources/ModelGraph/Schema -I Sources/ModelGraph/Schema Sources/ModelGraph/Schema/onnx.proto
+
+clean:
+	rm -rf .build Benchmarks/.build

@@ -1,0 +1,139 @@
+import ModelGraph
+
+/// Counts the figures of an actual model.
+public enum FigureCounting {
+    /// Names of initializers that are not parameters: quantisation scales and zero points, by reading the graph.
+    static func quantizationConstants(of graph: Graph) -> Set<String> {
+        var names = Set<String>()
+        for node in graph.nodes {
+            let positions: [Int] =
+                switch node.opType {
+                case "QuantizeLinear", "DequantizeLinear": [1, 2]
+                case "QLinearConv", "QLinearMatMul": [1, 2, 4, 5, 6, 7]
+                case "QGemm": [1, 2, 4, 5, 7, 8]
+                case "ConvInteger", "MatMulInteger": [2, 3]
+                case "MatMulNBits": [2, 3]
+                case "DynamicQuantizeMatMul": [2, 3]
+                case "MatMulIntegerToFloat": [2, 3, 4, 5]
+                case "DynamicQuantizeLSTM": [8, 9, 10, 11]
+                default: []
+                }
+            for position in positions { if let name = node.input(position) { names.insert(name) } }
+        }
+        return names
+    }
+
+    /// Figures of `model`; `shapes` at batch 1, if known. O(weights): counts non-zeros.
+    ///
+    /// Parameters are the elements of every floating-point or quantised initializer of at least one dimension (weights,
+    /// biases, normalisation constants), without scales and zero points of quantisation.
+    public static func figures(of model: Model, shapes: ValueShapes?) throws -> ModelFigures {
+        let layers = model.layers()
+        var parameters = 0
+        var nonZeros = 0
+        var tensorNonZeros: [String: Int] = [:]
+        var weightBytes = 0.0
+        for path in model.graph.graphPaths() {
+            guard let graph = model.graph[path] else { continue }
+            let excluded = quantizationConstants(of: graph)
+            for tensor in graph.initializers.values {
+                weightBytes += Double(tensor.storage.byteCount)
+                guard tensor.elementType.isFloatingPoint || tensor.elementType.isQuantized, !excluded.contains(tensor.name), !tensor.dims.isEmpty
+                else { continue }
+                let count = NonZeroCount.nonZeros(tensor)
+                tensorNonZeros["\(path.hashValue)/\(tensor.name)"] = count
+                parameters += tensor.count
+                nonZeros += count
+            }
+        }
+        var figures = ModelFigures(
+            parameters: Figure(Double(parameters), .measured), nonZeros: Figure(Double(nonZeros), .measured),
+            serializedBytes: Figure(Double(try model.serialized().byteCount), .measured))
+        let macs = shapes.map { Compute.macs(of: model.graph, shapes: $0) }
+        var macsByBits: [(count: Double, bits: Double)] = []
+        var layerNodes = Set<Int>()
+        for layer in layers {
+            var entry = layerFigures(of: layer, in: model, nonZeros: tensorNonZeros)
+            if layer.path.isMain {
+                entry.macs = macs?[layer.nodeIndex]
+                entry.outputElements = model.graph.nodes[layer.nodeIndex].outputs.first.flatMap { shapes?[$0] }.map { Double($0.count) }
+                layerNodes.insert(layer.nodeIndex)
+                // Weight-only quantisation computes in float; only operators on integers compute in integers.
+                if let count = entry.macs { macsByBits.append((count, computeBits(of: layer, in: model))) }
+            }
+            figures.layers.append(entry)
+        }
+        if let macs, let shapes {
+            for (node, count) in macs where !layerNodes.contains(node) { macsByBits.append((count, 32)) }
+            figures.macs = Figure(macs.values.reduce(0, +), .measured)
+            if let peak = ActivationMemory.peakBytes(of: model.graph, shapes: shapes) {
+                figures.peakActivationBytes = Figure(Double(peak), .measured)
+                figures.memoryBytes = Figure(Double(peak) + weightBytes, .measured)
+            }
+            let produced = model.graph.nodes.flatMap(\.outputs).compactMap { shapes[$0] }
+            let activationBits = produced.reduce(0.0) { $0 + Double($1.byteCount) * 8 }
+            figures.energyPicojoules = Figure(
+                EnergyModel.picojoules(macs: macsByBits, weightBits: weightBytes * 8, activationBits: activationBits), .modelled)
+        }
+        return figures
+    }
+
+    /// Width of the operands a layer multiplies: 8 where integer weights meet quantised activations, else float.
+    static func computeBits(of layer: Layer, in model: Model) -> Double {
+        if let quantization = layer.quantization {
+            if quantization.opType != "DequantizeLinear" { return quantization.opType == "MatMulNBits" ? 32 : 8 }
+            let node = model.graph.nodes[layer.nodeIndex]
+            let index = GraphIndex(model.graph)
+            let activation = node.input(0).flatMap { index.producer[$0] }.map { model.graph.nodes[$0].opType }
+            return activation == "DequantizeLinear" ? 8 : 32
+        }
+        return layer.weightType == .float16 || layer.weightType == .bfloat16 ? 16 : 32
+    }
+
+    private static func layerFigures(of layer: Layer, in model: Model, nonZeros: [String: Int]) -> LayerFigures {
+        let names = [layer.weight] + layer.otherWeights + (layer.bias.map { [$0] } ?? [])
+        var parameters = 0
+        var kept = 0
+        var bytes = 0
+        for name in names {
+            guard let (tensor, owner) = model.initializer(name, from: layer.path) else { continue }
+            parameters += tensor.count
+            kept += nonZeros["\(owner.hashValue)/\(name)"] ?? tensor.count
+            bytes += tensor.storage.byteCount
+        }
+        for name in [layer.quantization?.scale, layer.quantization?.zeroPoint] {
+            if let name, let found = model.initializer(name, from: layer.path) { bytes += found.tensor.storage.byteCount }
+        }
+        return LayerFigures(
+            id: layer.id, kind: layer.kind.rawValue, opType: layer.opType, weightShape: layer.weightShape,
+            weightType: layer.weightType.description, parameters: Double(parameters), nonZeros: Double(kept),
+            serializedBytes: Double(bytes), weightBits: Double(layer.quantization?.bits ?? layer.weightType.bitWidth ?? 32))
+    }
+}
+
+/// Counts elements that are not zero.
+public enum NonZeroCount {
+    /// Non-zero elements of a tensor; for packed nibbles, non-zero nibbles. Types without a zero count as all non-zero.
+    public static func nonZeros(_ tensor: Tensor) -> Int {
+        let bytes = tensor.storage.bytes
+        defer { tensor.storage.releasePages() }
+        func count<T: FixedWidthInteger>(_: T.Type, mask: T) -> Int {
+            var result = 0
+            let stride = MemoryLayout<T>.stride
+            for index in 0..<(bytes.count / stride) {
+                result += bytes.loadUnaligned(fromByteOffset: index * stride, as: T.self) & mask != 0 ? 1 : 0
+            }
+            return result
+        }
+        switch tensor.elementType {
+        case .float32: return count(UInt32.self, mask: 0x7FFF_FFFF)
+        case .float16, .bfloat16: return count(UInt16.self, mask: 0x7FFF)
+        case .float64: return count(UInt64.self, mask: 0x7FFF_FFFF_FFFF_FFFF)
+        case .int8, .uint8: return count(UInt8.self, mask: 0xFF)
+        case .int16, .uint16: return count(UInt16.self, mask: 0xFFFF)
+        case .int4, .uint4:
+            return (0..<tensor.count).count { (bytes[$0 / 2] >> ($0 % 2 == 0 ? 0 : 4)) & 0x0F != 0 }
+        default: return tensor.count
+        }
+    }
+}

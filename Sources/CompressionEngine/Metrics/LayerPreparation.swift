@@ -1,0 +1,141 @@
+import Foundation
+import ModelGraph
+
+/// Makes layer summaries: one pass over each layer's weights.
+public enum LayerPreparation {
+    /// Summaries of layers, on as many threads as there are cores.
+    /// - Throws: `EngineError.cancelled`.
+    public static func summaries(of model: Model, layers: [Layer], shapes: ValueShapes?, cancellation: Cancellation) throws -> [LayerSummary] {
+        let macs = shapes.map { Compute.macs(of: model.graph, shapes: $0) }
+        let results = Results(count: layers.count)
+        DispatchQueue.concurrentPerform(iterations: layers.count) { index in
+            guard !cancellation.isCancelled else { return }
+            let layer = layers[index]
+            var summary = summary(of: layer, in: model)
+            if layer.path.isMain {
+                summary.macs = macs?[layer.nodeIndex]
+                summary.outputElements = model.graph.nodes[layer.nodeIndex].outputs.first.flatMap { shapes?[$0] }.map { Double($0.count) }
+            }
+            results.set(index, summary)
+        }
+        try cancellation.check()
+        return results.all
+    }
+
+    /// Collects results of concurrent iterations; the lock makes it safe to share.
+    private final class Results: @unchecked Sendable {
+        private let lock = NSLock()
+        private var slots: [LayerSummary?]
+        init(count: Int) { slots = [LayerSummary?](repeating: nil, count: count) }
+        func set(_ index: Int, _ value: LayerSummary) { lock.withLock { slots[index] = value } }
+        var all: [LayerSummary] { lock.withLock { slots.compactMap { $0 } } }
+    }
+
+    static func summary(of layer: Layer, in model: Model) -> LayerSummary {
+        let tensors = ([layer.weight] + layer.otherWeights).compactMap { model.initializer($0, from: layer.path)?.tensor }
+        let bias = layer.bias.flatMap { model.initializer($0, from: layer.path)?.tensor }
+        var pass = WeightPass()
+        for tensor in tensors { tensor.withFloats { pass.extremes($0) } }
+        for tensor in tensors {
+            tensor.withFloats { pass.count($0) }
+            tensor.storage.releasePages()
+        }
+        let weightCount = tensors.reduce(0) { $0 + $1.count }
+        let norms = tensors.first.flatMap { outputNorms($0, axis: layer.outputAxis) } ?? ([], [])
+        let mean = weightCount > 0 ? pass.sum / Double(weightCount) : 0
+        let variance = weightCount > 0 ? max(pass.sumOfSquares / Double(weightCount) - mean * mean, 0) : 0
+        return LayerSummary(
+            layer: layer, weightCount: weightCount, biasCount: bias?.count ?? 0, zeroCount: pass.zeros,
+            maximumMagnitude: pass.maximum, mean: Float(mean), standardDeviation: Float(variance.squareRoot()),
+            magnitudeQuantiles: pass.quantiles(), histogram: pass.histogram, outputNormsL1: norms.0, outputNormsL2: norms.1)
+    }
+
+    /// Statistics gathered over the weights of one layer. Magnitudes are counted by the top 16 bits of their float
+    /// pattern (sign 0, exponent, 7 bits of mantissa): bins under 1 % wide, one increment per weight.
+    private struct WeightPass {
+        var maximum: Float = 0
+        var zeros = 0
+        var sum = 0.0
+        var sumOfSquares = 0.0
+        var histogram = [Int](repeating: 0, count: 256)
+        var magnitudes = [Int32](repeating: 0, count: 1 << 16)
+
+        mutating func extremes(_ values: UnsafeBufferPointer<Float>) {
+            var largest: Float = 0
+            for value in values {
+                let magnitude = abs(value)
+                if magnitude > largest, magnitude.isFinite { largest = magnitude }
+            }
+            maximum = max(maximum, largest)
+        }
+
+        mutating func count(_ values: UnsafeBufferPointer<Float>) {
+            let scale = maximum > 0 ? 127.999 / maximum : 0
+            var zeros = 0
+            var sum = 0.0
+            var squares = 0.0
+            histogram.withUnsafeMutableBufferPointer { histogram in
+                magnitudes.withUnsafeMutableBufferPointer { magnitudes in
+                    for value in values where value.isFinite {
+                        if value == 0 { zeros += 1 }
+                        sum += Double(value)
+                        squares += Double(value) * Double(value)
+                        histogram[Int(value * scale + 128)] += 1
+                        magnitudes[Int((value.bitPattern & 0x7FFF_FFFF) >> 16)] += 1
+                    }
+                }
+            }
+            self.zeros += zeros
+            self.sum += sum
+            sumOfSquares += squares
+        }
+
+        func quantiles() -> [Float] {
+            let total = magnitudes.reduce(0) { $0 + Int($1) }
+            guard total > 0 else { return [] }
+            var result = [Float]()
+            result.reserveCapacity(1025)
+            var below = 0
+            var bin = 0
+            for rank in 0...1024 {
+                let position = Double(rank) / 1024 * Double(total)
+                while bin < magnitudes.count - 1, Double(below + Int(magnitudes[bin])) < position {
+                    below += Int(magnitudes[bin])
+                    bin += 1
+                }
+                let low = Float(bitPattern: UInt32(bin) << 16)
+                let high = min(Float(bitPattern: UInt32(bin + 1) << 16), maximum)
+                let inside = magnitudes[bin] > 0 ? Float((position - Double(below)) / Double(magnitudes[bin])) : 0
+                result.append(bin == 0 ? 0 : low + (max(high, low) - low) * min(max(inside, 0), 1))
+            }
+            return result
+        }
+    }
+
+    /// L1 and L2 norms of the slices along an axis.
+    private static func outputNorms(_ tensor: Tensor, axis: Int) -> ([Float], [Float])? {
+        guard tensor.dims.indices.contains(axis) else { return nil }
+        let outer = tensor.dims[..<axis].reduce(1, *)
+        let count = tensor.dims[axis]
+        let inner = tensor.dims[(axis + 1)...].reduce(1, *)
+        return tensor.withFloats { values in
+            var l1 = [Double](repeating: 0, count: count)
+            var l2 = [Double](repeating: 0, count: count)
+            for block in 0..<outer {
+                for unit in 0..<count {
+                    var sum = 0.0
+                    var squares = 0.0
+                    let base = (block * count + unit) * inner
+                    for index in base..<(base + inner) {
+                        let value = Double(values[index])
+                        sum += abs(value)
+                        squares += value * value
+                    }
+                    l1[unit] += sum
+                    l2[unit] += squares
+                }
+            }
+            return (l1.map(Float.init), l2.map { Float($0.squareRoot()) })
+        }
+    }
+}

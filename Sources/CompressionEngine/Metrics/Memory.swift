@@ -1,0 +1,60 @@
+import Foundation
+import ModelGraph
+
+/// Memory a model needs at inference, from shapes and the order of nodes.
+public enum ActivationMemory {
+    /// Largest sum of bytes of intermediate values alive at once when nodes run in graph order, a value living from
+    /// its producer to its last reader. Inputs and outputs of the model count; weights do not.
+    public static func peakBytes(of graph: Graph, shapes: ValueShapes) -> Int? {
+        guard !shapes.values.isEmpty else { return nil }
+        var lastUse: [String: Int] = [:]
+        for (index, node) in graph.nodes.enumerated() {
+            for name in node.inputs where graph.initializers[name] == nil { lastUse[name] = index }
+            for (_, body) in node.subgraphs { for name in body.capturedNames() where graph.initializers[name] == nil { lastUse[name] = index } }
+        }
+        for output in graph.outputs { lastUse[output.name] = graph.nodes.count }
+        var live = 0
+        for input in graph.inputs where graph.initializers[input.name] == nil { live += shapes[input.name]?.byteCount ?? 0 }
+        var peak = live
+        for (index, node) in graph.nodes.enumerated() {
+            for output in node.outputs { live += shapes[output]?.byteCount ?? 0 }
+            peak = max(peak, live)
+            for name in Set(node.inputs).union(node.outputs) where !name.isEmpty && graph.initializers[name] == nil {
+                let dies = lastUse[name].map { $0 == index } ?? node.outputs.contains(name)
+                if dies { live -= shapes[name]?.byteCount ?? 0 }
+            }
+        }
+        return peak
+    }
+}
+
+/// Data caches of this machine.
+public struct CacheSizes: Sendable {
+    /// Bytes of one core's L2 and of the L3 it shares; `nil` where the system does not say.
+    public var level2: Int?
+    public var level3: Int?
+
+    public static let current: CacheSizes = {
+        var sizes = CacheSizes()
+        for index in 0..<8 {
+            let folder = "/sys/devices/system/cpu/cpu0/cache/index\(index)/"
+            func read(_ name: String) -> String? {
+                (try? String(contentsOfFile: folder + name, encoding: .utf8))?.trimmingCharacters(in: .whitespacesAndNewlines)
+            }
+            guard let level = read("level"), let type = read("type"), type != "Instruction", let text = read("size") else { continue }
+            let unit = text.hasSuffix("M") ? 1 << 20 : text.hasSuffix("K") ? 1 << 10 : 1
+            guard let number = Int(text.filter(\.isNumber)) else { continue }
+            if level == "2" { sizes.level2 = number * unit }
+            if level == "3" { sizes.level3 = number * unit }
+        }
+        return sizes
+    }()
+
+    /// The smallest cache that holds `bytes`: `L2`, `L3` or `DRAM`; `nil` where the system does not tell cache sizes.
+    public func home(of bytes: Double) -> String? {
+        guard level2 != nil || level3 != nil else { return nil }
+        if let level2, bytes <= Double(level2) { return "L2" }
+        if let level3, bytes <= Double(level3) { return "L3" }
+        return "DRAM"
+    }
+}
