@@ -1,0 +1,142 @@
+/// An axis of a chart.
+public struct Axis: Hashable, Sendable {
+    public enum Scale: Hashable, Sendable { case linear, log }
+    public var label: String
+    /// How tick labels and the value under the cursor are written, unit included.
+    public var format: NumberFormat
+    public var scale: Scale
+    /// The range shown; from the data when nil.
+    public var range: ClosedRange<Double>?
+
+    public init(_ label: String, format: NumberFormat = .general, scale: Scale = .linear, range: ClosedRange<Double>? = nil) {
+        self.label = label
+        self.format = format
+        self.scale = scale
+        self.range = range
+    }
+
+    /// The range to show for these values: padded a little, never empty, positive on a logarithmic axis. Values that are not
+    /// finite, or not positive on a logarithmic axis, are left out.
+    func domain(of values: [Double]) -> ClosedRange<Double> {
+        if let range, range.lowerBound < range.upperBound, scale == .linear || range.lowerBound > 0 { return range }
+        let usable = values.filter { $0.isFinite && (scale == .linear || $0 > 0) }
+        guard var low = usable.min(), var high = usable.max() else { return scale == .log ? 1...10 : 0...1 }
+        if scale == .log {
+            if high / low < 1.2 { (low, high) = (low / 1.5, high * 1.5) }
+            let pad = ElementaryMath.pow10(ElementaryMath.log10(high / low) * 0.03)
+            return low / pad...high * pad
+        }
+        if high - low <= abs(high) * 1e-9 {
+            let pad = high == 0 ? 1 : abs(high) * 0.05
+            (low, high) = (low - pad, high + pad)
+        }
+        let pad = (high - low) * 0.04
+        // Zero is a natural end: do not pad across it.
+        return (low >= 0 && low - pad < 0 ? 0 : low - pad)...(high <= 0 && high + pad > 0 ? 0 : high + pad)
+    }
+
+    /// Where a value lies in a domain, 0...1 from low to high; nil when it cannot be shown on this scale.
+    func position(_ value: Double, in domain: ClosedRange<Double>) -> Double? {
+        guard value.isFinite else { return nil }
+        let (low, high) = (domain.lowerBound, domain.upperBound)
+        if scale == .log {
+            guard value > 0, low > 0 else { return nil }
+            return ElementaryMath.ln(value / low) / ElementaryMath.ln(high / low)
+        }
+        return (value - low) / (high - low)
+    }
+
+    /// Round values for ticks inside a domain: 1-2-5 steps, or decades (with 2 and 5 where there is room) on a logarithmic
+    /// axis. At most `count` of them.
+    public func ticks(in domain: ClosedRange<Double>, atMost count: Int) -> [Double] {
+        guard count > 0, domain.lowerBound < domain.upperBound else { return [] }
+        return scale == .log ? logTicks(domain, count) : linearTicks(domain, count)
+    }
+
+    private func linearTicks(_ domain: ClosedRange<Double>, _ count: Int) -> [Double] {
+        // Steps are sought in the unit people read: percent for fractions, milliseconds as they are.
+        let rough = (domain.upperBound - domain.lowerBound) / Double(max(1, count))
+        let decade = ElementaryMath.decade(rough)
+        for (power, factor) in [(decade, 1.0), (decade, 2), (decade, 5), (decade + 1, 1), (decade + 1, 2), (decade + 1, 5)] {
+            let step = factor * ElementaryMath.pow10(power)
+            let first = (domain.lowerBound / step - 1e-9).rounded(.up)
+            let last = (domain.upperBound / step + 1e-9).rounded(.down)
+            guard last >= first else { continue }
+            let number = Int(last - first) + 1
+            if number <= count {
+                // Multiplying whole numbers keeps 0.3 from becoming 0.30000000000000004 by addition.
+                return (0..<number).map {
+                    let whole = first + Double($0)
+                    return power < 0 ? whole * factor / ElementaryMath.pow10(-power) : whole * step
+                }
+            }
+        }
+        return []
+    }
+
+    private func logTicks(_ domain: ClosedRange<Double>, _ count: Int) -> [Double] {
+        let low = ElementaryMath.decade(domain.lowerBound)
+        let high = ElementaryMath.decade(domain.upperBound)
+        let sets: [[Double]] = [[1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 5], [1, 3], [1]]
+        for factors in sets {
+            let ticks = (low...max(low, high)).flatMap { power in factors.map { $0 * ElementaryMath.pow10(power) } }
+                .filter { domain.contains($0) }
+            if ticks.count <= count, ticks.count >= 2 { return ticks }
+        }
+        let decades = (low...max(low, high)).map { ElementaryMath.pow10($0) }.filter { domain.contains($0) }
+        guard decades.count > count else {
+            return decades.count >= 2 ? decades : linearTicks(domain, count)
+        }
+        let stride = (decades.count + count - 1) / count
+        return decades.enumerated().filter { $0.offset % stride == 0 }.map(\.element)
+    }
+
+    /// Labels of ticks: with just enough digits for neighbours to differ.
+    public func labels(for ticks: [Double]) -> [String] {
+        switch format {
+        case .percent, .fixed, .ratio, .points:
+            for digits in 0...4 {
+                let labels = ticks.map { format.with(digits: digits).text($0) }
+                if Set(labels).count == labels.count, zip(ticks, labels).allSatisfy({ isExact($0, digits) || !$1.isEmpty && digits == 4 }) {
+                    return labels
+                }
+            }
+            return ticks.map(format.text)
+        default:
+            return ticks.map { Self.shortened(format.text($0)) }
+        }
+    }
+
+    /// Whether rounding to `digits` leaves the tick as it is, in the unit written.
+    private func isExact(_ tick: Double, _ digits: Int) -> Bool {
+        let unit: Double =
+            switch format {
+            case .percent, .points: 100
+            default: 1
+            }
+        let scaled = tick * unit * ElementaryMath.pow10(digits)
+        return abs(scaled - scaled.rounded()) < 1e-6 * max(1, abs(scaled))
+    }
+
+    /// `1.50 MB` → `1.5 MB`: ticks are round, so zeros at the end say nothing.
+    private static func shortened(_ text: String) -> String {
+        let parts = text.split(separator: " ", maxSplits: 1)
+        guard var number = parts.first.map(String.init), number.contains("."), !number.contains("e") else { return text }
+        while number.last == "0" { number.removeLast() }
+        if number.last == "." { number.removeLast() }
+        return parts.count > 1 ? number + " " + parts[1] : number
+    }
+}
+
+extension NumberFormat {
+    /// The same format with another number of digits, where it has one.
+    func with(digits: Int) -> NumberFormat {
+        switch self {
+        case .percent: .percent(digits: digits)
+        case .points: .points(digits: digits)
+        case .ratio: .ratio(digits: digits)
+        case .fixed(_, let unit): .fixed(digits: digits, unit: unit)
+        default: self
+        }
+    }
+}

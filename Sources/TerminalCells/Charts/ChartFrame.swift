@@ -1,0 +1,105 @@
+/// The axes of a chart laid out in a rectangle: where the plot is, and how values map into it.
+struct ChartFrame {
+    let plot: Rect
+    let x: Axis
+    let y: Axis
+    let xDomain: ClosedRange<Double>
+    let yDomain: ClosedRange<Double>
+    private let frame: Rect
+    private let yTicks: [Double]
+    private let yLabels: [String]
+
+    /// Lays out axes for the given data. On the left the tick labels of y, below a line, the tick labels of x and its label;
+    /// above the plot the label of y.
+    init(in rect: Rect, x: Axis, y: Axis, xValues: [Double], yValues: [Double]) {
+        self.x = x
+        self.y = y
+        frame = rect
+        xDomain = x.domain(of: xValues)
+        yDomain = y.domain(of: yValues)
+        // Top: y label and legend. Bottom: axis line, tick labels.
+        let height = max(0, rect.height - 3)
+        yTicks = y.ticks(in: yDomain, atMost: max(2, min(8, (height + 1) / 2)))
+        yLabels = y.labels(for: yTicks)
+        let labelWidth = min(max(3, yLabels.map(DisplayWidth.of(_:)).max() ?? 3), max(0, rect.width / 3))
+        plot = Rect(x: rect.x + labelWidth + 1, y: rect.y + 1, width: rect.width - labelWidth - 1, height: height)
+    }
+
+    /// Whether there is room for more than the frame.
+    var isDrawable: Bool { plot.width >= 4 && plot.height >= 2 }
+
+    /// Position in a raster over the plot, in points.
+    func point(_ x: Double, _ y: Double, in raster: DotRaster) -> (x: Double, y: Double)? {
+        guard let px = self.x.position(x, in: xDomain), let py = self.y.position(y, in: yDomain) else { return nil }
+        return (px * Double(raster.width - 1), (1 - py) * Double(raster.height - 1))
+    }
+
+    /// The cell of a value pair, when it is inside the plot.
+    func cell(_ x: Double, _ y: Double) -> Point? {
+        guard let px = self.x.position(x, in: xDomain), let py = self.y.position(y, in: yDomain), px >= 0, px <= 1, py >= 0, py <= 1
+        else { return nil }
+        return Point(
+            x: plot.x + Int((px * Double(plot.width - 1)).rounded()), y: plot.maxY - 1 - Int((py * Double(plot.height - 1)).rounded()))
+    }
+
+    func column(_ value: Double) -> Int? {
+        guard let p = x.position(value, in: xDomain), p >= 0, p <= 1 else { return nil }
+        return plot.x + Int((p * Double(plot.width - 1)).rounded())
+    }
+
+    /// Draws lines, ticks and labels.
+    func draw(on grid: inout CellGrid, theme: Theme) {
+        let glyphs = theme.glyphs
+        let axisX = plot.x - 1
+        grid.put(StyledLine(y.label, .muted), in: Rect(x: frame.x, y: frame.y, width: frame.width, height: 1))
+        grid.fill(Rect(x: axisX, y: plot.y, width: 1, height: plot.height), with: glyphs.axisVertical, style: .muted)
+        grid.fill(Rect(x: plot.x, y: plot.maxY, width: plot.width, height: 1), with: glyphs.axisHorizontal, style: .muted)
+        grid.put(glyphs.axisCorner, at: Point(x: axisX, y: plot.maxY), style: .muted)
+        var lastRow = Int.max
+        for (tick, label) in zip(yTicks, yLabels) {
+            guard let place = y.position(tick, in: yDomain) else { continue }
+            let row = plot.maxY - 1 - Int((place * Double(plot.height - 1)).rounded())
+            guard row >= plot.y, row < plot.maxY, row < lastRow else { continue }
+            lastRow = row
+            grid.put(glyphs.axisTickY, at: Point(x: axisX, y: row), style: .muted)
+            grid.put(StyledLine(label, .muted), in: Rect(x: frame.x, y: row, width: axisX - frame.x, height: 1), alignment: .right)
+        }
+        drawX(on: &grid, glyphs: glyphs)
+    }
+
+    private func drawX(on grid: inout CellGrid, glyphs: Glyphs) {
+        let row = plot.maxY + 1
+        let name = StyledLine(x.label, .muted)
+        // The label of x shares the row of its tick labels, at the right end.
+        let nameWidth = min(name.width, plot.width / 3)
+        var count = min(8, max(2, plot.width / 9))
+        var ticks: [Double] = []
+        var labels: [String] = []
+        while count >= 1 {
+            ticks = x.ticks(in: xDomain, atMost: count)
+            labels = x.labels(for: ticks)
+            let widest = labels.map(DisplayWidth.of(_:)).max() ?? 0
+            if ticks.count * (widest + 2) <= plot.width { break }
+            count -= 1
+        }
+        grid.put(name, in: Rect(x: plot.maxX - nameWidth, y: row, width: nameWidth, height: 1), alignment: .right)
+        let end = plot.maxX - (nameWidth > 0 ? nameWidth + 1 : 0)
+        var free = frame.x
+        for (tick, label) in zip(ticks, labels) {
+            guard let column = column(tick) else { continue }
+            grid.put(glyphs.axisTickX, at: Point(x: column, y: plot.maxY), style: .muted)
+            let width = DisplayWidth.of(label)
+            let start = max(free, column - width / 2)
+            guard start + width <= end else { continue }
+            grid.put(label, at: Point(x: start, y: row), style: .muted)
+            free = start + width + 1
+        }
+    }
+
+    /// A legend or readout at the right end of the top row, behind the label of y.
+    func header(_ line: StyledLine, on grid: inout CellGrid) {
+        let used = DisplayWidth.of(y.label)
+        let room = frame.row(0).inset(left: used > 0 ? used + 2 : 0)
+        grid.put(line, in: room, alignment: .right)
+    }
+}

@@ -1,0 +1,80 @@
+/// Bars over bins of equal width, with axes.
+///
+/// Bins inside `muted` are drawn in another glyph and role: weights a threshold would remove, say. When there are more
+/// bins than columns, neighbours are added up; when fewer, bars get wider.
+public struct Histogram: Widget, Hashable, Sendable {
+    /// Counts per bin, from left to right.
+    public var counts: [Double]
+    /// The values at the left end of the first bin and the right end of the last.
+    public var range: ClosedRange<Double>
+    public var x: Axis
+    /// Draw counts on a logarithmic scale: log10(1 + count).
+    public var isLogarithmic: Bool
+    public var muted: ClosedRange<Double>?
+    /// The value under the cursor; its bin's exact count stands in the top row.
+    public var cursor: Double?
+
+    public init(
+        counts: [Double], range: ClosedRange<Double>, x: Axis, isLogarithmic: Bool = false, muted: ClosedRange<Double>? = nil,
+        cursor: Double? = nil
+    ) {
+        self.counts = counts
+        self.range = range
+        self.x = x
+        self.isLogarithmic = isLogarithmic
+        self.muted = muted
+        self.cursor = cursor
+    }
+
+    public func draw(in rect: Rect, on grid: inout CellGrid, theme: Theme) {
+        guard range.upperBound > range.lowerBound else { return }
+        var axis = x
+        axis.range = range
+        axis.scale = .linear
+        let label = isLogarithmic ? "count (log)" : "count"
+        // Two passes: the width of the plot decides how bins are merged, the merged bins decide the scale.
+        let provisional = columns(rect.width - 6)
+        let peak = provisional.max() ?? 0
+        let y = Axis(label, format: .count, scale: .linear, range: 0...max(1, isLogarithmic ? ElementaryMath.log10(1 + peak) : peak))
+        let frame = ChartFrame(in: rect, x: axis, y: isLogarithmic ? Axis(label, format: .general, range: y.range) : y, xValues: [], yValues: [])
+        guard frame.isDrawable, !counts.isEmpty else { return }
+        frame.draw(on: &grid, theme: theme)
+        let bars = columns(frame.plot.width)
+        let top = frame.yDomain.upperBound
+        let levels = theme.glyphs.verticalBar
+        for (column, count) in bars.enumerated() {
+            let height = (isLogarithmic ? ElementaryMath.log10(1 + count) : count) / top
+            let value = range.lowerBound + (range.upperBound - range.lowerBound) * (Double(column) + 0.5) / Double(bars.count)
+            let isMuted = muted?.contains(value) ?? false
+            var steps = Int((height * Double(frame.plot.height * levels.count)).rounded())
+            // One weight is not none.
+            if count > 0, steps == 0 { steps = 1 }
+            steps = min(steps, frame.plot.height * levels.count)
+            for row in 0..<frame.plot.height where steps > row * levels.count {
+                let level = min(levels.count, steps - row * levels.count)
+                let isFull = level == levels.count
+                let glyph = isMuted && isFull ? theme.glyphs.shades[1] : levels[level - 1]
+                grid.put(
+                    glyph, at: Point(x: frame.plot.x + column, y: frame.plot.maxY - 1 - row),
+                    style: isMuted ? .muted : Style(.series(0)))
+            }
+        }
+        if let cursor, range.contains(cursor) {
+            if let column = frame.column(cursor) {
+                grid.highlight(Rect(x: column, y: frame.plot.y, width: 1, height: frame.plot.height), .selected)
+            }
+            let width = (range.upperBound - range.lowerBound) / Double(counts.count)
+            let bin = min(counts.count - 1, Int((cursor - range.lowerBound) / width))
+            frame.header(StyledLine("\(x.label) \(x.format.text(cursor))  count \(NumberFormat.general(counts[bin], significant: 12))", .bold), on: &grid)
+        }
+    }
+
+    /// Counts per screen column: bins added up or spread over as many columns.
+    private func columns(_ width: Int) -> [Double] {
+        guard width > 0, !counts.isEmpty else { return [] }
+        if counts.count <= width { return (0..<width).map { counts[$0 * counts.count / width] } }
+        var result = [Double](repeating: 0, count: width)
+        for (index, count) in counts.enumerated() { result[index * width / counts.count] += count }
+        return result
+    }
+}

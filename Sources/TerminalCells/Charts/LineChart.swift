@@ -1,0 +1,189 @@
+/// A point of a chart, in the units of its axes.
+public struct ChartPoint: Hashable, Sendable {
+    public var x: Double
+    public var y: Double
+    public init(_ x: Double, _ y: Double) {
+        self.x = x
+        self.y = y
+    }
+}
+
+/// Curves over a common x axis.
+///
+/// Series differ by dash pattern as well as by colour. A cursor draws a vertical line and writes the exact values at the
+/// nearest point of each series in the top row; without one the top row is the legend.
+public struct LineChart: Widget, Hashable, Sendable {
+    /// One curve.
+    public struct Series: Hashable, Sendable {
+        public var name: String
+        /// By ascending x. A point whose y is NaN breaks the curve.
+        public var points: [ChartPoint]
+        /// Points drawn with a marker: measured ones on an interpolated curve, say.
+        public var marked: [ChartPoint]
+        public var role: Role?
+
+        public init(_ name: String, _ points: [ChartPoint], marked: [ChartPoint] = [], role: Role? = nil) {
+            self.name = name
+            self.points = points
+            self.marked = marked
+            self.role = role
+        }
+    }
+
+    /// Uncertainty of a curve at one x.
+    public struct BandPoint: Hashable, Sendable {
+        public var x: Double
+        public var low: Double
+        public var high: Double
+        public init(x: Double, low: Double, high: Double) {
+            self.x = x
+            self.low = low
+            self.high = high
+        }
+    }
+
+    public var series: [Series]
+    public var x: Axis
+    public var y: Axis
+    /// By ascending x; drawn shaded behind the curves.
+    public var band: [BandPoint]
+    /// The x under the cursor.
+    public var cursor: Double?
+    /// An x to mark (the current setting), drawn as a dotted vertical line.
+    public var current: Double?
+    /// A y to mark (a requirement, the baseline), drawn as a dotted horizontal line.
+    public var reference: Double?
+
+    public init(
+        series: [Series], x: Axis, y: Axis, band: [BandPoint] = [], cursor: Double? = nil, current: Double? = nil,
+        reference: Double? = nil
+    ) {
+        self.series = series
+        self.x = x
+        self.y = y
+        self.band = band
+        self.cursor = cursor
+        self.current = current
+        self.reference = reference
+    }
+
+    private static let dashes: [(on: Int, off: Int)] = [(1, 0), (4, 2), (1, 2), (6, 2), (3, 3), (2, 1), (8, 3), (1, 3)]
+
+    public func draw(in rect: Rect, on grid: inout CellGrid, theme: Theme) {
+        let points = series.flatMap { $0.points + $0.marked }
+        let frame = ChartFrame(
+            in: rect, x: x, y: y,
+            xValues: points.map(\.x) + band.map(\.x) + [cursor, current].compactMap { $0 },
+            yValues: points.map(\.y) + band.flatMap { [$0.low, $0.high] } + [reference].compactMap { $0 })
+        guard frame.isDrawable else { return }
+        frame.draw(on: &grid, theme: theme)
+        grid.withClip(frame.plot) { grid in
+            drawBand(frame, on: &grid, theme: theme)
+            drawCurves(frame, on: &grid, theme: theme)
+        }
+        let noData = !points.contains { x.position($0.x, in: frame.xDomain) != nil && y.position($0.y, in: frame.yDomain) != nil }
+        if noData {
+            let place = frame.plot.centered(width: frame.plot.width, height: 1)
+            grid.put(StyledLine("no data yet", .disabled), in: place, alignment: .center)
+        }
+        frame.header(cursor.map { readout(at: $0, theme: theme) } ?? legend(theme: theme), on: &grid)
+    }
+
+    private func style(of index: Int) -> Style { Style(series[index].role ?? .series(UInt8(index % 8))) }
+
+    private func drawBand(_ frame: ChartFrame, on grid: inout CellGrid, theme: Theme) {
+        guard band.count > 1 else { return }
+        let shade = theme.glyphTier == .ascii ? theme.glyphs.shades[0] : theme.glyphs.shades[0]
+        var segment = 0
+        for column in 0..<frame.plot.width {
+            let share = Double(column) / Double(max(1, frame.plot.width - 1))
+            let low = frame.xDomain.lowerBound
+            let high = frame.xDomain.upperBound
+            let value = x.scale == .log ? low * ElementaryMath.pow10(ElementaryMath.log10(high / low) * share) : low + (high - low) * share
+            while segment < band.count - 2, band[segment + 1].x < value { segment += 1 }
+            let (a, b) = (band[segment], band[segment + 1])
+            let slack = (high - low) / Double(max(1, frame.plot.width)) / 2
+            guard value >= a.x - slack, value <= b.x + slack else { continue }
+            let t = b.x > a.x ? min(1, max(0, (value - a.x) / (b.x - a.x))) : 0
+            guard let bottom = y.position(a.low + (b.low - a.low) * t, in: frame.yDomain),
+                let top = y.position(a.high + (b.high - a.high) * t, in: frame.yDomain)
+            else { continue }
+            let rows = Double(frame.plot.height - 1)
+            let first = Int((max(0, 1 - top) * rows).rounded())
+            let last = Int((min(1, 1 - bottom) * rows).rounded())
+            guard first <= last else { continue }
+            let area = Rect(x: frame.plot.x + column, y: frame.plot.y + first, width: 1, height: last - first + 1)
+            grid.fill(area, with: shade, style: Style(.estimate, .dim))
+        }
+    }
+
+    private func drawCurves(_ frame: ChartFrame, on grid: inout CellGrid, theme: Theme) {
+        if let reference, let y = frame.cell(frame.xDomain.lowerBound, reference)?.y {
+            for column in stride(from: frame.plot.x, to: frame.plot.maxX, by: 2) {
+                grid.put(theme.glyphs.axisHorizontal, at: Point(x: column, y: y), style: .muted)
+            }
+        }
+        if let current, let column = frame.column(current) {
+            grid.fill(Rect(x: column, y: frame.plot.y, width: 1, height: frame.plot.height), with: theme.glyphs.cursorLine, style: .muted)
+        }
+        if let cursor, let column = frame.column(cursor) {
+            grid.fill(
+                Rect(x: column, y: frame.plot.y, width: 1, height: frame.plot.height), with: theme.glyphs.axisVertical,
+                style: Style(.accent, .bold))
+        }
+        // The first series is drawn last, on top.
+        for index in series.indices.reversed() {
+            var raster = DotRaster(columns: frame.plot.width, rows: frame.plot.height, tier: theme.glyphTier)
+            let style = style(of: index)
+            var previous: (x: Double, y: Double)?
+            var phase = 0
+            for point in series[index].points {
+                let place = frame.point(point.x, point.y, in: raster)
+                if let previous, let place {
+                    raster.line(from: previous, to: place, style: style, dash: Self.dashes[index % 8], phase: &phase)
+                } else if let place {
+                    raster.set(Int(place.x.rounded()), Int(place.y.rounded()), style: style)
+                }
+                previous = place
+            }
+            raster.draw(at: frame.plot.origin, on: &grid)
+        }
+        for index in series.indices.reversed() {
+            for point in series[index].marked {
+                guard let cell = frame.cell(point.x, point.y) else { continue }
+                grid.put(theme.glyphs.markers[index % 8], at: cell, style: style(of: index).adding(.bold))
+            }
+        }
+    }
+
+    private func legend(theme: Theme) -> StyledLine {
+        guard series.count > 1 else { return StyledLine(series.first?.name ?? "", .muted) }
+        var line = StyledLine()
+        for index in series.indices {
+            var raster = DotRaster(columns: 3, rows: 1, tier: theme.glyphTier)
+            var phase = 0
+            let middle = Double(raster.height / 2)
+            raster.line(from: (0, middle), to: (Double(raster.width - 1), middle), style: .standard, dash: Self.dashes[index % 8], phase: &phase)
+            var sample = CellGrid(width: 3, height: 1, tier: theme.glyphTier)
+            raster.draw(at: Point(x: 0, y: 0), on: &sample)
+            if index > 0 { line += Span("  ") }
+            line += Span(sample.text(row: 0), style(of: index))
+            line += Span(" " + series[index].name, .muted)
+        }
+        return line
+    }
+
+    /// The exact values nearest to the cursor.
+    private func readout(at value: Double, theme: Theme) -> StyledLine {
+        var line = StyledLine("\(x.label) \(x.format.text(value))", .bold)
+        for index in series.indices {
+            let candidates = series[index].marked + series[index].points
+            let near = candidates.filter { $0.y.isFinite }.min { abs($0.x - value) < abs($1.x - value) }
+            guard let near else { continue }
+            let name = series.count > 1 ? series[index].name + " " : ""
+            line += Span("  \(name)\(y.format.text(near.y))", style(of: index).adding(.bold))
+            if near.x != value { line += Span(" at \(x.format.text(near.x))", .muted) }
+        }
+        return line
+    }
+}

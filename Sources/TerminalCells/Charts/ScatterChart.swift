@@ -1,0 +1,118 @@
+/// Points of several classes, a front through the best of them, and a cursor on one.
+///
+/// Classes differ by marker as well as by colour. The front is drawn as the staircase it is: between two of its points the
+/// worse of both values is the best that is known.
+public struct ScatterChart: Widget, Hashable, Sendable {
+    /// Points that belong together.
+    public struct PointClass: Hashable, Sendable {
+        public var name: String
+        public var points: [ChartPoint]
+        public var role: Role?
+        public init(_ name: String, _ points: [ChartPoint], role: Role? = nil) {
+            self.name = name
+            self.points = points
+            self.role = role
+        }
+    }
+
+    public var classes: [PointClass]
+    /// The points of the front by ascending x.
+    public var front: [ChartPoint]
+    public var x: Axis
+    public var y: Axis
+    /// The point under the cursor; drawn in reverse, its exact values in the top row.
+    public var cursor: ChartPoint?
+    /// What to call the point under the cursor.
+    public var cursorName: String
+
+    public init(
+        classes: [PointClass], front: [ChartPoint] = [], x: Axis, y: Axis, cursor: ChartPoint? = nil, cursorName: String = ""
+    ) {
+        self.classes = classes
+        self.front = front
+        self.x = x
+        self.y = y
+        self.cursor = cursor
+        self.cursorName = cursorName
+    }
+
+    private func frame(in rect: Rect) -> ChartFrame {
+        let points = classes.flatMap(\.points) + front + [cursor].compactMap { $0 }
+        return ChartFrame(in: rect, x: x, y: y, xValues: points.map(\.x), yValues: points.map(\.y))
+    }
+
+    /// The point drawn nearest to a screen position (class and index), for the mouse; nil when none is within three cells.
+    public func nearest(to position: Point, in rect: Rect) -> (pointClass: Int, index: Int)? {
+        let frame = frame(in: rect)
+        guard frame.isDrawable else { return nil }
+        var best: (distance: Int, pointClass: Int, index: Int)?
+        for (c, pointClass) in classes.enumerated() {
+            for (i, point) in pointClass.points.enumerated() {
+                guard let cell = frame.cell(point.x, point.y) else { continue }
+                // A row is about twice as high as a column is wide.
+                let (dx, dy) = (cell.x - position.x, 2 * (cell.y - position.y))
+                let distance = dx * dx + dy * dy
+                if distance <= 9, distance < best?.distance ?? Int.max { best = (distance, c, i) }
+            }
+        }
+        return best.map { ($0.pointClass, $0.index) }
+    }
+
+    public func draw(in rect: Rect, on grid: inout CellGrid, theme: Theme) {
+        let frame = frame(in: rect)
+        guard frame.isDrawable else { return }
+        frame.draw(on: &grid, theme: theme)
+        grid.withClip(frame.plot) { grid in
+            drawFront(frame, on: &grid, theme: theme)
+            // The first class is drawn last, on top.
+            for index in classes.indices.reversed() {
+                for point in classes[index].points {
+                    guard let cell = frame.cell(point.x, point.y) else { continue }
+                    grid.put(theme.glyphs.markers[index % 8], at: cell, style: style(of: index))
+                }
+            }
+            if let cursor, let cell = frame.cell(cursor.x, cursor.y) {
+                let here = Rect(x: cell.x, y: cell.y, width: 1, height: 1)
+                if grid[cell.x, cell.y].character == " " { grid.put(theme.glyphs.bullet, at: cell) }
+                grid.highlight(here, Style(.standard, [.reverse, .bold]))
+            }
+        }
+        if classes.allSatisfy(\.points.isEmpty) {
+            let place = frame.plot.centered(width: frame.plot.width, height: 1)
+            grid.put(StyledLine("no trials yet", .disabled), in: place, alignment: .center)
+        }
+        frame.header(header(theme: theme), on: &grid)
+    }
+
+    private func style(of index: Int) -> Style { Style(classes[index].role ?? .series(UInt8(index % 8)), .bold) }
+
+    private func drawFront(_ frame: ChartFrame, on grid: inout CellGrid, theme: Theme) {
+        guard front.count > 1 else { return }
+        var raster = DotRaster(columns: frame.plot.width, rows: frame.plot.height, tier: theme.glyphTier)
+        var phase = 0
+        for (a, b) in zip(front, front.dropFirst()) {
+            guard let start = frame.point(a.x, a.y, in: raster), let end = frame.point(b.x, b.y, in: raster) else { continue }
+            let corner = (x: end.x, y: start.y)
+            raster.line(from: start, to: corner, style: .muted, phase: &phase)
+            raster.line(from: corner, to: end, style: .muted, phase: &phase)
+        }
+        raster.draw(at: frame.plot.origin, on: &grid)
+    }
+
+    private func header(theme: Theme) -> StyledLine {
+        if let cursor {
+            let name = cursorName.isEmpty ? "" : cursorName + "  "
+            return [
+                Span(name, .muted), Span("\(x.label) \(x.format.text(cursor.x))  ", .bold),
+                Span("\(y.label) \(y.format.text(cursor.y))", .bold),
+            ]
+        }
+        var line = StyledLine()
+        for index in classes.indices {
+            if index > 0 { line += Span("  ") }
+            line += Span(String(theme.glyphs.markers[index % 8]), style(of: index))
+            line += Span(" " + classes[index].name, .muted)
+        }
+        return line
+    }
+}
