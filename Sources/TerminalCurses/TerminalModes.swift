@@ -1,0 +1,51 @@
+import CNcurses
+import CTerminalGuard
+
+/// Modes that terminfo of the day does not cover: bracketed paste, focus and drag reports, synchronised frames.
+///
+/// Only terminals that announce bracketed paste or SGR mouse reports get them; a hardware terminal would print them.
+struct TerminalModes {
+    private let isModern: Bool
+    /// What brings the terminal back to how the shell wants it: written from a signal handler, so made beforehand.
+    let restoreText: String
+
+    /// Looks at the terminal that curses has just opened.
+    init(term: String) {
+        let mouse = lathe_capability("kmous").map { String(cString: $0) }
+        let isXtermLike = lathe_capability("BE") != nil || mouse?.hasPrefix("\u{1B}[") == true
+        isModern = isXtermLike && !term.hasPrefix("linux")
+        var text = isModern ? "\u{1B}[?2026l\u{1B}[?1006l\u{1B}[?1003l\u{1B}[?1002l\u{1B}[?1000l\u{1B}[?1004l\u{1B}[?2004l" : ""
+        // Attributes off, own colours, normal keypad, cursor shown, and the primary screen last.
+        for name in ["sgr0", "op", "rmkx", "cnorm", "rmcup"] {
+            if let value = lathe_capability(name) { text += Self.withoutPadding(String(cString: value)) }
+        }
+        // Without a second screen to leave, the shell's prompt belongs on a new line.
+        if lathe_capability("rmcup") == nil { text += "\r\n" }
+        restoreText = text
+    }
+
+    func enable(on output: Int32) { send("\u{1B}[?2004h\u{1B}[?1004h", on: output) }
+    func disable(on output: Int32) { send("\u{1B}[?1004l\u{1B}[?2004l", on: output) }
+    func setDragReports(_ enabled: Bool, on output: Int32) { send("\u{1B}[?1002\(enabled ? "h" : "l")", on: output) }
+    /// Between these two a terminal that knows them shows nothing, so that a frame appears at once.
+    func beginFrame(on output: Int32) { send("\u{1B}[?2026h", on: output) }
+    func endFrame(on output: Int32) { send("\u{1B}[?2026l", on: output) }
+
+    private func send(_ sequence: String, on output: Int32) {
+        guard isModern else { return }
+        let bytes = Array(sequence.utf8).map { CChar(bitPattern: $0) }
+        lathe_guard_write(output, bytes, bytes.count)
+    }
+
+    /// A capability without its delays (`$<5>`), which only tputs understands.
+    static func withoutPadding(_ text: String) -> String {
+        var result = ""
+        var rest = Substring(text)
+        while let start = rest.firstRange(of: "$<") {
+            result += rest[..<start.lowerBound]
+            guard let end = rest[start.upperBound...].firstIndex(of: ">") else { return result }
+            rest = rest[rest.index(after: end)...]
+        }
+        return result + rest
+    }
+}
