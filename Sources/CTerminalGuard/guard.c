@@ -152,12 +152,15 @@ int lathe_guard_install(void) {
     return 0;
 }
 
-int lathe_guard_set_terminal(int tty, const char *restore, size_t length) {
+int lathe_guard_save_modes(int tty) {
     if (tcgetattr(tty, &saved_modes) != 0) return errno;
-    restore_length = length < sizeof restore_text ? length : sizeof restore_text - 1;
-    memcpy(restore_text, restore, restore_length);
     terminal = tty;
     return 0;
+}
+
+void lathe_guard_set_restore_text(const char *restore, size_t length) {
+    restore_length = length < sizeof restore_text ? length : sizeof restore_text - 1;
+    memcpy(restore_text, restore, restore_length);
 }
 
 void lathe_guard_set_active(int active) { atomic_store(&is_active, active); }

@@ -19,6 +19,8 @@ struct InputDecoder {
         define_key("\u{1B}[201~", KeyCodes.pasteEnd)
         define_key("\u{1B}[I", KeyCodes.focusIn)
         define_key("\u{1B}[O", KeyCodes.focusOut)
+        // TERM is often not quite what the terminal is: the other common spellings of these keys, where they are free.
+        for (sequence, code) in KeyCodes.commonSequences where key_defined(sequence) == 0 { define_key(sequence, code) }
     }
 
     /// Everything that can be read without waiting.

@@ -68,7 +68,8 @@ public final class TerminalScreen {
         self.outputFile = outputFile
 
         // Ours first: curses installs handlers only for signals that have none.
-        let failure = lathe_guard_install()
+        var failure = lathe_guard_install()
+        if failure == 0 { failure = lathe_guard_save_modes(output) }
         guard failure == 0 else { throw TerminalError("cannot watch the terminal: \(String(cString: strerror(failure)))") }
 
         let wantsTruecolor = options.colorTier.map { $0 == .truecolor }
@@ -84,9 +85,7 @@ public final class TerminalScreen {
             throw TerminalError("terminal type '\(term)' cannot position the cursor; set TERM to what your terminal is")
         }
 
-        var text = Array(foundModes.restoreText.utf8CString.dropLast())
-        if text.isEmpty { text = [0] }
-        lathe_guard_set_terminal(output, text, foundModes.restoreText.utf8.count)
+        lathe_guard_set_restore_text(foundModes.restoreText, foundModes.restoreText.utf8.count)
         _ = lathe_guard_capture_output()
 
         raw()

@@ -17,9 +17,12 @@ void lathe_guard_block_signals(void);
 // newterm: ncurses installs its own handlers only where it finds none. Returns 0, or errno.
 int lathe_guard_install(void);
 
-// Remembers the modes of the terminal and what to write to it when the program dies. `restore` is copied, at most
-// 1023 bytes. Returns 0, or errno.
-int lathe_guard_set_terminal(int tty, const char *restore, size_t length);
+// Remembers the modes of the terminal, to be given back when the program dies. Do it before newterm, which changes
+// them. Returns 0, or errno.
+int lathe_guard_save_modes(int tty);
+
+// What to write to the terminal when the program dies. Copied, at most 1023 bytes.
+void lathe_guard_set_restore_text(const char *restore, size_t length);
 
 // While active, dying gives the terminal back. Off while suspended and after closing.
 void lathe_guard_set_active(int active);

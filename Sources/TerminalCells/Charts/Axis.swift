@@ -57,19 +57,23 @@ public struct Axis: Hashable, Sendable {
         // Steps are sought in the unit people read: percent for fractions, milliseconds as they are.
         let rough = (domain.upperBound - domain.lowerBound) / Double(max(1, count))
         let decade = ElementaryMath.decade(rough)
+        var finer: [Double] = []
         for (power, factor) in [(decade, 1.0), (decade, 2), (decade, 5), (decade + 1, 1), (decade + 1, 2), (decade + 1, 5)] {
             let step = factor * ElementaryMath.pow10(power)
             let first = (domain.lowerBound / step - 1e-9).rounded(.up)
             let last = (domain.upperBound / step + 1e-9).rounded(.down)
             guard last >= first else { continue }
             let number = Int(last - first) + 1
-            if number <= count {
-                // Multiplying whole numbers keeps 0.3 from becoming 0.30000000000000004 by addition.
-                return (0..<number).map {
-                    let whole = first + Double($0)
-                    return power < 0 ? whole * factor / ElementaryMath.pow10(-power) : whole * step
-                }
+            guard number <= 3 * count else { continue }
+            // Multiplying whole numbers keeps 0.3 from becoming 0.30000000000000004 by addition.
+            let ticks = (0..<number).map { index -> Double in
+                let whole = first + Double(index)
+                return power < 0 ? whole * factor / ElementaryMath.pow10(-power) : whole * step
             }
+            // A single tick gives no scale: of the next finer ones the outermost do.
+            if number == 1, count > 1, let low = finer.first, let high = finer.last, low < high { return [low, high] }
+            if number <= count { return ticks }
+            finer = ticks
         }
         return []
     }

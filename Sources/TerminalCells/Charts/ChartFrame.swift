@@ -69,9 +69,6 @@ struct ChartFrame {
 
     private func drawX(on grid: inout CellGrid, glyphs: Glyphs) {
         let row = plot.maxY + 1
-        let name = StyledLine(x.label, .muted)
-        // The label of x shares the row of its tick labels, at the right end.
-        let nameWidth = min(name.width, plot.width / 3)
         var count = min(8, max(2, plot.width / 9))
         var ticks: [Double] = []
         var labels: [String] = []
@@ -82,17 +79,27 @@ struct ChartFrame {
             if ticks.count * (widest + 2) <= plot.width { break }
             count -= 1
         }
-        grid.put(name, in: Rect(x: plot.maxX - nameWidth, y: row, width: nameWidth, height: 1), alignment: .right)
-        let end = plot.maxX - (nameWidth > 0 ? nameWidth + 1 : 0)
         var free = frame.x
+        var gaps: [(start: Int, width: Int)] = []
         for (tick, label) in zip(ticks, labels) {
             guard let column = column(tick) else { continue }
             grid.put(glyphs.axisTickX, at: Point(x: column, y: plot.maxY), style: .muted)
             let width = DisplayWidth.of(label)
-            let start = max(free, column - width / 2)
-            guard start + width <= end else { continue }
+            let start = min(max(free, column - width / 2), frame.maxX - width)
+            guard start >= free else { continue }
             grid.put(label, at: Point(x: start, y: row), style: .muted)
+            gaps.append((free, start - free))
             free = start + width + 1
+        }
+        gaps.append((free, frame.maxX - free))
+        // The name of x goes into the rightmost gap between its labels that holds it, else onto the axis itself.
+        let name = StyledLine(x.label, Style(.muted, .italic))
+        let width = name.width
+        guard width > 0 else { return }
+        if let gap = gaps.last(where: { $0.width >= width + 2 }) {
+            grid.put(name, in: Rect(x: gap.start + gap.width - width - (gap.start + gap.width < frame.maxX ? 1 : 0), y: row, width: width, height: 1))
+        } else if width + 4 <= plot.width {
+            grid.put(name, in: Rect(x: plot.maxX - width - 1, y: plot.maxY, width: width, height: 1))
         }
     }
 

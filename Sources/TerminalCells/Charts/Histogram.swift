@@ -32,7 +32,7 @@ public struct Histogram: Widget, Hashable, Sendable {
         axis.range = range
         axis.scale = .linear
         let label = isLogarithmic ? "count (log)" : "count"
-        // Two passes: the width of the plot decides how bins are merged, the merged bins decide the scale.
+        // Two passes: the width of the plot decides how bins are spread, the columns decide the scale.
         let provisional = columns(rect.width - 6)
         let peak = provisional.max() ?? 0
         let y = Axis(label, format: .count, scale: .linear, range: 0...max(1, isLogarithmic ? ElementaryMath.log10(1 + peak) : peak))
@@ -69,12 +69,22 @@ public struct Histogram: Widget, Hashable, Sendable {
         }
     }
 
-    /// Counts per screen column: bins added up or spread over as many columns.
+    /// Counts per screen column. A bin that spans several columns shows its count in each; where several bins share columns, each
+    /// is split by the part that lies in them, so that no comb arises from 64 bins on 50 columns.
     private func columns(_ width: Int) -> [Double] {
         guard width > 0, !counts.isEmpty else { return [] }
         if counts.count <= width { return (0..<width).map { counts[$0 * counts.count / width] } }
         var result = [Double](repeating: 0, count: width)
-        for (index, count) in counts.enumerated() { result[index * width / counts.count] += count }
+        let scale = Double(width) / Double(counts.count)
+        for (index, count) in counts.enumerated() {
+            let left = Double(index) * scale
+            let right = left + scale
+            let column = min(width - 1, Int(left))
+            // scale < 1: a bin touches at most two columns.
+            let first = min(right, Double(column + 1)) - left
+            result[column] += count * first / scale
+            if right > Double(column + 1), column + 1 < width { result[column + 1] += count * (right - Double(column + 1)) / scale }
+        }
         return result
     }
 }
