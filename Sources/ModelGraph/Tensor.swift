@@ -42,7 +42,8 @@ public struct Tensor: Sendable {
     }
 
     /// The same tensor under the same name with other contents; keeps what was preserved from the file.
-    func replacing(elementType: ElementType, dims: [Int], storage: TensorStorage) throws(ModelGraphError) -> Tensor {
+    /// - Throws: when `storage` does not hold exactly the elements that type and shape call for.
+    public func replacing(elementType: ElementType, dims: [Int], storage: TensorStorage) throws(ModelGraphError) -> Tensor {
         var tensor = try Tensor(name: name, elementType: elementType, dims: dims, storage: storage)
         tensor.preserved = preserved
         return tensor

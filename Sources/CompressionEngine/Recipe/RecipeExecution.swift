@@ -76,8 +76,9 @@ public final class RecipeExecutor: Sendable {
         let selection = try step.resolve(layers, step: number)
         var targets: [LayerTarget] = []
         var refused: [(String, String)] = []
+        let refusals = technique.refusals(for: layers, in: current.model, shapes: context.shapes)
         for (index, parameters) in selection.sorted(by: { $0.key < $1.key }) {
-            if let reason = technique.refusal(for: layers[index], in: current.model) {
+            if let reason = refusals[index] {
                 refused.append((layers[index].id, reason))
             } else {
                 targets.append(LayerTarget(layer: layers[index], parameters: parameters.resolved(by: descriptor)))

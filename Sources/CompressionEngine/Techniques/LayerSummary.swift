@@ -28,6 +28,9 @@ public struct LayerSummary: Sendable {
     public var macs: Double?
     /// Elements of the layer's main output at batch 1; `nil` until shapes are known.
     public var outputElements: Double?
+    /// Elements of tensors that follow the layer's outputs one by one and belong to no layer: normalisation constants,
+    /// biases in nodes of their own. Structured pruning cuts them with the outputs.
+    public var attachedCount: Int = 0
 
     /// Fraction of weights with magnitude at most `threshold`.
     public func fraction(below threshold: Float) -> Double {
@@ -67,6 +70,8 @@ public struct LayerState: Sendable {
     public var operandBits: Double
     /// Elements of the output at batch 1; `nil` while unknown.
     public var outputElements: Double?
+    /// Elements that follow the outputs and belong to no layer (`LayerSummary.attachedCount`).
+    public var attachedCount: Double
     /// Fraction of output and input channels kept so far by structured pruning.
     public var outputsKept: Double = 1
     public var inputsKept: Double = 1
@@ -83,6 +88,7 @@ public struct LayerState: Sendable {
         macs = summary.macs
         operandBits = weightBits >= 32 ? 32 : weightBits
         outputElements = summary.outputElements
+        attachedCount = Double(summary.attachedCount)
     }
 
     /// Non-zero weights.

@@ -9,7 +9,12 @@ public protocol Technique: Sendable {
     /// Why this technique cannot work on a layer, in a few words for the user; `nil` if it can.
     func refusal(for layer: Layer, in model: Model) -> String?
 
-    /// Rewrites the graph for the targets, which all passed `refusal(for:in:)` on this very model.
+    /// The same for all layers of a model at once (`model.layers()`, in that order), for techniques that must look at
+    /// the whole graph. What is known of intermediate shapes may allow more layers.
+    /// - Parameter shapes: shapes of intermediate values at batch 1 (`RewriteContext.shapes`); may be empty.
+    func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?]
+
+    /// Rewrites the graph for the targets, which all passed `refusals(for:in:shapes:)` on this very model.
     ///
     /// Must be deterministic: the same model, targets and seed give the same bytes. Layers not among the targets are
     /// only changed where a target's change demands it (the channels behind a removed filter).
@@ -18,6 +23,12 @@ public protocol Technique: Sendable {
     /// Foretells, from prepared summaries and in O(layers), what `rewrite` will do to sizes and compute. Runs on the
     /// key-press path: no pass over weights.
     func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary])
+}
+
+extension Technique {
+    public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
+        layers.map { refusal(for: $0, in: model) }
+    }
 }
 
 /// A layer chosen by a recipe step, with that step's parameters for it, defaults filled in.
