@@ -66,7 +66,7 @@ extension Graph {
         // Sorted into file order by the initializers' own order, so that the same graph gives the same bytes.
         for (name, tensor) in initializers {
             guard var node = constantNodes[name] else { continue }
-            node.set("value", .tensor(tensor.renamed(node.tensor("value")?.name ?? tensor.name)))
+            node.set("value", .tensor(tensor.renamed(tensor.preserved.name)))
             node.outputs = [name]
             restored.append(node)
         }

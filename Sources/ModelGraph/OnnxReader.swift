@@ -127,6 +127,11 @@ struct OnnxReader {
     mutating func attribute(_ proto: OnnxAttributeProto) throws(ModelGraphError) -> Attribute {
         var attribute = Attribute(proto.name, .opaque)
         attribute.preserved = proto
+        // Tensors and graphs live in the value only: their payloads are tickets of this file.
+        attribute.preserved.clearT()
+        attribute.preserved.clearG()
+        attribute.preserved.tensors = []
+        attribute.preserved.graphs = []
         if proto.hasRefAttrName, !proto.refAttrName.isEmpty {
             attribute.value = .reference(proto.refAttrName)
             return attribute
@@ -139,10 +144,8 @@ struct OnnxReader {
         case 3: attribute.value = .string(proto.s)
         case 4:
             attribute.value = .tensor(try tensor(proto.t))
-            attribute.preserved.clearT()
         case 5:
             attribute.value = .graph(try graph(proto.g))
-            attribute.preserved.clearG()
         case 6: attribute.value = .floats(proto.floats)
         case 7: attribute.value = .ints(proto.ints)
         case 8: attribute.value = .strings(proto.strings)
@@ -150,12 +153,10 @@ struct OnnxReader {
             var tensors: [Tensor] = []
             for element in proto.tensors { tensors.append(try tensor(element)) }
             attribute.value = .tensors(tensors)
-            attribute.preserved.tensors = []
         case 10:
             var graphs: [Graph] = []
             for element in proto.graphs { graphs.append(try graph(element)) }
             attribute.value = .graphs(graphs)
-            attribute.preserved.graphs = []
         default: attribute.value = .opaque
         }
         return attribute

@@ -98,10 +98,12 @@ struct OnnxWriter {
         }
         let (pieces, byteCount) = try Result { try skeleton.withUnsafeBytes { try WireFormat.expand($0) } }
             .mapError { $0 as? ModelGraphError ?? ModelGraphError(.graph, "\($0)") }.get()
-        let parts = pieces.map { piece -> SerializedModel.Part in
+        let parts = try pieces.map { piece throws(ModelGraphError) -> SerializedModel.Part in
             switch piece {
-            case .bytes(let bytes): .bytes(bytes)
-            case .payload(let index): .tensor(payloads[index])
+            case .bytes(let bytes): return .bytes(bytes)
+            case .payload(let index):
+                guard payloads.indices.contains(index) else { throw ModelGraphError(.graph, "the model holds a tensor without data") }
+                return .tensor(payloads[index])
             }
         }
         return SerializedModel(parts: parts, byteCount: byteCount)
@@ -190,7 +192,7 @@ struct OnnxWriter {
 
     private func declaration(_ tensor: Tensor) -> OnnxTensorProto {
         var proto = tensor.preserved
-        proto.name = tensor.name
+        if !tensor.name.isEmpty || proto.hasName { proto.name = tensor.name }
         proto.dims = tensor.dims.map(Int64.init)
         proto.dataType = tensor.elementType.rawValue
         return proto

@@ -2,6 +2,11 @@ import ModelGraph
 
 /// Counts the figures of an actual model.
 public enum FigureCounting {
+    private struct TensorPlace: Hashable {
+        var path: GraphPath
+        var name: String
+    }
+
     /// Names of initializers that are not parameters: quantisation scales and zero points, by reading the graph.
     static func quantizationConstants(of graph: Graph) -> Set<String> {
         var names = Set<String>()
@@ -31,7 +36,7 @@ public enum FigureCounting {
         let layers = model.layers()
         var parameters = 0
         var nonZeros = 0
-        var tensorNonZeros: [String: Int] = [:]
+        var tensorNonZeros: [TensorPlace: Int] = [:]
         var weightBytes = 0.0
         for path in model.graph.graphPaths() {
             guard let graph = model.graph[path] else { continue }
@@ -41,7 +46,7 @@ public enum FigureCounting {
                 guard tensor.elementType.isFloatingPoint || tensor.elementType.isQuantized, !excluded.contains(tensor.name), !tensor.dims.isEmpty
                 else { continue }
                 let count = NonZeroCount.nonZeros(tensor)
-                tensorNonZeros["\(path.hashValue)/\(tensor.name)"] = count
+                tensorNonZeros[TensorPlace(path: path, name: tensor.name)] = count
                 parameters += tensor.count
                 nonZeros += count
             }
@@ -52,6 +57,7 @@ public enum FigureCounting {
         let macs = shapes.map { Compute.macs(of: model.graph, shapes: $0) }
         var macsByBits: [(count: Double, bits: Double)] = []
         var layerNodes = Set<Int>()
+        let index = GraphIndex(model.graph)
         for layer in layers {
             var entry = layerFigures(of: layer, in: model, nonZeros: tensorNonZeros)
             if layer.path.isMain {
@@ -59,7 +65,7 @@ public enum FigureCounting {
                 entry.outputElements = model.graph.nodes[layer.nodeIndex].outputs.first.flatMap { shapes?[$0] }.map { Double($0.count) }
                 layerNodes.insert(layer.nodeIndex)
                 // Weight-only quantisation computes in float; only operators on integers compute in integers.
-                if let count = entry.macs { macsByBits.append((count, computeBits(of: layer, in: model))) }
+                if let count = entry.macs { macsByBits.append((count, computeBits(of: layer, in: model.graph, index: index))) }
             }
             figures.layers.append(entry)
         }
@@ -79,18 +85,16 @@ public enum FigureCounting {
     }
 
     /// Width of the operands a layer multiplies: 8 where integer weights meet quantised activations, else float.
-    static func computeBits(of layer: Layer, in model: Model) -> Double {
+    static func computeBits(of layer: Layer, in graph: Graph, index: GraphIndex) -> Double {
         if let quantization = layer.quantization {
             if quantization.opType != "DequantizeLinear" { return quantization.opType == "MatMulNBits" ? 32 : 8 }
-            let node = model.graph.nodes[layer.nodeIndex]
-            let index = GraphIndex(model.graph)
-            let activation = node.input(0).flatMap { index.producer[$0] }.map { model.graph.nodes[$0].opType }
+            let activation = graph.nodes[layer.nodeIndex].input(0).flatMap { index.producer[$0] }.map { graph.nodes[$0].opType }
             return activation == "DequantizeLinear" ? 8 : 32
         }
         return layer.weightType == .float16 || layer.weightType == .bfloat16 ? 16 : 32
     }
 
-    private static func layerFigures(of layer: Layer, in model: Model, nonZeros: [String: Int]) -> LayerFigures {
+    private static func layerFigures(of layer: Layer, in model: Model, nonZeros: [TensorPlace: Int]) -> LayerFigures {
         let names = [layer.weight] + layer.otherWeights + (layer.bias.map { [$0] } ?? [])
         var parameters = 0
         var kept = 0
@@ -98,7 +102,7 @@ public enum FigureCounting {
         for name in names {
             guard let (tensor, owner) = model.initializer(name, from: layer.path) else { continue }
             parameters += tensor.count
-            kept += nonZeros["\(owner.hashValue)/\(name)"] ?? tensor.count
+            kept += nonZeros[TensorPlace(path: owner, name: name)] ?? tensor.count
             bytes += tensor.storage.byteCount
         }
         for name in [layer.quantization?.scale, layer.quantization?.zeroPoint] {

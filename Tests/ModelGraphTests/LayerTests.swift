@@ -1,0 +1,39 @@
+import Testing
+
+@testable import ModelGraph
+
+@Suite struct LayerTests {
+    @Test func sampleLayersAreFound() throws {
+        let folder = Oracle.repository.appendingPathComponent("SampleModels").path
+        let lenet = try Model.read(path: folder + "/lenet-5.onnx").layers()
+        #expect(lenet.map(\.kind) == [.conv, .conv, .gemm, .gemm])
+        #expect(lenet.map(\.weightCount) == [500, 25_000, 400_000, 5_000])
+        let mlp = try Model.read(path: folder + "/lenet-300-100.onnx").layers()
+        #expect(mlp.map(\.weightCount) == [235_200, 30_000, 1_000])
+    }
+
+    @Test func topologicalSortRestoresOrderAndFindsCycles() throws {
+        var graph = Graph(
+            name: "g",
+            nodes: [
+                Node("Relu", inputs: ["b"], outputs: ["c"]), Node("Relu", inputs: ["a"], outputs: ["b"]),
+                Node("Relu", inputs: ["x"], outputs: ["a"]),
+            ], inputs: [ValueInfo(name: "x", elementType: .float32, shape: nil)], outputs: [ValueInfo(name: "c", elementType: .float32, shape: nil)])
+        try graph.sortTopologically()
+        #expect(graph.nodes.map { $0.outputs[0] } == ["a", "b", "c"])
+        graph.nodes[0].inputs = ["c"]
+        #expect(throws: ModelGraphError.self) { try graph.sortTopologically() }
+    }
+
+    @Test func deadCodeGoesAndListedInitializersStay() {
+        var graph = Graph(
+            name: "g", nodes: [Node("Relu", inputs: ["x"], outputs: ["y"]), Node("Add", inputs: ["x", "w"], outputs: ["unused"])],
+            inputs: [
+                ValueInfo(name: "x", elementType: .float32, shape: nil), ValueInfo(name: "listed", elementType: .float32, shape: nil),
+            ], outputs: [ValueInfo(name: "y", elementType: .float32, shape: nil)],
+            initializers: [Tensor(name: "w", floats: [1], dims: [1]), Tensor(name: "listed", floats: [1], dims: [1])])
+        graph.removeDeadCode()
+        #expect(graph.nodes.count == 1)
+        #expect(Array(graph.initializers.keys) == ["listed"])
+    }
+}
