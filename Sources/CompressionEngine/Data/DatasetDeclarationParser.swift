@@ -1,0 +1,155 @@
+import Yams
+
+/// The YAML of a data set, key by key.
+struct DatasetDeclarationParser {
+    private let yaml: YAMLFields
+    private let folder: String
+
+    init(file: String) {
+        yaml = YAMLFields(file: file)
+        folder = file.lastIndex(of: "/").map { String(file[...$0]) } ?? ""
+    }
+
+    func parse(_ text: String) throws -> DatasetDeclaration {
+        let root = try yaml.document(text, expected: "a data set")
+        let fields = try yaml.mapping(
+            root, "a data set",
+            allowed: ["name", "format", "metric", "classes", "input", "preprocessing", "splits", "source", "fractions", "seed"],
+            required: ["format"])
+        let format = try fields["format"].map { try yaml.choice($0, "format", DatasetDeclaration.Format.self) } ?? .idx
+        let base = yaml.file.split(separator: "/").last.map { String($0.prefix { $0 != "." }) } ?? "data"
+        var declaration = DatasetDeclaration(name: base, format: format, file: yaml.file)
+        for (key, node) in fields {
+            switch key {
+            case "name": declaration.name = try yaml.string(node, key)
+            case "metric": declaration.metric = try yaml.choice(node, key, MetricKind.self)
+            case "classes": declaration.classes = try classes(node)
+            case "input": declaration.input = try yaml.string(node, key)
+            case "preprocessing": declaration.preprocessing = try preprocessing(node)
+            case "splits": declaration.splits = try splits(node, format)
+            case "source": declaration.source = try split(node, "source", format, extra: [])
+            case "fractions": declaration.fractions = try fractions(node)
+            case "seed": declaration.seed = UInt64(try yaml.integer(node, key, in: 0...Int.max))
+            default: break
+            }
+        }
+        switch (fields["splits"], fields["source"]) {
+        case (nil, nil): throw yaml.fail(root, "a data set needs 'splits' or 'source'")
+        case (_?, let source?): throw yaml.fail(source, "'source' and 'splits' exclude each other")
+        case (let splits?, nil):
+            guard let validation = declaration.splits[.validation] else { throw yaml.fail(splits, "splits: 'validation' is missing") }
+            guard !validation.isOptional else { throw yaml.fail(splits, "splits: 'validation' cannot be optional") }
+            if declaration.splits.count > 1 {
+                for key in ["fractions", "seed"] {
+                    if let node = fields[key] { throw yaml.fail(node, "\(key): only where one source is divided, and here are \(declaration.splits.count) splits") }
+                }
+            }
+        case (nil, _?): break
+        }
+        return declaration
+    }
+
+    private func classes(_ node: Node) throws -> [String] {
+        let names = try yaml.list(node, "classes") { try yaml.string($0, "classes") }
+        guard Set(names).count == names.count else { throw yaml.fail(node, "classes: a name stands twice") }
+        return names
+    }
+
+    private func preprocessing(_ node: Node) throws -> Preprocessing {
+        let fields = try yaml.mapping(
+            node, "preprocessing", allowed: ["scale", "mean", "std", "shape", "layout", "resize", "crop", "channels"])
+        var result = Preprocessing()
+        for (key, value) in fields {
+            switch key {
+            case "scale":
+                result.scale = try yaml.number(value, key)
+                guard result.scale != 0 else { throw yaml.fail(value, "scale: zero would erase the data") }
+            case "mean": result.mean = try channelValues(value, key)
+            case "std":
+                result.std = try channelValues(value, key)
+                guard !result.std.contains(where: { Float($0) == 0 }) else { throw yaml.fail(value, "std: zero cannot divide") }
+            case "shape":
+                result.shape = try yaml.list(value, key, count: 1...DataLimits.rank) { try yaml.integer($0, key, in: 1...(1 << 30)) }
+            case "layout": result.layout = try yaml.choice(value, key, Preprocessing.Layout.self)
+            case "resize":
+                if value.sequence == nil {
+                    result.resize = .shorterSide(try yaml.integer(value, key, in: Self.sides))
+                } else {
+                    let size = try yaml.list(value, key, count: 2...2) { try yaml.integer($0, key, in: Self.sides) }
+                    result.resize = .exact(height: size[0], width: size[1])
+                }
+            case "crop": result.crop = try yaml.list(value, key, count: 2...2) { try yaml.integer($0, key, in: Self.sides) }
+            case "channels": result.channels = try yaml.choice(value, key, Preprocessing.Channels.self)
+            default: break
+            }
+        }
+        return result
+    }
+
+    /// Height or width of an image.
+    private static let sides = 1...8192
+
+    private func channelValues(_ node: Node, _ what: String) throws -> [Double] {
+        if node.sequence == nil { return [try yaml.number(node, what)] }
+        return try yaml.list(node, what) { try yaml.number($0, what) }
+    }
+
+    private func fractions(_ node: Node) throws -> DatasetDeclaration.Fractions {
+        let fields = try yaml.mapping(node, "fractions", allowed: SplitName.allCases.map(\.rawValue))
+        func share(_ name: SplitName) throws -> Double {
+            guard let value = fields[name.rawValue] else { return 0 }
+            let share = try yaml.number(value, name.rawValue)
+            guard (0...1).contains(share) else { throw yaml.fail(value, "\(name.rawValue): expected 0 to 1, found \(share)") }
+            return share
+        }
+        let result = DatasetDeclaration.Fractions(
+            train: try share(.train), calibration: try share(.calibration), validation: try share(.validation), test: try share(.test))
+        guard result.validation > 0 else { throw yaml.fail(node, "fractions: validation must have a share") }
+        guard result.train + result.calibration + result.validation + result.test <= 1 + 1e-9 else {
+            throw yaml.fail(node, "fractions: together more than 1")
+        }
+        return result
+    }
+
+    private func splits(_ node: Node, _ format: DatasetDeclaration.Format) throws -> [SplitName: DatasetDeclaration.Split] {
+        let fields = try yaml.mapping(node, "splits", allowed: SplitName.allCases.map(\.rawValue))
+        var result: [SplitName: DatasetDeclaration.Split] = [:]
+        for name in SplitName.allCases {
+            if let value = fields[name.rawValue] {
+                result[name] = try split(value, name.rawValue, format, extra: ["optional"])
+            }
+        }
+        return result
+    }
+
+    private func split(_ node: Node, _ what: String, _ format: DatasetDeclaration.Format, extra: [String]) throws -> DatasetDeclaration.Split {
+        let keys: (allowed: [String], required: [String]) =
+            switch format {
+            case .idx: (["images", "labels"], ["images"])
+            case .npz: (["file", "array", "labels"], ["file"])
+            case .csv: (["file", "label"], ["file"])
+            case .images: (["folder"], ["folder"])
+            }
+        let fields = try yaml.mapping(node, what, allowed: keys.allowed + ["range"] + extra, required: keys.required)
+        func text(_ key: String) throws -> String? { try fields[key].map { try yaml.string($0, key) } }
+        func path(_ key: String) throws -> String { resolved(try text(key) ?? "") }
+        let files: DatasetDeclaration.Files =
+            switch format {
+            case .idx: .idx(images: try path("images"), labels: try text("labels").map(resolved))
+            case .npz: .npz(file: try path("file"), array: try text("array"), labels: try text("labels"))
+            case .csv: .csv(file: try path("file"), label: try text("label"))
+            case .images: .images(folder: try path("folder"))
+            }
+        var range: Range<Int>?
+        if let value = fields["range"] {
+            let bounds = try yaml.list(value, "range", count: 2...2) { try yaml.integer($0, "range", in: 0...(1 << 40)) }
+            guard bounds[0] < bounds[1] else { throw yaml.fail(value, "range: expected [first, past the last], found \(bounds)") }
+            range = bounds[0]..<bounds[1]
+        }
+        return DatasetDeclaration.Split(
+            files: files, range: range, isOptional: try fields["optional"].map { try yaml.boolean($0, "optional") } ?? false,
+            line: node.mark?.line ?? 0)
+    }
+
+    private func resolved(_ path: String) -> String { path.hasPrefix("/") ? path : folder + path }
+}
