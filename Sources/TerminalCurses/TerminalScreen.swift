@@ -115,6 +115,8 @@ public final class TerminalScreen {
         }
         self.decoder = decoder
         size = Size(width: Int(lathe_columns()), height: Int(lathe_lines()))
+        // LINES and COLUMNS of the environment may be those of another window.
+        _ = resize()
         mouseinterval(0)
         // The first refresh switches to the alternate screen; what follows needs to be there.
         lathe_guard_set_active(1)
@@ -164,6 +166,8 @@ public final class TerminalScreen {
             painter.paint(run, on: window, columns: size.width, rows: size.height)
         }
         painted = grid
+        // Invisible, but input methods follow it.
+        if let cursor = grid.cursor { wmove(window, Int32(cursor.y), Int32(cursor.x)) }
         wnoutrefresh(window)
         modes.beginFrame(on: output)
         doupdate()

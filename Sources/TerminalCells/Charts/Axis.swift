@@ -41,9 +41,11 @@ public struct Axis: Hashable, Sendable {
         let (low, high) = (domain.lowerBound, domain.upperBound)
         if scale == .log {
             guard value > 0, low > 0 else { return nil }
-            return ElementaryMath.ln(value / low) / ElementaryMath.ln(high / low)
+            let place = (ElementaryMath.ln(value) - ElementaryMath.ln(low)) / (ElementaryMath.ln(high) - ElementaryMath.ln(low))
+            return place.isFinite ? place : nil
         }
-        return (value - low) / (high - low)
+        let place = (value - low) / (high - low)
+        return place.isFinite ? place : nil
     }
 
     /// Round values for ticks inside a domain: 1-2-5 steps, or decades (with 2 and 5 where there is room) on a logarithmic

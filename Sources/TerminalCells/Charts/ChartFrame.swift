@@ -31,7 +31,9 @@ struct ChartFrame {
     /// Position in a raster over the plot, in points.
     func point(_ x: Double, _ y: Double, in raster: DotRaster) -> (x: Double, y: Double)? {
         guard let px = self.x.position(x, in: xDomain), let py = self.y.position(y, in: yDomain) else { return nil }
-        return (px * Double(raster.width - 1), (1 - py) * Double(raster.height - 1))
+        // Far outside is as good as further outside, and fits an Int.
+        func near(_ share: Double) -> Double { min(1000, max(-1000, share)) }
+        return (near(px) * Double(raster.width - 1), (1 - near(py)) * Double(raster.height - 1))
     }
 
     /// The cell of a value pair, when it is inside the plot.
@@ -104,9 +106,11 @@ struct ChartFrame {
     }
 
     /// A legend or readout at the right end of the top row, behind the label of y.
-    func header(_ line: StyledLine, on grid: inout CellGrid) {
+    /// Of several forms, the longest first, the first that fits is taken; the last one is cut if it must be.
+    func header(_ forms: StyledLine..., on grid: inout CellGrid) {
         let used = DisplayWidth.of(y.label)
         let room = frame.row(0).inset(left: used > 0 ? used + 2 : 0)
+        guard let line = forms.first(where: { $0.width <= room.width }) ?? forms.last else { return }
         grid.put(line, in: room, alignment: .right)
     }
 }

@@ -7,10 +7,13 @@ struct DotRaster {
     let dotsX: Int
     let dotsY: Int
     private let tier: GlyphTier
+    /// Drawn in every cell that has points, instead of their pattern.
+    private let mark: Character?
     private var bits: [UInt8]
     private var styles: [Style]
 
-    init(columns: Int, rows: Int, tier: GlyphTier) {
+    init(columns: Int, rows: Int, tier: GlyphTier, mark: Character? = nil) {
+        self.mark = mark
         self.columns = max(0, columns)
         self.rows = max(0, rows)
         self.tier = tier
@@ -77,7 +80,7 @@ struct DotRaster {
         for row in 0..<rows {
             for column in 0..<columns where bits[row * columns + column] != 0 {
                 let index = row * columns + column
-                grid.put(glyph(bits[index]), at: Point(x: origin.x + column, y: origin.y + row), style: styles[index])
+                grid.put(mark ?? glyph(bits[index]), at: Point(x: origin.x + column, y: origin.y + row), style: styles[index])
             }
         }
     }

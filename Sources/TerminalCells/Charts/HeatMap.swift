@@ -62,7 +62,7 @@ public struct HeatMap: Widget, Hashable, Sendable {
             grid.put(glyphs.absent, at: place.origin, style: .disabled)
             return
         }
-        let share = high > low ? min(1, max(0, (value - low) / (high - low))) : 0.5
+        let share = ElementaryMath.share(value, low: low, high: high)
         let shade = glyphs.shades[min(glyphs.shades.count - 1, Int(share * Double(glyphs.shades.count)))]
         grid.fill(place, with: shade, style: Style(.ramp(UInt8(share * 255))))
     }

@@ -8,7 +8,7 @@ public struct Histogram: Widget, Hashable, Sendable {
     /// The values at the left end of the first bin and the right end of the last.
     public var range: ClosedRange<Double>
     public var x: Axis
-    /// Draw counts on a logarithmic scale: log10(1 + count).
+    /// Draw counts on a logarithmic scale, from one half upwards.
     public var isLogarithmic: Bool
     public var muted: ClosedRange<Double>?
     /// The value under the cursor; its bin's exact count stands in the top row.
@@ -31,22 +31,22 @@ public struct Histogram: Widget, Hashable, Sendable {
         var axis = x
         axis.range = range
         axis.scale = .linear
-        let label = isLogarithmic ? "count (log)" : "count"
         // Two passes: the width of the plot decides how bins are spread, the columns decide the scale.
-        let provisional = columns(rect.width - 6)
-        let peak = provisional.max() ?? 0
-        let y = Axis(label, format: .count, scale: .linear, range: 0...max(1, isLogarithmic ? ElementaryMath.log10(1 + peak) : peak))
-        let frame = ChartFrame(in: rect, x: axis, y: isLogarithmic ? Axis(label, format: .general, range: y.range) : y, xValues: [], yValues: [])
+        let peak = columns(rect.width - 6).max() ?? 0
+        // On the logarithmic scale half a count is the ground, so that a single one stands out from none.
+        let y = isLogarithmic
+            ? Axis("count (log)", format: .count, scale: .log, range: 0.5...max(10, peak))
+            : Axis("count", format: .count, range: 0...max(1, peak))
+        let frame = ChartFrame(in: rect, x: axis, y: y, xValues: [], yValues: [])
         guard frame.isDrawable, !counts.isEmpty else { return }
         frame.draw(on: &grid, theme: theme)
         let bars = columns(frame.plot.width)
-        let top = frame.yDomain.upperBound
         let levels = theme.glyphs.verticalBar
         for (column, count) in bars.enumerated() {
-            let height = (isLogarithmic ? ElementaryMath.log10(1 + count) : count) / top
+            let height = max(0, y.position(count, in: frame.yDomain) ?? 0)
             let value = range.lowerBound + (range.upperBound - range.lowerBound) * (Double(column) + 0.5) / Double(bars.count)
             let isMuted = muted?.contains(value) ?? false
-            var steps = Int((height * Double(frame.plot.height * levels.count)).rounded())
+            var steps = Int((min(1, height) * Double(frame.plot.height * levels.count)).rounded())
             // One weight is not none.
             if count > 0, steps == 0 { steps = 1 }
             steps = min(steps, frame.plot.height * levels.count)

@@ -89,11 +89,16 @@ public struct LineChart: Widget, Hashable, Sendable {
         frame.header(cursor.map { readout(at: $0, theme: theme) } ?? legend(theme: theme), on: &grid)
     }
 
+    /// Dashes need points finer than a cell; in ASCII every curve but the first is drawn in a letter of its own.
+    private func raster(of index: Int, columns: Int, rows: Int, theme: Theme) -> DotRaster {
+        let mark: Character? = theme.glyphTier == .ascii && index > 0 ? theme.glyphs.markers[index % 8] : nil
+        return DotRaster(columns: columns, rows: rows, tier: theme.glyphTier, mark: mark)
+    }
+
     private func style(of index: Int) -> Style { Style(series[index].role ?? .series(UInt8(index % 8))) }
 
     private func drawBand(_ frame: ChartFrame, on grid: inout CellGrid, theme: Theme) {
         guard band.count > 1 else { return }
-        let shade = theme.glyphTier == .ascii ? theme.glyphs.shades[0] : theme.glyphs.shades[0]
         var segment = 0
         for column in 0..<frame.plot.width {
             let share = Double(column) / Double(max(1, frame.plot.width - 1))
@@ -113,7 +118,7 @@ public struct LineChart: Widget, Hashable, Sendable {
             let last = Int((min(1, 1 - bottom) * rows).rounded())
             guard first <= last else { continue }
             let area = Rect(x: frame.plot.x + column, y: frame.plot.y + first, width: 1, height: last - first + 1)
-            grid.fill(area, with: shade, style: Style(.estimate, .dim))
+            grid.fill(area, with: theme.glyphs.shades[0], style: Style(.estimate, .dim))
         }
     }
 
@@ -133,7 +138,7 @@ public struct LineChart: Widget, Hashable, Sendable {
         }
         // The first series is drawn last, on top.
         for index in series.indices.reversed() {
-            var raster = DotRaster(columns: frame.plot.width, rows: frame.plot.height, tier: theme.glyphTier)
+            var raster = raster(of: index, columns: frame.plot.width, rows: frame.plot.height, theme: theme)
             let style = style(of: index)
             var previous: (x: Double, y: Double)?
             var phase = 0
@@ -160,7 +165,7 @@ public struct LineChart: Widget, Hashable, Sendable {
         guard series.count > 1 else { return StyledLine(series.first?.name ?? "", .muted) }
         var line = StyledLine()
         for index in series.indices {
-            var raster = DotRaster(columns: 3, rows: 1, tier: theme.glyphTier)
+            var raster = raster(of: index, columns: 3, rows: 1, theme: theme)
             var phase = 0
             let middle = Double(raster.height / 2)
             raster.line(from: (0, middle), to: (Double(raster.width - 1), middle), style: .standard, dash: Self.dashes[index % 8], phase: &phase)

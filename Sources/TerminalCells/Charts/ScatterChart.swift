@@ -81,7 +81,14 @@ public struct ScatterChart: Widget, Hashable, Sendable {
             let place = frame.plot.centered(width: frame.plot.width, height: 1)
             grid.put(StyledLine("no trials yet", .disabled), in: place, alignment: .center)
         }
-        frame.header(header(theme: theme), on: &grid)
+        if let cursor {
+            let name = StyledLine(cursorName.isEmpty ? "" : cursorName + "  ", .muted)
+            let values = StyledLine("\(x.format.text(cursor.x))  \(y.format.text(cursor.y))", .bold)
+            let labelled = StyledLine("\(x.label) \(x.format.text(cursor.x))  \(y.label) \(y.format.text(cursor.y))", .bold)
+            frame.header(name + labelled, name + values, values, on: &grid)
+        } else {
+            frame.header(legend(theme: theme), on: &grid)
+        }
     }
 
     private func style(of index: Int) -> Style { Style(classes[index].role ?? .series(UInt8(index % 8)), .bold) }
@@ -99,14 +106,7 @@ public struct ScatterChart: Widget, Hashable, Sendable {
         raster.draw(at: frame.plot.origin, on: &grid)
     }
 
-    private func header(theme: Theme) -> StyledLine {
-        if let cursor {
-            let name = cursorName.isEmpty ? "" : cursorName + "  "
-            return [
-                Span(name, .muted), Span("\(x.label) \(x.format.text(cursor.x))  ", .bold),
-                Span("\(y.label) \(y.format.text(cursor.y))", .bold),
-            ]
-        }
+    private func legend(theme: Theme) -> StyledLine {
         var line = StyledLine()
         for index in classes.indices {
             if index > 0 { line += Span("  ") }

@@ -19,7 +19,7 @@ public struct Sparkline: Widget, Hashable, Sendable {
         for (column, value) in shown.enumerated() {
             guard let value, value.isFinite else { continue }
             // All the same: half height, for neither "least" nor "most" would be true.
-            let share = high > low ? min(1, max(0, (value - low) / (high - low))) : 0.5
+            let share = ElementaryMath.share(value, low: low, high: high)
             let level = min(levels.count - 1, Int(share * Double(levels.count)))
             grid.put(levels[level], at: Point(x: rect.x + column, y: rect.y + rect.height - 1), style: style)
         }

@@ -13,6 +13,8 @@ public struct CellGrid: Sendable {
     public let size: Size
     /// The tier characters are reduced to: in `.ascii`, nothing outside U+0020...U+007E gets in.
     public let tier: GlyphTier
+    /// Where text is being entered. Terminals place input methods and screen readers there.
+    public var cursor: Point?
     /// What drawing is limited to; always inside the grid.
     public private(set) var clip: Rect
     /// Row by row, `size.width * size.height` of them.
@@ -147,7 +149,7 @@ public struct CellGrid: Sendable {
 }
 
 extension CellGrid: Equatable {
-    /// Same size and same cells; the clip is no part of the picture.
+    /// Same size and same cells; the clip and the cursor are no part of the picture.
     public static func == (a: CellGrid, b: CellGrid) -> Bool { a.size == b.size && a.cells == b.cells }
 }
 

@@ -25,6 +25,12 @@ enum ElementaryMath {
         return 2 * sum + exponent * ln2
     }
 
+    /// Where a value lies between two others, 0...1; one half when they are equal or nothing can be said.
+    static func share(_ value: Double, low: Double, high: Double) -> Double {
+        let share = (value - low) / (high - low)
+        return high > low && share.isFinite ? min(1, max(0, share)) : 0.5
+    }
+
     static func log10(_ x: Double) -> Double { ln(x) / ln10 }
 
     /// 10 to a whole power, exact as far as Double is.

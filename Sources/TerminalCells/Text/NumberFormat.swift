@@ -12,7 +12,7 @@ public enum NumberFormat: Hashable, Sendable {
     case percent(digits: Int = 1)
     /// A difference of fractions in percentage points with its sign: -0.31 pt.
     case points(digits: Int = 2)
-    /// Milliseconds, three significant digits, µs and s where they read better: 0.412 ms, 85.0 µs, 1.20 s.
+    /// A time given in milliseconds, three significant digits, in µs, ms or s as it reads best: 412 µs, 12.3 ms, 1.20 s.
     case milliseconds
     /// A factor: 1.52x.
     case ratio(digits: Int = 2)

@@ -1,5 +1,5 @@
 /// A piece of text in one style.
-public struct Span: Hashable, Sendable, ExpressibleByStringLiteral {
+public struct Span: Hashable, Sendable, ExpressibleByStringInterpolation {
     public var text: String
     public var style: Style
     public init(_ text: String, _ style: Style = .standard) {
@@ -19,7 +19,7 @@ public enum Truncation: Hashable, Sendable {
 }
 
 /// One line of text in several styles. Can be written as a string or as an array of spans.
-public struct StyledLine: Hashable, Sendable, ExpressibleByStringLiteral, ExpressibleByArrayLiteral {
+public struct StyledLine: Hashable, Sendable, ExpressibleByStringInterpolation, ExpressibleByArrayLiteral {
     public var spans: [Span]
 
     public init(_ spans: [Span] = []) { self.spans = spans }

@@ -30,12 +30,16 @@ public struct Gauge: Widget, Hashable, Sendable {
 
     public func draw(in rect: Rect, on grid: inout CellGrid, theme: Theme) {
         let glyphs = theme.glyphs
+        let now = now.flatMap { $0.isFinite ? $0 : nil }
+        let baseline = baseline.flatMap { $0.isFinite ? $0 : nil }
         let top = maximum ?? max(now ?? 0, max(baseline ?? 0, interval?.upperBound ?? 0))
         let span = top - minimum
         guard span > 0, span.isFinite else { return }
         let width = Double(rect.width)
         /// Position in columns from the left end, clamped into the bar.
-        func position(_ value: Double) -> Double { min(width, max(0, (value - minimum) / span * width)) }
+        func position(_ value: Double) -> Double {
+            value.isNaN ? 0 : ElementaryMath.share(value, low: minimum, high: top) * width
+        }
 
         let filled = now.map(position) ?? 0
         let was = baseline.map(position)

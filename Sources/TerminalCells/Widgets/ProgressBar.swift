@@ -37,10 +37,11 @@ public struct ProgressBar: Widget, Hashable, Sendable {
         if right.width > room { right = StyledLine() }
         let body = rect.row(0).inset(left: 2, right: right.width)
         grid.put(right, in: rect.row(0), alignment: .right)
-        // A bar shorter than eight columns tells nothing.
-        let phaseWidth = min(DisplayWidth.of(phase), done == nil ? body.width : max(body.width / 2, body.width - 32))
+        // A bar shorter than eight columns tells nothing: the phase may have its room.
+        let hasBar = done != nil && body.width - min(DisplayWidth.of(phase), body.width / 2) >= 9
+        let phaseWidth = min(DisplayWidth.of(phase), hasBar ? max(body.width / 2, body.width - 32) : body.width - 1)
         grid.put(StyledLine(phase), in: Rect(x: body.x, y: body.y, width: phaseWidth, height: 1))
         let bar = body.inset(left: phaseWidth + 1)
-        if let done, bar.width >= 8 { grid.draw(Gauge(now: done, baseline: 1, maximum: 1), in: bar, theme: theme) }
+        if let done, hasBar { grid.draw(Gauge(now: done, baseline: 1, maximum: 1), in: bar, theme: theme) }
     }
 }

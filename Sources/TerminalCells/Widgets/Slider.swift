@@ -40,9 +40,7 @@ public struct Slider: Widget, Hashable, Sendable {
         let track = rect.row(0).inset(right: textWidth + 1)
         let look: Style = isDisabled ? .disabled : (isFocused ? Style(.accent, .bold) : .accent)
         func column(_ value: Double) -> Int {
-            let length = range.upperBound - range.lowerBound
-            guard length > 0, value.isFinite else { return 0 }
-            let share = min(1, max(0, (value - range.lowerBound) / length))
+            let share = ElementaryMath.share(value, low: range.lowerBound, high: range.upperBound)
             return Int((share * Double(track.width - 1)).rounded())
         }
         if track.width >= 3 {

@@ -163,8 +163,14 @@ public struct Table: Widget {
             case .fill: 4
             }
         }
-        while shown.count > 1, shown.reduce(-1, { $0 + least($1) + 1 }) > available { shown.removeLast() }
-        let widths = Layout.divide(available, into: shown.map { columns[$0].width }, spacing: 1)
+        func needed() -> Int { shown.reduce(-1) { $0 + least($1) + 1 } }
+        var room = available
+        while shown.count > 1, needed() > room {
+            shown.removeLast()
+            // The arrow that says so stands behind the last column.
+            room = available - 2
+        }
+        let widths = Layout.divide(room, into: shown.map { columns[$0].width }, spacing: 1)
         var x = rect.x + 1
         return zip(shown, widths).map { column, width in
             defer { x += width + 1 }

@@ -95,6 +95,7 @@ public struct TextField: Widget, Hashable, Sendable {
             String(characters[first...]), at: field.origin, style: Style(error == nil ? .standard : .bad, .underline),
             limit: field.width)
         if isFocused {
+            grid.cursor = Point(x: field.x + columns, y: field.y)
             grid.highlight(Rect(x: field.x + columns, y: field.y, width: 1, height: 1), .selected)
         }
         if let error, field.width > used + 4 {
