@@ -138,7 +138,8 @@ public struct LatencyFigures: Sendable {
     public var baselineP90: Double
     public var candidateMedian: Double
     public var candidateP90: Double
-    /// Median of candidate / baseline over paired rounds, its p90 and a 95 % bootstrap interval of the median.
+    /// Ratio of the medians, candidate / baseline, with its 95 % bootstrap interval over paired rounds, and the p90 of
+    /// the rounds' own ratios.
     public var ratio: Double
     public var ratioP90: Double
     public var ratioInterval: Interval

@@ -1,0 +1,193 @@
+import Foundation
+import ModelGraph
+import OnnxRuntime
+import Synchronization
+
+/// How each sample fared: 1 right, 0 wrong, for metrics of right and wrong; a score in 0…1 for agreement of outputs.
+public struct SampleScores: Sendable {
+    /// `nan` where a sample has not been run.
+    public var scores: [Float]
+    public var metric: MetricKind
+
+    public init(scores: [Float], metric: MetricKind) {
+        self.scores = scores
+        self.metric = metric
+    }
+
+    public var isComplete: Bool { !scores.contains { $0.isNaN } }
+}
+
+/// Runs a model over labelled samples, batch by batch on every core, and reports as it goes.
+public struct AccuracyEvaluation: Sendable {
+    public let samples: SampleSet
+    /// The baseline's outputs to agree with, where there are no labels.
+    public let reference: ReferenceOutputs?
+    /// Rows per call; fixed by the model where its batch dimension is.
+    public let batch: Int
+    public let outputName: String
+    public let workers: Int
+
+    /// Outputs of the baseline, per sample, for metrics of agreement.
+    public struct ReferenceOutputs: Sendable {
+        public var values: [Float]
+        public var width: Int
+    }
+
+    public init(samples: SampleSet, model: Model, reference: ReferenceOutputs? = nil, workers: Int = ProcessInfo.processInfo.activeProcessorCount) throws {
+        self.samples = samples
+        self.reference = reference
+        self.workers = max(workers, 1)
+        outputName = try Self.scoredOutput(of: model)
+        batch = Self.batchSize(of: model, samples: samples)
+    }
+
+    /// The output that is scored: the first floating-point one.
+    static func scoredOutput(of model: Model) throws -> String {
+        guard let output = model.graph.outputs.first(where: { $0.elementType?.isFloatingPoint ?? true }) ?? model.graph.outputs.first else {
+            throw EngineError(.model, "the model has no output to score")
+        }
+        return output.name
+    }
+
+    /// The model's own batch extent where it is fixed; else 64, less for samples so large that a batch would not fit the caches.
+    static func batchSize(of model: Model, samples: SampleSet) -> Int {
+        samples.fixedBatch(of: model) ?? max(1, min(64, (4 << 20) / max(samples.sampleBytes, 1)))
+    }
+
+    /// Scores of every sample below `limit`.
+    ///
+    /// - Parameters:
+    ///   - baseline: the baseline's scores on the same samples, for the paired comparison; unfinished is fine.
+    ///   - update: called with the estimate so far, first after about 256 samples, then at most every 50 ms; from
+    ///     worker threads, one at a time.
+    /// - Throws: `EngineError`; `.cancelled` at the next batch after cancellation.
+    public func run(
+        _ runner: ModelRunner, limit: Int? = nil, baseline: SampleScores? = nil, cancellation: Cancellation,
+        update: @escaping @Sendable (AccuracyEstimate) -> Void = { _ in }
+    ) throws -> (scores: SampleScores, estimate: AccuracyEstimate) {
+        let total = min(limit ?? samples.count, samples.count)
+        let batches = (total + batch - 1) / batch
+        let progress = Progress(total: total, of: samples, baseline: baseline, update: update)
+        let next = Atomic<Int>(0)
+        let group = DispatchGroup()
+        for _ in 0..<min(workers, max(batches, 1)) {
+            let thread = Thread {
+                defer { group.leave() }
+                Denormals.setFlushed(true)
+                while !cancellation.isCancelled, !progress.failed {
+                    let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+                    guard index < batches else { return }
+                    let range = (index * batch)..<min((index + 1) * batch, total)
+                    do {
+                        progress.finished(range, try scores(runner, range, cancellation))
+                    } catch {
+                        progress.fail(error)
+                        return
+                    }
+                }
+            }
+            thread.stackSize = 4 << 20
+            group.enter()
+            thread.start()
+        }
+        group.wait()
+        try cancellation.check()
+        if let error = progress.error { throw error }
+        return progress.result()
+    }
+
+    /// The baseline's raw outputs, for agreement metrics.
+    public func referenceOutputs(_ runner: ModelRunner, cancellation: Cancellation) throws -> ReferenceOutputs {
+        var values: [Float] = []
+        var width = 0
+        for start in stride(from: 0, to: samples.count, by: batch) {
+            let range = start..<min(start + batch, samples.count)
+            let (output, columns) = try output(runner, range, cancellation)
+            guard width == 0 || width == columns else {
+                throw EngineError(.data, "output '\(outputName)' changes its size from sample to sample, so agreement cannot be measured")
+            }
+            width = columns
+            values.append(contentsOf: output.prefix(range.count * columns))
+        }
+        return ReferenceOutputs(values: values, width: width)
+    }
+
+    /// Output rows of a batch as floats, and the row length. A model of fixed batch gets the last samples again as padding.
+    private func output(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> ([Float], Int) {
+        let padded = range.count < batch && samples.count >= batch ? (range.upperBound - batch)..<range.upperBound : range
+        let values = try runner.run(try samples.values(padded), outputs: [outputName], cancellation: cancellation)
+        var floats = try values[0].floats()
+        guard !floats.isEmpty, floats.count % padded.count == 0 else {
+            throw EngineError(.data, "output '\(outputName)' has \(floats.count) numbers for \(padded.count) samples")
+        }
+        let width = floats.count / padded.count
+        if padded.count > range.count { floats.removeFirst((padded.count - range.count) * width) }
+        return (floats, width)
+    }
+
+    private func scores(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> [Float] {
+        let (output, width) = try output(runner, range, cancellation)
+        return try output.withUnsafeBufferPointer { rows in
+            try range.enumerated().map { row, sample in
+                let scores = UnsafeBufferPointer(rebasing: rows[(row * width)..<((row + 1) * width)])
+                if let labels = samples.labels {
+                    guard labels[sample] < width else {
+                        throw EngineError(
+                            .data, "label \(labels[sample]) but the model's output '\(outputName)' has \(width) numbers per sample")
+                    }
+                    return OutputComparison.isInTop(samples.metric == .top5 ? 5 : 1, scores, label: labels[sample]) ? 1 : 0
+                }
+                guard let reference, reference.width == width else { throw EngineError(.data, "no reference outputs to agree with") }
+                return reference.values.withUnsafeBufferPointer { all in
+                    OutputComparison.likeness(samples.metric, scores, UnsafeBufferPointer(rebasing: all[(sample * width)..<((sample + 1) * width)]))
+                }
+            }
+        }
+    }
+
+    /// Gathers scores from workers. The lock makes it safe to share.
+    private final class Progress: @unchecked Sendable {
+        private let lock = NSLock()
+        private let samples: SampleSet
+        private let total: Int
+        private let baseline: SampleScores?
+        private let update: @Sendable (AccuracyEstimate) -> Void
+        private var scores: [Float]
+        private var tally: PairedTally
+        private var lastUpdate = DispatchTime.now()
+        private var updates = 0
+        private(set) var error: (any Error)?
+
+        init(total: Int, of samples: SampleSet, baseline: SampleScores?, update: @escaping @Sendable (AccuracyEstimate) -> Void) {
+            self.total = total
+            self.samples = samples
+            self.baseline = baseline
+            self.update = update
+            scores = [Float](repeating: .nan, count: samples.count)
+            tally = PairedTally(metric: samples.metric)
+        }
+
+        var failed: Bool { lock.withLock { error != nil } }
+        func fail(_ error: any Error) { lock.withLock { if self.error == nil { self.error = error } } }
+
+        func finished(_ range: Range<Int>, _ new: [Float]) {
+            lock.withLock {
+                for (index, score) in zip(range, new) {
+                    scores[index] = score
+                    tally.add(score, baseline: baseline?.scores[index])
+                }
+                let now = DispatchTime.now()
+                let elapsed = now.uptimeNanoseconds - lastUpdate.uptimeNanoseconds
+                if tally.seen == total || (updates == 0 && tally.seen >= 256) || (updates > 0 && elapsed > 50_000_000) {
+                    updates += 1
+                    lastUpdate = now
+                    update(tally.estimate(total: total))
+                }
+            }
+        }
+
+        func result() -> (SampleScores, AccuracyEstimate) {
+            lock.withLock { (SampleScores(scores: scores, metric: samples.metric), tally.estimate(total: total)) }
+        }
+    }
+}

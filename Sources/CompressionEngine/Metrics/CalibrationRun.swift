@@ -1,0 +1,73 @@
+import ModelGraph
+import OnnxRuntime
+
+/// Streams intermediate values over a sample set through the runtime.
+public struct CalibrationRun: CalibrationSource {
+    public let samples: SampleSet
+    private let library: RuntimeLibrary
+
+    public init(samples: SampleSet, library: RuntimeLibrary) {
+        self.samples = samples
+        self.library = library
+    }
+
+    public var contentHash: ContentHash { ContentHash(of: samples.contentHash) }
+    public var sampleCount: Int { samples.count }
+
+    public func forEachBatch(
+        of model: Model, values names: [String], limit: Int, cancellation: Cancellation, body: ([CalibrationValue]) throws -> Void
+    ) throws {
+        var exposed = model
+        let outputs = Set(model.graph.outputs.map(\.name))
+        let inputs = Set(model.graph.inputs.map(\.name))
+        // A model input is its own value; the runtime will not give it as an output.
+        let produced = names.filter { !inputs.contains($0) }
+        for name in produced where !outputs.contains(name) {
+            exposed.graph.outputs.append(model.graph.valueInfos[name] ?? ValueInfo(name: name, elementType: nil, shape: nil))
+        }
+        var options = SessionOptions()
+        // Fusions that change values' bits would calibrate another network than the one quantised.
+        options.graphOptimizationLevel = .basic
+        let runner = try ModelRunner(exposed, library: library, threads: 2, options: options, label: "calibration model")
+        let batch = min(32, AccuracyEvaluation.batchSize(of: model, samples: samples))
+        let total = min(limit, samples.count)
+        for start in stride(from: 0, to: total, by: batch) {
+            var range = start..<min(start + batch, total)
+            // A model of fixed batch gets whole batches only.
+            if range.count < batch {
+                guard samples.count >= batch else { throw EngineError(.data, "calibration needs at least \(batch) samples, the model's fixed batch") }
+                range = max(range.upperBound - batch, 0)..<max(range.upperBound, batch)
+            }
+            let feeds = try samples.values(range)
+            let results = produced.isEmpty ? [] : try runner.run(feeds, outputs: produced, cancellation: cancellation)
+            let byName = Dictionary(zip(produced, results) + feeds.map { ($0.0, $0.1) }, uniquingKeysWith: { first, _ in first })
+            try withValues(names, byName, [], body)
+            try cancellation.check()
+        }
+    }
+
+    /// Gathers the named values as float buffers that stay valid during `body`.
+    private func withValues(
+        _ names: [String], _ values: [String: Value], _ gathered: [CalibrationValue], _ body: ([CalibrationValue]) throws -> Void
+    ) throws {
+        var gathered = gathered
+        for (index, name) in names.enumerated().dropFirst(gathered.count) {
+            guard let value = values[name], let shape = value.shape else {
+                gathered.append(CalibrationValue(name: name, shape: [], floats: UnsafeBufferPointer(start: nil, count: 0)))
+                continue
+            }
+            if value.elementType == .float {
+                return try value.withUnsafeBytes { bytes in
+                    let floats = bytes.bindMemory(to: Float.self)
+                    try withValues(names, values, gathered + [CalibrationValue(name: name, shape: shape, floats: floats)], body)
+                }
+            }
+            _ = index
+            let copy = (try? value.floats()) ?? []
+            return try copy.withUnsafeBufferPointer { floats in
+                try withValues(names, values, gathered + [CalibrationValue(name: name, shape: shape, floats: floats)], body)
+            }
+        }
+        try body(gathered)
+    }
+}

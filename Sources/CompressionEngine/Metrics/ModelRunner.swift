@@ -1,0 +1,99 @@
+import Foundation
+import ModelGraph
+import OnnxRuntime
+
+/// A model in a runtime session. Weights are handed over in place, never through the protobuf library.
+public final class ModelRunner: Sendable {
+    public let session: Session
+
+    /// - Parameters:
+    ///   - threads: intra-op threads of one call. Small networks: 1, with one caller per core.
+    /// - Throws: `EngineError` if the runtime refuses the model.
+    public init(_ model: Model, library: RuntimeLibrary, threads: Int = 1, options base: SessionOptions? = nil, label: String = "model") throws {
+        var options = base ?? SessionOptions()
+        options.intraOpThreads = threads
+        options.interOpThreads = 1
+        do {
+            let (proto, weights) = try model.serializedWithoutWeights()
+            for tensor in weights { options.externalInitializers.append((tensor.name, try RuntimeValues.view(tensor))) }
+            session = try proto.withUnsafeBytes { try Session(library: library, model: $0, options: options, label: label) }
+        } catch let error as OnnxRuntimeError {
+            throw EngineError(.runtime, "ONNX Runtime refuses the \(label): \(error)")
+        }
+    }
+
+    /// Runs and returns the named outputs, cancellable at once.
+    public func run(_ inputs: [(String, Value)], outputs: [String], cancellation: Cancellation) throws -> [Value] {
+        try cancellation.check()
+        do {
+            let options = try RunOptions(library: session.library)
+            return try cancellation.withHook({ options.terminate() }) {
+                try session.run(inputs: inputs, outputs: outputs, options: options)
+            }
+        } catch let error as OnnxRuntimeError {
+            if error.isTermination || cancellation.isCancelled { throw EngineError.cancelled }
+            throw EngineError(.runtime, "\(error)")
+        }
+    }
+}
+
+/// Reads the shapes of all intermediate values by running the model once.
+public enum ShapeProbe {
+    /// Shapes and types of every value of the main graph for the given inputs.
+    ///
+    /// Weights go in as graph inputs, so that the runtime neither copies nor prepacks them: the probe's memory is the
+    /// activations'. Where a kernel insists on constant weights they are handed over as initializers instead.
+    public static func shapes(of model: Model, inputs: [Tensor], library: RuntimeLibrary, cancellation: Cancellation) throws -> ValueShapes {
+        do {
+            return try probe(model, inputs: inputs, library: library, weightsAsInputs: true, cancellation: cancellation)
+        } catch let error as EngineError where error.kind == .cancelled {
+            throw error
+        } catch {
+            return try probe(model, inputs: inputs, library: library, weightsAsInputs: false, cancellation: cancellation)
+        }
+    }
+
+    private static func probe(
+        _ model: Model, inputs: [Tensor], library: RuntimeLibrary, weightsAsInputs: Bool, cancellation: Cancellation
+    ) throws -> ValueShapes {
+        var exposed = model
+        var feeds = try inputs.map { ($0.name, try RuntimeValues.view($0)) }
+        if weightsAsInputs {
+            let listed = Set(exposed.graph.inputs.map(\.name))
+            for tensor in model.graph.initializers.values where tensor.elementType == .float32 && tensor.storage.byteCount > 65_536 {
+                exposed.graph.initializers[tensor.name] = nil
+                if !listed.contains(tensor.name) {
+                    exposed.graph.inputs.append(ValueInfo(name: tensor.name, elementType: tensor.elementType, shape: tensor.dims.map { .fixed($0) }))
+                }
+                feeds.append((tensor.name, try RuntimeValues.view(tensor)))
+            }
+        }
+        let names = exposeAll(&exposed)
+        var options = SessionOptions()
+        options.graphOptimizationLevel = .disable
+        options.memoryPattern = false
+        options.memoryArena = false
+        let runner = try ModelRunner(exposed, library: library, threads: 1, options: options, label: "model")
+        let results = try runner.run(feeds, outputs: names, cancellation: cancellation)
+        var values: [String: ValueShapes.Value] = [:]
+        for input in inputs { values[input.name] = .init(dims: input.dims, elementType: input.elementType) }
+        for (name, value) in zip(names, results) {
+            guard let type = value.elementType, let shape = value.shape else { continue }
+            values[name] = .init(dims: shape, elementType: ElementType(rawValue: Int32(type.onnxDataType)))
+        }
+        return ValueShapes(values)
+    }
+
+    /// Makes every node output an output of the graph; returns the names.
+    private static func exposeAll(_ model: inout Model) -> [String] {
+        var names = model.graph.outputs.map(\.name)
+        let known = Set(names)
+        for node in model.graph.nodes {
+            for output in node.outputs where !output.isEmpty && !known.contains(output) {
+                names.append(output)
+                model.graph.outputs.append(model.graph.valueInfos[output] ?? ValueInfo(name: output, elementType: nil, shape: nil))
+            }
+        }
+        return names
+    }
+}

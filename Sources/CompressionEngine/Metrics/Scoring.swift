@@ -1,0 +1,63 @@
+/// Running counts behind an accuracy estimate: scores of samples, each beside the baseline's on the same sample.
+struct PairedTally {
+    let metric: MetricKind
+    private(set) var seen = 0
+    private var right = 0
+    private var mean = MeanEstimate()
+    private var paired = 0
+    private var baselineSum = 0.0
+    private var comparison = PairedComparison()
+
+    init(metric: MetricKind) { self.metric = metric }
+
+    mutating func add(_ score: Float, baseline: Float?) {
+        seen += 1
+        mean.add(Double(score))
+        if score >= 0.5 { right += 1 }
+        guard let baseline, !baseline.isNaN else { return }
+        paired += 1
+        baselineSum += Double(baseline)
+        switch (baseline >= 0.5, score >= 0.5) {
+        case (true, true): comparison.bothRight += 1
+        case (true, false): comparison.onlyBaseline += 1
+        case (false, true): comparison.onlyCandidate += 1
+        case (false, false): comparison.bothWrong += 1
+        }
+    }
+
+    func estimate(total: Int) -> AccuracyEstimate {
+        let limit = metric == .sqnr ? OutputComparison.sqnrCeiling : 1
+        let interval =
+            metric.isProportion
+            ? Proportion.wilsonInterval(successes: right, of: seen) : mean.interval() ?? Interval(low: -limit, high: limit)
+        var result = AccuracyEstimate(
+            metric: metric.title, seen: seen, total: total,
+            value: metric.isProportion ? (seen > 0 ? Double(right) / Double(seen) : 0) : mean.mean, interval: interval)
+        guard paired == seen, seen > 0 else { return result }
+        result.baseline = baselineSum / Double(paired)
+        guard metric.isProportion else {
+            result.difference = mean.mean - baselineSum / Double(paired)
+            return result
+        }
+        result.difference = comparison.difference
+        result.differenceInterval = comparison.newcombeInterval()
+        result.mcnemarP = comparison.mcnemarP
+        result.onlyBaseline = comparison.onlyBaseline
+        result.onlyCandidate = comparison.onlyCandidate
+        return result
+    }
+}
+
+extension OutputComparison {
+    /// Score of one sample's output against the baseline's: 1 or 0 for the metrics that are proportions, else the
+    /// metric's value. A single number agrees if it is within 1 % of the baseline's.
+    static func likeness(_ metric: MetricKind, _ values: UnsafeBufferPointer<Float>, _ original: UnsafeBufferPointer<Float>) -> Float {
+        switch metric {
+        case .cosine: return Float(cosine(values, original))
+        case .sqnr: return Float(sqnr(values, original))
+        case .top1, .top5, .agreement:
+            if values.count >= 2 { return argmax(values) == argmax(original) ? 1 : 0 }
+            return abs(values[0] - original[0]) <= 0.01 * max(abs(original[0]), 1e-6) ? 1 : 0
+        }
+    }
+}

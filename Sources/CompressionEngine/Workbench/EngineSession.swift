@@ -1,0 +1,270 @@
+import Foundation
+import ModelGraph
+import OnnxRuntime
+import Synchronization
+
+/// A model, its data and the runtime, opened together: everything the headless commands and the explorer do to them.
+///
+/// Works without data (figures only) and without the runtime (sizes and weight-only techniques only).
+public final class EngineSession: Sendable {
+    public let model: Model
+    public let layers: [Layer]
+    public let info: SessionInfo
+    public let runtime: RuntimeLibrary?
+    public let data: Dataset?
+    public let validation: SampleSet?
+    /// Runs calibration data, where there is data and a runtime.
+    public let calibration: (any CalibrationSource)?
+    public let executor: RecipeExecutor
+    /// Shapes given for inputs whose extents the model leaves open.
+    private let inputShapes: [String: [Int]]
+    private let cache = Mutex(Cache())
+
+    private struct Cache {
+        var shapes: [ContentHash: ValueShapes] = [:]
+        var scores: [String: SampleScores] = [:]
+        var reference: [String: AccuracyEvaluation.ReferenceOutputs] = [:]
+        var baselineRunners: [Int: ModelRunner] = [:]
+    }
+
+    /// Opens model, data and runtime.
+    ///
+    /// A missing runtime is no error here: `info.runtimeProblem` then says what is wrong.
+    /// - Parameters:
+    ///   - inputShapes: shapes by input name, for models that leave extents open and have no data.
+    ///   - opened: called as soon as the model is parsed, before runtime and data.
+    ///   - progress: phase and fraction.
+    /// - Throws: `ModelGraphError` for the model, `EngineError` for the data.
+    public static func open(
+        _ request: OpenRequest, inputShapes: [String: [Int]] = [:], cancellation: Cancellation = Cancellation(),
+        opened: (Model) -> Void = { _ in }, progress: (String, Double?) -> Void = { _, _ in }
+    ) throws -> EngineSession {
+        progress("reading \(request.modelPath)", nil)
+        let model = try Model.read(path: request.modelPath)
+        opened(model)
+        try cancellation.check()
+        progress("hashing weights", nil)
+        let layers = model.layers()
+        var info = SessionInfo(
+            modelPath: request.modelPath, modelName: ((request.modelPath as NSString).lastPathComponent as NSString).deletingPathExtension,
+            modelHash: model.contentHash.description, opset: model.opset, producer: model.producerName, layers: layers)
+        info.inputs = model.graph.requiredInputs.map(\.summary)
+        info.outputs = model.graph.outputs.map(\.summary)
+        info.warnings = Self.warnings(model, layers)
+        progress("loading ONNX Runtime", nil)
+        var runtime: RuntimeLibrary?
+        do {
+            runtime = try RuntimeLibrary.load(path: request.runtimePath)
+            info.runtimeVersion = runtime?.version.description
+        } catch {
+            info.runtimeProblem = "\(error)"
+        }
+        var data: Dataset?
+        var validation: SampleSet?
+        var calibration: SampleSet?
+        if let path = request.dataPath {
+            progress("reading \(path)", nil)
+            let opened = try DatasetLoader.open(path: path, inputs: model.graph.requiredInputs.map(\.inputDescription))
+            validation = try SampleSet(opened.validation, metric: opened.metric)
+            calibration = try opened.calibration.map { try SampleSet($0, metric: opened.metric) }
+            info.dataName = opened.name
+            info.metric = validation?.metric.title
+            info.validationCount = opened.validation.count
+            info.calibrationCount = opened.calibration?.count ?? 0
+            info.testCount = opened.test?.count ?? 0
+            info.warnings += opened.notes
+            data = opened
+        }
+        return EngineSession(
+            model: model, layers: layers, info: info, runtime: runtime, data: data, validation: validation, calibration: calibration,
+            inputShapes: inputShapes)
+    }
+
+    private init(
+        model: Model, layers: [Layer], info: SessionInfo, runtime: RuntimeLibrary?, data: Dataset?, validation: SampleSet?,
+        calibration samples: SampleSet?, inputShapes: [String: [Int]]
+    ) {
+        self.model = model
+        self.layers = layers
+        self.info = info
+        self.runtime = runtime
+        self.data = data
+        self.validation = validation
+        self.inputShapes = inputShapes
+        if let runtime, let samples { calibration = CalibrationRun(samples: samples, library: runtime) } else { calibration = nil }
+        executor = RecipeExecutor(baseline: model)
+    }
+
+    private static func warnings(_ model: Model, _ layers: [Layer]) -> [String] {
+        var warnings: [String] = []
+        let listed = Set(model.graph.inputs.map(\.name)).intersection(model.graph.initializers.keys)
+        if !listed.isEmpty {
+            warnings.append(
+                "\(listed.count) weights are listed as graph inputs, which keeps ONNX Runtime from folding them; quantised weights are not listed")
+        }
+        let quantized = layers.count { $0.quantization != nil }
+        if quantized > 0 { warnings.append("\(quantized) of \(layers.count) layers are quantised already and are left as they are") }
+        let inSubgraphs = layers.count { !$0.path.isMain }
+        if inSubgraphs > 0 { warnings.append("\(inSubgraphs) layers sit in subgraphs (If, Loop, Scan): their MACs are not counted") }
+        if !model.functions.isEmpty { warnings.append("\(model.functions.count) local functions are kept but not looked into") }
+        return warnings
+    }
+}
+
+extension ValueInfo {
+    /// Name, type and shape on one line.
+    public var summary: String {
+        let dims = shape.map { "[" + $0.map(\.description).joined(separator: ", ") + "]" } ?? ""
+        return "\(name): \(elementType?.description ?? "?")\(dims)"
+    }
+}
+
+// MARK: - Figures
+
+extension EngineSession {
+    /// One sample (or a placeholder) as tensors, for probing shapes.
+    private func probeInputs(for model: Model) throws -> [Tensor] {
+        guard let samples = validation, samples.count > 0 else {
+            return try PlaceholderInputs.tensors(for: model.graph, overrides: inputShapes)
+        }
+        let rows = min(samples.fixedBatch(of: model) ?? 1, samples.count)
+        return try samples.inputs.enumerated().map { index, input in
+            try Tensor(
+                name: input.name, elementType: ElementType(rawValue: input.type.rawValue), dims: [rows] + input.shape,
+                storage: TensorStorage(viewing: try samples.prepared.samples(0..<rows, input: index), owner: samples.prepared))
+        }
+    }
+
+    /// Shapes of a model's intermediate values at batch 1 (or the batch the model fixes); `nil` without runtime.
+    /// Models of equal structure share one probe.
+    public func shapes(of model: Model, cancellation: Cancellation = Cancellation()) throws -> ValueShapes? {
+        guard let runtime else { return nil }
+        let key = model.structureHash
+        if let known = cache.withLock({ $0.shapes[key] }) { return known }
+        let shapes = try ShapeProbe.shapes(of: model, inputs: try probeInputs(for: model), library: runtime, cancellation: cancellation)
+        cache.withLock { cache in
+            if cache.shapes.count > 64 { cache.shapes = [:] }
+            cache.shapes[key] = shapes
+        }
+        return shapes
+    }
+
+    /// Every figure of a model that needs no labels. The sizes are those of files that can be written.
+    /// - Parameter slowSizes: also gzip and pack, which takes time in proportion to the weights.
+    public func figures(of model: Model, slowSizes: Bool = true, cancellation: Cancellation = Cancellation()) throws -> ModelFigures {
+        var figures = try FigureCounting.figures(of: model, shapes: try shapes(of: model, cancellation: cancellation))
+        if slowSizes { try addSlowSizes(&figures, of: model, cancellation: cancellation) }
+        return figures
+    }
+
+    /// Adds the sizes after gzip and in the packed archive.
+    public func addSlowSizes(_ figures: inout ModelFigures, of model: Model, cancellation: Cancellation) throws {
+        try cancellation.check()
+    }
+
+    /// Applies a recipe to the model.
+    public func apply(
+        _ recipe: Recipe, cancellation: Cancellation = Cancellation(), progress: @escaping @Sendable (Double, String) -> Void = { _, _ in }
+    ) throws -> AppliedModel {
+        let shapes = (try? self.shapes(of: model, cancellation: cancellation))?.dims ?? [:]
+        let context = RewriteContext(calibration: calibration, shapes: shapes, seed: recipe.seed, cancellation: cancellation, progress: progress)
+        return try executor.apply(recipe, context: context)
+    }
+}
+
+// MARK: - Accuracy
+
+extension EngineSession {
+    /// A split's samples. The test split is made ready only here, when asked for by name.
+    private func samples(_ split: SplitName) throws -> SampleSet {
+        if split == .validation, let validation { return validation }
+        guard let data else { throw EngineError(.data, "no data set: give one with --data") }
+        guard let part = data.split(split) else { throw EngineError(.data, "\(data.path): has no \(split.rawValue) split") }
+        return try SampleSet(part, metric: data.metric)
+    }
+
+    private func requireRuntime() throws -> RuntimeLibrary {
+        guard let runtime else { throw EngineError(.runtime, info.runtimeProblem ?? "ONNX Runtime is missing") }
+        return runtime
+    }
+
+    /// Accuracy of a model on a split, paired with the baseline, reported as it narrows.
+    /// - Returns: the last estimate: complete unless `limit` says otherwise.
+    public func evaluate(
+        _ candidate: Model, split: SplitName = .validation, limit: Int? = nil, workers: Int? = nil, cancellation: Cancellation = Cancellation(),
+        update: @escaping @Sendable (AccuracyEstimate) -> Void = { _ in }
+    ) throws -> AccuracyEstimate {
+        let runtime = try requireRuntime()
+        let set = try samples(split)
+        let baseline = try baselineScores(split, limit: limit, workers: workers, cancellation: cancellation)
+        let evaluation = try AccuracyEvaluation(
+            samples: set, model: candidate, reference: cache.withLock { $0.reference[split.rawValue] },
+            workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
+        let runner = try ModelRunner(candidate, library: runtime)
+        return try evaluation.run(runner, limit: limit, baseline: baseline, cancellation: cancellation, update: update).estimate
+    }
+
+    /// Scores of the baseline on a split, run once and kept.
+    @discardableResult
+    public func baselineScores(
+        _ split: SplitName = .validation, limit: Int? = nil, workers: Int? = nil, cancellation: Cancellation = Cancellation(),
+        update: @escaping @Sendable (AccuracyEstimate) -> Void = { _ in }
+    ) throws -> SampleScores {
+        let runtime = try requireRuntime()
+        let set = try samples(split)
+        let needed = min(limit ?? set.count, set.count)
+        if let known = cache.withLock({ $0.scores[split.rawValue] }), !known.scores.prefix(needed).contains(where: \.isNaN) { return known }
+        let runner = try ModelRunner(model, library: runtime, label: "baseline")
+        var reference: AccuracyEvaluation.ReferenceOutputs?
+        if set.labels == nil {
+            reference = try AccuracyEvaluation(samples: set, model: model).referenceOutputs(runner, cancellation: cancellation)
+            cache.withLock { $0.reference[split.rawValue] = reference }
+        }
+        let evaluation = try AccuracyEvaluation(
+            samples: set, model: model, reference: reference, workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
+        let scores = try evaluation.run(runner, limit: limit, cancellation: cancellation, update: update).scores
+        cache.withLock { $0.scores[split.rawValue] = scores }
+        return scores
+    }
+
+    /// The baseline's accuracy from scores already known; `nil` before `baselineScores`.
+    public func baselineEstimate(_ split: SplitName = .validation) -> AccuracyEstimate? {
+        guard let scores = cache.withLock({ $0.scores[split.rawValue] }) else { return nil }
+        var tally = PairedTally(metric: scores.metric)
+        for score in scores.scores where !score.isNaN { tally.add(score, baseline: nil) }
+        return tally.estimate(total: scores.scores.count)
+    }
+}
+
+// MARK: - Latency
+
+extension EngineSession {
+    /// Interleaved latency of a model against the baseline at a batch size, and the model's time by operator.
+    public func latency(
+        of candidate: Model, batch: Int = 1, threads: Int = 1, seconds: Double = 2, operators: Bool = true,
+        cancellation: Cancellation = Cancellation(), progress: (Double) -> Void = { _ in }
+    ) throws -> (LatencyFigures, [OperatorTime]) {
+        let runtime = try requireRuntime()
+        let (inputs, rows) = try latencyInputs(batch: batch)
+        let known = cache.withLock { $0.baselineRunners[threads] }
+        let baseline = try known ?? ModelRunner(model, library: runtime, threads: threads, label: "baseline")
+        cache.withLock { $0.baselineRunners[threads] = baseline }
+        let runner = try ModelRunner(candidate, library: runtime, threads: threads)
+        let figures = try LatencyMeasurement.compare(
+            baseline: baseline, candidate: runner, inputs: inputs, outputs: model.graph.outputs.map(\.name), batch: rows, threads: threads,
+            seconds: seconds, version: runtime.version.description, cancellation: cancellation, progress: progress)
+        let times =
+            operators ? try OperatorProfile.measure(candidate, library: runtime, inputs: inputs, threads: threads, cancellation: cancellation) : []
+        return (figures, times)
+    }
+
+    /// Values for one call: samples of the validation split, or placeholders.
+    private func latencyInputs(batch: Int) throws -> ([(String, Value)], Int) {
+        if let samples = validation, samples.count > 0 {
+            let rows = min(samples.fixedBatch(of: model) ?? batch, samples.count)
+            return (try samples.values(0..<rows), rows)
+        }
+        let tensors = try PlaceholderInputs.tensors(for: model.graph, overrides: inputShapes)
+        return (try tensors.map { ($0.name, try RuntimeValues.view($0)) }, tensors.first?.dims.first ?? 1)
+    }
+}

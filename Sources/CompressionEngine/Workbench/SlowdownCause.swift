@@ -1,0 +1,46 @@
+import ModelGraph
+
+/// Why a compressed model may be slower than what it replaces: what users of today's tools run into, read off the graph.
+public enum SlowdownCause {
+    /// Likely causes, most likely first; empty if none is seen.
+    public static func likely(baseline: Model, candidate: Model, figures: LatencyFigures) -> [String] {
+        var causes: [String] = []
+        let nodes = candidate.graph.nodes
+        let index = GraphIndex(candidate.graph)
+        func zeroPointType(_ node: Node) -> ElementType? {
+            node.input(2).flatMap { candidate.graph.initializers[$0]?.elementType }
+        }
+        let activationQuantizers = nodes.filter { $0.opType == "QuantizeLinear" }
+        if activationQuantizers.contains(where: { zeroPointType($0) == .int8 }) {
+            causes.append("activations are signed (int8): x86 has its fast path for unsigned activations × signed weights")
+        }
+        let before = baseline.graph.nodes.count { $0.opType == "QuantizeLinear" || $0.opType == "DequantizeLinear" }
+        let after = nodes.count { $0.opType == "QuantizeLinear" || $0.opType == "DequantizeLinear" }
+        if after > before {
+            let fused: Set<String> = [
+                "Conv", "Gemm", "MatMul", "Add", "Mul", "AveragePool", "GlobalAveragePool", "MaxPool", "Concat", "Relu", "Clip", "Sigmoid",
+                "LeakyRelu", "Softmax", "Resize", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Split", "Gather", "ConvTranspose",
+            ]
+            let gaps = nodes.filter { node in
+                node.opType != "QuantizeLinear" && node.opType != "DequantizeLinear" && !fused.contains(node.opType)
+                    && node.inputs.contains { index.producer[$0].map { nodes[$0].opType == "DequantizeLinear" } ?? false }
+            }
+            if let gap = gaps.first {
+                causes.append("Q/DQ around \(gaps.count) operators that have no integer kernel (first: \(gap.opType)): values are converted back and forth")
+            }
+        }
+        if nodes.contains(where: { $0.opType == "DynamicQuantizeLinear" }) {
+            causes.append("dynamic quantisation computes the activations' range at every call, which small layers do not earn back")
+        }
+        if candidate.graph.initializers.values.contains(where: { $0.elementType == .float16 }) {
+            causes.append("float16 has few kernels on CPUs: the runtime converts to float32 and back")
+        }
+        if nodes.count > baseline.graph.nodes.count, after == before {
+            causes.append("\(nodes.count - baseline.graph.nodes.count) more operators than before: each call costs, and small layers feel it")
+        }
+        if figures.baselineMedian < 0.2 {
+            causes.append("the model is so small that a call's fixed cost outweighs its arithmetic")
+        }
+        return causes
+    }
+}

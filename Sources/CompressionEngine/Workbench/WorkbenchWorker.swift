@@ -1,0 +1,210 @@
+import Foundation
+import ModelGraph
+
+/// Results by content, so that nothing is computed twice in a session.
+struct ResultCache {
+    /// Complete accuracies by content hash of the model.
+    var accuracy: [ContentHash: AccuracyEstimate] = [:]
+    /// What-if points by recipe text.
+    var points: [String: WhatIfPoint] = [:]
+}
+
+/// A what-if curve in the making.
+struct WhatIfTrace {
+    let recipe: Recipe
+    let step: Int
+    let parameter: String
+    let generation: Int
+    /// Values still to do, nearest to the present one first.
+    var values: [ParameterValue]
+
+    /// Samples of the validation set behind one point of the curve.
+    static let sampleLimit = 2000
+
+    init(recipe: Recipe, step: Int, parameter: String, generation: Int) {
+        self.recipe = recipe
+        self.step = step
+        self.parameter = parameter
+        self.generation = generation
+        values = []
+        guard recipe.steps.indices.contains(step), let technique = TechniqueRegistry.technique(recipe.steps[step].technique),
+            let descriptor = technique.descriptor.parameter(parameter)
+        else { return }
+        let present = recipe.steps[step].parameters[parameter] ?? descriptor.defaultValue
+        values = Self.grid(descriptor, around: present)
+    }
+
+    /// About twenty values over the range, the present one and its neighbours first.
+    static func grid(_ descriptor: ParameterDescriptor, around present: ParameterValue) -> [ParameterValue] {
+        var all: [ParameterValue] = []
+        func position(_ value: ParameterValue) -> Double {
+            switch value {
+            case .real(let number): number
+            case .integer(let number): Double(number)
+            default: 0
+            }
+        }
+        switch descriptor.domain {
+        case .flag: all = [.flag(false), .flag(true)]
+        case .choice(let choices): all = choices.map { .choice($0.name) }
+        case .integer(let range, let step):
+            let count = (range.upperBound - range.lowerBound) / step
+            let stride = max(1, (count + 19) / 20) * step
+            all = Swift.stride(from: range.lowerBound, through: range.upperBound, by: stride).map { .integer($0) }
+        case .real(let range, let step):
+            let count = Int(((range.upperBound - range.lowerBound) / step).rounded())
+            let stride = max(1, (count + 19) / 20)
+            all = Swift.stride(from: 0, through: count, by: stride).map { descriptor.stepped(.real(range.lowerBound), by: $0) }
+        }
+        let near = [present, descriptor.stepped(present, by: 1), descriptor.stepped(present, by: -1)]
+        var ordered: [ParameterValue] = []
+        for value in near + all.sorted(by: { abs(position($0) - position(present)) < abs(position($1) - position(present)) })
+        where !ordered.contains(value) { ordered.append(value) }
+        return ordered
+    }
+
+    func recipe(with value: ParameterValue) -> Recipe {
+        var changed = recipe
+        changed.steps[step].parameters[parameter] = value
+        return changed
+    }
+}
+
+extension Workbench {
+    func startWorker() {
+        state.withLock { $0.workerRunning = true }
+        start("lathe.worker") {
+            self.work()
+            self.state.withLock { $0.workerRunning = false }
+        }
+    }
+
+    private enum Task {
+        case evaluation(Recipe, Int)
+        case latency(Recipe, Int)
+        case point(WhatIfTrace, ParameterValue)
+    }
+
+    private func work() {
+        while true {
+            let next: (Task?, Cancellation, closed: Bool) = state.withLock { state in
+                let cancellation = Cancellation()
+                state.current = cancellation
+                if state.closed { return (nil, cancellation, true) }
+                if let (recipe, generation) = state.pendingEvaluation {
+                    state.pendingEvaluation = nil
+                    return (.evaluation(recipe, generation), cancellation, false)
+                }
+                if !state.pendingLatency.isEmpty {
+                    let (recipe, generation) = state.pendingLatency.removeFirst()
+                    return (.latency(recipe, generation), cancellation, false)
+                }
+                if var trace = state.trace, !trace.values.isEmpty {
+                    let value = trace.values.removeFirst()
+                    state.trace = trace
+                    return (.point(trace, value), cancellation, false)
+                }
+                state.current = nil
+                return (nil, cancellation, false)
+            }
+            if next.closed { return }
+            guard let task = next.0, let session = state.withLock({ $0.session }) else {
+                wake.wait()
+                continue
+            }
+            switch task {
+            case .evaluation(let recipe, let generation): evaluateNow(recipe, generation, session, next.1)
+            case .latency(let recipe, let generation): measureNow(recipe, generation, session, next.1)
+            case .point(let trace, let value): tracePoint(trace, value, session, next.1)
+            }
+        }
+    }
+
+    private func evaluateNow(_ recipe: Recipe, _ generation: Int, _ session: EngineSession, _ cancellation: Cancellation) {
+        do {
+            let applied = try session.apply(recipe, cancellation: cancellation)
+            state.withLock { $0.latest = (recipe.canonical, applied.model) }
+            var figures = try session.figures(of: applied.model, slowSizes: false, cancellation: cancellation)
+            send(.rewritten(generation: generation, figures, reports: applied.reports))
+            var accuracy: AccuracyEstimate?
+            if session.runtime != nil, session.validation != nil {
+                accuracy = try self.accuracy(of: applied.model, limit: nil, session, cancellation) { estimate in
+                    self.send(.accuracy(generation: generation, estimate))
+                }
+            }
+            try session.addSlowSizes(&figures, of: applied.model, cancellation: cancellation)
+            send(.rewritten(generation: generation, figures, reports: applied.reports))
+            _ = accuracy
+            send(.settled(generation: generation))
+        } catch let error as EngineError where error.kind == .cancelled {
+            return
+        } catch {
+            if !cancellation.isCancelled { send(.failed(generation: generation, job: nil, message: "\(error)")) }
+        }
+    }
+
+    /// Accuracy of a model, from the cache if the very same model was run before.
+    private func accuracy(
+        of model: Model, limit: Int?, _ session: EngineSession, _ cancellation: Cancellation,
+        update: @escaping @Sendable (AccuracyEstimate) -> Void
+    ) throws -> AccuracyEstimate {
+        let hash = model.contentHash
+        if let known = state.withLock({ $0.results.accuracy[hash] }) {
+            update(known)
+            return known
+        }
+        let estimate = try session.evaluate(model, limit: limit, cancellation: cancellation, update: update)
+        if estimate.isComplete, estimate.difference != nil { state.withLock { $0.results.accuracy[hash] = estimate } }
+        return estimate
+    }
+
+    private func measureNow(_ recipe: Recipe, _ generation: Int, _ session: EngineSession, _ cancellation: Cancellation) {
+        do {
+            let applied = try session.apply(recipe, cancellation: cancellation)
+            let (figures, operators) = try session.latency(of: applied.model, cancellation: cancellation)
+            send(.latency(generation: generation, figures, operators: operators))
+            if figures.ratioInterval.low > 1.02 {
+                for cause in SlowdownCause.likely(baseline: session.model, candidate: applied.model, figures: figures).prefix(2) {
+                    send(.remark("slower than the baseline, likely because \(cause)"))
+                }
+            }
+            send(.settled(generation: generation))
+        } catch let error as EngineError where error.kind == .cancelled {
+            return
+        } catch {
+            send(.failed(generation: generation, job: nil, message: "\(error)"))
+        }
+    }
+
+    private func tracePoint(_ trace: WhatIfTrace, _ value: ParameterValue, _ session: EngineSession, _ cancellation: Cancellation) {
+        let recipe = trace.recipe(with: value)
+        if let known = state.withLock({ $0.results.points[recipe.canonical] }) {
+            var point = known
+            (point.step, point.parameter, point.value) = (trace.step, trace.parameter, value)
+            send(.whatIf(generation: trace.generation, point))
+            return
+        }
+        var point = WhatIfPoint(step: trace.step, parameter: trace.parameter, value: value)
+        do {
+            let applied = try session.apply(recipe, cancellation: cancellation)
+            point.serializedBytes = Double(try applied.model.serialized().byteCount)
+            if session.runtime != nil, session.validation != nil {
+                point.accuracy = try accuracy(of: applied.model, limit: WhatIfTrace.sampleLimit, session, cancellation) { _ in }
+            }
+        } catch let error as EngineError where error.kind == .cancelled {
+            // Put it back, unless another curve has begun.
+            state.withLock { state in
+                if state.trace?.generation == trace.generation { state.trace?.values.insert(value, at: 0) }
+            }
+            return
+        } catch {
+            point.problem = "\(error)"
+        }
+        let finished = point
+        state.withLock { state in
+            if state.results.points.count > 4096 { state.results.points = [:] }
+            state.results.points[recipe.canonical] = finished
+        }
+        send(.whatIf(generation: trace.generation, point))
+    }
+}
