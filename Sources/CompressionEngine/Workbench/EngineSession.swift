@@ -162,6 +162,24 @@ extension EngineSession {
         try cancellation.check()
     }
 
+    /// Why techniques do not apply to layers of the model: `refusals[technique][layer position]`.
+    public func refusals(shapes: ValueShapes?) -> [String: [Int: String]] {
+        var all: [String: [Int: String]] = [:]
+        for technique in TechniqueRegistry.all {
+            let descriptor = technique.descriptor
+            var reasons: [Int: String] = [:]
+            for (index, reason) in technique.refusals(for: layers, in: model, shapes: shapes?.dims ?? [:]).enumerated() {
+                if descriptor.needsCalibration, calibration == nil {
+                    reasons[index] = "needs calibration data and ONNX Runtime"
+                } else if let reason {
+                    reasons[index] = reason
+                }
+            }
+            all[descriptor.id] = reasons
+        }
+        return all
+    }
+
     /// Applies a recipe to the model.
     public func apply(
         _ recipe: Recipe, cancellation: Cancellation = Cancellation(), progress: @escaping @Sendable (Double, String) -> Void = { _, _ in }

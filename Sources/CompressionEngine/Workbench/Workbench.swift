@@ -24,6 +24,7 @@ public final class Workbench: ExplorerEngine {
         /// The last rewritten model and the recipe it came from.
         var latest: (canonical: String, model: Model)?
         var results = ResultCache()
+        var store: TrialStore?
     }
 
     let state = Mutex(State())
@@ -50,17 +51,7 @@ public final class Workbench: ExplorerEngine {
                 self.send(.opening(phase: phase, fraction: fraction))
             })
             let recipe = try request.recipePath.map { try Recipe.read(path: $0) }
-            var refusals: [String: [Int: String]] = [:]
-            for technique in TechniqueRegistry.all {
-                var reasons: [Int: String] = [:]
-                for (index, layer) in session.layers.enumerated() {
-                    if let reason = technique.refusal(for: layer, in: session.model) { reasons[index] = reason }
-                }
-                if technique.descriptor.needsCalibration, session.calibration == nil {
-                    for index in session.layers.indices { reasons[index] = "needs calibration data and ONNX Runtime" }
-                }
-                refusals[technique.descriptor.id] = reasons
-            }
+            var refusals = session.refusals(shapes: nil)
             var baseline = try FigureCounting.figures(of: session.model, shapes: nil)
             state.withLock { $0.session = session }
             send(.opened(session.info, baseline: baseline, refusals: refusals, recipe: recipe))
@@ -71,9 +62,12 @@ public final class Workbench: ExplorerEngine {
                 shapes = nil
                 send(.remark("the model does not run, so only sizes are known: \(error.message)"))
             }
+            // Shapes may let techniques do more than the graph alone did.
+            refusals = session.refusals(shapes: shapes)
             let summaries = try LayerPreparation.summaries(of: session.model, layers: session.layers, shapes: shapes, cancellation: cancellation)
             baseline = try session.figures(of: session.model, slowSizes: false, cancellation: cancellation)
             prepared(baseline, session, summaries, refusals)
+            openTrials(session)
             startWorker()
             try session.addSlowSizes(&baseline, of: session.model, cancellation: cancellation)
             prepared(baseline, session, summaries, refusals)
@@ -147,6 +141,13 @@ public final class Workbench: ExplorerEngine {
     }
 
     public func setPinned(_ pinned: Bool, trial: String) {
+        guard let store = state.withLock({ $0.store }) else { return }
+        do {
+            try store.setPinned(pinned, address: trial)
+        } catch {
+            send(.remark("the trial could not be pinned: \(error)"))
+        }
+        sendTrials()
     }
 
     public func equivalentCommand(for recipe: Recipe, recipePath: String) -> String {

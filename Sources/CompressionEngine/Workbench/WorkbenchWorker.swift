@@ -134,7 +134,7 @@ extension Workbench {
             }
             try session.addSlowSizes(&figures, of: applied.model, cancellation: cancellation)
             send(.rewritten(generation: generation, figures, reports: applied.reports))
-            _ = accuracy
+            record(recipe, figures, accuracy, latency: nil, session)
             send(.settled(generation: generation))
         } catch let error as EngineError where error.kind == .cancelled {
             return
@@ -168,6 +168,7 @@ extension Workbench {
                     send(.remark("slower than the baseline, likely because \(cause)"))
                 }
             }
+            record(recipe, nil, nil, latency: figures, session)
             send(.settled(generation: generation))
         } catch let error as EngineError where error.kind == .cancelled {
             return

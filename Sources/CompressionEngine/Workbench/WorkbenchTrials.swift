@@ -1,0 +1,104 @@
+import Foundation
+import ModelGraph
+
+extension Recipe {
+    /// What the recipe does and nothing else: active steps with every parameter written out, no name, no model. Two
+    /// recipes that do the same have the same normal form, and it can be read back.
+    var normalForm: Recipe {
+        var normal = Recipe(seed: seed)
+        normal.steps = activeSteps.map { step in
+            var step = step
+            if let descriptor = TechniqueRegistry.technique(step.technique)?.descriptor { step.parameters = step.parameters.resolved(by: descriptor) }
+            return step
+        }
+        return normal
+    }
+}
+
+extension Workbench {
+    /// Opens the store, shows what is in it for this model and data, and takes its complete results as known.
+    func openTrials(_ session: EngineSession) {
+        let store = TrialStore.open()
+        if let warning = store.warning { send(.remark(warning)) }
+        state.withLock { $0.store = store }
+        sendTrials()
+    }
+
+    private func key(_ recipe: Recipe, _ session: EngineSession) -> TrialKey {
+        TrialKey(
+            kind: "evaluation", modelHash: session.info.modelHash, dataHash: session.validation?.contentHash ?? "",
+            recipe: recipe.normalForm.yaml, runtime: session.info.runtimeVersion ?? "", threads: 1)
+    }
+
+    /// Stores what was found about a recipe, keeping what earlier runs found besides.
+    func record(_ recipe: Recipe, _ figures: ModelFigures?, _ accuracy: AccuracyEstimate?, latency: LatencyFigures?, _ session: EngineSession) {
+        guard let store = state.withLock({ $0.store }) else { return }
+        let key = key(recipe, session)
+        do {
+            var trial = try store.trial(key) ?? StoredTrial(key: key, figures: TrialFigures())
+            if let figures {
+                trial.figures.parameters = figures.parameters.value
+                trial.figures.nonZeros = figures.nonZeros.value
+                trial.figures.macs = figures.macs?.value
+                trial.figures.theoreticalBytes = figures.theoreticalBytes?.value
+                trial.figures.serializedBytes = figures.serializedBytes.value
+                trial.figures.transferBytes = figures.transferBytes?.value
+                trial.figures.packedBytes = figures.packedBytes?.value
+                trial.figures.peakActivationBytes = figures.peakActivationBytes?.value
+                trial.figures.memoryBytes = figures.memoryBytes?.value
+                trial.figures.energyPicojoules = figures.energyPicojoules?.value
+            }
+            if let accuracy {
+                trial.figures.metric = accuracy.metric
+                trial.figures.seen = accuracy.seen
+                trial.figures.total = accuracy.total
+                trial.figures.accuracy = accuracy.value
+                trial.figures.accuracyInterval = accuracy.interval
+            }
+            if let latency {
+                trial.figures.latencyMedian = latency.candidateMedian
+                trial.figures.latencyP90 = latency.candidateP90
+                trial.figures.latencyRatio = latency.ratio
+                trial.figures.latencyRatioInterval = latency.ratioInterval
+            }
+            try store.save(trial)
+        } catch {
+            send(.remark("a result could not be stored: \(error)"))
+        }
+        sendTrials()
+    }
+
+    /// Sends all stored trials of this model, data and runtime.
+    func sendTrials() {
+        let (store, session) = state.withLock { ($0.store, $0.session) }
+        guard let store, let session else { return }
+        do {
+            let stored = try store.trials(
+                modelHash: session.info.modelHash, dataHash: session.validation?.contentHash ?? "", kind: "evaluation")
+            send(.trials(stored.compactMap(Self.record)))
+        } catch {
+            send(.remark("stored results cannot be read: \(error)"))
+        }
+    }
+
+    private static func record(_ trial: StoredTrial) -> TrialRecord? {
+        // A recipe of a technique this version does not have is left in the store and not shown.
+        guard var recipe = try? Recipe.parse(trial.key.recipe, file: "stored trial") else { return nil }
+        recipe.modelHash = trial.key.modelHash
+        var record = TrialRecord(id: trial.id, recipe: recipe, created: trial.created)
+        let figures = trial.figures
+        record.accuracy = figures.accuracy
+        record.accuracyInterval = figures.accuracyInterval
+        record.accuracyComplete = figures.seen != nil && figures.seen == figures.total
+        record.serializedBytes = figures.serializedBytes
+        record.transferBytes = figures.transferBytes
+        record.packedBytes = figures.packedBytes
+        record.macs = figures.macs
+        record.parameters = figures.parameters
+        record.latencyRatio = figures.latencyRatio
+        record.latencyMilliseconds = figures.latencyMedian
+        record.energyPicojoules = figures.energyPicojoules
+        record.pinned = trial.isPinned
+        return record
+    }
+}
