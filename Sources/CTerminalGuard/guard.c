@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -177,6 +178,9 @@ int lathe_guard_capture_output(void) {
     if (fd < 0) return errno;
     unlink(path);
     captured = fd;
+    // What was printed so far belongs on the terminal; what comes now, in the file line by line.
+    fflush(stdout);
+    setvbuf(stdout, NULL, _IOLBF, 0);
     for (int target = 1; target <= 2; target++) {
         if (!isatty(target)) continue;
         real_output[target] = fcntl(target, F_DUPFD_CLOEXEC, 3);
@@ -195,6 +199,8 @@ void lathe_guard_release_output(void) {
     if (captured >= 0) close(captured);
     captured = -1;
 }
+
+void lathe_guard_flush_output(void) { fflush(stdout); }
 
 ptrdiff_t lathe_guard_read_captured(int64_t offset, char *buffer, size_t capacity) {
     if (captured < 0) return 0;

@@ -46,7 +46,8 @@ struct CellPainter {
         if colors.attributes.contains(.reverse) { attributes |= lathe_attr_reverse() }
         if colors.attributes.contains(.underline) { attributes |= lathe_attr_underline() }
         if colors.attributes.contains(.italic) { attributes |= lathe_attr_italic() }
-        let pair = pair(for: Colors(foreground: Self.index(colors.foreground), background: Self.index(colors.background)))
+        let pair = pair(
+            for: Colors(foreground: Self.index(colors.foreground), background: Self.index(colors.background)))
         resolved[style] = (attributes, pair)
         return (attributes, pair)
     }
@@ -56,7 +57,9 @@ struct CellPainter {
         if let known = pairs[colors] { return known }
         let next = Int32(pairs.count + 1)
         // Out of pairs: the terminal's own colours are always readable.
-        guard Int(next) < pairLimit, init_extended_pair(next, colors.foreground, colors.background) == OK else { return 0 }
+        guard Int(next) < pairLimit, init_extended_pair(next, colors.foreground, colors.background) == OK else {
+            return 0
+        }
         pairs[colors] = next
         return next
     }
@@ -73,7 +76,9 @@ struct CellPainter {
 extension Character {
     fileprivate var singleScalar: Unicode.Scalar? {
         let scalars = unicodeScalars
-        guard let first = scalars.first, scalars.index(after: scalars.startIndex) == scalars.endIndex else { return nil }
+        guard let first = scalars.first, scalars.index(after: scalars.startIndex) == scalars.endIndex else {
+            return nil
+        }
         return first
     }
 }

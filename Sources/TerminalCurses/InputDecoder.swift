@@ -59,7 +59,8 @@ struct InputDecoder {
         case .character(27):
             // Alt-x arrives as escape and x at once. Curses has waited for the escape delay already.
             guard let following = next() else { return .key(Key(.escape)) }
-            if case .character(let character) = following, character != 27, var key = KeyCodes.key(character: character) {
+            if case .character(let character) = following, character != 27, var key = KeyCodes.key(character: character)
+            {
                 key.modifiers.insert(.alt)
                 return .key(key)
             }
@@ -103,7 +104,9 @@ struct InputDecoder {
         if raw.bstate & lathe_mouse_ctrl() != 0 { modifiers.insert(.control) }
         if raw.bstate & lathe_mouse_alt() != 0 { modifiers.insert(.alt) }
         if raw.bstate & lathe_button_pressed(4) != 0 { return MouseEvent(.wheelUp, at: position, modifiers: modifiers) }
-        if raw.bstate & lathe_button_pressed(5) != 0 { return MouseEvent(.wheelDown, at: position, modifiers: modifiers) }
+        if raw.bstate & lathe_button_pressed(5) != 0 {
+            return MouseEvent(.wheelDown, at: position, modifiers: modifiers)
+        }
         for (number, button) in [(Int32(1), MouseEvent.Button.left), (2, .middle), (3, .right)] {
             if raw.bstate & lathe_button_pressed(number) != 0 {
                 heldButton = button

@@ -24,7 +24,8 @@ enum KeyCodes {
         KEY_HOME: Key(.home), KEY_END: Key(.end), KEY_PPAGE: Key(.pageUp), KEY_NPAGE: Key(.pageDown),
         KEY_ENTER: Key(.enter), KEY_BACKSPACE: Key(.backspace), KEY_DC: Key(.delete), KEY_IC: Key(.insert),
         KEY_BTAB: Key(.tab, .shift),
-        KEY_SR: Key(.up, .shift), KEY_SF: Key(.down, .shift), KEY_SLEFT: Key(.left, .shift), KEY_SRIGHT: Key(.right, .shift),
+        KEY_SR: Key(.up, .shift), KEY_SF: Key(.down, .shift), KEY_SLEFT: Key(.left, .shift),
+        KEY_SRIGHT: Key(.right, .shift),
         KEY_SHOME: Key(.home, .shift), KEY_SEND: Key(.end, .shift),
         KEY_SPREVIOUS: Key(.pageUp, .shift), KEY_SNEXT: Key(.pageDown, .shift),
         KEY_SDC: Key(.delete, .shift), KEY_SIC: Key(.insert, .shift),
@@ -49,7 +50,9 @@ enum KeyCodes {
             return bank < modifiers.count ? Key(.function((n - 1) % 12 + 1), modifiers[bank]) : Key(.function(n))
         }
         guard let name = keyname(code).map({ String(cString: $0) }) else { return nil }
-        guard let digit = name.last?.wholeNumberValue, let base = extended[String(name.dropLast())], digit > 1 else { return nil }
+        guard let digit = name.last?.wholeNumberValue, let base = extended[String(name.dropLast())], digit > 1 else {
+            return nil
+        }
         var modifiers: Key.Modifiers = []
         if (digit - 1) & 1 != 0 { modifiers.insert(.shift) }
         if (digit - 1) & 2 != 0 { modifiers.insert(.alt) }

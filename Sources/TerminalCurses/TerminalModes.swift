@@ -14,7 +14,9 @@ struct TerminalModes {
         let mouse = lathe_capability("kmous").map { String(cString: $0) }
         let isXtermLike = lathe_capability("BE") != nil || mouse?.hasPrefix("\u{1B}[") == true
         isModern = isXtermLike && !term.hasPrefix("linux")
-        var text = isModern ? "\u{1B}[?2026l\u{1B}[?1006l\u{1B}[?1003l\u{1B}[?1002l\u{1B}[?1000l\u{1B}[?1004l\u{1B}[?2004l" : ""
+        var text =
+            isModern
+            ? "\u{1B}[?2026l\u{1B}[?1006l\u{1B}[?1003l\u{1B}[?1002l\u{1B}[?1000l\u{1B}[?1004l\u{1B}[?2004l" : ""
         // Attributes off, own colours, normal keypad, cursor shown, and the primary screen last.
         for name in ["sgr0", "op", "rmkx", "cnorm", "rmcup"] {
             if let value = lathe_capability(name) { text += Self.withoutPadding(String(cString: value)) }

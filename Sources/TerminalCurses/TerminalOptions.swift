@@ -17,7 +17,9 @@ public struct TerminalOptions: Hashable, Sendable {
 public enum TerminalDetection {
     /// Terminal types that are (or stand for) hardware and consoles whose fonts lack box drawing or block elements.
     /// The Linux console has a font of 256 or 512 glyphs: no eighth blocks, no rounded corners, no braille.
-    private static let plainTerminals = ["linux", "vt", "ansi", "cons25", "sun", "hurd", "mach", "wsvt", "pcansi", "Eterm"]
+    private static let plainTerminals = [
+        "linux", "vt", "ansi", "cons25", "sun", "hurd", "mach", "wsvt", "pcansi", "Eterm",
+    ]
 
     /// The richest glyphs the terminal can be trusted with.
     public static func glyphTier(term: String, isUTF8: Bool) -> GlyphTier {

@@ -3,9 +3,9 @@ import CTerminalGuard
 import TerminalCells
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Darwin
+    import Darwin
 #endif
 
 /// The terminal: paints cell grids and delivers input. The only one who knows curses.
@@ -49,7 +49,9 @@ public final class TerminalScreen {
     /// Takes the terminal of standard input and output over.
     ///
     /// - Throws: `TerminalError` when there is no terminal, its type is unknown, or it cannot position the cursor.
-    public init(options: TerminalOptions = TerminalOptions(), environment: [String: String]? = nil) throws(TerminalError) {
+    public init(options: TerminalOptions = TerminalOptions(), environment: [String: String]? = nil)
+        throws(TerminalError)
+    {
         let environment = environment ?? Self.processEnvironment()
         guard isatty(1) == 1 else { throw TerminalError("standard output is not a terminal") }
         guard isatty(0) == 1 else { throw TerminalError("standard input is not a terminal") }
@@ -70,12 +72,21 @@ public final class TerminalScreen {
         // Ours first: curses installs handlers only for signals that have none.
         var failure = lathe_guard_install()
         if failure == 0 { failure = lathe_guard_save_modes(output) }
-        guard failure == 0 else { throw TerminalError("cannot watch the terminal: \(String(cString: strerror(failure)))") }
+        guard failure == 0 else {
+            throw TerminalError("cannot watch the terminal: \(String(cString: strerror(failure)))")
+        }
 
-        let wantsTruecolor = options.colorTier.map { $0 == .truecolor }
+        let wantsTruecolor =
+            options.colorTier.map { $0 == .truecolor }
             ?? (TerminalDetection.colorTier(environment: environment, colors: 256) == .truecolor)
-        guard let screen = DirectColor.newTerminal(type: term, wantsDirectColor: wantsTruecolor, environment: environment, output: outputFile, input: inputFile)
-        else { throw TerminalError("unknown terminal type '\(term)': set TERM to one that is installed, such as xterm-256color") }
+        guard
+            let screen = DirectColor.newTerminal(
+                type: term, wantsDirectColor: wantsTruecolor, environment: environment, output: outputFile,
+                input: inputFile)
+        else {
+            throw TerminalError(
+                "unknown terminal type '\(term)': set TERM to one that is installed, such as xterm-256color")
+        }
         self.screen = screen
         let foundModes = TerminalModes(term: term)
         modes = foundModes
@@ -129,7 +140,10 @@ public final class TerminalScreen {
     private static func supported(_ tier: ColorTier, colors: Int) -> ColorTier {
         switch tier {
         case .truecolor where colors >= 1 << 24: .truecolor
-        case .truecolor, .indexed: colors >= 256 && colors < 1 << 24 ? .indexed : (colors >= 1 << 24 ? .truecolor : (colors >= 8 ? .sixteen : .mono))
+        // A direct-colour terminal has no indexed colours beyond the first eight.
+        case .indexed where colors >= 1 << 24: .truecolor
+        case .truecolor where colors >= 256, .indexed where colors >= 256: .indexed
+        case .truecolor, .indexed: colors >= 8 ? .sixteen : .mono
         case .sixteen: colors >= 8 ? .sixteen : .mono
         case .mono: .mono
         }
@@ -277,6 +291,7 @@ public final class TerminalScreen {
         isOpen = false
         decoder.close()
         delscreen(screen)
+        lathe_guard_flush_output()
         let lines = capture.newLines() + [capture.rest()].compactMap { $0 }
         lathe_guard_release_output()
         for line in lines {

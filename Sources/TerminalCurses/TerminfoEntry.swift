@@ -1,7 +1,7 @@
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #else
-import Darwin
+    import Darwin
 #endif
 
 /// A compiled terminal description, taken apart as term(5) describes it.
@@ -41,7 +41,10 @@ struct TerminfoEntry: Equatable {
         result.numbers[Self.maxPairs] = 1 << 16
         result.booleans[Self.canChange] = 0
         func set(_ ansi: String, _ direct: String) -> StringValue {
-            .text(Array("\u{1B}[%?%p1%{8}%<%t\(ansi)%p1%d%e\(direct);2;%p1%{65536}%/%d;%p1%{256}%/%{255}%&%d;%p1%{255}%&%d%;m".utf8))
+            .text(
+                Array(
+                    "\u{1B}[%?%p1%{8}%<%t\(ansi)%p1%d%e\(direct);2;%p1%{65536}%/%d;%p1%{256}%/%{255}%&%d;%p1%{255}%&%d%;m"
+                        .utf8))
         }
         result.strings[Self.setForeground] = set("3", "38")
         result.strings[Self.setBackground] = set("4", "48")
@@ -63,7 +66,9 @@ struct TerminfoEntry: Equatable {
         let hex = String(first, radix: 16)
         for folder in folders {
             for part in [letter, hex] {
-                if let bytes = read("\(folder)/\(part)/\(type)"), let entry = TerminfoEntry(compiled: bytes) { return entry }
+                if let bytes = read("\(folder)/\(part)/\(type)"), let entry = TerminfoEntry(compiled: bytes) {
+                    return entry
+                }
             }
         }
         return nil
@@ -77,7 +82,9 @@ struct TerminfoEntry: Equatable {
         var buffer = [UInt8](repeating: 0, count: 32769)
         var count = 0
         while count < buffer.count {
-            let n = buffer.withUnsafeMutableBytes { pread(file, $0.baseAddress! + count, $0.count - count, off_t(count)) }
+            let n = buffer.withUnsafeMutableBytes {
+                pread(file, $0.baseAddress! + count, $0.count - count, off_t(count))
+            }
             if n <= 0 { break }
             count += n
         }
@@ -128,14 +135,18 @@ extension TerminfoEntry {
         }
         for (index, flag) in flags.enumerated() { extendedBooleans.append((names2[index], flag)) }
         for (index, value) in values.enumerated() { extendedNumbers.append((names2[extBooleans + index], value)) }
-        for (index, text) in texts.enumerated() { extendedStrings.append((names2[extBooleans + extNumbers + index], text)) }
+        for (index, text) in texts.enumerated() {
+            extendedStrings.append((names2[extBooleans + extNumbers + index], text))
+        }
     }
 
     /// With numbers of 32 bits, which 2^24 colours need.
     var compiled: [UInt8] {
         var writer = Writer()
         let (offsets, table) = Self.table(strings)
-        for value in [Self.magic32, names.count, booleans.count, numbers.count, strings.count, table.count] { writer.short(value) }
+        for value in [Self.magic32, names.count, booleans.count, numbers.count, strings.count, table.count] {
+            writer.short(value)
+        }
         writer.bytes += names
         writer.bytes += booleans
         writer.align()
@@ -208,9 +219,13 @@ extension TerminfoEntry {
     private struct Writer {
         var bytes: [UInt8] = []
         mutating func align() { if bytes.count & 1 == 1 { bytes.append(0) } }
-        mutating func short(_ value: Int) { bytes += [UInt8(truncatingIfNeeded: value), UInt8(truncatingIfNeeded: value >> 8)] }
+        mutating func short(_ value: Int) {
+            bytes += [UInt8(truncatingIfNeeded: value), UInt8(truncatingIfNeeded: value >> 8)]
+        }
         mutating func number(_ value: Int32) {
-            for shift in stride(from: 0, to: 32, by: 8) { bytes.append(UInt8(truncatingIfNeeded: value >> Int32(shift))) }
+            for shift in stride(from: 0, to: 32, by: 8) {
+                bytes.append(UInt8(truncatingIfNeeded: value >> Int32(shift)))
+            }
         }
     }
 }

@@ -4,12 +4,15 @@ import Testing
 
 @Suite struct ChartTests {
     @Test func ticksAreRound() {
-        func labels(_ axis: Axis, _ domain: ClosedRange<Double>, _ count: Int) -> [String] { axis.labels(for: axis.ticks(in: domain, atMost: count)) }
+        func labels(_ axis: Axis, _ domain: ClosedRange<Double>, _ count: Int) -> [String] {
+            axis.labels(for: axis.ticks(in: domain, atMost: count))
+        }
         #expect(labels(Axis("x"), 0...1, 6) == ["0", "0.2", "0.4", "0.6", "0.8", "1"])
         #expect(labels(Axis("x", format: .percent()), 0.36...0.95, 4) == ["40 %", "60 %", "80 %"])
         #expect(labels(Axis("x", format: .percent()), 0.981...0.984, 4) == ["98.1 %", "98.2 %", "98.3 %", "98.4 %"])
         #expect(labels(Axis("x", format: .bytes), 0...2_000_000, 5) == ["0 B", "500 KB", "1 MB", "1.5 MB", "2 MB"])
-        #expect(labels(Axis("x", format: .bytes, scale: .log), 900...2_000_000, 5) == ["1 KB", "10 KB", "100 KB", "1 MB"])
+        #expect(
+            labels(Axis("x", format: .bytes, scale: .log), 900...2_000_000, 5) == ["1 KB", "10 KB", "100 KB", "1 MB"])
         #expect(labels(Axis("x", scale: .log), 0.9...12, 9) == ["1", "2", "5", "10"])
     }
 
@@ -23,7 +26,8 @@ import Testing
             let slack = (high - low) * 1e-6
             #expect(ticks.count <= count && ticks.count >= 2)
             #expect(ticks.allSatisfy { $0 >= low - slack && $0 <= high + slack })
-            let logTicks = Axis("x", scale: .log).ticks(in: 1e-3...ElementaryMath.pow10(Double.random(in: -2.5...8, using: &generator)), atMost: count)
+            let logTicks = Axis("x", scale: .log).ticks(
+                in: 1e-3...ElementaryMath.pow10(Double.random(in: -2.5...8, using: &generator)), atMost: count)
             #expect(logTicks.count <= count)
             #expect(logTicks == logTicks.sorted())
         }
@@ -72,18 +76,32 @@ import Testing
     /// Infinite, missing and negative values on a logarithmic axis are left out without a trap.
     @Test(arguments: GlyphTier.allCases) func uglyDataIsHarmless(tier: GlyphTier) {
         let theme = Theme(glyphTier: tier)
-        let ugly = [ChartPoint(.nan, 1), ChartPoint(1, .infinity), ChartPoint(-1, 2), ChartPoint(0, 0), ChartPoint(1e300, 1e-300), ChartPoint(3, 4)]
+        let ugly = [
+            ChartPoint(.nan, 1), ChartPoint(1, .infinity), ChartPoint(-1, 2), ChartPoint(0, 0),
+            ChartPoint(1e300, 1e-300), ChartPoint(3, 4),
+        ]
         for scale in [Axis.Scale.linear, .log] {
             for points in [ugly, [], [ugly[0]], [ugly[5]], [ugly[5], ugly[5]]] {
                 var grid = CellGrid(width: 60, height: 20, tier: tier)
                 let axis = Axis("a", scale: scale)
-                grid.draw(LineChart(series: [LineChart.Series("s", points)], x: axis, y: axis, cursor: .nan), in: grid.bounds, theme: theme)
-                grid.draw(ScatterChart(classes: [ScatterChart.PointClass("s", points)], front: points, x: axis, y: axis, cursor: points.first), in: grid.bounds, theme: theme)
+                grid.draw(
+                    LineChart(series: [LineChart.Series("s", points)], x: axis, y: axis, cursor: .nan), in: grid.bounds,
+                    theme: theme)
+                grid.draw(
+                    ScatterChart(
+                        classes: [ScatterChart.PointClass("s", points)], front: points, x: axis, y: axis,
+                        cursor: points.first), in: grid.bounds, theme: theme)
                 grid.draw(Sparkline(points.map(\.y)), in: grid.bounds, theme: theme)
-                grid.draw(Histogram(counts: points.map { $0.y.isFinite ? abs($0.y) : 0 }, range: 0...1, x: axis), in: grid.bounds, theme: theme)
-                grid.draw(HeatMap(rowLabels: ["r"], columnLabels: points.map { _ in "c" }, values: [points.map(\.y)]), in: grid.bounds, theme: theme)
+                grid.draw(
+                    Histogram(counts: points.map { $0.y.isFinite ? abs($0.y) : 0 }, range: 0...1, x: axis),
+                    in: grid.bounds, theme: theme)
+                grid.draw(
+                    HeatMap(rowLabels: ["r"], columnLabels: points.map { _ in "c" }, values: [points.map(\.y)]),
+                    in: grid.bounds, theme: theme)
                 for point in points { grid.draw(Gauge(now: point.x, baseline: point.y), in: grid.bounds, theme: theme) }
-                for point in points { grid.draw(Slider(value: point.x, range: 0...1, text: ""), in: grid.bounds, theme: theme) }
+                for point in points {
+                    grid.draw(Slider(value: point.x, range: 0...1, text: ""), in: grid.bounds, theme: theme)
+                }
                 #expect(grid.size.width == 60)
             }
         }
@@ -94,8 +112,12 @@ import Testing
         // A flat distribution must look flat: 64 equal bins on any number of columns.
         for width in [20, 37, 50, 64, 90] {
             var grid = CellGrid(width: width, height: 12)
-            grid.draw(Histogram(counts: [Double](repeating: 10, count: 64), range: 0...1, x: Axis("")), in: grid.bounds, theme: Theme())
-            let frame = ChartFrame(in: grid.bounds, x: Axis("", range: 0...1), y: Axis("count", format: .count, range: 0...100), xValues: [], yValues: [])
+            grid.draw(
+                Histogram(counts: [Double](repeating: 10, count: 64), range: 0...1, x: Axis("")), in: grid.bounds,
+                theme: Theme())
+            let frame = ChartFrame(
+                in: grid.bounds, x: Axis("", range: 0...1), y: Axis("count", format: .count, range: 0...100),
+                xValues: [], yValues: [])
             let row = (frame.plot.minX + 2..<frame.plot.maxX - 1).map { grid[$0, 4].character }
             #expect(Set(row).count == 1, "width \(width): \(String(row))")
         }
@@ -113,7 +135,8 @@ import Testing
     @Test func scrollThumbReachesBothEnds() throws {
         for (visible, total, length) in [(10, 100, 10), (5, 6, 8), (1, 1000, 20)] {
             let top = try #require(ScrollPosition(offset: 0, visible: visible, total: total).thumb(length: length))
-            let end = try #require(ScrollPosition(offset: total - visible, visible: visible, total: total).thumb(length: length))
+            let end = try #require(
+                ScrollPosition(offset: total - visible, visible: visible, total: total).thumb(length: length))
             #expect(top.first == 0 && end.first + end.count == length && top.count >= 1)
         }
         #expect(ScrollPosition(offset: 0, visible: 10, total: 10).thumb(length: 5) == nil)

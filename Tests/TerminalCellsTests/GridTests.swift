@@ -21,7 +21,8 @@ struct SeededGenerator: RandomNumberGenerator {
         let styles: [Style] = [.standard, .bold, .selected, .bad, Style(.ramp(9), .dim)]
         for _ in 0..<Int.random(in: 0...60, using: &generator) {
             let point = Point(
-                x: Int.random(in: -3...size.width + 3, using: &generator), y: Int.random(in: -2...size.height + 2, using: &generator))
+                x: Int.random(in: -3...size.width + 3, using: &generator),
+                y: Int.random(in: -2...size.height + 2, using: &generator))
             let clip = Rect(
                 x: Int.random(in: -2...8, using: &generator), y: Int.random(in: -2...4, using: &generator),
                 width: Int.random(in: 0...20, using: &generator), height: Int.random(in: 0...8, using: &generator))
@@ -40,7 +41,8 @@ struct SeededGenerator: RandomNumberGenerator {
     @Test func differenceAppliedToOldGivesNew() {
         var generator = SeededGenerator(state: 1)
         for _ in 0..<500 {
-            let size = Size(width: Int.random(in: 1...24, using: &generator), height: Int.random(in: 1...8, using: &generator))
+            let size = Size(
+                width: Int.random(in: 1...24, using: &generator), height: Int.random(in: 1...8, using: &generator))
             let old = Self.random(size, &generator)
             let new = Self.random(size, &generator)
             let runs = new.changes(from: old)
@@ -113,14 +115,17 @@ struct SeededGenerator: RandomNumberGenerator {
                 switch Int.random(in: 0...3, using: &generator) {
                 case 0: .fixed(Int.random(in: 0...30, using: &generator))
                 case 1: .percentage(Int.random(in: 0...100, using: &generator))
-                case 2: .minimum(Int.random(in: 0...9, using: &generator), weight: Int.random(in: 0...2, using: &generator))
+                case 2:
+                    .minimum(Int.random(in: 0...9, using: &generator), weight: Int.random(in: 0...2, using: &generator))
                 default: .fill(weight: Int.random(in: 1...3, using: &generator))
                 }
             }
             let total = Int.random(in: 0...90, using: &generator)
             let lengths = Layout.divide(total, into: parts)
             #expect(lengths.allSatisfy { $0 >= 0 } && lengths.reduce(0, +) <= total)
-            if parts.contains(where: { if case .fill = $0 { true } else { false } }) { #expect(lengths.reduce(0, +) == total) }
+            if parts.contains(where: { if case .fill = $0 { true } else { false } }) {
+                #expect(lengths.reduce(0, +) == total)
+            }
         }
     }
 }

@@ -5,7 +5,8 @@ import Testing
 @Suite struct InputTests {
     static let codes: [Key.Code] = [
         .up, .down, .left, .right, .home, .end, .pageUp, .pageDown, .enter, .tab, .escape, .backspace, .delete, .insert,
-        .function(1), .function(12), .character("g"), .character("G"), .character("-"), .character(" "), .character("é"), .character("日"), .character("f"),
+        .function(1), .function(12), .character("g"), .character("G"), .character("-"), .character(" "),
+        .character("é"), .character("日"), .character("f"),
     ]
 
     @Test func everyKeyReadsBackFromItsText() {
@@ -21,7 +22,8 @@ import Testing
     @Test func keysAreWrittenAsKeyMapsHaveThem() {
         let written: [(Key, String)] = [
             (Key(.character("r"), .control), "ctrl-r"), (Key(.tab, .shift), "shift-tab"), (Key(.character("g")), "g"),
-            (Key(.character("G")), "G"), (Key(.function(1)), "f1"), (Key(.escape), "esc"), (Key(.character(" ")), "space"),
+            (Key(.character("G")), "G"), (Key(.function(1)), "f1"), (Key(.escape), "esc"),
+            (Key(.character(" ")), "space"),
             (Key(.character("-"), [.control, .alt]), "ctrl-alt--"),
         ]
         for (key, text) in written {
@@ -34,7 +36,8 @@ import Testing
     @Test func eventsReadBackFromTheirText() {
         let place = Point(x: 12, y: 5)
         let events: [InputEvent] = [
-            .mouse(MouseEvent(.press(.left), at: place)), .mouse(MouseEvent(.release(.right), at: place, modifiers: [.control, .shift])),
+            .mouse(MouseEvent(.press(.left), at: place)),
+            .mouse(MouseEvent(.release(.right), at: place, modifiers: [.control, .shift])),
             .mouse(MouseEvent(.drag(.middle), at: place)), .mouse(MouseEvent(.wheelUp, at: place)),
             .mouse(MouseEvent(.wheelDown, at: place, modifiers: .alt)), .resize(Size(width: 80, height: 24)),
             .paste("a b\\n\n\ttab \\ end"), .paste(""), .focus(true), .focus(false),
@@ -43,7 +46,10 @@ import Testing
             #expect(!event.description.contains("\n"))
             #expect(InputEvent(event.description) == event, "\(event)")
         }
-        for bad in ["mouse", "mouse press 1,2", "mouse press left", "mouse wheel-up left 1,2", "resize 80", "resize 80x-1", "focus", "jump 3"] {
+        for bad in [
+            "mouse", "mouse press 1,2", "mouse press left", "mouse wheel-up left 1,2", "resize 80", "resize 80x-1",
+            "focus", "jump 3",
+        ] {
             #expect(InputEvent(bad) == nil, "\(bad)")
         }
     }
@@ -97,7 +103,10 @@ import Testing
     }
 
     @Test func paletteFindsByNameKeyAndGroup() {
-        var list = CommandList(commands: [Command("export model", keys: "x"), Command("undo", keys: "u", group: "edit"), Command("next", keys: "ctrl-n")])
+        var list = CommandList(commands: [
+            Command("export model", keys: "x"), Command("undo", keys: "u", group: "edit"),
+            Command("next", keys: "ctrl-n"),
+        ])
         #expect(list.matches == [0, 1, 2])
         for key in ["u", "n"] {
             let isHandled = list.handle(Key(key)!, visible: 5)

@@ -8,7 +8,9 @@ import Testing
         ColorTier.allCases.map { Theme(glyphTier: glyphs, colorTier: $0) }
     }
     /// From nothing at all to far too small for any content, besides the sizes of the snapshots.
-    static let sizes: [Size] = Scene.sizes + [(0, 0), (1, 1), (2, 2), (3, 1), (1, 30), (7, 3), (20, 4), (31, 9)].map { Size(width: $0.0, height: $0.1) }
+    static let sizes: [Size] =
+        Scene.sizes
+        + [(0, 0), (1, 1), (2, 2), (3, 1), (1, 30), (7, 3), (20, 4), (31, 9)].map { Size(width: $0.0, height: $0.1) }
 
     @Test(arguments: Scene.allCases, themes)
     func wideCharactersStayWhole(scene: Scene, theme: Theme) {
@@ -33,7 +35,9 @@ import Testing
         }
     }
 
-    @Test(arguments: Scene.allCases, GlyphTier.allCases) func noControlCharacterReachesTheGrid(scene: Scene, tier: GlyphTier) {
+    @Test(arguments: Scene.allCases, GlyphTier.allCases) func noControlCharacterReachesTheGrid(
+        scene: Scene, tier: GlyphTier
+    ) {
         let text = scene.draw(Size(width: 120, height: 40), Theme(glyphTier: tier)).text
         #expect(!text.unicodeScalars.contains { ($0.value < 0x20 && $0 != "\n") || (0x7F..<0xA0).contains($0.value) })
     }
@@ -63,7 +67,10 @@ import Testing
         return [
             ("panel", Panel(title: "日本語のとても長いタイトル", hotkey: "1", badge: "badge", footer: "footer", isFocused: true)),
             ("table", Scene.table(theme)),
-            ("list", ItemList([ListItem("日本語のとても長いタイトル", detail: "detail"), ListItem("b", disabledReason: "why not")])),
+            (
+                "list",
+                ItemList([ListItem("日本語のとても長いタイトル", detail: "detail"), ListItem("b", disabledReason: "why not")])
+            ),
             ("paragraph", Paragraph("日本語 and a long text that must be wrapped in narrow places")),
             ("tabs", Tabs(["One", "Two", "Three"], selected: 2)),
             ("hints", KeyHints([KeyHint("enter", "edit"), KeyHint("q", "quit")])),
@@ -73,9 +80,15 @@ import Testing
             ("gauge", Gauge(now: 5, baseline: 4, interval: 4.5...5.5, limit: 9)),
             ("progress", ProgressBar(phase: "a long phase name", fraction: 0.5, elapsed: 100, remaining: 50)),
             ("toast", Toast(.failure, "a long message about a failure that will not fit")),
-            ("commands", CommandList(commands: [Command("a command with a long name", keys: "ctrl-x", group: "group")])),
+            (
+                "commands",
+                CommandList(commands: [Command("a command with a long name", keys: "ctrl-x", group: "group")])
+            ),
             ("line", LineChart(series: [LineChart.Series("s", points)], x: Axis("x"), y: Axis("y"), cursor: 3)),
-            ("scatter", ScatterChart(classes: [ScatterChart.PointClass("c", points)], front: points, x: Axis("x"), y: Axis("y"))),
+            (
+                "scatter",
+                ScatterChart(classes: [ScatterChart.PointClass("c", points)], front: points, x: Axis("x"), y: Axis("y"))
+            ),
             ("histogram", Histogram(counts: points.map(\.y), range: 0...1, x: Axis("x"), cursor: 0.5)),
             ("heat map", HeatMap(rowLabels: ["日本語"], columnLabels: ["a", "b"], values: [[1, nil]], cursor: (0, 1))),
             ("sparkline", Sparkline(points.map(\.y))),

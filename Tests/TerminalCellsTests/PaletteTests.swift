@@ -4,7 +4,8 @@ import Testing
 @testable import TerminalCells
 
 @Suite struct PaletteTests {
-    static let roles: [Role] = [.muted, .accent, .good, .warning, .bad, .estimate, .stale, .modified]
+    static let roles: [Role] =
+        [.muted, .accent, .good, .warning, .bad, .estimate, .stale, .modified]
         + (0..<8).map { Role.series($0) } + (0...255).map { Role.ramp($0) }
 
     /// Relative luminance as WCAG 2.1 defines it.
@@ -54,7 +55,8 @@ import Testing
     @Test func nearestIndexedIsTheNearest() {
         var generator = SeededGenerator(state: 6)
         func distance(_ a: UInt32, _ b: UInt32) -> Int {
-            [16, 8, 0].map { (shift: UInt32) in Int(a >> shift & 255) - Int(b >> shift & 255) }.map { $0 * $0 }.reduce(0, +)
+            [16, 8, 0].map { (shift: UInt32) in Int(a >> shift & 255) - Int(b >> shift & 255) }.map { $0 * $0 }.reduce(
+                0, +)
         }
         for _ in 0..<2000 {
             let rgb = UInt32.random(in: 0...0xFFFFFF, using: &generator)

@@ -33,15 +33,16 @@ import Testing
         var legend: [String] = []
         let alphabet = Array("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
         let lines = (0..<grid.size.height).map { y in
-            String((0..<grid.size.width).map { x -> Character in
-                let style = theme.palette.resolve(grid[x, y].style)
-                if style == theme.palette.resolve(.standard) { return "." }
-                if let known = letters[style] { return known }
-                let letter = alphabet[letters.count]
-                letters[style] = letter
-                legend.append("\(letter) \(style.words)")
-                return letter
-            })
+            String(
+                (0..<grid.size.width).map { x -> Character in
+                    let style = theme.palette.resolve(grid[x, y].style)
+                    if style == theme.palette.resolve(.standard) { return "." }
+                    if let known = letters[style] { return known }
+                    let letter = alphabet[letters.count]
+                    letters[style] = letter
+                    legend.append("\(letter) \(style.words)")
+                    return letter
+                })
         }
         try compare((lines + [""] + legend).joined(separator: "\n"), "\(scene)-styles-\(tier.rawValue)")
     }

@@ -7,7 +7,9 @@ import Testing
 
 @Suite struct DetectionTests {
     @Test func coloursFollowTheEnvironment() {
-        func tier(_ environment: [String: String], _ colors: Int) -> ColorTier { TerminalDetection.colorTier(environment: environment, colors: colors) }
+        func tier(_ environment: [String: String], _ colors: Int) -> ColorTier {
+            TerminalDetection.colorTier(environment: environment, colors: colors)
+        }
         #expect(tier([:], 256) == .indexed)
         #expect(tier([:], 8) == .sixteen)
         #expect(tier([:], 0) == .mono)
@@ -56,11 +58,14 @@ import Testing
         for folder in Self.folders {
             for path in (try? FileManager.default.subpathsOfDirectory(atPath: folder)) ?? [] {
                 // Descriptions lie in folders of one letter; what lies beside them is something else.
-                guard path.contains("/"), let bytes = FileManager.default.contents(atPath: folder + "/" + path) else { continue }
+                guard path.contains("/"), let bytes = FileManager.default.contents(atPath: folder + "/" + path) else {
+                    continue
+                }
                 let name = URL(fileURLWithPath: path).lastPathComponent
                 let entry = try #require(TerminfoEntry(compiled: Array(bytes)), "\(path)")
                 let place = temporary.appendingPathComponent(path)
-                try FileManager.default.createDirectory(at: place.deletingLastPathComponent(), withIntermediateDirectories: true)
+                try FileManager.default.createDirectory(
+                    at: place.deletingLastPathComponent(), withIntermediateDirectories: true)
                 try Data(entry.compiled).write(to: place)
                 // Only the line that names the file may differ.
                 let original = try Self.infocmp(["-x1", "-A", folder, name]).split(separator: "\n").dropFirst()
@@ -77,14 +82,18 @@ import Testing
         let direct = try #require(entry.withDirectColor())
         let temporary = FileManager.default.temporaryDirectory.appendingPathComponent("terminfo-\(UUID())")
         defer { try? FileManager.default.removeItem(at: temporary) }
-        try FileManager.default.createDirectory(at: temporary.appendingPathComponent("x"), withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(
+            at: temporary.appendingPathComponent("x"), withIntermediateDirectories: true)
         try Data(direct.compiled).write(to: temporary.appendingPathComponent("x/xterm-256color"))
         func capabilities(_ text: String) -> Set<String> {
             Set(text.split(separator: "\n").dropFirst().map { $0.trimmingCharacters(in: .whitespaces) })
         }
         let before = capabilities(try Self.infocmp(["-x1", "xterm-256color"]))
         let after = capabilities(try Self.infocmp(["-x1", "-A", temporary.path, "xterm-256color"]))
-        #expect(after.subtracting(before).map { $0.prefix { $0.isLetter || $0.isNumber } }.sorted() == ["RGB", "colors", "setab", "setaf"])
+        #expect(
+            after.subtracting(before).map { $0.prefix { $0.isLetter || $0.isNumber } }.sorted() == [
+                "RGB", "colors", "setab", "setaf",
+            ])
         #expect(after.contains("RGB,") && after.contains("colors#0x1000000,"))
         #expect(!after.contains("ccc,"))
     }
@@ -98,7 +107,8 @@ import Testing
             var damaged = bytes
             for _ in 0..<4 {
                 state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-                damaged[Int(state >> 33) % (state & 1 == 0 ? damaged.count : 12)] = UInt8(truncatingIfNeeded: state >> 20)
+                damaged[Int(state >> 33) % (state & 1 == 0 ? damaged.count : 12)] = UInt8(
+                    truncatingIfNeeded: state >> 20)
             }
             if let entry = TerminfoEntry(compiled: damaged) { _ = entry.withDirectColor()?.compiled }
         }
@@ -137,7 +147,10 @@ import Testing
         #expect(pipe(&ends) == 0)
         defer { ends.forEach { close($0) } }
         let start = ContinuousClock.now
-        let waker = Thread { usleep(50_000); TerminalWaker().wake() }
+        let waker = Thread {
+            usleep(50_000)
+            TerminalWaker().wake()
+        }
         waker.start()
         #expect(Int(lathe_guard_wait(ends[0], 20_000)) == LATHE_WAIT_WAKE)
         #expect(start.duration(to: .now) < .seconds(15))

@@ -31,6 +31,8 @@ void lathe_guard_set_active(int active);
 // the file's tail is copied to the real standard error. Returns 0, or errno.
 int lathe_guard_capture_output(void);
 void lathe_guard_release_output(void);
+// Sends what the C library still holds of standard output on its way.
+void lathe_guard_flush_output(void);
 // Reads captured output from `offset`; returns the bytes read, 0 when there is nothing new.
 ptrdiff_t lathe_guard_read_captured(int64_t offset, char *buffer, size_t capacity);
 

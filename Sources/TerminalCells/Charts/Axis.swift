@@ -8,7 +8,9 @@ public struct Axis: Hashable, Sendable {
     /// The range shown; from the data when nil.
     public var range: ClosedRange<Double>?
 
-    public init(_ label: String, format: NumberFormat = .general, scale: Scale = .linear, range: ClosedRange<Double>? = nil) {
+    public init(
+        _ label: String, format: NumberFormat = .general, scale: Scale = .linear, range: ClosedRange<Double>? = nil
+    ) {
         self.label = label
         self.format = format
         self.scale = scale
@@ -41,7 +43,8 @@ public struct Axis: Hashable, Sendable {
         let (low, high) = (domain.lowerBound, domain.upperBound)
         if scale == .log {
             guard value > 0, low > 0 else { return nil }
-            let place = (ElementaryMath.ln(value) - ElementaryMath.ln(low)) / (ElementaryMath.ln(high) - ElementaryMath.ln(low))
+            let place =
+                (ElementaryMath.ln(value) - ElementaryMath.ln(low)) / (ElementaryMath.ln(high) - ElementaryMath.ln(low))
             return place.isFinite ? place : nil
         }
         let place = (value - low) / (high - low)
@@ -60,7 +63,9 @@ public struct Axis: Hashable, Sendable {
         let rough = (domain.upperBound - domain.lowerBound) / Double(max(1, count))
         let decade = ElementaryMath.decade(rough)
         var finer: [Double] = []
-        for (power, factor) in [(decade, 1.0), (decade, 2), (decade, 5), (decade + 1, 1), (decade + 1, 2), (decade + 1, 5)] {
+        for (power, factor) in [
+            (decade, 1.0), (decade, 2), (decade, 5), (decade + 1, 1), (decade + 1, 2), (decade + 1, 5),
+        ] {
             let step = factor * ElementaryMath.pow10(power)
             let first = (domain.lowerBound / step - 1e-9).rounded(.up)
             let last = (domain.upperBound / step + 1e-9).rounded(.down)
@@ -103,9 +108,8 @@ public struct Axis: Hashable, Sendable {
         case .percent, .fixed, .ratio, .points:
             for digits in 0...4 {
                 let labels = ticks.map { format.with(digits: digits).text($0) }
-                if Set(labels).count == labels.count, zip(ticks, labels).allSatisfy({ isExact($0, digits) || !$1.isEmpty && digits == 4 }) {
-                    return labels
-                }
+                let isExact = digits == 4 || ticks.allSatisfy { self.isExact($0, digits) }
+                if isExact, Set(labels).count == labels.count { return labels }
             }
             return ticks.map(format.text)
         default:
@@ -127,7 +131,9 @@ public struct Axis: Hashable, Sendable {
     /// `1.50 MB` → `1.5 MB`: ticks are round, so zeros at the end say nothing.
     private static func shortened(_ text: String) -> String {
         let parts = text.split(separator: " ", maxSplits: 1)
-        guard var number = parts.first.map(String.init), number.contains("."), !number.contains("e") else { return text }
+        guard var number = parts.first.map(String.init), number.contains("."), !number.contains("e") else {
+            return text
+        }
         while number.last == "0" { number.removeLast() }
         if number.last == "." { number.removeLast() }
         return parts.count > 1 ? number + " " + parts[1] : number

@@ -38,15 +38,26 @@ struct ChartFrame {
 
     /// The cell of a value pair, when it is inside the plot.
     func cell(_ x: Double, _ y: Double) -> Point? {
-        guard let px = self.x.position(x, in: xDomain), let py = self.y.position(y, in: yDomain), px >= 0, px <= 1, py >= 0, py <= 1
-        else { return nil }
-        return Point(
-            x: plot.x + Int((px * Double(plot.width - 1)).rounded()), y: plot.maxY - 1 - Int((py * Double(plot.height - 1)).rounded()))
+        guard let column = column(x), let row = row(y) else { return nil }
+        return Point(x: column, y: row)
+    }
+
+    /// The value in the middle of a column of the plot.
+    func x(atColumn column: Double) -> Double {
+        let share = column / Double(max(1, plot.width - 1))
+        let (low, high) = (xDomain.lowerBound, xDomain.upperBound)
+        guard x.scale == .log else { return low + (high - low) * share }
+        return low * ElementaryMath.pow10(ElementaryMath.log10(high / low) * share)
     }
 
     func column(_ value: Double) -> Int? {
         guard let p = x.position(value, in: xDomain), p >= 0, p <= 1 else { return nil }
         return plot.x + Int((p * Double(plot.width - 1)).rounded())
+    }
+
+    func row(_ value: Double) -> Int? {
+        guard let p = y.position(value, in: yDomain), p >= 0, p <= 1 else { return nil }
+        return plot.maxY - 1 - Int((p * Double(plot.height - 1)).rounded())
     }
 
     /// Draws lines, ticks and labels.
@@ -55,16 +66,17 @@ struct ChartFrame {
         let axisX = plot.x - 1
         grid.put(StyledLine(y.label, .muted), in: Rect(x: frame.x, y: frame.y, width: frame.width, height: 1))
         grid.fill(Rect(x: axisX, y: plot.y, width: 1, height: plot.height), with: glyphs.axisVertical, style: .muted)
-        grid.fill(Rect(x: plot.x, y: plot.maxY, width: plot.width, height: 1), with: glyphs.axisHorizontal, style: .muted)
+        grid.fill(
+            Rect(x: plot.x, y: plot.maxY, width: plot.width, height: 1), with: glyphs.axisHorizontal, style: .muted)
         grid.put(glyphs.axisCorner, at: Point(x: axisX, y: plot.maxY), style: .muted)
         var lastRow = Int.max
         for (tick, label) in zip(yTicks, yLabels) {
-            guard let place = y.position(tick, in: yDomain) else { continue }
-            let row = plot.maxY - 1 - Int((place * Double(plot.height - 1)).rounded())
-            guard row >= plot.y, row < plot.maxY, row < lastRow else { continue }
+            guard let row = row(tick), row < lastRow else { continue }
             lastRow = row
             grid.put(glyphs.axisTickY, at: Point(x: axisX, y: row), style: .muted)
-            grid.put(StyledLine(label, .muted), in: Rect(x: frame.x, y: row, width: axisX - frame.x, height: 1), alignment: .right)
+            grid.put(
+                StyledLine(label, .muted), in: Rect(x: frame.x, y: row, width: axisX - frame.x, height: 1),
+                alignment: .right)
         }
         drawX(on: &grid, glyphs: glyphs)
     }
@@ -99,7 +111,10 @@ struct ChartFrame {
         let width = name.width
         guard width > 0 else { return }
         if let gap = gaps.last(where: { $0.width >= width + 2 }) {
-            grid.put(name, in: Rect(x: gap.start + gap.width - width - (gap.start + gap.width < frame.maxX ? 1 : 0), y: row, width: width, height: 1))
+            // One column from the label behind it, none from the edge.
+            let end = gap.start + gap.width
+            let start = end - width - (end < frame.maxX ? 1 : 0)
+            grid.put(name, in: Rect(x: start, y: row, width: width, height: 1))
         } else if width + 4 <= plot.width {
             grid.put(name, in: Rect(x: plot.maxX - width - 1, y: plot.maxY, width: width, height: 1))
         }

@@ -1,6 +1,9 @@
 /// A rectangle of cells drawn on with points smaller than a cell: 2x4 per cell in braille, 2x2 quadrants in the block tier,
 /// 1x2 in ASCII (`'` above, `.` below, `:` both).
 struct DotRaster {
+    /// A place in points, from the top left.
+    typealias Dot = (x: Double, y: Double)
+
     let columns: Int
     let rows: Int
     /// Points per cell.
@@ -40,7 +43,7 @@ struct DotRaster {
 
     /// A straight line; every `dash.on` points of `dash.on + dash.off` are drawn. `phase` carries the dash along a polyline.
     mutating func line(
-        from a: (x: Double, y: Double), to b: (x: Double, y: Double), style: Style,
+        from a: Dot, to b: Dot, style: Style,
         dash: (on: Int, off: Int) = (1, 0), phase: inout Int
     ) {
         // Far-away ends would cost time without a dot to show for it.
@@ -56,7 +59,7 @@ struct DotRaster {
     }
 
     /// Liang-Barsky clipping to the raster with one point of margin.
-    private func clipped(_ a: (x: Double, y: Double), _ b: (x: Double, y: Double)) -> ((x: Double, y: Double), (x: Double, y: Double))? {
+    private func clipped(_ a: Dot, _ b: Dot) -> (Dot, Dot)? {
         guard a.x.isFinite, a.y.isFinite, b.x.isFinite, b.y.isFinite else { return nil }
         let (dx, dy) = (b.x - a.x, b.y - a.y)
         var (start, end) = (0.0, 1.0)
@@ -80,7 +83,9 @@ struct DotRaster {
         for row in 0..<rows {
             for column in 0..<columns where bits[row * columns + column] != 0 {
                 let index = row * columns + column
-                grid.put(mark ?? glyph(bits[index]), at: Point(x: origin.x + column, y: origin.y + row), style: styles[index])
+                grid.put(
+                    mark ?? glyph(bits[index]), at: Point(x: origin.x + column, y: origin.y + row), style: styles[index]
+                )
             }
         }
     }
@@ -92,7 +97,8 @@ struct DotRaster {
         case .braille:
             // Braille numbers its dots down the left column (1 2 3 7), then down the right one (4 5 6 8).
             var pattern: UInt32 = 0
-            for (bit, dot) in [0x01, 0x08, 0x02, 0x10, 0x04, 0x20, 0x40, 0x80].enumerated() where bits & (1 << UInt8(bit)) != 0 {
+            for (bit, dot) in [0x01, 0x08, 0x02, 0x10, 0x04, 0x20, 0x40, 0x80].enumerated()
+            where bits & (1 << UInt8(bit)) != 0 {
                 pattern |= UInt32(dot)
             }
             return Character(Unicode.Scalar(0x2800 + pattern) ?? " ")

@@ -46,7 +46,9 @@ public struct HeatMap: Widget, Hashable, Sendable {
             let row = firstRow + line
             let y = body.y + line
             if row < rowLabels.count {
-                grid.put(StyledLine(rowLabels[row], .muted), in: Rect(x: rect.x, y: y, width: labelWidth, height: 1), truncation: .middle)
+                grid.put(
+                    StyledLine(rowLabels[row], .muted), in: Rect(x: rect.x, y: y, width: labelWidth, height: 1),
+                    truncation: .middle)
             }
             for column in 0..<across where firstColumn + column < values[row].count {
                 let place = Rect(x: body.x + column * cellWidth, y: y, width: cellWidth, height: 1)
@@ -57,7 +59,9 @@ public struct HeatMap: Widget, Hashable, Sendable {
         drawFooter(low, high, in: rect.row(rect.height - 1), on: &grid, theme: theme)
     }
 
-    private func draw(_ value: Double?, _ low: Double, _ high: Double, in place: Rect, on grid: inout CellGrid, glyphs: Glyphs) {
+    private func draw(
+        _ value: Double?, _ low: Double, _ high: Double, in place: Rect, on grid: inout CellGrid, glyphs: Glyphs
+    ) {
         guard let value, value.isFinite else {
             grid.put(glyphs.absent, at: place.origin, style: .disabled)
             return
@@ -69,7 +73,9 @@ public struct HeatMap: Widget, Hashable, Sendable {
 
     private func drawFooter(_ low: Double, _ high: Double, in line: Rect, on grid: inout CellGrid, theme: Theme) {
         var text: StyledLine
-        if let cell = cursorCell, cell.y >= 0, cell.y < values.count, cell.x >= 0, cell.x < values[cell.y].count, cell.x < columnLabels.count {
+        if let cell = cursorCell, values.indices.contains(cell.y), values[cell.y].indices.contains(cell.x),
+            columnLabels.indices.contains(cell.x)
+        {
             let name = cell.y < rowLabels.count ? rowLabels[cell.y] : "\(cell.y)"
             text = [Span("\(name), \(columnLabels[cell.x]): ", .muted)]
             text += Figure(values[cell.y][cell.x], format).span(theme: theme, over: .bold)

@@ -15,7 +15,8 @@ public struct Histogram: Widget, Hashable, Sendable {
     public var cursor: Double?
 
     public init(
-        counts: [Double], range: ClosedRange<Double>, x: Axis, isLogarithmic: Bool = false, muted: ClosedRange<Double>? = nil,
+        counts: [Double], range: ClosedRange<Double>, x: Axis, isLogarithmic: Bool = false,
+        muted: ClosedRange<Double>? = nil,
         cursor: Double? = nil
     ) {
         self.counts = counts
@@ -34,7 +35,8 @@ public struct Histogram: Widget, Hashable, Sendable {
         // Two passes: the width of the plot decides how bins are spread, the columns decide the scale.
         let peak = columns(rect.width - 6).max() ?? 0
         // On the logarithmic scale half a count is the ground, so that a single one stands out from none.
-        let y = isLogarithmic
+        let y =
+            isLogarithmic
             ? Axis("count (log)", format: .count, scale: .log, range: 0.5...max(10, peak))
             : Axis("count", format: .count, range: 0...max(1, peak))
         let frame = ChartFrame(in: rect, x: axis, y: y, xValues: [], yValues: [])
@@ -44,7 +46,8 @@ public struct Histogram: Widget, Hashable, Sendable {
         let levels = theme.glyphs.verticalBar
         for (column, count) in bars.enumerated() {
             let height = max(0, y.position(count, in: frame.yDomain) ?? 0)
-            let value = range.lowerBound + (range.upperBound - range.lowerBound) * (Double(column) + 0.5) / Double(bars.count)
+            let value =
+                range.lowerBound + (range.upperBound - range.lowerBound) * (Double(column) + 0.5) / Double(bars.count)
             let isMuted = muted?.contains(value) ?? false
             var steps = Int((min(1, height) * Double(frame.plot.height * levels.count)).rounded())
             // One weight is not none.
@@ -65,7 +68,8 @@ public struct Histogram: Widget, Hashable, Sendable {
             }
             let width = (range.upperBound - range.lowerBound) / Double(counts.count)
             let bin = min(counts.count - 1, Int((cursor - range.lowerBound) / width))
-            frame.header(StyledLine("\(x.label) \(x.format.text(cursor))  count \(NumberFormat.general(counts[bin], significant: 12))", .bold), on: &grid)
+            let count = NumberFormat.general(counts[bin], significant: 12)
+            frame.header(StyledLine("\(x.label) \(x.format.text(cursor))  count \(count)", .bold), on: &grid)
         }
     }
 
@@ -83,7 +87,8 @@ public struct Histogram: Widget, Hashable, Sendable {
             // scale < 1: a bin touches at most two columns.
             let first = min(right, Double(column + 1)) - left
             result[column] += count * first / scale
-            if right > Double(column + 1), column + 1 < width { result[column + 1] += count * (right - Double(column + 1)) / scale }
+            let second = right - Double(column + 1)
+            if second > 0, column + 1 < width { result[column + 1] += count * second / scale }
         }
         return result
     }

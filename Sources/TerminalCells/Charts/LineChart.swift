@@ -81,7 +81,9 @@ public struct LineChart: Widget, Hashable, Sendable {
             drawBand(frame, on: &grid, theme: theme)
             drawCurves(frame, on: &grid, theme: theme)
         }
-        let noData = !points.contains { x.position($0.x, in: frame.xDomain) != nil && y.position($0.y, in: frame.yDomain) != nil }
+        let noData = !points.contains {
+            x.position($0.x, in: frame.xDomain) != nil && y.position($0.y, in: frame.yDomain) != nil
+        }
         if noData {
             let place = frame.plot.centered(width: frame.plot.width, height: 1)
             grid.put(StyledLine("no data yet", .disabled), in: place, alignment: .center)
@@ -101,14 +103,13 @@ public struct LineChart: Widget, Hashable, Sendable {
         guard band.count > 1 else { return }
         var segment = 0
         for column in 0..<frame.plot.width {
-            let share = Double(column) / Double(max(1, frame.plot.width - 1))
-            let low = frame.xDomain.lowerBound
-            let high = frame.xDomain.upperBound
-            let value = x.scale == .log ? low * ElementaryMath.pow10(ElementaryMath.log10(high / low) * share) : low + (high - low) * share
+            let value = frame.x(atColumn: Double(column))
             while segment < band.count - 2, band[segment + 1].x < value { segment += 1 }
             let (a, b) = (band[segment], band[segment + 1])
-            let slack = (high - low) / Double(max(1, frame.plot.width)) / 2
-            guard value >= a.x - slack, value <= b.x + slack else { continue }
+            // Half a column of slack, or rounding would cut the ends off.
+            guard frame.x(atColumn: Double(column) - 0.5) <= b.x, frame.x(atColumn: Double(column) + 0.5) >= a.x else {
+                continue
+            }
             let t = b.x > a.x ? min(1, max(0, (value - a.x) / (b.x - a.x))) : 0
             guard let bottom = y.position(a.low + (b.low - a.low) * t, in: frame.yDomain),
                 let top = y.position(a.high + (b.high - a.high) * t, in: frame.yDomain)
@@ -129,7 +130,9 @@ public struct LineChart: Widget, Hashable, Sendable {
             }
         }
         if let current, let column = frame.column(current) {
-            grid.fill(Rect(x: column, y: frame.plot.y, width: 1, height: frame.plot.height), with: theme.glyphs.cursorLine, style: .muted)
+            grid.fill(
+                Rect(x: column, y: frame.plot.y, width: 1, height: frame.plot.height), with: theme.glyphs.cursorLine,
+                style: .muted)
         }
         if let cursor, let column = frame.column(cursor) {
             grid.fill(
@@ -168,7 +171,9 @@ public struct LineChart: Widget, Hashable, Sendable {
             var raster = raster(of: index, columns: 3, rows: 1, theme: theme)
             var phase = 0
             let middle = Double(raster.height / 2)
-            raster.line(from: (0, middle), to: (Double(raster.width - 1), middle), style: .standard, dash: Self.dashes[index % 8], phase: &phase)
+            raster.line(
+                from: (0, middle), to: (Double(raster.width - 1), middle), style: .standard,
+                dash: Self.dashes[index % 8], phase: &phase)
             var sample = CellGrid(width: 3, height: 1, tier: theme.glyphTier)
             raster.draw(at: Point(x: 0, y: 0), on: &sample)
             if index > 0 { line += Span("  ") }

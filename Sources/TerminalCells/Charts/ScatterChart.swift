@@ -26,7 +26,8 @@ public struct ScatterChart: Widget, Hashable, Sendable {
     public var cursorName: String
 
     public init(
-        classes: [PointClass], front: [ChartPoint] = [], x: Axis, y: Axis, cursor: ChartPoint? = nil, cursorName: String = ""
+        classes: [PointClass], front: [ChartPoint] = [], x: Axis, y: Axis, cursor: ChartPoint? = nil,
+        cursorName: String = ""
     ) {
         self.classes = classes
         self.front = front
@@ -84,7 +85,8 @@ public struct ScatterChart: Widget, Hashable, Sendable {
         if let cursor {
             let name = StyledLine(cursorName.isEmpty ? "" : cursorName + "  ", .muted)
             let values = StyledLine("\(x.format.text(cursor.x))  \(y.format.text(cursor.y))", .bold)
-            let labelled = StyledLine("\(x.label) \(x.format.text(cursor.x))  \(y.label) \(y.format.text(cursor.y))", .bold)
+            let labelled = StyledLine(
+                "\(x.label) \(x.format.text(cursor.x))  \(y.label) \(y.format.text(cursor.y))", .bold)
             frame.header(name + labelled, name + values, values, on: &grid)
         } else {
             frame.header(legend(theme: theme), on: &grid)
@@ -98,7 +100,9 @@ public struct ScatterChart: Widget, Hashable, Sendable {
         var raster = DotRaster(columns: frame.plot.width, rows: frame.plot.height, tier: theme.glyphTier)
         var phase = 0
         for (a, b) in zip(front, front.dropFirst()) {
-            guard let start = frame.point(a.x, a.y, in: raster), let end = frame.point(b.x, b.y, in: raster) else { continue }
+            guard let start = frame.point(a.x, a.y, in: raster), let end = frame.point(b.x, b.y, in: raster) else {
+                continue
+            }
             let corner = (x: end.x, y: start.y)
             raster.line(from: start, to: corner, style: .muted, phase: &phase)
             raster.line(from: corner, to: end, style: .muted, phase: &phase)

@@ -43,10 +43,13 @@ public enum FuzzyMatch {
             }
             best = next
         }
-        guard let end = best.indices.filter({ best[$0] != nil }).max(by: { best[$0]! < best[$1]! }), let score = best[end]
+        guard let end = best.indices.filter({ best[$0] != nil }).max(by: { best[$0]! < best[$1]! }),
+            let score = best[end]
         else { return nil }
         var positions = [end]
-        for i in stride(from: wanted.count - 1, to: 0, by: -1) { positions.append(from[i][positions[positions.count - 1]]) }
+        for i in stride(from: wanted.count - 1, to: 0, by: -1) {
+            positions.append(from[i][positions[positions.count - 1]])
+        }
         return Result(score: score, positions: positions.reversed())
     }
 }

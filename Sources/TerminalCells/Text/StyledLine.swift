@@ -79,7 +79,8 @@ public struct StyledLine: Hashable, Sendable, ExpressibleByStringInterpolation, 
     /// The end of the line, at most `columns` wide.
     public func suffix(columns: Int) -> StyledLine {
         let mirrored = StyledLine(spans.reversed().map { Span(String($0.text.reversed()), $0.style) })
-        return StyledLine(mirrored.prefix(columns: columns).spans.reversed().map { Span(String($0.text.reversed()), $0.style) })
+        return StyledLine(
+            mirrored.prefix(columns: columns).spans.reversed().map { Span(String($0.text.reversed()), $0.style) })
     }
 
     /// The line broken into lines at most `width` wide, at spaces where there are any, at `\n` always.

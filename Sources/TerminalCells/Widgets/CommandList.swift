@@ -42,7 +42,8 @@ public struct CommandList: Widget, Hashable, Sendable {
             let command = commands[index]
             if let match = FuzzyMatch.match(field.text, in: command.name) { return (index, match) }
             // A key or a group may be what the user remembers.
-            let other = [command.keys, command.group].contains { $0 == field.text || (field.text.count > 2 && $0.hasPrefix(field.text)) }
+            let text = field.text
+            let other = [command.keys, command.group].contains { $0 == text || (text.count > 2 && $0.hasPrefix(text)) }
             return other ? (index, FuzzyMatch.Result(score: -1, positions: [])) : nil
         }
         return found.sorted { ($0.match.score, $1.index) > ($1.match.score, $0.index) }
@@ -77,10 +78,12 @@ public struct CommandList: Widget, Hashable, Sendable {
             let hits = Set(entry.match.positions)
             var line = StyledLine()
             for (offset, character) in command.name.enumerated() {
-                line += Span(String(character), hits.contains(offset) ? Style(.accent, [.bold, .underline]) : .standard)
+                line += Span(
+                    String(character), hits.contains(offset) ? Style(.accent, [.bold, .underline]) : .standard)
             }
             if !command.group.isEmpty { line += Span("  " + command.group, .muted) }
-            return ListItem(line, detail: StyledLine(command.keys, Style(.accent, .bold)), disabledReason: command.disabledReason)
+            return ListItem(
+                line, detail: StyledLine(command.keys, Style(.accent, .bold)), disabledReason: command.disabledReason)
         }
         grid.draw(ItemList(items, state: state, emptyText: "no match"), in: list, theme: theme)
     }

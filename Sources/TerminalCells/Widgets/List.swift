@@ -21,7 +21,8 @@ public struct ItemList: Widget, Hashable, Sendable {
     public var emptyText: String
 
     public init(
-        _ items: [ListItem], state: ListState = ListState(), isFocused: Bool = true, emptyText: String = "nothing to show"
+        _ items: [ListItem], state: ListState = ListState(), isFocused: Bool = true,
+        emptyText: String = "nothing to show"
     ) {
         self.items = items
         self.state = state

@@ -48,7 +48,8 @@ public struct Slider: Widget, Hashable, Sendable {
             let knob = column(value)
             grid.fill(Rect(x: track.x, y: track.y, width: knob, height: 1), with: glyphs.sliderFill, style: look)
             if let defaultValue {
-                grid.put(glyphs.sliderDefault, at: Point(x: track.x + column(defaultValue), y: track.y), style: .standard)
+                grid.put(
+                    glyphs.sliderDefault, at: Point(x: track.x + column(defaultValue), y: track.y), style: .standard)
             }
             grid.put(glyphs.sliderKnob, at: Point(x: track.x + knob, y: track.y), style: look.adding(.bold))
         }

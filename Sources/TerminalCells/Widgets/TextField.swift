@@ -31,10 +31,11 @@ public struct TextField: Widget, Hashable, Sendable {
 
     /// Inserts text at the cursor; line breaks become spaces, other control characters are dropped.
     public mutating func insert(_ addition: String) {
-        let clean = String(addition.compactMap { character -> Character? in
-            if character.isNewline || character == "\t" { return " " }
-            return character.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F } ? nil : character
-        })
+        let clean = String(
+            addition.compactMap { character -> Character? in
+                if character.isNewline || character == "\t" { return " " }
+                return character.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F } ? nil : character
+            })
         let start = text.index(text.startIndex, offsetBy: cursor)
         let before = String(text[..<start]) + clean
         text = before + text[start...]

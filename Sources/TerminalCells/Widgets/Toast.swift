@@ -17,7 +17,9 @@ public struct Toast: Widget, Hashable, Sendable {
             case .warning: (glyphs.warning, .warning)
             case .failure: (glyphs.cross, .bad)
             }
-        let line: StyledLine = [Span("\(mark) ", style.adding(.bold)), Span(message, kind == .failure ? style : .standard)]
+        let line: StyledLine = [
+            Span("\(mark) ", style.adding(.bold)), Span(message, kind == .failure ? style : .standard),
+        ]
         grid.put(line, in: rect.row(0))
     }
 }
