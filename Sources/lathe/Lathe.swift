@@ -1,4 +1,39 @@
 import ArgumentParser
-import CompressionEngine
-import TerminalCurses
-@main struct Lathe: ParsableCommand {}
+import Foundation
+
+/// The program: its commands, and how it ends.
+struct Lathe: ParsableCommand {
+    static let version = "0.1.0"
+    /// Of this version, for the man page.
+    static let releaseDate = "November 21, 2026"
+
+    static let configuration = CommandConfiguration(
+        commandName: "lathe",
+        abstract: "Explore what compressing a neural network costs and saves.",
+        discussion: """
+            With a model (an ONNX file) as its first argument, lathe opens the explorer: switch techniques on and off, turn \
+            their parameters, watch size, compute, latency and accuracy follow, export the result. Every other command \
+            does one thing without a terminal.
+
+            Exit status: 0 on success; 1 when a stated requirement is not met; 2 on bad input, with one line on \
+            standard error. No command leaves a half-written file.
+            """,
+        version: "lathe \(version)",
+        subcommands: [
+            Explore.self, Inspect.self, Evaluate.self, Apply.self, Techniques.self, Completions.self, Manual.self,
+        ],
+        defaultSubcommand: Explore.self)
+}
+
+@main
+enum Main {
+    static func main() {
+        Explore.prepareProcess()
+        do {
+            var command = try Lathe.parseAsRoot()
+            try command.run()
+        } catch {
+            exit(Failure.report(error))
+        }
+    }
+}

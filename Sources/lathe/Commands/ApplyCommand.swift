@@ -1,0 +1,75 @@
+import ArgumentParser
+import CompressionEngine
+import Foundation
+import ModelGraph
+
+struct Apply: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "apply",
+        abstract: "Apply a recipe to a model and write the compressed model.",
+        discussion: "The same model, recipe and data always give the same bytes. Data are needed only by techniques that calibrate.")
+
+    @OptionGroup var source: ModelOptions
+
+    @OptionGroup(title: "Recipe") var recipe: RecipeOptions
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The ONNX file to write.", valueName: "file"), completion: .file(extensions: ["onnx"]))
+    var output: String?
+
+    @Option(help: ArgumentHelp("Write the packed archive as well.", valueName: "file"), completion: .file(extensions: ["lathe"]))
+    var pack: String?
+
+    @Option(help: ArgumentHelp("Write the recipe as well, with the model's hash.", valueName: "file"), completion: .file(extensions: ["yaml"]))
+    var saveRecipe: String?
+
+    @Option(help: ArgumentHelp("The data set, for techniques that calibrate.", valueName: "file"), completion: .file(extensions: ["yaml", "yml", "npz"]))
+    var data: String?
+
+    @OptionGroup var printing: OutputOptions
+
+    func validate() throws {
+        if output == nil, pack == nil { throw ValidationError("nothing to write: give --output or --pack") }
+        if recipe.isEmpty { throw ValidationError("nothing to apply: give --recipe or --step") }
+    }
+
+    func run() throws {
+        let recipe = try recipe.resolve()
+        for path in [output, pack, saveRecipe].compactMap({ $0 }) where Self.isSameFile(path, source.model) {
+            throw BadInput("\(path): would overwrite the model itself")
+        }
+        let interruption = Interruption()
+        let progress = ProgressLine(quiet: printing.json)
+        let document = try Failure.about(source.model) { try document(recipe, progress, interruption.cancellation) }
+        progress.clear()
+        Console.print(printing.json ? try document.printed() : document.text)
+    }
+
+    private func document(_ recipe: Recipe, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> ApplyDocument {
+        let session = try EngineSession.open(
+            OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime), cancellation: cancellation,
+            progress: { progress.show($0, $1) })
+        for warning in RecipeNotes.warnings(recipe, session) { Console.warn("\(source.model): \(warning)") }
+        let applied = try session.apply(recipe, cancellation: cancellation) { progress.show($1, $0) }
+        try cancellation.check()
+        var document = ApplyDocument(model: ModelReference(session.info), recipe: RecipeDocument(recipe, reports: applied.reports))
+        if let output {
+            progress.show("writing \(output)")
+            try applied.model.serialized().write(to: output)
+            try document.add(.model, output)
+        }
+        if let saveRecipe {
+            var saved = recipe
+            saved.modelHash = session.info.modelHash
+            try AtomicFile.write(saved.yaml, to: saveRecipe)
+            try document.add(.recipe, saveRecipe)
+        }
+        return document
+    }
+
+    /// Whether two paths lead to one file.
+    static func isSameFile(_ first: String, _ second: String) -> Bool {
+        var a = stat()
+        var b = stat()
+        return stat(first, &a) == 0 && stat(second, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino
+    }
+}

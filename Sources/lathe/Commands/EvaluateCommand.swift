@@ -1,0 +1,124 @@
+import ArgumentParser
+import CompressionEngine
+import ModelGraph
+
+struct Evaluate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "evaluate",
+        abstract: "Measure accuracy, latency and size of a model after a recipe, against the model before it.",
+        discussion: """
+            Every number is of the graph that 'apply' writes, run in ONNX Runtime. Accuracy comes with its 95 % interval and is compared \
+            sample by sample (McNemar's exact test, Newcombe's interval of the difference). Latency is measured with the two models \
+            taking turns. Without a recipe the model is measured as it is.
+            """)
+
+    @OptionGroup var source: ModelOptions
+
+    @Option(help: ArgumentHelp("The data set: a YAML description, or an .npz with the model's inputs.", valueName: "file"), completion: .file(extensions: ["yaml", "yml", "npz"]))
+    var data: String
+
+    @OptionGroup(title: "Recipe") var recipe: RecipeOptions
+
+    @Option(help: ArgumentHelp("Compare with this model instead of the model before the recipe.", valueName: "model"), completion: .file(extensions: ["onnx"]))
+    var baseline: String?
+
+    @Option(help: "The split to evaluate: validation or test.")
+    var split: SplitName = .validation
+
+    @Option(help: ArgumentHelp("Evaluate only this many samples, drawn at random in a fixed order.", valueName: "samples"))
+    var limit: PositiveCount?
+
+    @Flag(help: "Do not measure latency.")
+    var noLatency = false
+
+    @Option(help: ArgumentHelp("Threads of one call, for latency.", valueName: "count"))
+    var threads = PositiveCount(1)
+
+    @Option(help: ArgumentHelp("Samples of one call, for latency.", valueName: "count"))
+    var batch = PositiveCount(1)
+
+    @OptionGroup(title: "Requirements") var requirements: RequirementOptions
+
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        if noLatency, requirements.maxLatencyRatio != nil { throw ValidationError("--max-latency-ratio needs latency: leave --no-latency out") }
+    }
+
+    func run() throws {
+        let steps = try recipe.resolve()
+        let interruption = Interruption()
+        let progress = ProgressLine(quiet: output.json)
+        let document = try Failure.about(source.model) { try document(steps, progress, interruption.cancellation) }
+        progress.clear()
+        Console.print(output.json ? try document.printed() : EvaluateText.text(document))
+        let missed = document.requirements.filter { !$0.met }
+        for requirement in missed { Console.error("\(source.model): not met: \(requirement.description)") }
+        if !missed.isEmpty { throw Failure.requirementNotMet }
+    }
+
+    private func document(_ recipe: Recipe, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> EvaluateDocument {
+        func open(_ path: String) throws -> EngineSession {
+            try EngineSession.open(
+                OpenRequest(modelPath: path, dataPath: data, runtimePath: source.runtime), cancellation: cancellation,
+                progress: { progress.show($0, $1) })
+        }
+        let session = try open(source.model)
+        let reference = try baseline.map { path in try Failure.about(path) { try open(path) } } ?? session
+        var warnings = RecipeNotes.warnings(recipe, session)
+        let applied = try session.apply(recipe, cancellation: cancellation) { progress.show($1, $0) }
+
+        let estimate = try reference.evaluate(
+            applied.model, split: split, limit: limit?.value, cancellation: cancellation
+        ) { progress.show("\($0.metric) \(Written.percent($0.value))", Double($0.seen) / Double(max($0.total, 1))) }
+
+        var latency: (figures: LatencyFigures, operators: [OperatorTime])?
+        if !noLatency {
+            latency = try reference.latency(of: applied.model, batch: batch.value, threads: threads.value, cancellation: cancellation) {
+                progress.show("timing", $0)
+            }
+        }
+        progress.show("measuring sizes")
+        let before = try reference.figures(of: reference.model, cancellation: cancellation)
+        let after = try reference.figures(of: applied.model, cancellation: cancellation)
+        warnings += Self.warnings(before: before, after: after, baseline: reference.model, candidate: applied.model, latency: latency?.figures)
+        return EvaluateDocument(
+            model: ModelReference(session.info), baseline: ModelReference(reference.info),
+            recipe: RecipeDocument(recipe, reports: applied.reports),
+            data: EvaluateDocument.Data(name: session.info.dataName ?? data, split: split.rawValue),
+            accuracy: EvaluateDocument.Accuracy(estimate),
+            figures: EvaluateDocument.Figures(baseline: FiguresDocument(before), candidate: FiguresDocument(after)),
+            latency: latency.map { EvaluateDocument.Latency($0.figures, operators: $0.operators) },
+            requirements: requirements.check(estimate, after, latency?.figures), warnings: warnings)
+    }
+
+    /// What users of such tools run into: a compressed model that is slower or whose file is no smaller.
+    private static func warnings(
+        before: ModelFigures, after: ModelFigures, baseline: Model, candidate: Model, latency: LatencyFigures?
+    ) -> [String] {
+        var warnings: [String] = []
+        if let latency, latency.ratioInterval.low > 1 {
+            let causes = SlowdownCause.likely(baseline: baseline, candidate: candidate, figures: latency)
+            let why = causes.isEmpty ? "" : ": " + causes.joined(separator: "; ")
+            warnings.append("slower than the baseline (\(latency.ratio.formatted(digits: 3))×)\(why)")
+        }
+        let nonZeros = after.nonZeros.value / max(before.nonZeros.value, 1)
+        if nonZeros < 0.95, after.serializedBytes.value > 0.98 * before.serializedBytes.value {
+            warnings.append(
+                "the ONNX file is no smaller: zeros in a dense tensor take as much room as other numbers; the packed archive leaves them out")
+        } else if after.serializedBytes.value > 1.02 * before.serializedBytes.value {
+            warnings.append("the ONNX file is larger than the baseline's")
+        }
+        return warnings
+    }
+}
+
+extension SplitName: ExpressibleByArgument {}
+
+/// What to say about a recipe and the model it meets.
+enum RecipeNotes {
+    static func warnings(_ recipe: Recipe, _ session: EngineSession) -> [String] {
+        guard let hash = recipe.modelHash, hash != session.info.modelHash else { return [] }
+        return ["the recipe was made for another model (hash \(hash)); its layers are matched by name and structure"]
+    }
+}

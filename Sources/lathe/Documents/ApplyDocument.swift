@@ -1,0 +1,37 @@
+import CompressionEngine
+import Foundation
+
+/// What `lathe apply --json` prints.
+struct ApplyDocument: JSONDocument {
+    enum Kind: String, Encodable {
+        case model, archive, recipe
+    }
+
+    struct File: Encodable {
+        var kind: Kind
+        var path: String
+        var bytes: Int
+    }
+
+    let schema = "lathe.apply/1"
+    var model: ModelReference
+    var recipe: RecipeDocument
+    var files: [File] = []
+
+    /// Adds a file that was written.
+    mutating func add(_ kind: Kind, _ path: String) throws {
+        let attributes = try FileManager.default.attributesOfItem(atPath: path)
+        files.append(File(kind: kind, path: path, bytes: (attributes[.size] as? NSNumber)?.intValue ?? 0))
+    }
+
+    var text: String {
+        var lines = ["\(model.name): \(EvaluateText.steps(recipe))"]
+        for step in recipe.steps {
+            lines.append("  \(step.technique): \(step.layers.count) layer\(step.layers.count == 1 ? "" : "s")")
+            for refusal in step.refused { lines.append("    \(refusal.layer.onOneLine) left alone: \(refusal.reason.onOneLine)") }
+            for note in step.notes { lines.append("    \(note.onOneLine)") }
+        }
+        for file in files { lines.append("wrote \(file.path) (\(Written.exact(file.bytes)) bytes)") }
+        return lines.joined(separator: "\n")
+    }
+}

@@ -1,0 +1,116 @@
+import CompressionEngine
+
+/// What `lathe evaluate --json` prints.
+struct EvaluateDocument: JSONDocument {
+    struct Data: Encodable {
+        var name: String
+        var split: String
+    }
+
+    struct Accuracy: Encodable {
+        var metric: String
+        var samples: Int
+        /// Samples of the split; `samples` is less with `--limit`.
+        var total: Int
+        /// Samples that are right, for metrics of right and wrong.
+        var correct: Int?
+        /// 0…1, with its 95 % interval.
+        var value: Double
+        var interval: Interval
+        /// The baseline on the same samples.
+        var baseline: Double?
+        var baselineCorrect: Int?
+        /// value − baseline, with Newcombe's 95 % interval for paired samples and McNemar's exact p.
+        var difference: Double?
+        var differenceInterval: Interval?
+        var mcnemarP: Double?
+        /// Samples only the baseline, and only the candidate, gets right.
+        var onlyBaseline: Int?
+        var onlyCandidate: Int?
+    }
+
+    /// Milliseconds of one call; the two models take turns.
+    struct Latency: Encodable {
+        var batch: Int
+        var threads: Int
+        var rounds: Int
+        var baselineMedian: Double
+        var baselineP90: Double
+        var candidateMedian: Double
+        var candidateP90: Double
+        /// Candidate / baseline: median over paired rounds, its p90, a 95 % interval of the median.
+        var ratio: Double
+        var ratioP90: Double
+        var ratioInterval: Interval
+        var instructionSet: String
+        var runtime: String
+        var warning: String?
+        /// Time of the candidate's operators, milliseconds.
+        var operators: [Operator]
+    }
+
+    struct Operator: Encodable {
+        var node: String
+        var type: String
+        var milliseconds: Double
+    }
+
+    struct Figures: Encodable {
+        var baseline: FiguresDocument
+        var candidate: FiguresDocument
+    }
+
+    let schema = "lathe.evaluate/1"
+    var model: ModelReference
+    /// What the model is compared with: itself before the recipe, or the file given with `--baseline`.
+    var baseline: ModelReference
+    var recipe: RecipeDocument
+    var data: Data
+    var accuracy: Accuracy
+    var figures: Figures
+    var latency: Latency?
+    var requirements: [Requirement]
+    /// What a user should know: the recipe is slower, the file is no smaller, …
+    var warnings: [String]
+}
+
+extension EvaluateDocument.Accuracy {
+    init(_ estimate: AccuracyEstimate) {
+        metric = estimate.metric
+        samples = estimate.seen
+        total = estimate.total
+        value = estimate.value
+        interval = estimate.interval
+        baseline = estimate.baseline
+        difference = estimate.difference
+        differenceInterval = estimate.differenceInterval
+        mcnemarP = estimate.mcnemarP
+        onlyBaseline = estimate.onlyBaseline
+        onlyCandidate = estimate.onlyCandidate
+        // A value from right and wrong answers is a whole number of samples.
+        if estimate.metric.hasPrefix("top") {
+            let seen = Double(estimate.seen)
+            correct = (estimate.value * seen).whole
+            baselineCorrect = estimate.baseline.flatMap { ($0 * seen).whole }
+        }
+    }
+}
+
+extension EvaluateDocument.Latency {
+    init(_ figures: LatencyFigures, operators: [OperatorTime]) {
+        batch = figures.batch
+        threads = figures.threads
+        rounds = figures.rounds
+        baselineMedian = figures.baselineMedian
+        baselineP90 = figures.baselineP90
+        candidateMedian = figures.candidateMedian
+        candidateP90 = figures.candidateP90
+        ratio = figures.ratio
+        ratioP90 = figures.ratioP90
+        ratioInterval = figures.ratioInterval
+        instructionSet = figures.instructionSet
+        runtime = figures.runtimeVersion
+        warning = figures.warning
+        self.operators = operators.map { EvaluateDocument.Operator(node: $0.node, type: $0.opType, milliseconds: $0.milliseconds) }
+    }
+}

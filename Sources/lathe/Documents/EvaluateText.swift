@@ -1,0 +1,85 @@
+import CompressionEngine
+import Foundation
+
+/// What `lathe evaluate` prints for people.
+enum EvaluateText {
+    static func text(_ document: EvaluateDocument) -> String {
+        let accuracy = document.accuracy
+        let part = accuracy.samples == accuracy.total ? Written.exact(accuracy.total) : "\(Written.exact(accuracy.samples)) of \(Written.exact(accuracy.total))"
+        var lines = ["\(document.model.name): \(steps(document.recipe))", "\(document.data.name), \(document.data.split): \(part) samples", ""]
+        lines += [figures(document), "", verdict(accuracy)]
+        if let latency = document.latency { lines.append(timing(latency)) }
+        for step in document.recipe.steps {
+            for refusal in step.refused { lines.append("note: \(step.technique) leaves \(refusal.layer.onOneLine) alone: \(refusal.reason.onOneLine)") }
+            for note in step.notes { lines.append("note: \(step.technique): \(note.onOneLine)") }
+        }
+        for warning in document.warnings { lines.append("warning: \(warning.onOneLine)") }
+        for requirement in document.requirements { lines.append("\(requirement.met ? "met" : "not met"): \(requirement.description)") }
+        return lines.joined(separator: "\n")
+    }
+
+    static func steps(_ recipe: RecipeDocument) -> String {
+        guard !recipe.steps.isEmpty else { return "as it is" }
+        return recipe.steps.map { step in
+            let values = step.parameters.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value.value.text)" }.joined(separator: ",")
+            return step.technique + (values.isEmpty ? "" : ":" + values) + (step.selector == "all" ? "" : "@" + step.selector)
+        }.joined(separator: " + ")
+    }
+
+    private static func figures(_ document: EvaluateDocument) -> String {
+        let (before, after) = (document.figures.baseline, document.figures.candidate)
+        var table = TextTable([("", .left), ("baseline", .right), ("now", .right), ("change", .right)])
+        let accuracy = document.accuracy
+        table.add(accuracy.metric, Written.percent(accuracy.baseline), Written.percent(accuracy.value), Written.points(accuracy.difference))
+        func add(_ title: String, _ first: Double?, _ second: Double?, _ format: (Double?) -> String) {
+            guard first != nil || second != nil else { return }
+            let ratio = first.flatMap { first in second.map { first > 0 ? $0 / first : .nan } } ?? .nan
+            table.add(title, format(first), format(second), ratio.isFinite ? Written.percent(ratio, digits: 1) : "–")
+        }
+        func whole(_ value: Int?) -> Double? { value.map(Double.init) }
+        add("ONNX file", whole(before.sizes.serialized), whole(after.sizes.serialized), Written.bytes)
+        add("gzip", whole(before.sizes.transfer), whole(after.sizes.transfer), Written.bytes)
+        add("packed archive", whole(before.sizes.packed), whole(after.sizes.packed), Written.bytes)
+        add("theoretical", whole(before.sizes.theoretical), whole(after.sizes.theoretical), Written.bytes)
+        add("parameters", whole(before.parameters), whole(after.parameters), Written.count)
+        add("non-zeros", whole(before.nonZeros), whole(after.nonZeros), Written.count)
+        add("MACs", whole(before.macs), whole(after.macs), Written.count)
+        add("peak activations", whole(before.peakActivationBytes), whole(after.peakActivationBytes), Written.bytes)
+        add("memory", whole(before.memoryBytes), whole(after.memoryBytes), Written.bytes)
+        add("energy, modelled", before.energyPicojoulesModelled, after.energyPicojoulesModelled) { $0.map { "≈\(($0 / 1e6).formatted(digits: 3)) µJ" } ?? "–" }
+        if let latency = document.latency {
+            add("latency, median", latency.baselineMedian, latency.candidateMedian, Written.milliseconds)
+            add("latency, p90", latency.baselineP90, latency.candidateP90, Written.milliseconds)
+        }
+        return table.text
+    }
+
+    private static func verdict(_ accuracy: EvaluateDocument.Accuracy) -> String {
+        var text = "\(accuracy.metric) \(Written.percent(accuracy.value)), 95 % interval \(range(accuracy.interval))"
+        if let difference = accuracy.difference, let interval = accuracy.differenceInterval {
+            text += "; difference \(Written.points(difference)) [\(Written.points(interval.low)), \(Written.points(interval.high))]"
+        }
+        if let p = accuracy.mcnemarP, let lost = accuracy.onlyBaseline, let won = accuracy.onlyCandidate {
+            text += ", \(lost) lost and \(won) won, McNemar p = \(p.formatted(digits: 2))"
+        }
+        return text
+    }
+
+    private static func timing(_ latency: EvaluateDocument.Latency) -> String {
+        let interval = latency.ratioInterval
+        var text = "latency \(latency.ratio.formatted(digits: 3))× the baseline's [\(interval.low.formatted(digits: 3)), \(interval.high.formatted(digits: 3))]"
+        text += ", batch \(latency.batch), \(latency.threads) thread\(latency.threads == 1 ? "" : "s"), \(latency.instructionSet)"
+        text += ", ONNX Runtime \(latency.runtime), \(latency.rounds) rounds"
+        if let warning = latency.warning { text += "\nwarning: \(warning.onOneLine)" }
+        return text
+    }
+
+    private static func range(_ interval: Interval) -> String {
+        "\((interval.low * 100).formatted(places: 2))–\((interval.high * 100).formatted(places: 2)) %"
+    }
+}
+
+extension Double {
+    /// A fixed number of digits behind the point.
+    func formatted(places: Int) -> String { String(format: "%.\(places)f", self) }
+}

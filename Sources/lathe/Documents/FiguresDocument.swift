@@ -1,0 +1,90 @@
+import CompressionEngine
+
+/// Figures of a model as part of a document. Sizes in bytes, energy in picojoules of one inference.
+struct FiguresDocument: Encodable {
+    struct Sizes: Encodable {
+        /// Bits of the encodings the techniques stand for.
+        var theoretical: Int?
+        /// The ONNX file.
+        var serialized: Int
+        /// The ONNX file after gzip.
+        var transfer: Int?
+        /// The packed archive.
+        var packed: Int?
+    }
+
+    var parameters: Int?
+    var nonZeros: Int?
+    var sparsity: Double
+    var macs: Int?
+    var flops: Int?
+    var sizes: Sizes
+    var peakActivationBytes: Int?
+    var memoryBytes: Int?
+    /// Modelled, never measured.
+    var energyPicojoulesModelled: Double?
+
+    init(_ figures: ModelFigures) {
+        parameters = figures.parameters.value.whole
+        nonZeros = figures.nonZeros.value.whole
+        sparsity = figures.parameters.value > 0 ? 1 - figures.nonZeros.value / figures.parameters.value : 0
+        macs = figures.macs?.value.whole
+        flops = macs.map { 2 * $0 }
+        sizes = Sizes(
+            theoretical: figures.theoreticalBytes?.value.whole, serialized: figures.serializedBytes.value.whole ?? 0,
+            transfer: figures.transferBytes?.value.whole, packed: figures.packedBytes?.value.whole)
+        peakActivationBytes = figures.peakActivationBytes?.value.whole
+        memoryBytes = figures.memoryBytes?.value.whole
+        energyPicojoulesModelled = figures.energyPicojoules?.value
+    }
+}
+
+/// The recipe and what its steps did, as part of a document.
+struct RecipeDocument: Encodable {
+    struct Step: Encodable {
+        var technique: String
+        var parameters: [String: TechniqueDocument.Scalar]
+        /// The layers asked for, as written behind `@` on the command line.
+        var selector: String
+        /// The layers rewritten.
+        var layers: [String]
+        var refused: [Refusal]
+        var notes: [String]
+    }
+
+    struct Refusal: Encodable {
+        var layer: String
+        var reason: String
+    }
+
+    var name: String?
+    var seed: UInt64
+    var steps: [Step]
+
+    init(_ recipe: Recipe, reports: [StepReport]) {
+        name = recipe.name.isEmpty ? nil : recipe.name
+        seed = recipe.seed
+        steps = zip(recipe.activeSteps, reports).map { step, report in
+            var values = step.parameters
+            if let descriptor = TechniqueRegistry.technique(step.technique)?.descriptor { values = values.resolved(by: descriptor) }
+            return Step(
+                technique: step.technique, parameters: values.explicit.mapValues { TechniqueDocument.Scalar(value: $0) },
+                selector: step.layers.canonical, layers: report.layers,
+                refused: report.refused.map { Refusal(layer: $0.layer, reason: $0.reason) }, notes: report.notes)
+        }
+    }
+}
+
+/// Which model a document is about.
+struct ModelReference: Encodable {
+    var path: String
+    var name: String
+    /// Content hash, as in recipes.
+    var hash: String
+
+    init(_ info: SessionInfo) {
+        path = info.modelPath
+        name = info.modelName
+        hash = info.modelHash
+    }
+}

@@ -1,0 +1,95 @@
+import Foundation
+
+/// What `lathe inspect` prints for people.
+enum InspectText {
+    static func text(_ document: InspectDocument) -> String {
+        let model = document.model
+        let opsets = model.opsets.sorted { $0.key < $1.key }.map { $0.key == "ai.onnx" ? "opset \($0.value)" : "\($0.key) \($0.value)" }
+        var lines = [
+            "\(model.name)  (\(([opsets.joined(separator: ", ")] + [model.producer].filter { !$0.isEmpty }).joined(separator: ", ")))".onOneLine
+        ]
+        for (title, values) in [("input", model.inputs), ("output", model.outputs)] {
+            for value in values { lines.append("  \(title)  \(describe(value))".onOneLineKeepingIndent) }
+        }
+        lines += ["", layers(document), "", totals(document)]
+        for warning in document.warnings { lines.append("note: \(warning.onOneLine)") }
+        if let problem = document.runtimeProblem { lines.append("note: no MACs and activations: \(problem.onOneLine)") }
+        return lines.joined(separator: "\n")
+    }
+
+    private static func describe(_ value: InspectDocument.Value) -> String {
+        let extents = value.shape?.map { extent in
+            switch extent {
+            case .fixed(let number): String(number)
+            case .open(let name): name
+            }
+        }
+        return "\(value.name)  \(value.type ?? "?")\(extents.map { " [" + $0.joined(separator: ", ") + "]" } ?? "")"
+    }
+
+    private static func layers(_ document: InspectDocument) -> String {
+        var table = TextTable([
+            ("layer", .left), ("operator", .left), ("weight", .left), ("type", .left), ("parameters", .right), ("MACs", .right), ("bytes", .right),
+            ("sparsity", .right), ("std", .right), ("max |w|", .right), ("distribution", .left),
+        ])
+        for layer in document.layers {
+            let spread = layer.distribution
+            table.rows.append([
+                layer.id.onOneLine, layer.operatorType, layer.weightShape.map(String.init).joined(separator: "×"), layer.weightType,
+                layer.parameters.map(Written.exact) ?? "–", layer.macs.map(Written.exact) ?? "–", Written.bytes(layer.serializedBytes.map(Double.init)),
+                Written.percent(layer.sparsity, digits: 1), spread.map { short($0.standardDeviation) } ?? "–",
+                spread.map { short($0.maximumMagnitude) } ?? "–", spread.map { sparkline($0.histogram) } ?? "",
+            ])
+        }
+        return table.text
+    }
+
+    private static func totals(_ document: InspectDocument) -> String {
+        let figures = document.figures
+        var table = TextTable([("", .left), ("", .right), ("", .left)])
+        func add(_ title: String, _ value: Int?, _ remark: String) {
+            guard let value else { return }
+            table.add(title, Written.exact(value), remark)
+        }
+        func size(_ value: Int?) -> String { value.map { Written.bytes(Double($0)) } ?? "" }
+        add("parameters", figures.parameters, Written.percent(figures.sparsity, digits: 1) + " zero")
+        add("MACs", figures.macs, "one inference; FLOPs = 2 × MACs")
+        add("ONNX file, bytes", figures.sizes.serialized, size(figures.sizes.serialized))
+        add("gzip, bytes", figures.sizes.transfer, size(figures.sizes.transfer))
+        add("packed archive, bytes", figures.sizes.packed, size(figures.sizes.packed))
+        add("theoretical, bytes", figures.sizes.theoretical, size(figures.sizes.theoretical))
+        add("peak activations, bytes", figures.peakActivationBytes, size(figures.peakActivationBytes))
+        add("memory, bytes", figures.memoryBytes, "weights and activations: " + size(figures.memoryBytes) + fits(document))
+        if let energy = figures.energyPicojoulesModelled {
+            table.add("energy, modelled", "≈" + (energy / 1e6).formatted(digits: 3), "µJ per inference, 45 nm")
+        }
+        return table.text
+    }
+
+    private static func fits(_ document: InspectDocument) -> String { document.caches.modelFitsIn.map { ", fits this machine's \($0)" } ?? "" }
+
+    private static func short(_ value: Double) -> String { value.formatted(digits: 3) }
+
+    /// The histogram in 16 characters; heights by square root, so that tails can be seen.
+    static func sparkline(_ histogram: [Int]) -> String {
+        guard !histogram.isEmpty else { return "" }
+        let width = max(histogram.count / 16, 1)
+        let bins = stride(from: 0, to: histogram.count, by: width).map { histogram[$0..<min($0 + width, histogram.count)].reduce(0, +) }
+        guard let largest = bins.max(), largest > 0 else { return "" }
+        let levels = Array("▁▂▃▄▅▆▇█")
+        return String(
+            bins.map { count in
+                count == 0 ? " " : levels[min(Int((Double(count) / Double(largest)).squareRoot() * 8), 7)]
+            })
+    }
+}
+
+extension Double {
+    /// At most `digits` significant digits.
+    func formatted(digits: Int) -> String { String(format: "%.\(digits)g", self) }
+}
+
+extension String {
+    /// One line, with the spaces at its beginning kept.
+    fileprivate var onOneLineKeepingIndent: String { String(prefix { $0 == " " }) + onOneLine }
+}

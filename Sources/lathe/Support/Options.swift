@@ -1,0 +1,57 @@
+import ArgumentParser
+import CompressionEngine
+import ModelGraph
+
+/// Kinds of layers that a recipe can name.
+enum LayerKinds {
+    static let all = Layer.Kind.allCases.map(\.rawValue)
+}
+
+/// The model that a command works on.
+struct ModelOptions: ParsableArguments {
+    @Argument(help: "The model, an ONNX file.", completion: .file(extensions: ["onnx"]))
+    var model: String
+
+    @Option(
+        name: .customLong("onnxruntime"),
+        help: ArgumentHelp(
+            "ONNX Runtime's shared library to use.",
+            discussion: "Otherwise the one LATHE_ONNXRUNTIME names, .deps/onnxruntime above the program, or the system's.",
+            valueName: "library"),
+        completion: .file())
+    var runtime: String?
+}
+
+/// What is to be done to the model.
+struct RecipeOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("A recipe file.", valueName: "file"), completion: .file(extensions: ["yaml", "yml"]))
+    var recipe: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "One step, instead of or after the recipe's; may be repeated.",
+            discussion: """
+                technique[:key=value,…][@layer,…], for example 'magnitude-pruning:sparsity=0.8' or 'svd:rank=8@fc*'. A layer is a name \
+                (* stands for any run of characters), kind:conv, or 0..3 (positions, the last excluded); ! before it leaves it out. \
+                'lathe techniques' lists techniques and parameters.
+                """,
+            valueName: "spec"),
+        completion: .list(TechniqueRegistry.all.map(\.descriptor.id)))
+    var step: [StepSpecification] = []
+
+    /// The recipe these options describe; empty if none is given.
+    func resolve() throws -> Recipe {
+        var result = Recipe()
+        if let recipe { result = try Recipe.read(path: recipe) }
+        result.steps += try StepSpecification.resolve(step)
+        return result
+    }
+
+    var isEmpty: Bool { recipe == nil && step.isEmpty }
+}
+
+/// How a command prints.
+struct OutputOptions: ParsableArguments {
+    @Flag(help: "Print JSON with a versioned schema instead of text.")
+    var json = false
+}

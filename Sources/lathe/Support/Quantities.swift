@@ -1,0 +1,83 @@
+import ArgumentParser
+import Foundation
+
+import enum TerminalCells.NumberFormat
+
+/// A number of bytes on the command line: `60000`, `60KB` (1 KB = 1000 bytes), `1.5MiB` (1 MiB = 1024² bytes).
+struct ByteQuantity: ExpressibleByArgument {
+    var bytes: Double
+
+    init?(argument: String) {
+        let text = argument.filter { $0 != " " && $0 != "_" }
+        let number = text.prefix { $0.isNumber || $0 == "." }
+        let units = ["": 1.0, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 1024, "MIB": 1_048_576, "GIB": 1_073_741_824]
+        guard let value = Double(number), let unit = units[text.dropFirst(number.count).uppercased()], value.isFinite else { return nil }
+        bytes = value * unit
+    }
+}
+
+/// A percentage on the command line: `92.5` or `92.5%`. `fraction` is 0.925.
+struct PercentQuantity: ExpressibleByArgument {
+    var fraction: Double
+
+    init?(argument: String) {
+        let text = argument.hasSuffix("%") ? String(argument.dropLast()) : argument
+        guard let value = Double(text), value.isFinite else { return nil }
+        fraction = value / 100
+    }
+}
+
+/// A whole number of at least 1.
+struct PositiveCount: ExpressibleByArgument, CustomStringConvertible {
+    var value: Int
+
+    init(_ value: Int) { self.value = value }
+
+    init?(argument: String) {
+        guard let value = Int(argument), value >= 1 else { return nil }
+        self.value = value
+    }
+
+    var description: String { String(value) }
+    var defaultValueDescription: String { description }
+}
+
+/// The shape of an input: `image=1x3x224x224`.
+struct InputShape: ExpressibleByArgument {
+    var name: String
+    var extents: [Int]
+
+    init?(argument: String) {
+        guard let equals = argument.lastIndex(of: "=") else { return nil }
+        let words = argument[argument.index(after: equals)...].split(separator: "x", omittingEmptySubsequences: false)
+        let extents = words.compactMap { Int($0) }
+        guard !extents.isEmpty, extents.count == words.count, extents.allSatisfy({ $0 > 0 && $0 < 1 << 28 }) else { return nil }
+        name = String(argument[..<equals])
+        self.extents = extents
+    }
+}
+
+/// Numbers as the commands write them.
+enum Written {
+    static func bytes(_ value: Double?) -> String { value.map { NumberFormat.bytes.text($0) } ?? "–" }
+    static func count(_ value: Double?) -> String { value.map { NumberFormat.count.text($0) } ?? "–" }
+    static func percent(_ value: Double?, digits: Int = 2) -> String { value.map { NumberFormat.percent(digits: digits).text($0) } ?? "–" }
+    static func points(_ value: Double?) -> String { value.map { NumberFormat.points(digits: 2).text($0) } ?? "–" }
+    static func milliseconds(_ value: Double?) -> String { value.map { NumberFormat.milliseconds.text($0) } ?? "–" }
+
+    /// A count with thousands separated.
+    static func exact(_ value: Int) -> String {
+        var digits = Array(String(abs(value)))
+        var position = digits.count - 3
+        while position > 0 {
+            digits.insert(",", at: position)
+            position -= 3
+        }
+        return (value < 0 ? "-" : "") + String(digits)
+    }
+}
+
+extension Double {
+    /// As an integer for a document; `nil` where it is none.
+    var whole: Int? { isFinite && abs(self) < 9e18 ? Int(rounded()) : nil }
+}
