@@ -28,7 +28,6 @@ struct Lathe: ParsableCommand {
 @main
 enum Main {
     static func main() {
-        Explore.prepareProcess()
         do {
             var command = try Lathe.parseAsRoot()
             try command.run()

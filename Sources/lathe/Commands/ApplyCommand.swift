@@ -37,9 +37,9 @@ struct Apply: ParsableCommand {
         for path in [output, pack, saveRecipe].compactMap({ $0 }) where Self.isSameFile(path, source.model) {
             throw BadInput("\(path): would overwrite the model itself")
         }
-        let interruption = Interruption()
+        let cancellation = Interruption.watch()
         let progress = ProgressLine(quiet: printing.json)
-        let document = try Failure.about(source.model) { try document(recipe, progress, interruption.cancellation) }
+        let document = try Failure.about(source.model) { try document(recipe, progress, cancellation) }
         progress.clear()
         Console.print(printing.json ? try document.printed() : document.text)
     }

@@ -47,9 +47,9 @@ struct Evaluate: ParsableCommand {
 
     func run() throws {
         let steps = try recipe.resolve()
-        let interruption = Interruption()
+        let cancellation = Interruption.watch()
         let progress = ProgressLine(quiet: output.json)
-        let document = try Failure.about(source.model) { try document(steps, progress, interruption.cancellation) }
+        let document = try Failure.about(source.model) { try document(steps, progress, cancellation) }
         progress.clear()
         Console.print(output.json ? try document.printed() : EvaluateText.text(document))
         let missed = document.requirements.filter { !$0.met }

@@ -15,14 +15,13 @@ struct Explore: ParsableCommand {
     @Option(help: ArgumentHelp("Start with this recipe.", valueName: "file"), completion: .file(extensions: ["yaml", "yml"]))
     var recipe: String?
 
-    /// Signals that only the terminal thread may take are blocked before any thread starts.
-    static func prepareProcess() { TerminalScreen.prepareProcess() }
-
     func run() throws {
         guard TerminalScreen.isInteractive else {
             throw BadInput(
                 "the explorer needs a terminal; without one use 'lathe inspect \(source.model)', 'lathe evaluate' or 'lathe apply'")
         }
+        // Before any thread starts: signals that only the terminal thread may take.
+        TerminalScreen.prepareProcess()
         throw BadInput("the explorer is not in this build yet")
     }
 }

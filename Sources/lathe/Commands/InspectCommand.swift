@@ -31,16 +31,16 @@ struct Inspect: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let interruption = Interruption()
+        let cancellation = Interruption.watch()
         let progress = ProgressLine(quiet: output.json)
         let document = try Failure.about(source.model) {
             let session = try EngineSession.open(
                 OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime),
-                inputShapes: Dictionary(shape.map { ($0.name, $0.extents) }, uniquingKeysWith: { $1 }), cancellation: interruption.cancellation,
+                inputShapes: Dictionary(shape.map { ($0.name, $0.extents) }, uniquingKeysWith: { $1 }), cancellation: cancellation,
                 progress: { progress.show($0, $1) })
             try check(session.model)
             progress.show("counting")
-            return try Self.document(session, quick: quick, cancellation: interruption.cancellation)
+            return try Self.document(session, quick: quick, cancellation: cancellation)
         }
         progress.clear()
         Console.print(output.json ? try document.printed() : InspectText.text(document))

@@ -4,26 +4,29 @@ import Foundation
 
 /// Turns SIGINT, SIGTERM and SIGHUP into a cancellation, so that a command cleans up behind itself; a second signal ends
 /// the program at once.
-final class Interruption {
-    let cancellation = Cancellation()
-    private var sources: [any DispatchSourceSignal] = []
+///
+/// `@unchecked Sendable`: nothing changes after `init`, and dispatch sources may be released from any thread.
+final class Interruption: @unchecked Sendable {
+    /// Lives as long as the process: with its sources gone the signals would be ignored for good.
+    private static let shared = Interruption()
 
-    init() {
-        // The explorer's guard blocked them for the terminal thread; here nobody else takes them.
-        var set = sigset_t()
-        sigemptyset(&set)
-        for number in [SIGINT, SIGTERM, SIGHUP] {
-            sigaddset(&set, number)
+    /// Takes the signals over, once.
+    static func watch() -> Cancellation { shared.cancellation }
+
+    private let cancellation = Cancellation()
+    private let sources: [any DispatchSourceSignal]
+
+    private init() {
+        let cancellation = cancellation
+        sources = [SIGINT, SIGTERM, SIGHUP].map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-            let cancellation = cancellation
             source.setEventHandler {
                 if cancellation.isCancelled { _exit(128 + number) }
                 cancellation.cancel()
             }
             source.resume()
-            sources.append(source)
+            return source
         }
-        pthread_sigmask(SIG_UNBLOCK, &set, nil)
     }
 }
