@@ -39,12 +39,12 @@ struct Apply: ParsableCommand {
         }
         let cancellation = Interruption.watch()
         let progress = ProgressLine(quiet: printing.json)
-        let document = try Failure.about(source.model) { try document(recipe, progress, cancellation) }
+        let document = try Failure.about(source.model) { try applied(recipe, progress, cancellation) }
         progress.clear()
         Console.print(printing.json ? try document.printed() : document.text)
     }
 
-    private func document(_ recipe: Recipe, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> ApplyDocument {
+    private func applied(_ recipe: Recipe, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> ApplyDocument {
         let session = try EngineSession.open(
             OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime), cancellation: cancellation,
             progress: { progress.show($0, $1) })

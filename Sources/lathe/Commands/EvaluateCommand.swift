@@ -49,7 +49,7 @@ struct Evaluate: ParsableCommand {
         let steps = try recipe.resolve()
         let cancellation = Interruption.watch()
         let progress = ProgressLine(quiet: output.json)
-        let document = try Failure.about(source.model) { try document(steps, progress, cancellation) }
+        let document = try Failure.about(source.model) { try measured(steps, progress, cancellation) }
         progress.clear()
         Console.print(output.json ? try document.printed() : EvaluateText.text(document))
         let missed = document.requirements.filter { !$0.met }
@@ -57,7 +57,7 @@ struct Evaluate: ParsableCommand {
         if !missed.isEmpty { throw Failure.requirementNotMet }
     }
 
-    private func document(_ recipe: Recipe, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> EvaluateDocument {
+    private func measured(_ recipe: Recipe, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> EvaluateDocument {
         func open(_ path: String) throws -> EngineSession {
             try EngineSession.open(
                 OpenRequest(modelPath: path, dataPath: data, runtimePath: source.runtime), cancellation: cancellation,

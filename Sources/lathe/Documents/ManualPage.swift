@@ -55,7 +55,7 @@ struct ManualPage {
         let commands = (root.subcommands ?? []).filter { $0.shouldDisplay ?? true && $0.commandName != "help" }
         for command in commands {
             // The default command is shown as it is typed: without its name.
-            lines.append(".Nm" + (command.commandName == "explore" ? "" : " Cm \(command.commandName)"))
+            lines.append(".Nm lathe" + (command.commandName == "explore" ? "" : " Cm \(command.commandName)"))
             lines += synopsis(command)
         }
         lines += [".Sh DESCRIPTION"] + paragraphs(root.discussion)

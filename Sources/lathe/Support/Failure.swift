@@ -42,7 +42,7 @@ enum Failure {
             case let error as EngineError: error.message
             case let error as OnnxRuntimeError: error.description
             case let error as BadInput: error.description
-            default: Lathe.message(for: error)
+            default: Lathe.message(for: error) + (Lathe.exitCode(for: error) == .validationFailure ? " (see 'lathe --help')" : "")
             }
         return text.onOneLine
     }

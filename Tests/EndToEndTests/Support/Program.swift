@@ -1,0 +1,109 @@
+import Foundation
+import Testing
+
+/// The built program, run as a user runs it.
+enum Program {
+    static let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent()
+
+    /// `LATHE_BINARY`, or whichever of the debug and release builds was built last.
+    static let path: String = {
+        if let named = ProcessInfo.processInfo.environment["LATHE_BINARY"] { return named }
+        let built = ["debug", "release"].map { repository.appendingPathComponent(".build/\($0)/lathe").path }
+        func date(_ path: String) -> Date {
+            ((try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date) ?? .distantPast
+        }
+        return built.max { date($0) < date($1) } ?? built[0]
+    }()
+
+    struct Result: Sendable {
+        var status: Int32
+        /// The signal that ended it, if one did.
+        var signal: Int32?
+        var output: String
+        var errors: String
+
+        var errorLines: [Substring] { errors.split(separator: "\n") }
+    }
+
+    /// Runs the program to its end. Standard input is empty; standard output and error are pipes.
+    static func run(_ arguments: [String], environment: [String: String] = [:], directory: String? = nil) throws -> Result {
+        try execute(path, arguments, environment: environment, directory: directory)
+    }
+
+    static func run(_ arguments: String...) throws -> Result { try run(arguments) }
+
+    /// Runs the program with `--json` and reads what it prints.
+    static func json(_ arguments: [String]) throws -> JSON {
+        let result = try run(arguments + ["--json"])
+        try #require(result.status == 0, "lathe \(arguments.joined(separator: " ")): status \(result.status): \(result.errors)")
+        return try JSON(parsing: result.output)
+    }
+
+    /// Runs any program; both pipes are read at once, so that neither fills up.
+    static func execute(
+        _ executable: String, _ arguments: [String], environment: [String: String] = [:], directory: String? = nil
+    ) throws -> Result {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: executable)
+        process.arguments = arguments
+        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
+        process.standardInput = FileHandle.nullDevice
+        let out = Pipe()
+        let err = Pipe()
+        process.standardOutput = out
+        process.standardError = err
+        try process.run()
+        let errorBytes = Reader(err.fileHandleForReading)
+        let output = out.fileHandleForReading.readDataToEndOfFile()
+        let errors = errorBytes.wait()
+        process.waitUntilExit()
+        let signalled = process.terminationReason == .uncaughtSignal
+        return Result(
+            status: signalled ? -1 : process.terminationStatus, signal: signalled ? process.terminationStatus : nil,
+            output: String(decoding: output, as: UTF8.self), errors: String(decoding: errors, as: UTF8.self))
+    }
+
+    /// Reads a pipe to its end on a thread of its own. The semaphore orders the write of `data` before its read.
+    private final class Reader: @unchecked Sendable {
+        private var data = Data()
+        private let done = DispatchSemaphore(value: 0)
+
+        init(_ handle: FileHandle) {
+            Thread { [self] in
+                data = handle.readDataToEndOfFile()
+                done.signal()
+            }.start()
+        }
+
+        func wait() -> Data {
+            done.wait()
+            return data
+        }
+    }
+}
+
+/// A folder that is gone when the test is over.
+final class TemporaryFolder: Sendable {
+    let path: String
+
+    init() throws {
+        path = FileManager.default.temporaryDirectory.appendingPathComponent("lathe-e2e-\(UUID().uuidString)").path
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    func file(_ name: String) -> String { (path as NSString).appendingPathComponent(name) }
+}
+
+/// The models and data of the repository.
+enum Samples {
+    static let models = ["lenet-300-100", "lenet-5", "resnet-8", "ds-cnn", "transformer", "lstm"]
+    static let data = Program.repository.appendingPathComponent("SampleModels/data/fashion-mnist.yaml").path
+
+    static func path(_ model: String) -> String { Program.repository.appendingPathComponent("SampleModels/\(model).onnx").path }
+}
+
+func contents(_ path: String) throws -> Data { try Data(contentsOf: URL(fileURLWithPath: path)) }
