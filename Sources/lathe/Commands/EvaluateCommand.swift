@@ -70,7 +70,7 @@ struct Evaluate: ParsableCommand {
 
         let estimate = try reference.evaluate(
             applied.model, split: split, limit: limit?.value, cancellation: cancellation
-        ) { progress.show("\($0.metric) \(Written.percent($0.value))", Double($0.seen) / Double(max($0.total, 1))) }
+        ) { progress.show("\($0.metric) \(MetricText($0.metric).value($0.value))", Double($0.seen) / Double(max($0.total, 1))) }
 
         var latency: (figures: LatencyFigures, operators: [OperatorTime])?
         if !noLatency {

@@ -88,7 +88,7 @@ extension EvaluateDocument.Accuracy {
         onlyBaseline = estimate.onlyBaseline
         onlyCandidate = estimate.onlyCandidate
         // A value from right and wrong answers is a whole number of samples.
-        if estimate.metric.hasPrefix("top") {
+        if ["top-1", "top-5", "agreement"].contains(estimate.metric) {
             let seen = Double(estimate.seen)
             correct = (estimate.value * seen).whole
             baselineCorrect = estimate.baseline.flatMap { ($0 * seen).whole }

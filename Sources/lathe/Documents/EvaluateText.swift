@@ -30,7 +30,8 @@ enum EvaluateText {
         let (before, after) = (document.figures.baseline, document.figures.candidate)
         var table = TextTable([("", .left), ("baseline", .right), ("now", .right), ("change", .right)])
         let accuracy = document.accuracy
-        table.add(accuracy.metric, Written.percent(accuracy.baseline), Written.percent(accuracy.value), Written.points(accuracy.difference))
+        let metric = MetricText(accuracy.metric)
+        table.add(accuracy.metric, metric.value(accuracy.baseline), metric.value(accuracy.value), metric.difference(accuracy.difference))
         func add(_ title: String, _ first: Double?, _ second: Double?, _ format: (Double?) -> String) {
             guard first != nil || second != nil else { return }
             let ratio = first.flatMap { first in second.map { first > 0 ? $0 / first : .nan } } ?? .nan
@@ -55,9 +56,10 @@ enum EvaluateText {
     }
 
     private static func verdict(_ accuracy: EvaluateDocument.Accuracy) -> String {
-        var text = "\(accuracy.metric) \(Written.percent(accuracy.value)), 95 % interval \(range(accuracy.interval))"
+        let metric = MetricText(accuracy.metric)
+        var text = "\(accuracy.metric) \(metric.value(accuracy.value)), 95 % interval \(metric.value(accuracy.interval.low)) to \(metric.value(accuracy.interval.high))"
         if let difference = accuracy.difference, let interval = accuracy.differenceInterval {
-            text += "; difference \(Written.points(difference)) [\(Written.points(interval.low)), \(Written.points(interval.high))]"
+            text += "; difference \(metric.difference(difference)) [\(metric.difference(interval.low)), \(metric.difference(interval.high))]"
         }
         if let p = accuracy.mcnemarP, let lost = accuracy.onlyBaseline, let won = accuracy.onlyCandidate {
             text += ", \(lost) lost and \(won) won, McNemar p = \(p.formatted(digits: 2))"
@@ -73,9 +75,30 @@ enum EvaluateText {
         if let warning = latency.warning { text += "\nwarning: \(warning.onOneLine)" }
         return text
     }
+}
 
-    private static func range(_ interval: Interval) -> String {
-        "\((interval.low * 100).formatted(places: 2))–\((interval.high * 100).formatted(places: 2)) %"
+/// How a metric's values are written: proportions in percent, the others in their own unit.
+struct MetricText {
+    private let name: String
+
+    init(_ name: String) { self.name = name }
+
+    func value(_ value: Double?) -> String {
+        guard let value else { return "–" }
+        switch name {
+        case "SQNR": return "\(value.formatted(places: 2)) dB"
+        case "cosine": return value.formatted(places: 5)
+        default: return Written.percent(value)
+        }
+    }
+
+    func difference(_ value: Double?) -> String {
+        guard let value else { return "–" }
+        switch name {
+        case "SQNR": return "\(value.formatted(places: 2)) dB"
+        case "cosine": return value.formatted(places: 5)
+        default: return Written.points(value)
+        }
     }
 }
 
