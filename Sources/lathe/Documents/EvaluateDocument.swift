@@ -75,10 +75,11 @@ struct EvaluateDocument: JSONDocument {
 }
 
 extension EvaluateDocument.Accuracy {
-    init(_ estimate: AccuracyEstimate) {
+    /// - Parameter total: samples of the whole split.
+    init(_ estimate: AccuracyEstimate, total: Int) {
         metric = estimate.metric
         samples = estimate.seen
-        total = estimate.total
+        self.total = max(total, estimate.seen)
         value = estimate.value
         interval = estimate.interval
         baseline = estimate.baseline
