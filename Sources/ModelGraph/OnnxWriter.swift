@@ -74,7 +74,7 @@ struct OnnxWriter {
         if !model.producerVersion.isEmpty { proto.producerVersion = model.producerVersion }
         proto.opsetImport = model.opsets.map { domain, version in
             var entry = OnnxOperatorSetIdProto()
-            entry.domain = domain
+            if !domain.isEmpty { entry.domain = domain }
             entry.version = Int64(version)
             return entry
         }
