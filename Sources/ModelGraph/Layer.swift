@@ -90,11 +90,32 @@ private struct LayerFinder {
         guard let index = producer[name] else { return nil }
         let node = graph.nodes[index]
         guard node.opType == "DequantizeLinear", let stored = node.input(0), let found = model.initializer(stored, from: path) else {
-            return nil
+            return decoded(node, depth: 0)
         }
         let quantization = Layer.Quantization(
             scale: node.input(1), zeroPoint: node.input(2), opType: "DequantizeLinear", bits: found.tensor.elementType.bitWidth ?? 8)
         return Source(tensor: found.tensor, quantization: quantization)
+    }
+
+    /// Weights that a file decodes by hand from integers: a chain of Cast, Sub, Add, Mul, Div, Reshape and Transpose
+    /// over one integer initializer and constants.
+    private func decoded(_ node: Node, depth: Int) -> Source? {
+        guard depth < 6, ["Cast", "Sub", "Add", "Mul", "Div", "Reshape", "Transpose"].contains(node.opType) else { return nil }
+        for (position, input) in node.inputs.enumerated() {
+            let others = node.inputs.enumerated().filter { $0.offset != position }.map(\.element)
+            guard others.allSatisfy({ model.initializer($0, from: path) != nil }) else { continue }
+            if let found = model.initializer(input, from: path), node.opType == "Cast" {
+                guard found.tensor.elementType.isQuantized else { return nil }
+                let quantization = Layer.Quantization(
+                    scale: nil, zeroPoint: nil, opType: "Cast", bits: found.tensor.elementType.bitWidth ?? 8)
+                return Source(tensor: found.tensor, quantization: quantization)
+            }
+            if let index = producer[input], var source = decoded(graph.nodes[index], depth: depth + 1) {
+                if source.quantization?.scale == nil, node.opType == "Mul" { source.quantization?.scale = others.first }
+                return source
+            }
+        }
+        return nil
     }
 
     func layer(at index: Int) -> Layer? {

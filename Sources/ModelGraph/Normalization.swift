@@ -41,10 +41,12 @@ extension Graph {
                 aliases[node.outputs[0]] = node.inputs[0]
                 continue
             }
+            let invariants = node.isStandard("Loop") ? loopInvariants(node) : [:]
             for index in node.attributes.indices {
                 switch node.attributes[index].value {
                 case .graph(var body):
                     body.normalizeConstants(outer: aliases)
+                    for position in body.nodes.indices { body.nodes[position].replaceReads(invariants) }
                     node.attributes[index].value = .graph(body)
                 case .graphs(let bodies):
                     node.attributes[index].value = .graphs(
@@ -59,6 +61,27 @@ extension Graph {
             kept.append(node)
         }
         nodes = kept
+    }
+
+    /// Weights that a Loop hands round unchanged: name inside the body → initializer outside. The loop keeps carrying
+    /// them; only readers inside look past it, so that the weights are seen as what they are.
+    private func loopInvariants(_ node: Node) -> [String: String] {
+        guard case .graph(let body)? = node.attribute("body"), body.outputs.count >= node.inputs.count - 1 else { return [:] }
+        let inside = body.allNames()
+        var producers: [String: Node] = [:]
+        for inner in body.nodes { for output in inner.outputs { producers[output] = inner } }
+        var invariants: [String: String] = [:]
+        // Inputs: trip count, condition, carried values; body inputs: iteration, condition, carried values; body
+        // outputs: condition, carried values, scanned values.
+        for position in node.inputs.indices.dropFirst(2) where body.inputs.indices.contains(position) {
+            let outer = node.inputs[position]
+            guard initializers[outer] != nil, !inside.contains(outer) else { continue }
+            let name = body.inputs[position].name
+            let handed = body.outputs[position - 1].name
+            let unchanged = handed == name || producers[handed].map { $0.isStandard("Identity") && $0.inputs == [name] } ?? false
+            if unchanged { invariants[name] = outer }
+        }
+        return invariants
     }
 
     mutating func restoreConstants() {

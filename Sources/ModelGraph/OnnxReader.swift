@@ -38,6 +38,18 @@ extension Model {
     }
 }
 
+extension Model {
+    /// Bytes of the files a model was read from: its own and the external data it uses.
+    /// - Throws: `ModelGraphError` if the file is gone.
+    public func storedByteCount(path: String) throws(ModelGraphError) -> Int {
+        var files = [path: try MappedFile(path: path).bytes.count]
+        forEachInitializer { _, tensor in
+            if let file = tensor.storage.file, file.path != path { files[file.path] = file.bytes.count }
+        }
+        return files.values.reduce(0, +)
+    }
+}
+
 extension String {
     /// Line breaks become spaces, so that an error stays one line.
     var oneLine: String { split(whereSeparator: \.isNewline).joined(separator: " ") }

@@ -43,9 +43,15 @@ public final class TensorStorage: @unchecked Sendable {
 
     public var byteCount: Int { bytes.count }
 
+    /// The mapped file the bytes are in, if they are in one.
+    var file: MappedFile? { owner as? MappedFile }
+
     /// A 128-bit hash of the bytes, computed once.
     public var contentHash: ContentHash {
-        hash.value { ContentHash(of: bytes) }
+        hash.value {
+            defer { if byteCount > 1 << 20 { releasePages() } }
+            return ContentHash(of: bytes)
+        }
     }
 
     /// Tells the system that the pages of a mapped range are not needed soon; keeps resident memory of a pass over a large file small.

@@ -76,7 +76,8 @@ public enum FigureCounting {
                 figures.peakActivationBytes = Figure(Double(peak), .measured)
                 figures.memoryBytes = Figure(Double(peak) + weightBytes, .measured)
             }
-            let produced = model.graph.nodes.flatMap(\.outputs).compactMap { shapes[$0] }
+            let constants = model.graph.constantNames()
+            let produced = model.graph.nodes.flatMap(\.outputs).filter { !constants.contains($0) }.compactMap { shapes[$0] }
             let activationBits = produced.reduce(0.0) { $0 + Double($1.byteCount) * 8 }
             figures.energyPicojoules = Figure(
                 EnergyModel.picojoules(macs: macsByBits, weightBits: weightBytes * 8, activationBits: activationBits), .modelled)

@@ -7,6 +7,9 @@ public enum ActivationMemory {
     /// its producer to its last reader. Inputs and outputs of the model count; weights do not.
     public static func peakBytes(of graph: Graph, shapes: ValueShapes) -> Int? {
         guard !shapes.values.isEmpty else { return nil }
+        // What is computed from constants alone (dequantised weights) is folded at load and counts as weights.
+        let constants = graph.constantNames()
+        func size(_ name: String) -> Int { constants.contains(name) ? 0 : shapes[name]?.byteCount ?? 0 }
         var lastUse: [String: Int] = [:]
         for (index, node) in graph.nodes.enumerated() {
             for name in node.inputs where graph.initializers[name] == nil { lastUse[name] = index }
@@ -14,17 +17,28 @@ public enum ActivationMemory {
         }
         for output in graph.outputs { lastUse[output.name] = graph.nodes.count }
         var live = 0
-        for input in graph.inputs where graph.initializers[input.name] == nil { live += shapes[input.name]?.byteCount ?? 0 }
+        for input in graph.requiredInputs { live += size(input.name) }
         var peak = live
         for (index, node) in graph.nodes.enumerated() {
-            for output in node.outputs { live += shapes[output]?.byteCount ?? 0 }
+            for output in node.outputs { live += size(output) }
             peak = max(peak, live)
             for name in Set(node.inputs).union(node.outputs) where !name.isEmpty && graph.initializers[name] == nil {
                 let dies = lastUse[name].map { $0 == index } ?? node.outputs.contains(name)
-                if dies { live -= shapes[name]?.byteCount ?? 0 }
+                if dies { live -= size(name) }
             }
         }
         return peak
+    }
+}
+
+extension Graph {
+    /// Initializers and all values computed from them alone.
+    func constantNames() -> Set<String> {
+        var constants = Set(initializers.keys).subtracting(inputs.map(\.name)).union(sparseInitializerNames)
+        for node in nodes where !node.inputs.isEmpty && node.subgraphs.isEmpty && node.inputs.allSatisfy({ $0.isEmpty || constants.contains($0) }) {
+            constants.formUnion(node.outputs)
+        }
+        return constants
     }
 }
 

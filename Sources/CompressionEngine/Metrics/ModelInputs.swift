@@ -66,24 +66,45 @@ enum RuntimeValues {
 /// Inputs made up where there is no data: zeros (ones for integer and boolean inputs, so that masks let something
 /// through), one sample, unknown extents guessed.
 public enum PlaceholderInputs {
-    /// Guess for an extent the model leaves open: 1 for the first (the batch); 224 for the last two of four
-    /// dimensions (images); else 64 (sequences).
-    static func extent(_ dimension: Dimension, axis: Int, rank: Int) -> Int {
-        if let fixed = dimension.fixedValue { return max(fixed, 1) }
-        if axis == 0 { return 1 }
-        if rank == 4, axis >= 2 { return 224 }
-        return rank == 4 ? 3 : 64
+    /// What to put where the model leaves extents open; tried in turn until the model runs.
+    public enum Guess: Sendable, CaseIterable {
+        /// First extent 1 (the batch), images 3 × 224 × 224, else 64 (sequences).
+        case usual
+        /// Everything 1.
+        case ones
+        /// 1 but for the last: a short frame of sound, a second of it.
+        case frame
+        case second
+        /// First 1, images of one channel 32 × 32, else 128.
+        case small
+
+        func extent(axis: Int, rank: Int) -> Int {
+            let last = axis == rank - 1
+            switch self {
+            case .usual:
+                if axis == 0 { return 1 }
+                return rank == 4 ? (axis >= 2 ? 224 : 3) : 64
+            case .ones: return 1
+            case .frame: return last && rank > 1 ? 576 : 1
+            case .second: return last && rank > 1 ? 16_000 : 1
+            case .small:
+                if axis == 0 { return 1 }
+                return rank == 4 ? (axis >= 2 ? 32 : 1) : 128
+            }
+        }
     }
 
     /// Tensors for every required input. `overrides` gives shapes by input name.
-    public static func tensors(for graph: Graph, overrides: [String: [Int]] = [:]) throws(EngineError) -> [Tensor] {
+    public static func tensors(for graph: Graph, overrides: [String: [Int]] = [:], guess: Guess = .usual) throws(EngineError) -> [Tensor] {
         var tensors: [Tensor] = []
         for input in graph.requiredInputs {
             guard let type = input.elementType, let width = type.bitWidth, type != .string else {
                 throw EngineError(.model, "input '\(input.name)' is not a numeric tensor")
             }
             let shape = input.shape ?? [.unknown]
-            let dims = overrides[input.name] ?? shape.enumerated().map { extent($1, axis: $0, rank: shape.count) }
+            let dims = overrides[input.name] ?? shape.enumerated().map { axis, extent in
+                extent.fixedValue.map { max($0, 1) } ?? guess.extent(axis: axis, rank: shape.count)
+            }
             let count = dims.reduce(1, *)
             guard count > 0, count < 1 << 28 else { throw EngineError(.model, "input '\(input.name)': shape \(dims) is too large to try") }
             let storage = TensorStorage(byteCount: (count * width + 7) / 8) { memory in

@@ -59,13 +59,22 @@ public enum ShapeProbe {
         var exposed = model
         var feeds = try inputs.map { ($0.name, try RuntimeValues.view($0)) }
         if weightsAsInputs {
+            // Of a large model the probe reads no weight at all: shapes hang on weights' extents, and zeros that were
+            // never written take no memory.
+            let total = model.graph.initializers.values.reduce(0) { $0 + $1.storage.byteCount }
+            let zeros = total > 48 << 20 ? try ZeroMemory(byteCount: model.graph.initializers.values.map(\.storage.byteCount).max() ?? 0) : nil
             let listed = Set(exposed.graph.inputs.map(\.name))
             for tensor in model.graph.initializers.values where tensor.elementType == .float32 && tensor.storage.byteCount > 65_536 {
                 exposed.graph.initializers[tensor.name] = nil
                 if !listed.contains(tensor.name) {
                     exposed.graph.inputs.append(ValueInfo(name: tensor.name, elementType: tensor.elementType, shape: tensor.dims.map { .fixed($0) }))
                 }
-                feeds.append((tensor.name, try RuntimeValues.view(tensor)))
+                if let zeros {
+                    let bytes = UnsafeRawBufferPointer(rebasing: zeros.bytes[..<tensor.storage.byteCount])
+                    feeds.append((tensor.name, try RuntimeValues.view(bytes, type: tensor.elementType, shape: tensor.dims, owner: zeros)))
+                } else {
+                    feeds.append((tensor.name, try RuntimeValues.view(tensor)))
+                }
             }
         }
         let names = exposeAll(&exposed)
@@ -96,4 +105,19 @@ public enum ShapeProbe {
         }
         return names
     }
+}
+
+/// Zeros without memory: pages of an anonymous mapping that are only read all share the system's one zero page.
+///
+/// Sendable without a lock: the mapping is read-only and lives exactly as long as the object.
+private final class ZeroMemory: @unchecked Sendable {
+    let bytes: UnsafeRawBufferPointer
+
+    init(byteCount: Int) throws {
+        guard let address = mmap(nil, max(byteCount, 1), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0), address != MAP_FAILED
+        else { throw EngineError(.runtime, "no address space for \(byteCount) bytes") }
+        bytes = UnsafeRawBufferPointer(start: address, count: byteCount)
+    }
+
+    deinit { munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), max(bytes.count, 1)) }
 }

@@ -25,6 +25,7 @@ public final class EngineSession: Sendable {
         var scores: [String: SampleScores] = [:]
         var reference: [String: AccuracyEvaluation.ReferenceOutputs] = [:]
         var baselineRunners: [Int: ModelRunner] = [:]
+        var guess: PlaceholderInputs.Guess?
     }
 
     /// Opens model, data and runtime.
@@ -51,6 +52,7 @@ public final class EngineSession: Sendable {
         info.inputs = model.graph.requiredInputs.map(\.summary)
         info.outputs = model.graph.outputs.map(\.summary)
         info.warnings = Self.warnings(model, layers)
+        info.fileBytes = try model.storedByteCount(path: request.modelPath)
         progress("loading ONNX Runtime", nil)
         var runtime: RuntimeLibrary?
         do {
@@ -123,9 +125,9 @@ extension ValueInfo {
 
 extension EngineSession {
     /// One sample (or a placeholder) as tensors, for probing shapes.
-    private func probeInputs(for model: Model) throws -> [Tensor] {
+    private func probeInputs(guess: PlaceholderInputs.Guess) throws -> [Tensor] {
         guard let samples = validation, samples.count > 0 else {
-            return try PlaceholderInputs.tensors(for: model.graph, overrides: inputShapes)
+            return try PlaceholderInputs.tensors(for: model.graph, overrides: inputShapes, guess: guess)
         }
         let rows = min(samples.fixedBatch(of: model) ?? 1, samples.count)
         return try samples.inputs.enumerated().map { index, input in
@@ -141,7 +143,12 @@ extension EngineSession {
         guard let runtime else { return nil }
         let key = model.structureHash
         if let known = cache.withLock({ $0.shapes[key] }) { return known }
-        let shapes = try ShapeProbe.shapes(of: model, inputs: try probeInputs(for: model), library: runtime, cancellation: cancellation)
+        let shapes: ValueShapes
+        if validation != nil {
+            shapes = try ShapeProbe.shapes(of: model, inputs: try probeInputs(guess: .usual), library: runtime, cancellation: cancellation)
+        } else {
+            shapes = try guessedShapes(of: model, library: runtime, cancellation: cancellation)
+        }
         cache.withLock { cache in
             if cache.shapes.count > 64 { cache.shapes = [:] }
             cache.shapes[key] = shapes
@@ -149,11 +156,44 @@ extension EngineSession {
         return shapes
     }
 
+    /// Shapes for the first guess at open extents with which the model runs; later models of the session take the same.
+    private func guessedShapes(of model: Model, library: RuntimeLibrary, cancellation: Cancellation) throws -> ValueShapes {
+        let known = cache.withLock { $0.guess }
+        var firstError: (any Error)?
+        for guess in known.map({ [$0] }) ?? PlaceholderInputs.Guess.allCases {
+            do {
+                let shapes = try ShapeProbe.shapes(
+                    of: model, inputs: try probeInputs(guess: guess), library: library, cancellation: cancellation)
+                cache.withLock { $0.guess = guess }
+                return shapes
+            } catch let error as EngineError where error.kind == .cancelled {
+                throw error
+            } catch {
+                firstError = firstError ?? error
+            }
+        }
+        throw firstError ?? EngineError(.runtime, "the model does not run")
+    }
+
     /// Every figure of a model that needs no labels. The sizes are those of files that can be written.
     /// - Parameter slowSizes: also gzip and pack, which takes time in proportion to the weights.
     public func figures(of model: Model, slowSizes: Bool = true, cancellation: Cancellation = Cancellation()) throws -> ModelFigures {
-        var figures = try FigureCounting.figures(of: model, shapes: try shapes(of: model, cancellation: cancellation))
+        var shapes: ValueShapes?
+        do {
+            shapes = try self.shapes(of: model, cancellation: cancellation)
+        } catch let error as EngineError where error.kind == .runtime && validation == nil {
+            // Without data the inputs are guesses: a model that rejects them still has sizes.
+            shapes = nil
+        }
+        var figures = try FigureCounting.figures(of: model, shapes: shapes)
         if slowSizes { try addSlowSizes(&figures, of: model, cancellation: cancellation) }
+        return figures
+    }
+
+    /// Figures of the model as it was opened: its serialised size is that of the files it was read from.
+    public func baselineFigures(slowSizes: Bool = true, cancellation: Cancellation = Cancellation()) throws -> ModelFigures {
+        var figures = try figures(of: model, slowSizes: slowSizes, cancellation: cancellation)
+        figures.serializedBytes = Figure(Double(info.fileBytes), .measured)
         return figures
     }
 
@@ -282,7 +322,8 @@ extension EngineSession {
             let rows = min(samples.fixedBatch(of: model) ?? batch, samples.count)
             return (try samples.values(0..<rows), rows)
         }
-        let tensors = try PlaceholderInputs.tensors(for: model.graph, overrides: inputShapes)
+        _ = try shapes(of: model)
+        let tensors = try PlaceholderInputs.tensors(for: model.graph, overrides: inputShapes, guess: cache.withLock { $0.guess } ?? .usual)
         return (try tensors.map { ($0.name, try RuntimeValues.view($0)) }, tensors.first?.dims.first ?? 1)
     }
 }

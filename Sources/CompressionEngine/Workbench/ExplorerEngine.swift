@@ -75,6 +75,8 @@ public struct SessionInfo: Sendable {
     public var modelPath: String
     public var modelName: String
     public var modelHash: String
+    /// Bytes of the model's file and its external data.
+    public var fileBytes: Int
     public var opset: Int
     public var producer: String
     public var inputs: [String]
@@ -97,6 +99,7 @@ public struct SessionInfo: Sendable {
         self.opset = opset
         self.producer = producer
         self.layers = layers
+        fileBytes = 0
         inputs = []
         outputs = []
         validationCount = 0

@@ -73,7 +73,7 @@ enum ExportReport {
         lines.append("| | baseline | compressed | ratio |")
         lines.append("|---|--:|--:|--:|")
         progress(0, "counting")
-        let before = try session.figures(of: session.model, cancellation: cancellation)
+        let before = try session.baselineFigures(cancellation: cancellation)
         let after = try session.figures(of: applied.model, cancellation: cancellation)
         func row(_ title: String, _ first: Figure?, _ second: Figure?, _ format: (Double) -> String) {
             guard let first, let second else { return }

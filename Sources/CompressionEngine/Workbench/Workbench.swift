@@ -53,6 +53,7 @@ public final class Workbench: ExplorerEngine {
             let recipe = try request.recipePath.map { try Recipe.read(path: $0) }
             var refusals = session.refusals(shapes: nil)
             var baseline = try FigureCounting.figures(of: session.model, shapes: nil)
+            baseline.serializedBytes = Figure(Double(session.info.fileBytes), .measured)
             state.withLock { $0.session = session }
             send(.opened(session.info, baseline: baseline, refusals: refusals, recipe: recipe))
             let shapes: ValueShapes?
@@ -65,7 +66,7 @@ public final class Workbench: ExplorerEngine {
             // Shapes may let techniques do more than the graph alone did.
             refusals = session.refusals(shapes: shapes)
             let summaries = try LayerPreparation.summaries(of: session.model, layers: session.layers, shapes: shapes, cancellation: cancellation)
-            baseline = try session.figures(of: session.model, slowSizes: false, cancellation: cancellation)
+            baseline = try session.baselineFigures(slowSizes: false, cancellation: cancellation)
             prepared(baseline, session, summaries, refusals)
             openTrials(session)
             startWorker()
