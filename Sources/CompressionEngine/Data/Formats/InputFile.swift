@@ -105,14 +105,15 @@ final class GzipReader {
         while offset < buffer.count {
             let part = min(buffer.count - offset, 64 << 20)
             let got = gzread(stream, buffer.baseAddress! + offset, UInt32(part))
-            guard got >= 0 else {
+            if got <= 0 {
+                // At the end of a truncated file zlib returns nothing and only its error tells.
                 var code: Int32 = 0
                 let reason = gzerror(stream, &code).map { String(cString: $0) } ?? ""
+                if code == Z_OK || code == Z_STREAM_END { break }
                 // zlib's text begins with its own name of the stream.
-                let text = code == Z_BUF_ERROR ? "ends too early" : (reason.split(separator: ":").last.map { $0.drop { $0 == " " } } ?? "damaged").description
-                throw EngineError(.data, "\(path): damaged gzip data: \(text)")
+                let text = code == Z_BUF_ERROR ? "ends too early" : reason.split(separator: ":").last.map { String($0.drop { $0 == " " }) }
+                throw EngineError(.data, "\(path): damaged gzip data: \(text ?? "unknown")")
             }
-            if got == 0 { break }
             offset += Int(got)
         }
         return offset
