@@ -167,4 +167,13 @@ struct DeclarationTests {
         mkfifo(folder.path + "/pipe.npz", 0o600)
         #expect(message { _ = try DatasetLoader.open(path: folder.path + "/pipe.npz", inputNames: ["x"]) }.contains("not a regular file"))
     }
+
+    @Test("Every declaration shown in Docs/DataSets.md is one")
+    func documented() throws {
+        let page = try String(contentsOfFile: DataOracle.repository + "/Docs/DataSets.md", encoding: .utf8)
+        let blocks = page.matches(of: /```yaml\n([\s\S]*?)```/).map { String($0.output.1) }
+        #expect(blocks.count == 4)
+        for block in blocks { _ = try DatasetDeclaration.parse(block, file: "d.yaml") }
+        for name in Preprocessing.Channels.allCases.map(\.rawValue) + MetricKind.allCases.map(\.rawValue) { #expect(page.contains("`\(name)`")) }
+    }
 }
