@@ -63,7 +63,7 @@ let package = Package(
         // Tests.
         .testTarget(name: "ModelGraphTests", dependencies: ["ModelGraph"]),
         .testTarget(name: "OnnxRuntimeTests", dependencies: ["OnnxRuntime"]),
-        .testTarget(name: "CompressionEngineTests", dependencies: ["CompressionEngine"]),
+        .testTarget(name: "CompressionEngineTests", dependencies: ["CompressionEngine", "ModelGraph", "OnnxRuntime"]),
         .testTarget(name: "TerminalCellsTests", dependencies: ["TerminalCells"], exclude: ["Snapshots"]),
         .testTarget(name: "TerminalCursesTests", dependencies: ["TerminalCurses", "TerminalCells", "CTerminalGuard"]),
         .testTarget(name: "ExplorerTests", dependencies: ["Explorer"]),

@@ -19,7 +19,15 @@ public enum LayerPreparation {
             results.set(index, summary)
         }
         try cancellation.check()
-        return results.all
+        var summaries = results.all
+        let structure = ChannelStructure(of: model, layers: layers, shapes: shapes?.dims ?? [:])
+        let norms = summaries.map { OutputNorms(l1: $0.outputNormsL1, l2: $0.outputNormsL2) }
+        let channels = ChannelForecast(structure, norms: norms)
+        for index in summaries.indices {
+            summaries[index].attachedCount = structure.attachedCounts[index]
+            summaries[index].channels = channels
+        }
+        return summaries
     }
 
     /// Collects results of concurrent iterations; the lock makes it safe to share.
@@ -41,13 +49,13 @@ public enum LayerPreparation {
             tensor.storage.releasePages()
         }
         let weightCount = tensors.reduce(0) { $0 + $1.count }
-        let norms = tensors.first.flatMap { outputNorms($0, axis: layer.outputAxis) } ?? ([], [])
+        let norms = OutputNorms(of: tensors, axis: layer.outputAxis)
         let mean = weightCount > 0 ? pass.sum / Double(weightCount) : 0
         let variance = weightCount > 0 ? max(pass.sumOfSquares / Double(weightCount) - mean * mean, 0) : 0
         return LayerSummary(
             layer: layer, weightCount: weightCount, biasCount: bias?.count ?? 0, zeroCount: pass.zeros,
             maximumMagnitude: pass.maximum, mean: Float(mean), standardDeviation: Float(variance.squareRoot()),
-            magnitudeQuantiles: pass.quantiles(), histogram: pass.histogram, outputNormsL1: norms.0, outputNormsL2: norms.1)
+            magnitudeQuantiles: pass.quantiles(), histogram: pass.histogram, outputNormsL1: norms.l1, outputNormsL2: norms.l2)
     }
 
     /// Statistics gathered over the weights of one layer. Magnitudes are counted by the top 16 bits of their float
@@ -109,33 +117,6 @@ public enum LayerPreparation {
                 result.append(bin == 0 ? 0 : low + (max(high, low) - low) * min(max(inside, 0), 1))
             }
             return result
-        }
-    }
-
-    /// L1 and L2 norms of the slices along an axis.
-    private static func outputNorms(_ tensor: Tensor, axis: Int) -> ([Float], [Float])? {
-        guard tensor.dims.indices.contains(axis) else { return nil }
-        let outer = tensor.dims[..<axis].reduce(1, *)
-        let count = tensor.dims[axis]
-        let inner = tensor.dims[(axis + 1)...].reduce(1, *)
-        return tensor.withFloats { values in
-            var l1 = [Double](repeating: 0, count: count)
-            var l2 = [Double](repeating: 0, count: count)
-            for block in 0..<outer {
-                for unit in 0..<count {
-                    var sum = 0.0
-                    var squares = 0.0
-                    let base = (block * count + unit) * inner
-                    for index in base..<(base + inner) {
-                        let value = Double(values[index])
-                        sum += abs(value)
-                        squares += value * value
-                    }
-                    l1[unit] += sum
-                    l2[unit] += squares
-                }
-            }
-            return (l1.map(Float.init), l2.map { Float($0.squareRoot()) })
         }
     }
 }

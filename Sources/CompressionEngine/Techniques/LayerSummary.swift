@@ -31,6 +31,8 @@ public struct LayerSummary: Sendable {
     /// Elements of tensors that follow the layer's outputs one by one and belong to no layer: normalisation constants,
     /// biases in nodes of their own. Structured pruning cuts them with the outputs.
     public var attachedCount: Int = 0
+    /// Which channels of the model can be removed together; the same object in all summaries of a model.
+    public var channels: ChannelForecast?
 
     /// Fraction of weights with magnitude at most `threshold`.
     public func fraction(below threshold: Float) -> Double {

@@ -1,6 +1,7 @@
 /// Every technique the program has, in the order in which they are shown.
 public enum TechniqueRegistry {
     public static let all: [any Technique] = [
+        MagnitudePruning(), NMPruning(), StructuredPruning(),
     ]
 
     public static func technique(_ id: String) -> (any Technique)? { byID[id] }
