@@ -71,7 +71,8 @@ public enum FigureCounting {
         }
         if let macs, let shapes {
             for (node, count) in macs where !layerNodes.contains(node) { macsByBits.append((count, 32)) }
-            figures.macs = Figure(macs.values.reduce(0, +), .measured)
+            // Layers in subgraphs cannot be counted; none counted at all is not zero.
+            if !macs.isEmpty || layers.isEmpty { figures.macs = Figure(macs.values.reduce(0, +), .measured) }
             if let peak = ActivationMemory.peakBytes(of: model.graph, shapes: shapes) {
                 figures.peakActivationBytes = Figure(Double(peak), .measured)
                 figures.memoryBytes = Figure(Double(peak) + weightBytes, .measured)

@@ -57,6 +57,7 @@ public enum ShapeProbe {
         _ model: Model, inputs: [Tensor], library: RuntimeLibrary, weightsAsInputs: Bool, cancellation: Cancellation
     ) throws -> ValueShapes {
         var exposed = model
+        let names = exposeAll(&exposed)
         var feeds = try inputs.map { ($0.name, try RuntimeValues.view($0)) }
         if weightsAsInputs {
             // Of a large model the probe reads no weight at all: shapes hang on weights' extents, and zeros that were
@@ -77,7 +78,6 @@ public enum ShapeProbe {
                 }
             }
         }
-        let names = exposeAll(&exposed)
         var options = SessionOptions()
         options.graphOptimizationLevel = .disable
         options.memoryPattern = false
@@ -96,7 +96,8 @@ public enum ShapeProbe {
     /// Makes every node output an output of the graph; returns the names.
     private static func exposeAll(_ model: inout Model) -> [String] {
         var names = model.graph.outputs.map(\.name)
-        let known = Set(names)
+        // Values computed from constants alone are as large as weights and of no interest.
+        let known = Set(names).union(model.graph.constantNames())
         for node in model.graph.nodes {
             for output in node.outputs where !output.isEmpty && !known.contains(output) {
                 names.append(output)
