@@ -21,7 +21,12 @@ extension Model {
         bytes: UnsafeRawBufferPointer, owner: AnyObject & Sendable, directory: String?
     ) throws(ModelGraphError) -> Model {
         guard bytes.count > 0 else { throw ModelGraphError(.damaged, "empty file, expected an ONNX model") }
-        let skeleton = try WireFormat.skeleton(of: bytes)
+        let skeleton: [UInt8]
+        do {
+            skeleton = try WireFormat.skeleton(of: bytes)
+        } catch {
+            throw ModelGraphError(.damaged, "not an ONNX model, or damaged: \(error.message)")
+        }
         let proto: OnnxModelProto
         do {
             var options = BinaryDecodingOptions()

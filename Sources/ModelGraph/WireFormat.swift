@@ -54,7 +54,7 @@ enum WireFormat {
         let tag = try varint(in: bytes, at: &cursor, end: end)
         let type = tag & 7
         let number = tag >> 3
-        guard number > 0 else { throw ModelGraphError(.damaged, "damaged at byte \(position): field number 0") }
+        guard number > 0 else { throw ModelGraphError(.damaged, "field number 0 at byte \(position)") }
         switch type {
         case 0:
             let start = cursor
@@ -69,12 +69,12 @@ enum WireFormat {
             guard length <= UInt64(end - cursor) else { throw truncated(position) }
             return Field(number: number, type: type, start: position, payload: cursor..<(cursor + Int(length)))
         default:
-            throw ModelGraphError(.damaged, "damaged at byte \(position): unknown wire type \(type)")
+            throw ModelGraphError(.damaged, "unknown wire type \(type) at byte \(position)")
         }
     }
 
     private static func truncated(_ position: Int) -> ModelGraphError {
-        ModelGraphError(.damaged, "damaged or truncated: the field at byte \(position) runs past the end of its message")
+        ModelGraphError(.damaged, "the field at byte \(position) runs past the end of its message")
     }
 
     private static func varint(in bytes: UnsafeRawBufferPointer, at cursor: inout Int, end: Int) throws(ModelGraphError) -> UInt64 {
@@ -89,7 +89,7 @@ enum WireFormat {
             shift += 7
             if shift >= 70 { break }
         }
-        throw ModelGraphError(.damaged, "damaged or truncated at byte \(start): a number does not end")
+        throw ModelGraphError(.damaged, "the number at byte \(start) does not end")
     }
 
     static func appendVarint(_ value: UInt64, to out: inout [UInt8]) {
