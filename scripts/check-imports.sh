@@ -13,7 +13,7 @@ declare -A allowed=(
     [Explorer]="TerminalCells CompressionEngine ModelGraph Yams"
     [lathe]="CompressionEngine Explorer TerminalCells TerminalCurses CTerminalGuard OnnxRuntime ModelGraph ArgumentParser Yams"
 )
-standard="Foundation FoundationEssentials Glibc Synchronization Dispatch Swift"
+standard="Foundation FoundationEssentials Darwin Glibc Synchronization Dispatch Swift"
 failed=0
 for target in "${!allowed[@]}"; do
     while read -r file module; do

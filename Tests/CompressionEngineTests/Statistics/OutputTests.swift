@@ -65,45 +65,19 @@ struct OutputTests {
         #expect(both([.nan, 1], [1, 1]) == (0, -OutputComparison.sqnrCeiling))
     }
 
-    @Test("Batches in any order give the same estimate, and the paired counts of a full comparison")
-    func running() throws {
-        var generator = SeededGenerator(seed: 8)
-        let total = 517
-        let baseline = (0..<total).map { _ in generator.below(10) > 0 }
-        let candidate = baseline.map { $0 ? generator.below(20) > 0 : generator.below(5) == 0 }
-        var known = Outcomes(count: total)
-        for (position, isRight) in baseline.enumerated() { _ = known.set(position, isRight) }
-
-        let starts = Array(stride(from: 0, to: total, by: 64))
-        var inOrder = RunningAccuracy(metric: .top1, total: total, baseline: known)
-        var shuffled = inOrder
-        for start in starts { inOrder.record(Array(candidate[start..<min(total, start + 64)]), from: start) }
-        for start in generator.permutation(starts.count).map({ starts[$0] }) {
-            shuffled.record(Array(candidate[start..<min(total, start + 64)]), from: start)
-        }
-        #expect(inOrder.known == shuffled.known && inOrder.isComplete)
-        let estimate = shuffled.estimate
-        let right = candidate.count { $0 }
-        #expect(estimate.isComplete && estimate.value == Double(right) / Double(total))
-        #expect(estimate.baseline == Double(baseline.count { $0 }) / Double(total))
-        #expect(estimate.onlyBaseline == zip(baseline, candidate).count { $0 && !$1 })
-        #expect(estimate.onlyCandidate == zip(baseline, candidate).count { !$0 && $1 })
-        #expect(try abs(#require(estimate.difference) - (estimate.value - (#require(estimate.baseline)))) < 1e-12)
-
-        // A batch reported twice counts once.
-        shuffled.record(Array(candidate[0..<64]), from: 0)
-        #expect(shuffled.estimate.seen == total)
-    }
-
-    @Test("Against a baseline known in part, the comparison waits until it covers what was seen")
-    func partialBaseline() {
-        var known = Outcomes(count: 10)
-        for position in 0..<5 { _ = known.set(position, true) }
-        var running = RunningAccuracy(metric: .top1, total: 10, baseline: known)
-        running.record([true, false, true], from: 0)
-        #expect(running.estimate.onlyBaseline == 1)
-        running.record([true], from: 9)
-        #expect(running.estimate.seen == 4 && running.estimate.baseline == nil && running.estimate.mcnemarP == nil)
+    @Test("The comparison waits until the baseline is known for every sample seen, and then is that of the counts")
+    func comparisonCoversWhatWasSeen() {
+        var tally = PairedTally(metric: .top1)
+        for _ in 0..<3 { tally.add(1, baseline: 1) }
+        tally.add(0, baseline: .nan)
+        #expect(tally.estimate(total: 10).difference == nil)
+        var full = PairedTally(metric: .top1)
+        for (score, baseline) in [(1, 1), (1, 0), (0, 1), (0, 1), (0, 0), (1, 1)] { full.add(Float(score), baseline: Float(baseline)) }
+        let estimate = full.estimate(total: 6)
+        let counts = PairedComparison(bothRight: 2, onlyBaseline: 2, onlyCandidate: 1, bothWrong: 1)
+        #expect(estimate.isComplete && estimate.value == 0.5)
+        #expect(estimate.difference == counts.difference && estimate.mcnemarP == counts.mcnemarP)
+        #expect(estimate.differenceInterval == counts.newcombeInterval())
     }
 
     @Test("Outcomes survive JSON; bits of samples that do not exist are refused")
