@@ -159,10 +159,15 @@ public enum RecipeOrder {
 
     /// Why a step cannot follow others; `nil` if it can. Only steps that work on the same layers are in each other's
     /// way, which is judged when they are applied; here it is judged for steps on all layers.
-    public static func refusal(of step: RecipeStep, after earlier: [RecipeStep]) -> String? {
-        guard let descriptor = TechniqueRegistry.technique(step.technique)?.descriptor else { return "there is no such technique" }
+    ///
+    /// `describing` looks techniques up; tests of front ends bring their own.
+    public static func refusal(
+        of step: RecipeStep, after earlier: [RecipeStep],
+        describing: (String) -> TechniqueDescriptor? = { TechniqueRegistry.technique($0)?.descriptor }
+    ) -> String? {
+        guard let descriptor = describing(step.technique) else { return "there is no such technique" }
         for before in earlier where before.layers == step.layers || before.layers == .all {
-            guard let previous = TechniqueRegistry.technique(before.technique)?.descriptor else { continue }
+            guard let previous = describing(before.technique) else { continue }
             if previous.id == descriptor.id, before.layers == step.layers { return "stands twice in the recipe for the same layers" }
             if previous.produces.contains(.loweredPrecision), descriptor.requires.contains(.floatWeights) {
                 return "needs float weights, but \(previous.id) before it lowers their precision; put it first"
