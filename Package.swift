@@ -51,7 +51,9 @@ let package = Package(
         // The terminal.
         .target(name: "TerminalCells"),
         .target(name: "TerminalCurses", dependencies: ["TerminalCells", "CNcurses", "CTerminalGuard"]),
-        .target(name: "Explorer", dependencies: ["TerminalCells", "CompressionEngine"]),
+        .target(
+            name: "Explorer",
+            dependencies: ["TerminalCells", "CompressionEngine", .product(name: "Yams", package: "Yams")]),
 
         .executableTarget(
             name: "lathe",

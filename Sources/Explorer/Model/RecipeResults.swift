@@ -1,0 +1,52 @@
+import CompressionEngine
+
+/// What is known about one recipe.
+public struct RecipeResult: Sendable {
+    /// Counted on the rewritten model.
+    public var figures: ModelFigures?
+    public var accuracy: AccuracyEstimate?
+    public var latency: LatencyFigures?
+    public var operators: [OperatorTime] = []
+    /// What each step did: layers it refused, remarks.
+    public var reports: [StepReport] = []
+    public var problem: String?
+
+    public init() {}
+}
+
+/// Results by recipe, so that going back shows them at once. Keeps the most recently used.
+public struct RecipeResults: Sendable {
+    private var entries: [String: RecipeResult] = [:]
+    private var order: [String] = []
+    private let capacity: Int
+
+    public init(capacity: Int = 400) { self.capacity = capacity }
+
+    public subscript(canonical: String) -> RecipeResult? { entries[canonical] }
+
+    public mutating func update(_ canonical: String, _ change: (inout RecipeResult) -> Void) {
+        if entries[canonical] == nil {
+            order.append(canonical)
+            if order.count > capacity { entries[order.removeFirst()] = nil }
+        }
+        var result = entries[canonical] ?? RecipeResult()
+        change(&result)
+        entries[canonical] = result
+    }
+}
+
+extension ModelFigures {
+    /// These figures, with what they do not know yet taken from a prediction.
+    func completed(by prediction: ModelFigures?) -> ModelFigures {
+        guard let prediction else { return self }
+        var figures = self
+        figures.macs = macs ?? prediction.macs
+        figures.theoreticalBytes = theoreticalBytes ?? prediction.theoreticalBytes
+        figures.transferBytes = transferBytes ?? prediction.transferBytes
+        figures.packedBytes = packedBytes ?? prediction.packedBytes
+        figures.peakActivationBytes = peakActivationBytes ?? prediction.peakActivationBytes
+        figures.memoryBytes = memoryBytes ?? prediction.memoryBytes
+        figures.energyPicojoules = energyPicojoules ?? prediction.energyPicojoules
+        return figures
+    }
+}

@@ -1,0 +1,102 @@
+import CompressionEngine
+
+/// A row of the techniques pane.
+public enum TechniqueRow: Sendable {
+    case family(TechniqueDescriptor.Family)
+    case technique(TechniqueEntry)
+}
+
+/// A technique, or one of its steps when the recipe has it.
+public struct TechniqueEntry: Sendable {
+    public var step: StepAddress
+    public var descriptor: TechniqueDescriptor
+    public var isEnabled: Bool
+    /// Number among the steps that are switched on, from 1.
+    public var order: Int?
+    /// The value of its first parameter.
+    public var value: String
+    /// Why it cannot be switched on.
+    public var refusal: String?
+}
+
+extension ExplorerModel {
+    /// Every technique, by family, also those that cannot be used now.
+    public var techniqueRows: [TechniqueRow] {
+        var rows: [TechniqueRow] = []
+        let query = filters[.techniques] ?? ""
+        for family in TechniqueDescriptor.Family.allCases {
+            let entries = catalog.descriptors.filter { $0.family == family }.flatMap { entries(of: $0) }
+                .filter { query.isEmpty || matches(query, $0.descriptor.title) || matches(query, $0.descriptor.id) }
+            guard !entries.isEmpty else { continue }
+            rows.append(.family(family))
+            rows += entries.map(TechniqueRow.technique)
+        }
+        return rows
+    }
+
+    private func entries(of descriptor: TechniqueDescriptor) -> [TechniqueEntry] {
+        let indices = recipe.steps.indices.filter { recipe.steps[$0].technique == descriptor.id }
+        if indices.isEmpty { return [entry(descriptor, StepAddress(descriptor.id), nil)] }
+        return indices.map { entry(descriptor, .of($0, in: recipe), $0) }
+    }
+
+    private func entry(_ descriptor: TechniqueDescriptor, _ address: StepAddress, _ index: Int?) -> TechniqueEntry {
+        let step = index.map { recipe.steps[$0] }
+        let isEnabled = step?.enabled ?? false
+        let order = index.flatMap { index in isEnabled ? recipe.steps[...index].count(where: \.enabled) : nil }
+        var value = ""
+        if let first = descriptor.parameters.first, step != nil {
+            value = first.shown(step?.parameters[first.name] ?? first.defaultValue)
+        }
+        return TechniqueEntry(
+            step: address, descriptor: descriptor, isEnabled: isEnabled, order: order, value: value,
+            refusal: isEnabled ? nil : refusal(of: descriptor, step: step))
+    }
+
+    /// Why a technique cannot be switched on now; `nil` if it can.
+    public func refusal(of descriptor: TechniqueDescriptor, step: RecipeStep? = nil) -> String? {
+        guard let info else { return nil }
+        if descriptor.needsCalibration {
+            if info.runtimeVersion == nil { return "needs ONNX Runtime" }
+            if info.calibrationCount == 0 { return "needs data: --data" }
+        }
+        if let refused = refusals[descriptor.id], !info.layers.isEmpty, info.layers.indices.allSatisfy({ refused[$0] != nil }) {
+            return refused[0] ?? refused.values.first
+        }
+        var others = recipe.steps
+        if let step, let index = others.firstIndex(of: step) { others.remove(at: index) }
+        if case .failure(let reason) = catalog.place(for: step ?? RecipeStep(technique: descriptor.id), in: others) {
+            return reason.description
+        }
+        return nil
+    }
+
+    /// The technique under the cursor of the techniques pane; it stays focused in the other panes and views.
+    public var focusedTechnique: TechniqueEntry? {
+        let rows = techniqueRows
+        let selected = min(max(0, lists[.techniques]?.selected ?? 1), max(0, rows.count - 1))
+        guard !rows.isEmpty else { return nil }
+        if case .technique(let entry) = rows[selected] { return entry }
+        // On a family's line: its first technique.
+        if selected + 1 < rows.count, case .technique(let entry) = rows[selected + 1] { return entry }
+        return nil
+    }
+
+    /// The parameter under the cursor of the parameters pane.
+    public var focusedParameter: ParameterDescriptor? {
+        guard let parameters = focusedTechnique?.descriptor.parameters, !parameters.isEmpty else { return nil }
+        return parameters[min(max(0, lists[.parameters]?.selected ?? 0), parameters.count - 1)]
+    }
+
+    /// The step of the focused technique, if the recipe has it.
+    public var focusedStep: RecipeStep? {
+        guard let entry = focusedTechnique, let index = entry.step.index(in: recipe) else { return nil }
+        return recipe.steps[index]
+    }
+
+    public func value(of parameter: ParameterDescriptor) -> ParameterValue {
+        focusedStep?.parameters[parameter.name] ?? parameter.defaultValue
+    }
+
+    func matches(_ query: String, _ text: String) -> Bool { text.lowercased().contains(query.lowercased()) }
+}

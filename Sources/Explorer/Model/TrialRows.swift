@@ -1,0 +1,97 @@
+import CompressionEngine
+import TerminalCells
+
+/// Which of several points no other point beats in both directions.
+public enum ParetoFront {
+    /// Indices of the front by ascending x.
+    ///
+    /// - Parameters: `higherX`, `higherY`: whether more is better. Points that are equal in both are all kept once.
+    public static func indices(_ points: [(x: Double, y: Double)], higherX: Bool = false, higherY: Bool = true) -> [Int] {
+        let sorted = points.indices.sorted { a, b in
+            let (p, q) = (points[a], points[b])
+            if p.x != q.x { return (p.x < q.x) != higherX }
+            return (p.y > q.y) == higherY && p.y != q.y
+        }
+        var best: Double?
+        var front: [Int] = []
+        for index in sorted {
+            let y = points[index].y
+            if let best, higherY ? y <= best : y >= best { continue }
+            best = y
+            front.append(index)
+        }
+        return higherX ? front.reversed() : front
+    }
+}
+
+/// A trial with its place on the two axes.
+public struct PlottedTrial: Sendable {
+    public var trial: TrialRecord
+    public var x: Double
+    public var y: Double
+    public var isOnFront: Bool
+}
+
+extension ExplorerModel {
+    /// Trials that have both measures of the axes, by ascending x.
+    public var plottedTrials: [PlottedTrial] {
+        let placed = filteredTrials.compactMap { trial -> PlottedTrial? in
+            guard let x = axes.x.value(of: trial), let y = axes.y.value(of: trial) else { return nil }
+            return PlottedTrial(trial: trial, x: x, y: y, isOnFront: false)
+        }.sorted { ($0.x, $0.y, $0.trial.id) < ($1.x, $1.y, $1.trial.id) }
+        let front = Set(ParetoFront.indices(placed.map { ($0.x, $0.y) }, higherX: axes.x.higherIsBetter, higherY: axes.y.higherIsBetter))
+        return placed.enumerated().map { index, point in
+            var point = point
+            point.isOnFront = front.contains(index)
+            return point
+        }
+    }
+
+    private var filteredTrials: [TrialRecord] {
+        let query = filters[.paretoList] ?? ""
+        return query.isEmpty ? trials : trials.filter { matches(query, summary(of: $0.recipe)) }
+    }
+
+    /// Trials in the order of the list.
+    public var trialRows: [TrialRecord] {
+        let rows = filteredTrials
+        guard let measure = trialSort.measure else {
+            return rows.sorted { (($0.created, $0.id) > ($1.created, $1.id)) != trialSort.isDescending }
+        }
+        return rows.sorted { a, b in
+            let (x, y) = (measure.value(of: a) ?? .infinity, measure.value(of: b) ?? .infinity)
+            return x == y ? a.id < b.id : (x < y) != trialSort.isDescending
+        }
+    }
+
+    public var selectedTrial: TrialRecord? {
+        trialCursor.flatMap { id in trials.first { $0.id == id } } ?? plottedTrials.first { $0.isOnFront }?.trial ?? trials.first
+    }
+
+    /// A recipe in one line: `Magnitude pruning 0.8 + Weight sharing 5 bits`.
+    public func summary(of recipe: Recipe) -> String {
+        let steps = recipe.activeSteps.map { step -> String in
+            guard let descriptor = catalog[step.technique] else { return step.technique }
+            guard let first = descriptor.parameters.first else { return descriptor.title }
+            return descriptor.title + " " + first.shown(step.parameters[first.name] ?? first.defaultValue)
+        }
+        return steps.isEmpty ? "baseline" : steps.joined(separator: " + ")
+    }
+
+    /// A recipe in several lines, every value that is not the default, and what differs per layer.
+    public func description(of recipe: Recipe) -> [String] {
+        guard !recipe.activeSteps.isEmpty else { return ["no step: the baseline"] }
+        var lines: [String] = []
+        for (number, step) in recipe.activeSteps.enumerated() {
+            lines.append("\(number + 1) \(catalog.title(step.technique))")
+            guard let descriptor = catalog[step.technique] else { continue }
+            for parameter in descriptor.parameters {
+                let value = step.parameters[parameter.name] ?? parameter.defaultValue
+                lines.append("  \(parameter.title): \(parameter.shown(value))" + (value == parameter.defaultValue ? " (default)" : ""))
+            }
+            if step.layers != .all { lines.append("  layers: \(step.layers.canonical)") }
+            for override in step.overrides { lines.append("  \(override.layers.canonical): \(override.parameters.canonical)") }
+        }
+        return lines
+    }
+}

@@ -1,0 +1,158 @@
+import CompressionEngine
+import TerminalCells
+
+extension ExplorerModel {
+    /// Does what a key, the mouse or the palette asks for.
+    mutating func perform(_ action: Action) {
+        logInterface(action)
+        if let view = action.view { return show(view) }
+        switch action {
+        case .quit: effects.append(.quit)
+        case .interrupt: interrupt()
+        case .suspend: effects.append(.suspend)
+        case .back: back()
+        case .help: openHelp()
+        case .palette: openPalette()
+        case .filter: openFilter()
+        case .nextMatch: moveSelection(by: 1, wrapping: true)
+        case .previousMatch: moveSelection(by: -1, wrapping: true)
+        case .messages: overlay = .messages(ListState(selected: max(0, messages.count - 1)))
+        case .copyCommand: effects.append(.equivalentCommand(recipe, recipePath: export.recipePath, shown: true))
+        case .toggleMouse: toggleMouse()
+        case .cycleGlyphs: cycleGlyphs()
+        case .cycleColors: cycleColors()
+        case .up: moveSelection(by: -1)
+        case .down: moveSelection(by: 1)
+        case .left: sideways(-1)
+        case .right: sideways(1)
+        case .first: select(0)
+        case .last: select(Int.max)
+        case .pageUp: moveSelection(by: -max(1, visibleRows - 1))
+        case .pageDown: moveSelection(by: max(1, visibleRows - 1))
+        case .halfPageUp: moveSelection(by: -max(1, visibleRows / 2))
+        case .halfPageDown: moveSelection(by: max(1, visibleRows / 2))
+        case .nextPane: cyclePane(1)
+        case .previousPane: cyclePane(-1)
+        case .zoom: isZoomed.toggle()
+        case .undo: act(.undo)
+        case .redo: act(.redo)
+        case .toggle: toggle()
+        case .decrease: step(by: -1)
+        case .increase: step(by: 1)
+        case .decreaseMuch: step(by: -10)
+        case .increaseMuch: step(by: 10)
+        case .type: startTyping()
+        case .reset: reset()
+        case .moveEarlier: if let entry = focusedTechnique { moveStep(entry, by: -1) }
+        case .moveLater: if let entry = focusedTechnique { moveStep(entry, by: 1) }
+        case .removeStep: if let entry = focusedTechnique { act(.edit(.remove(entry.step))) }
+        case .clearRecipe: act(.edit(.replace(Recipe(seed: recipe.seed), why: "baseline")))
+        case .measureLatency: measureLatency()
+        case .evaluate: evaluate(again: true)
+        case .pin: pin()
+        case .compare: compare()
+        case .axisX: axes.x = next(axes.x, avoiding: axes.y)
+        case .axisY: axes.y = next(axes.y, avoiding: axes.x)
+        case .previousTechnique: moveTechnique(by: -1)
+        case .nextTechnique: moveTechnique(by: 1)
+        case .previousParameter: moveParameter(by: -1)
+        case .nextParameter: moveParameter(by: 1)
+        case .sortNext: sort(by: 1)
+        case .sortPrevious: sort(by: -1)
+        case .sortReverse: reverseSort()
+        case .restore: restore()
+        case .rename: rename()
+        case .markDifference: markDifference()
+        case .cancelJob: cancelJob()
+        case .copyDetail: copyDetail()
+        case .startExport: startExport()
+        case .viewExplore, .viewLayers, .viewPareto, .viewHistory, .viewJobs, .viewExport: break
+        }
+        traceCurve()
+    }
+
+    /// Cursor movements are left out of the log: they would drown the rest.
+    private mutating func logInterface(_ action: Action) {
+        switch action {
+        case .up, .down, .left, .right, .first, .last, .pageUp, .pageDown, .halfPageUp, .halfPageDown, .undo, .redo, .toggle, .decrease, .increase,
+            .decreaseMuch, .increaseMuch, .reset, .moveEarlier, .moveLater, .removeStep, .restore, .nextMatch, .previousMatch, .clearRecipe:
+            break
+        default: effects.append(.log(SessionLine(t: now, action: action.rawValue)))
+        }
+    }
+
+    mutating func show(_ view: ViewID) {
+        self.view = view
+        isZoomed = false
+    }
+
+    private mutating func interrupt() {
+        guard isBusy else { return effects.append(.quit) }
+        if let job = jobs.last(where: \.isRunning) {
+            effects.append(.cancel(job: job.id))
+            return notify(.warning, "cancelling \(job.update.title); ^C again quits once it has stopped")
+        }
+        effects.append(.cancel(job: nil))
+        if evaluation.status == .running {
+            evaluation.status = .cancelled
+            evaluation.finished = now
+        }
+        latencyRun = nil
+        curveRequest = nil
+        notify(.warning, "cancelled; E evaluates again, ^C quits")
+    }
+
+    /// One level out: filter, zoom, comparison, view.
+    private mutating func back() {
+        if let filter = filters[listPane], !filter.isEmpty {
+            filters[listPane] = nil
+        } else if isZoomed {
+            isZoomed = false
+        } else if comparedState != nil {
+            comparedState = nil
+            notify(.info, "compared with the baseline again")
+        } else if pane != view.panes[0] {
+            focus[view] = view.panes[0]
+        } else if view != .explore {
+            view = .explore
+        } else {
+            notify(.info, "q quits")
+        }
+    }
+
+    private mutating func cyclePane(_ step: Int) {
+        let panes = view.panes
+        let index = panes.firstIndex(of: pane) ?? 0
+        focus[view] = panes[(index + step + panes.count) % panes.count]
+    }
+
+    private mutating func toggleMouse() {
+        guard capabilities.hasMouse else { return notify(.warning, "this terminal has no mouse") }
+        isMouseOn.toggle()
+        effects.append(.setMouse(isMouseOn))
+        notify(.info, isMouseOn ? "mouse on" : "mouse off: the terminal selects text again")
+    }
+
+    private mutating func cycleGlyphs() {
+        let tiers: [GlyphTier] = [.braille, .block, .ascii]
+        // What the terminal cannot show is not offered.
+        let offered = capabilities.theme.glyphTier == .ascii ? [.ascii] : tiers
+        let index = offered.firstIndex(of: theme.glyphTier) ?? 0
+        theme.glyphTier = offered[(index + 1) % offered.count]
+        notify(.info, "glyphs: \(theme.glyphTier.rawValue)" + (offered.count == 1 ? " (all this terminal shows)" : ""))
+    }
+
+    private mutating func cycleColors() {
+        let all: [ColorTier] = [.truecolor, .indexed, .sixteen, .mono]
+        let offered = Array(all[(all.firstIndex(of: capabilities.theme.colorTier) ?? 0)...])
+        let index = offered.firstIndex(of: theme.colorTier) ?? 0
+        theme.colorTier = offered[(index + 1) % offered.count]
+        notify(.info, "colours: \(theme.colorTier.rawValue)" + (offered.count == 1 ? " (all this terminal shows)" : ""))
+    }
+
+    private func next(_ measure: Measure, avoiding other: Measure) -> Measure {
+        let all = Measure.ofTrials.filter { $0 != other }
+        let index = all.firstIndex(of: measure) ?? -1
+        return all[(index + 1) % all.count]
+    }
+}

@@ -1,0 +1,133 @@
+import CompressionEngine
+
+extension ExplorerModel {
+    /// Takes in what the engine says. Answers to requests that are no longer open change nothing.
+    mutating func handle(_ event: EngineEvent) {
+        switch event {
+        case .opening(let phase, let fraction):
+            if case .opening = self.phase { self.phase = .opening(phase: phase, fraction: fraction) }
+        case .opened(let info, let baseline, let refusals, let recipe): opened(info, baseline, refusals, recipe)
+        case .prepared(let baseline):
+            self.baseline = baseline
+            isPrepared = true
+            effects.append(.predict(recipe))
+        case .baselineAccuracy(let estimate):
+            if estimate.seen >= baselineAccuracy?.seen ?? 0 { baselineAccuracy = estimate }
+        case .rewritten(let generation, let figures, let reports):
+            guard generation == evaluation.generation else { return }
+            let notes = reports.flatMap(\.notes)
+            let old = results[evaluation.canonical]?.reports.flatMap(\.notes) ?? []
+            results.update(evaluation.canonical) { ($0.figures, $0.reports) = (figures, reports) }
+            for note in notes where !old.contains(note) { record(.info, note) }
+        case .accuracy(let generation, let estimate):
+            guard generation == evaluation.generation, evaluation.status == .running else { return }
+            results.update(evaluation.canonical) { $0.accuracy = estimate }
+        case .latency(let generation, let figures, let operators):
+            guard let run = latencyRun, run.generation == generation else { return }
+            latencyRun = nil
+            results.update(run.canonical) { ($0.latency, $0.operators) = (figures, operators) }
+            if let warning = figures.warning { record(.warning, "latency: \(warning)") }
+            notify(.success, "latency \(Measure.latency.format.text(figures.candidateMedian)), \(fixed(figures.ratio))x the baseline's")
+        case .settled(let generation):
+            guard generation == evaluation.generation, evaluation.status == .running else { return }
+            evaluation.status = .settled
+            evaluation.finished = now
+            logResult()
+        case .whatIf(let generation, let point): insert(point, generation)
+        case .trials(let records): trials = records
+        case .jobUpdated(let update): jobUpdated(update)
+        case .exported(let job, let files):
+            guard let index = jobs.firstIndex(where: { $0.id == job }) else { return }
+            jobs[index].files = files
+            jobs[index].update.state = .finished
+            jobs[index].update.fraction = 1
+            notify(.success, "written: \(files.first ?? "") and \(max(0, files.count - 1)) more")
+        case .failed(let generation, let job, let message): failed(generation, job, message)
+        case .remark(let text): record(.info, text)
+        }
+    }
+
+    private func fixed(_ value: Double) -> String { String(Double(Int(value * 100 + 0.5)) / 100) }
+
+    private mutating func opened(_ info: SessionInfo, _ baseline: ModelFigures, _ refusals: [String: [Int: String]], _ opened: Recipe?) {
+        let isFirst = self.info == nil
+        self.info = info
+        self.baseline = baseline
+        self.refusals = refusals
+        session.editor.layers = info.layers
+        if case .opening = phase { phase = .ready }
+        for warning in info.warnings { record(.warning, warning) }
+        if let problem = info.runtimeProblem { record(.warning, problem) }
+        guard isFirst else { return }
+        var first = SessionLine(t: now, action: "opened")
+        (first.model, first.modelHash, first.data, first.runtime) = (info.modelPath, info.modelHash, info.dataName, info.runtimeVersion)
+        effects.append(.log(first))
+        if let opened, !opened.steps.isEmpty {
+            act(.edit(.replace(opened, why: opened.name.isEmpty ? "opened recipe" : opened.name)))
+        } else {
+            traceCurve(force: true)
+        }
+    }
+
+    private mutating func insert(_ point: WhatIfPoint, _ generation: Int) {
+        guard let request = curveRequest, request.generation == generation, point.parameter == request.key.parameter,
+            let parameter = catalog[request.key.step.technique]?.parameter(point.parameter)
+        else { return }
+        if curves[request.key] == nil {
+            curveOrder.append(request.key)
+            if curveOrder.count > 64 { curves[curveOrder.removeFirst()] = nil }
+        }
+        curves[request.key, default: WhatIfCurve()].insert(point, at: parameter.axisPosition(point.value))
+    }
+
+    private mutating func jobUpdated(_ update: JobUpdate) {
+        guard let index = jobs.firstIndex(where: { $0.id == update.id }) else {
+            jobs.append(Job(update: update))
+            return
+        }
+        // A late progress report does not bring a finished job back.
+        guard jobs[index].isRunning else { return }
+        jobs[index].update = update
+        switch update.state {
+        case .failed(let message): notify(.failure, "\(update.title): \(message)")
+        case .cancelled: notify(.warning, "\(update.title): cancelled, nothing was written")
+        default: break
+        }
+    }
+
+    private mutating func failed(_ generation: Int?, _ job: Int?, _ message: String) {
+        if let job {
+            guard let index = jobs.firstIndex(where: { $0.id == job }), jobs[index].isRunning else { return }
+            jobs[index].update.state = .failed(message)
+            return notify(.failure, "\(jobs[index].update.title): \(message)")
+        }
+        if let generation {
+            if generation == latencyRun?.generation {
+                latencyRun = nil
+                notify(.failure, "latency: \(message)")
+            } else if generation == evaluation.generation, evaluation.status == .running {
+                evaluation.status = .failed(message)
+                evaluation.finished = now
+                results.update(evaluation.canonical) { $0.problem = message }
+                notify(.failure, message)
+            }
+            return
+        }
+        if case .opening = phase {
+            phase = .failed(message)
+            record(.failure, message)
+        } else {
+            notify(.failure, message)
+        }
+    }
+
+    /// What was found goes into the session log, so that a replay can be held against it.
+    private mutating func logResult() {
+        guard let result = results[evaluation.canonical] else { return }
+        var line = SessionLine(t: now, action: "result")
+        line.accuracy = result.accuracy?.value
+        line.seen = result.accuracy?.seen
+        line.fileBytes = result.figures?.serializedBytes.value
+        effects.append(.log(line))
+    }
+}

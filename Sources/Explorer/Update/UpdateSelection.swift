@@ -1,0 +1,191 @@
+import CompressionEngine
+import TerminalCells
+
+extension ExplorerModel {
+    /// The pane whose list the cursor keys move: charts and details move the list they belong to.
+    public var listPane: Pane {
+        switch pane {
+        case .curve: .parameters
+        case .scatter, .paretoPlot: .paretoList
+        case .paretoDetail: .paretoList
+        case .layerDetail: .layerTable
+        case .historyDiff: .historyTree
+        case .jobDetail: .jobList
+        default: pane
+        }
+    }
+
+    /// Entries of a pane's list.
+    public func count(of pane: Pane) -> Int {
+        switch pane {
+        case .techniques: techniqueRows.count
+        case .parameters, .curve: focusedTechnique?.descriptor.parameters.count ?? 0
+        case .figures: measureRows.count
+        case .scatter, .paretoPlot: plottedTrials.count
+        case .paretoList, .paretoDetail: trialRows.count
+        case .layerTable, .layerDetail: layerRows.count
+        case .historyTree, .historyDiff: historyLines.count
+        case .jobList, .jobDetail: jobRows.count
+        case .exportForm, .exportSummary: ExportForm.Field.allCases.count
+        }
+    }
+
+    /// Rows of the focused list in view, for the page keys.
+    var visibleRows: Int {
+        let area = ExplorerLayout.panes(of: self).first { $0.pane == listPane }?.rect ?? Rect(size)
+        return max(1, area.height - (listPane == .layerTable || listPane == .paretoList ? 3 : 2))
+    }
+
+    mutating func moveSelection(by step: Int, wrapping: Bool = false) {
+        // In the plots the cursor goes from point to point; up and down move it along, too.
+        if pane == .scatter || pane == .paretoPlot { return moveTrialCursor(by: step) }
+        if listPane == .paretoList { return moveTrialInList(by: step) }
+        let count = count(of: listPane)
+        guard count > 0 else { return }
+        var state = lists[listPane] ?? ListState(selected: listPane == .techniques ? 1 : 0)
+        let old = min(max(0, state.selected ?? 0), count - 1)
+        var index = old + step
+        index = wrapping ? (index + count) % count : min(max(0, index), count - 1)
+        if listPane == .techniques { index = skippingFamilies(index, from: old, step) }
+        state.selected = index
+        store(state, for: listPane, count: count)
+    }
+
+    mutating func select(_ index: Int) {
+        if pane == .scatter || pane == .paretoPlot {
+            let points = plottedTrials
+            guard !points.isEmpty else { return }
+            trialCursor = points[min(max(0, index), points.count - 1)].trial.id
+            return
+        }
+        if listPane == .paretoList {
+            let rows = trialRows
+            guard !rows.isEmpty else { return }
+            trialCursor = rows[min(max(0, index), rows.count - 1)].id
+            return
+        }
+        select(index, in: listPane)
+    }
+
+    mutating func select(_ index: Int, in pane: Pane) {
+        let count = count(of: pane)
+        guard count > 0 else { return }
+        var state = lists[pane] ?? ListState()
+        var index = min(max(0, index), count - 1)
+        if pane == .techniques { index = skippingFamilies(index, from: index, index == 0 ? 1 : -1) }
+        state.selected = index
+        store(state, for: pane, count: count)
+    }
+
+    private mutating func store(_ state: ListState, for pane: Pane, count: Int) {
+        var state = state
+        let area = ExplorerLayout.panes(of: self).first { $0.pane == pane }?.rect ?? Rect(size)
+        state.scroll(count: count, visible: max(1, area.height - (pane == .layerTable ? 3 : 2)))
+        let changed = lists[pane]?.selected != state.selected
+        lists[pane] = state
+        // Another technique has other parameters.
+        if pane == .techniques, changed { lists[.parameters] = ListState() }
+        traceCurve()
+    }
+
+    /// The cursor of the techniques pane never rests on a family's title.
+    private func skippingFamilies(_ index: Int, from old: Int, _ step: Int) -> Int {
+        let rows = techniqueRows
+        func isTechnique(_ index: Int) -> Bool {
+            guard rows.indices.contains(index), case .technique = rows[index] else { return false }
+            return true
+        }
+        let direction = step < 0 ? -1 : 1
+        var index = index
+        while rows.indices.contains(index), !isTechnique(index) { index += direction }
+        if isTechnique(index) { return index }
+        index = min(max(0, index), rows.count - 1)
+        while rows.indices.contains(index), !isTechnique(index) { index -= direction }
+        return rows.indices.contains(index) ? index : old
+    }
+
+    private mutating func moveTrialCursor(by step: Int) {
+        let points = plottedTrials
+        guard !points.isEmpty else { return }
+        let index = points.firstIndex { $0.trial.id == selectedTrial?.id } ?? 0
+        trialCursor = points[min(max(0, index + step), points.count - 1)].trial.id
+    }
+
+    private mutating func moveTrialInList(by step: Int) {
+        let rows = trialRows
+        guard !rows.isEmpty else { return }
+        let index = rows.firstIndex { $0.id == selectedTrial?.id } ?? 0
+        trialCursor = rows[min(max(0, index + step), rows.count - 1)].id
+    }
+
+    /// Left and right where they turn no knob.
+    mutating func sideways(_ step: Int) {
+        switch pane {
+        case .techniques: if step > 0 { focus[.explore] = .parameters }
+        case .scatter, .paretoPlot: moveTrialCursor(by: step)
+        default: break
+        }
+    }
+
+    mutating func moveTechnique(by step: Int) {
+        let rows = techniqueRows
+        guard !rows.isEmpty else { return }
+        let old = min(max(0, lists[.techniques]?.selected ?? 1), rows.count - 1)
+        let index = skippingFamilies(min(max(0, old + step), rows.count - 1), from: old, step)
+        store(ListState(selected: index, offset: lists[.techniques]?.offset ?? 0), for: .techniques, count: rows.count)
+    }
+
+    mutating func moveParameter(by step: Int) {
+        let count = focusedTechnique?.descriptor.parameters.count ?? 0
+        guard count > 0 else { return }
+        let old = lists[.parameters]?.selected ?? 0
+        lists[.parameters] = ListState(selected: (old + step + count) % count)
+    }
+
+    // MARK: - Sorting
+
+    mutating func sort(by step: Int) {
+        if listPane == .paretoList {
+            let all: [Measure?] = [nil] + Measure.ofTrials.map(Optional.some)
+            let index = all.firstIndex(of: trialSort.measure) ?? 0
+            trialSort.measure = all[(index + step + all.count) % all.count]
+            trialSort.isDescending = trialSort.measure?.higherIsBetter ?? false
+            return
+        }
+        let all = LayerColumn.allCases
+        let index = all.firstIndex(of: layerSort.column) ?? 0
+        sortLayers(by: all[(index + step + all.count) % all.count])
+    }
+
+    /// Numbers are looked at from the largest down.
+    mutating func sortLayers(by column: LayerColumn) {
+        let selected = selectedLayer?.layer.id
+        if layerSort.column == column {
+            layerSort.isDescending.toggle()
+        } else {
+            layerSort.column = column
+            switch column {
+            case .position, .name, .op, .shape, .own: layerSort.isDescending = false
+            default: layerSort.isDescending = true
+            }
+        }
+        keepLayer(selected)
+    }
+
+    mutating func reverseSort() {
+        if listPane == .paretoList {
+            trialSort.isDescending.toggle()
+        } else {
+            let selected = selectedLayer?.layer.id
+            layerSort.isDescending.toggle()
+            keepLayer(selected)
+        }
+    }
+
+    /// The cursor stays on its layer when the order changes.
+    private mutating func keepLayer(_ id: String?) {
+        let rows = layerRows
+        guard let id, let index = rows.firstIndex(where: { $0.layer.id == id }) else { return }
+        store(ListState(selected: index, offset: lists[.layerTable]?.offset ?? 0), for: .layerTable, count: rows.count)
+    }
+}

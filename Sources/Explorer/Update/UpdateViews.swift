@@ -1,0 +1,194 @@
+import CompressionEngine
+import TerminalCells
+
+/// A line of the jobs view: a job, or work the explorer asked for itself.
+public struct JobRow: Sendable {
+    public enum Source: Sendable, Hashable { case job(Int), evaluation, latency }
+    public var source: Source
+    public var update: JobUpdate
+    public var files: [String]
+}
+
+extension ExplorerModel {
+    /// What runs or ran, newest first; the evaluation and a latency measurement on top while they run.
+    public var jobRows: [JobRow] {
+        var rows: [JobRow] = []
+        if evaluation.status != .idle {
+            let accuracy = results[evaluation.canonical]?.accuracy
+            let fraction = accuracy.map { $0.total > 0 ? Double($0.seen) / Double($0.total) : 0 }
+            let elapsed = (evaluation.status == .running ? now : evaluation.finished) - evaluation.started
+            let remaining = fraction.flatMap { $0 > 0 && $0 < 1 ? elapsed * (1 - $0) / $0 : nil }
+            let state: JobUpdate.State =
+                switch evaluation.status {
+                case .running: .running
+                case .failed(let message): .failed(message)
+                case .cancelled: .cancelled
+                default: .finished
+                }
+            let phase = accuracy.map { "\(Grouping.text($0.seen)) of \(Grouping.text($0.total)) samples" } ?? "rewriting the graph"
+            rows.append(
+                JobRow(
+                    source: .evaluation,
+                    update: JobUpdate(
+                        id: -1, title: "Evaluate the present recipe", phase: phase, fraction: state == .finished ? 1 : fraction, elapsedSeconds: max(0, elapsed),
+                        remainingSeconds: remaining, state: state),
+                    files: []))
+        }
+        if let run = latencyRun {
+            rows.append(
+                JobRow(
+                    source: .latency,
+                    update: JobUpdate(
+                        id: -2, title: "Measure latency", phase: "baseline and candidate in turns", fraction: nil, elapsedSeconds: now - run.started,
+                        remainingSeconds: nil, state: .running),
+                    files: []))
+        }
+        let query = filters[.jobList] ?? ""
+        rows += jobs.reversed().map { JobRow(source: .job($0.id), update: $0.update, files: $0.files) }
+        return query.isEmpty ? rows : rows.filter { matches(query, $0.update.title) }
+    }
+
+    public var selectedJob: JobRow? {
+        let rows = jobRows
+        guard !rows.isEmpty else { return nil }
+        return rows[min(max(0, lists[.jobList]?.selected ?? 0), rows.count - 1)]
+    }
+
+    /// Lines of the history tree that pass the filter.
+    public var historyLines: [RecipeHistory.Line] {
+        let query = filters[.historyTree] ?? ""
+        let lines = session.history.lines
+        guard !query.isEmpty else { return lines }
+        return lines.filter { matches(query, session.history.nodes[$0.id].title) || matches(query, session.history.nodes[$0.id].name) }
+    }
+
+    /// The state under the cursor of History.
+    public var selectedState: Int {
+        let lines = historyLines
+        guard let selected = lists[.historyTree]?.selected, !lines.isEmpty else { return session.history.currentID }
+        return lines[min(max(0, selected), lines.count - 1)].id
+    }
+
+    // MARK: - Actions of the views
+
+    mutating func pin() {
+        switch pane.view {
+        case .pareto:
+            guard let trial = selectedTrial else { return }
+            effects.append(.setPinned(!trial.pinned, trial: trial.id))
+            if let index = trials.firstIndex(where: { $0.id == trial.id }) { trials[index].pinned.toggle() }
+        case .history: pin(state: selectedState)
+        default: pin(state: session.history.currentID)
+        }
+    }
+
+    private mutating func pin(state: Int) {
+        let pinned = !session.history.nodes[state].isPinned
+        act(.pin(state, pinned))
+        if !pinned, comparedState == state { comparedState = nil }
+        // The stored trial of the state is pinned with it, so that it survives the session.
+        let canonical = session.history.nodes[state].recipe.canonical
+        if let trial = trials.first(where: { $0.recipe.canonical == canonical }) { effects.append(.setPinned(pinned, trial: trial.id)) }
+    }
+
+    /// Compares with the last pinned state; again, with the baseline.
+    mutating func compare() {
+        if comparedState != nil {
+            comparedState = nil
+            return notify(.info, "compared with the baseline")
+        }
+        guard let state = session.history.nodes.last(where: \.isPinned) else {
+            return notify(.warning, "nothing is pinned: p pins the present state")
+        }
+        comparedState = state.id
+        notify(.info, "compared with \(state.name.isEmpty ? "state \(state.id), \(state.title)" : state.name)")
+    }
+
+    mutating func restore() {
+        switch pane.view {
+        case .history:
+            guard selectedState != session.history.currentID else { return notify(.info, "this is the present state") }
+            act(.jump(selectedState))
+        default:
+            guard let trial = selectedTrial else { return }
+            act(.edit(.replace(trial.recipe, why: "restored: \(summary(of: trial.recipe))")))
+        }
+    }
+
+    mutating func rename() {
+        guard pane.view == .history else { return }
+        let state = selectedState
+        let field = TextField(session.history.nodes[state].name, prompt: "name of state \(state): ", placeholder: "empty removes the name")
+        overlay = .entry(Entry(purpose: .name(state: state), field: field))
+    }
+
+    mutating func markDifference() {
+        let state = selectedState
+        differenceBase = differenceBase == state ? nil : state
+    }
+
+    mutating func cancelJob() {
+        guard let row = selectedJob, row.update.state == .running || row.update.state == .waiting else {
+            return notify(.info, "nothing to cancel here")
+        }
+        switch row.source {
+        case .job(let id): effects.append(.cancel(job: id))
+        case .evaluation, .latency:
+            effects.append(.cancel(job: nil))
+            if evaluation.status == .running {
+                evaluation.status = .cancelled
+                evaluation.finished = now
+            }
+            latencyRun = nil
+            curveRequest = nil
+        }
+        notify(.warning, "cancelled: \(row.update.title)")
+    }
+
+    mutating func copyDetail() {
+        guard let row = selectedJob else { return }
+        effects.append(.copy(detail(of: row).joined(separator: "\n")))
+    }
+
+    /// Everything about a job, as text.
+    public func detail(of row: JobRow) -> [String] {
+        var lines = [row.update.title]
+        switch row.update.state {
+        case .waiting: lines.append("waiting")
+        case .running: lines.append("running: \(row.update.phase)")
+        case .finished: lines.append("finished in \(NumberFormat.duration(row.update.elapsedSeconds))")
+        case .cancelled: lines.append("cancelled after \(NumberFormat.duration(row.update.elapsedSeconds))")
+        case .failed(let message): lines += ["failed after \(NumberFormat.duration(row.update.elapsedSeconds))", "", message]
+        }
+        if !row.files.isEmpty { lines += ["", "written:"] + row.files.map { "  " + $0 } }
+        if row.source == .evaluation {
+            let reports = results[evaluation.canonical]?.reports ?? []
+            for report in reports {
+                lines += ["", "\(catalog.title(report.technique)): \(report.layers.count) layers"]
+                lines += report.refused.map { "  not \($0.layer): \($0.reason)" } + report.notes.map { "  \($0)" }
+            }
+        }
+        return lines
+    }
+
+    // MARK: - Showing and copying
+
+    mutating func showCommand(_ command: String) {
+        var lines = [command]
+        lines += ["", "The recipe file is written by 6 Export; `lathe apply` gives the same bytes."]
+        if let logPath { lines += ["", "lathe replay \(logPath)", "", "repeats this session up to here without the screen."] }
+        overlay = .text(TextBox(title: "The same from the shell", lines: lines, copied: false))
+        effects.append(.copy(command))
+    }
+
+    mutating func copied(_ text: String, _ done: Bool) {
+        if case .text(var box) = overlay {
+            box.copied = done
+            overlay = .text(box)
+        } else if done {
+            notify(.success, "copied")
+        } else {
+            overlay = .text(TextBox(title: "To copy", lines: text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init), copied: false))
+        }
+    }
+}

@@ -1,0 +1,159 @@
+import CompressionEngine
+import TerminalCells
+
+/// Header, tabs, status line, footer, and the screen while the model is opened.
+extension Painter {
+    private var separator: Span { Span(theme.glyphTier == .ascii ? " | " : " · ", .muted) }
+
+    mutating func drawHeader(in rect: Rect) {
+        let state = stateLine
+        let used = min(state.width, rect.width / 2)
+        grid.put(state, in: rect.inset(left: rect.width - used), alignment: .right)
+        var line = StyledLine("lathe", Style(.accent, .bold))
+        line += Span("  ")
+        guard let info = model.info else {
+            line += Span(model.request.modelPath)
+            grid.put(line, in: rect.inset(right: used + 2), truncation: .middle)
+            return
+        }
+        line += Span(info.modelName, .bold)
+        line += separator
+        if let data = info.dataName {
+            line += Span("\(data) \(Grouping.text(info.validationCount))", .muted)
+        } else {
+            line += Span("no data", .warning)
+        }
+        line += separator
+        line += info.runtimeVersion.map { Span("ORT \($0)", .muted) } ?? Span("no runtime", .warning)
+        grid.put(line, in: rect.inset(right: used + 2))
+    }
+
+    private var spinner: String { String(glyphs.spinner[model.tick % glyphs.spinner.count]) }
+
+    /// What the engine is doing, in a few words.
+    private var stateLine: StyledLine {
+        if case .failed = model.phase { return StyledLine("\(glyphs.cross) not opened", .bad) }
+        if case .opening = model.phase { return StyledLine("\(spinner) opening", .accent) }
+        if let job = model.jobs.last(where: \.isRunning) {
+            let percent = job.update.fraction.map { " \(Int($0 * 100))%" } ?? ""
+            return StyledLine("\(spinner) \(job.update.title)\(percent)", .accent)
+        }
+        if model.latencyRun != nil { return StyledLine("\(spinner) timing", .accent) }
+        let estimate = model.accuracyNow
+        switch model.evaluation.status {
+        case .running:
+            guard let estimate, !estimate.isStale else { return StyledLine("\(spinner) rewriting", .accent) }
+            return StyledLine("\(spinner) evaluated \(Grouping.text(estimate.estimate.seen))/\(Grouping.text(estimate.estimate.total))", .accent)
+        case .failed: return StyledLine("\(glyphs.cross) failed, ! tells why", .bad)
+        case .cancelled: return StyledLine("\(glyphs.warning) cancelled", .warning)
+        case .settled, .idle:
+            guard let estimate = estimate?.estimate, estimate.total > 0 else { return StyledLine(model.isPrepared ? "" : "\(spinner) preparing", .muted) }
+            if estimate.isComplete { return StyledLine("\(glyphs.check) evaluated \(Grouping.text(estimate.total))", .good) }
+            return StyledLine("\(spinner) baseline \(Grouping.text(estimate.seen))/\(Grouping.text(estimate.total))", .accent)
+        }
+    }
+
+    mutating func drawTabs(in rect: Rect) {
+        let tabs = Tabs(ViewID.allCases.map(\.title), selected: model.view.digit - 1)
+        let area = rect.inset(right: 0)
+        grid.draw(tabs, in: area, theme: theme)
+        for x in area.minX..<area.maxX {
+            if let index = tabs.index(atX: x, in: area) { hit(Rect(x: x, y: area.y, width: 1, height: 1), .view(ViewID.allCases[index])) }
+        }
+        var marks = StyledLine()
+        if model.isZoomed { marks += Span(" zoomed ", Style(.accent, .bold)) }
+        if model.comparedState != nil { marks += Span(" vs \(model.reference.title) ", Style(.warning, .bold)) }
+        grid.put(marks, in: rect, alignment: .right)
+    }
+
+    // MARK: - Opening
+
+    mutating func drawOpening(in rect: Rect) {
+        let box = rect.centered(width: min(64, rect.width - 4), height: 8)
+        grid.put(StyledLine("lathe", Style(.accent, .bold)), in: box.row(0), alignment: .center)
+        grid.put(StyledLine(model.request.modelPath, .bold), in: box.row(2), alignment: .center, truncation: .middle)
+        switch model.phase {
+        case .opening(let phase, let fraction):
+            let bar = ProgressBar(phase: phase, fraction: fraction, elapsed: model.now, tick: model.tick)
+            grid.draw(bar, in: box.row(4), theme: theme)
+            grid.put(StyledLine("q quits", .muted), in: box.row(6), alignment: .center)
+        case .failed(let message):
+            let lines = [StyledLine("\(glyphs.cross) could not be opened", .bad), StyledLine(message), StyledLine(""), StyledLine("! shows it to copy, q quits", .muted)]
+            text(lines, in: box.inset(top: 4).intersection(rect))
+        case .ready: break
+        }
+    }
+
+    // MARK: - Status and footer
+
+    mutating func drawStatus(in rect: Rect) {
+        if let notice = model.notice {
+            grid.draw(Toast(notice.kind, notice.text), in: rect, theme: theme)
+        } else if model.phase == .ready {
+            grid.put(StatusText(model, theme: theme).line, in: rect)
+        }
+    }
+
+    mutating func drawFooter(in rect: Rect) {
+        if case .entry(let entry) = model.overlay {
+            grid.draw(entry.field, in: rect, theme: theme)
+            return
+        }
+        grid.draw(KeyHints(FooterHints.hints(model), always: FooterHints.help(model)), in: rect, theme: theme)
+    }
+}
+
+/// The hints of the footer, from the key map.
+enum FooterHints {
+    static func help(_ model: ExplorerModel) -> KeyHint? {
+        guard model.overlay == nil else { return KeyHint("Esc", "back") }
+        return hint(.help, model)
+    }
+
+    static func hints(_ model: ExplorerModel) -> [KeyHint] {
+        switch model.overlay {
+        case .help: return [KeyHint("type", "to filter"), KeyHint("Enter", "do it")]
+        case .palette: return [KeyHint("type", "to filter"), KeyHint("Enter", "run"), KeyHint("set NAME VALUE", "turns a knob")]
+        case .messages: return [KeyHint("Enter", "copy")]
+        case .text: return [KeyHint("y", "copy")]
+        case .confirm: return [KeyHint("Enter", "choose")]
+        case .entry, nil: break
+        }
+        if model.phase != .ready { return [hint(.quit, model)].compactMap { $0 } }
+        let bindings = model.keyMap.bindings(in: model.pane).filter { !$0.hint.isEmpty && $0.action != .help }
+        var hints = [KeyHint("1-6", "views")]
+        var seen: Set<Action> = []
+        for binding in bindings where seen.insert(binding.action).inserted {
+            // The two directions of a knob make one hint.
+            if binding.action == .decrease, let less = key(binding, model), let other = model.keyMap.binding(of: .increase, in: model.pane), let more = key(other, model) {
+                hints.insert(KeyHint(less + more, "turn"), at: hints.count - 1)
+                seen.insert(.increase)
+                continue
+            }
+            guard let key = key(binding, model) else { continue }
+            let enabled = isEnabled(binding.action, model)
+            // What the pane itself offers comes before the views.
+            let place = binding.panes == nil ? hints.count : hints.count - 1
+            hints.insert(KeyHint(key, binding.hint, isEnabled: enabled), at: place)
+        }
+        return hints
+    }
+
+    private static func isEnabled(_ action: Action, _ model: ExplorerModel) -> Bool {
+        switch action {
+        case .undo: model.session.history.canUndo
+        case .redo: model.session.history.canRedo
+        case .compare: model.comparedState != nil || model.session.history.nodes.contains(where: \.isPinned)
+        default: true
+        }
+    }
+
+    private static func key(_ binding: KeyBinding, _ model: ExplorerModel) -> String? {
+        model.keyMap.reachableKeys(of: binding, in: model.pane).first.map { KeyBinding.label($0, tier: model.theme.glyphTier) }
+    }
+
+    private static func hint(_ action: Action, _ model: ExplorerModel) -> KeyHint? {
+        guard let binding = model.keyMap.binding(of: action, in: model.pane), let key = key(binding, model) else { return nil }
+        return KeyHint(key, binding.hint)
+    }
+}

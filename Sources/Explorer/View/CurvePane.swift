@@ -1,0 +1,102 @@
+import CompressionEngine
+import TerminalCells
+
+/// The what-if curve of the focused parameter.
+extension Painter {
+    mutating func drawCurve(in rect: Rect) {
+        let entry = model.focusedTechnique
+        let parameter = model.focusedParameter
+        let curve = model.curveRequest.flatMap { model.curves[$0.key] }
+        var badge = StyledLine()
+        if let count = curve?.points.count { badge = StyledLine("\(count) values", .muted) }
+        let title = parameter.map { "What if: \($0.title)" } ?? "What if"
+        let content = panel(.curve, in: rect, title: title, badge: badge, footer: curveFooter(curve, parameter))
+        guard let entry, let parameter else { return text([StyledLine("this technique has no parameter to vary", .muted)], in: content) }
+        guard let curve, !curve.points.isEmpty else {
+            if let refusal = entry.refusal, !entry.isEnabled { return text([StyledLine("no curve: \(refusal)", .muted)], in: content) }
+            let wait = model.evaluation.status == .running ? "the curve fills in after the evaluation" : "the curve fills in as values are tried"
+            return text([StyledLine(model.whyNoAccuracy ?? wait, .muted)], in: content)
+        }
+        switch parameter.domain {
+        case .real, .integer: drawNumericCurve(curve, parameter, in: content)
+        case .choice, .flag: drawChoices(curve, parameter, in: content)
+        }
+    }
+
+    private func curveFooter(_ curve: WhatIfCurve?, _ parameter: ParameterDescriptor?) -> StyledLine {
+        guard let curve, let parameter else { return StyledLine() }
+        let here = parameter.axisPosition(model.value(of: parameter))
+        guard let point = curve.points.min(by: { abs($0.x - here) < abs($1.x - here) })?.point else { return StyledLine() }
+        var parts: [String] = ["at \(parameter.shown(point.value))"]
+        if let accuracy = point.accuracy {
+            parts.append("\(Measure.accuracy.format.text(accuracy.value)) n \(Grouping.text(accuracy.seen))")
+        }
+        if let bytes = point.serializedBytes { parts.append("file \(NumberFormat.bytes.text(bytes))") }
+        if let problem = point.problem { parts.append(problem) }
+        return StyledLine(parts.joined(separator: ", "), .muted)
+    }
+
+    private mutating func drawNumericCurve(_ curve: WhatIfCurve, _ parameter: ParameterDescriptor, in rect: Rect) {
+        let here = parameter.axisPosition(model.value(of: parameter))
+        let x = Axis(parameter.unit.isEmpty ? parameter.title : "\(parameter.title), \(parameter.unit)", range: parameter.axisRange)
+        let measured = curve.points.compactMap { point in point.point.accuracy.map { (x: point.x, estimate: $0) } }
+        guard !measured.isEmpty else {
+            let sizes = curve.points.compactMap { point in point.point.serializedBytes.map { ChartPoint(point.x, $0) } }
+            let chart = LineChart(
+                series: [.init("file", sizes, marked: sizes)], x: x, y: Axis("ONNX file", format: .bytes), cursor: here, reference: model.baseline?.serializedBytes.value)
+            return grid.draw(chart, in: rect, theme: theme)
+        }
+        let points = measured.map { ChartPoint($0.x, $0.estimate.value) }
+        let band = measured.map { LineChart.BandPoint(x: $0.x, low: $0.estimate.interval.low, high: $0.estimate.interval.high) }
+        // The band belongs to the picture: the axis holds it, and the baseline.
+        let reference = model.baselineAccuracy?.value
+        let low = max(0, (band.map(\.low) + [reference ?? 1]).min() ?? 0)
+        let high = min(1, (band.map(\.high) + [reference ?? 0]).max() ?? 1)
+        let pad = max(0.002, (high - low) * 0.05)
+        let y = Axis("accuracy", format: .percent(digits: 2), range: max(0, low - pad)...min(1, high + pad))
+        let chart = LineChart(series: [.init("accuracy", points, marked: points)], x: x, y: y, band: band, cursor: here, reference: reference)
+        grid.draw(chart, in: rect, theme: theme)
+    }
+
+    /// Words have no scale: one line each.
+    private mutating func drawChoices(_ curve: WhatIfCurve, _ parameter: ParameterDescriptor, in rect: Rect) {
+        let present = model.value(of: parameter)
+        let names: [ParameterValue] =
+            switch parameter.domain {
+            case .choice(let choices): choices.map { .choice($0.name) }
+            default: [.flag(false), .flag(true)]
+            }
+        let width = min(rect.width / 3, names.map { DisplayWidth.of($0.text) }.max() ?? 6)
+        let shown = ListState(selected: names.firstIndex(of: present)).scrolled(count: names.count, visible: rect.height)
+        for line in 0..<rect.height where shown.offset + line < names.count {
+            let value = names[shown.offset + line]
+            let row = rect.row(line)
+            let isPresent = value == present
+            if isPresent { grid.put(glyphs.pointer, at: Point(x: row.x - 1, y: row.y), style: Style(.accent, .bold)) }
+            grid.put(StyledLine(value.text, isPresent ? .bold : .standard), in: Rect(x: row.x, y: row.y, width: width, height: 1))
+            let point = curve.points.first { $0.point.value == value }?.point
+            var rest = row.inset(left: width + 1)
+            guard let point else {
+                grid.put(StyledLine(ShownFigure.absent.span(theme: theme)), in: rest)
+                continue
+            }
+            if let problem = point.problem {
+                grid.put(StyledLine(problem, .warning), in: rest)
+                continue
+            }
+            if let bytes = point.serializedBytes {
+                grid.put(StyledLine(NumberFormat.bytes.text(bytes), .muted), in: Rect(x: rest.x, y: row.y, width: 9, height: 1), alignment: .right)
+                rest = rest.inset(left: 10)
+            }
+            guard let accuracy = point.accuracy else { continue }
+            let figure = ShownFigure(accuracy.value, .percent(digits: 2), standing: accuracy.isComplete ? .measured : .estimated)
+            grid.put(StyledLine(figure.span(theme: theme)), in: Rect(x: rest.x, y: row.y, width: 9, height: 1), alignment: .right)
+            rest = rest.inset(left: 10)
+            if rest.width >= 6 {
+                grid.draw(
+                    Gauge(now: accuracy.value, baseline: model.baselineAccuracy?.value, interval: accuracy.interval.low...accuracy.interval.high, maximum: 1), in: rest,
+                    theme: theme)
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+import CompressionEngine
+import TerminalCells
+
+/// Measures that fix the pane's geometry.
+enum FiguresPane {
+    /// Title row, the measures, two lines of detail under accuracy, borders.
+    static let fullHeight = ExplorerModel.measureOrder.count + 5
+}
+
+/// Gauges: reference, now, change.
+extension Painter {
+    private enum Line {
+        case measure(Int, MeasureRow)
+        case detail(StyledLine)
+    }
+
+    mutating func drawFigures(in rect: Rect) {
+        let rows = model.measureRows
+        let selected = min(max(0, model.lists[.figures]?.selected ?? 0), rows.count - 1)
+        var lines: [Line] = []
+        var selectedLine = 0
+        for (index, row) in rows.enumerated() {
+            if index == selected { selectedLine = lines.count }
+            lines.append(.measure(index, row))
+            if row.measure == .accuracy { lines += accuracyDetail(width: rect.width - 6).map(Line.detail) }
+            if row.measure == .latency { lines += latencyDetail.map(Line.detail) }
+        }
+        let state = ListState(selected: model.pane == .figures ? selectedLine : 0)
+        let visible = rect.height - 3
+        let content = panel(
+            .figures, in: rect, title: "Figures", badge: StyledLine("\(model.reference.title) \(glyphs.arrowRight) now", .muted), footer: flag,
+            scroll: scroll(state, count: lines.count, visible: visible))
+        let columns = FigureColumns(content.width)
+        drawHeading(columns, in: content.row(0))
+        let offset = state.scrolled(count: lines.count, visible: visible).offset
+        for line in 0..<visible where offset + line < lines.count {
+            let area = content.row(line + 1)
+            switch lines[offset + line] {
+            case .detail(let text): grid.put(text, in: area.inset(left: 2))
+            case .measure(let index, let row):
+                hit(area, .row(.figures, index))
+                draw(row, columns, in: area, isSelected: index == selected && model.pane == .figures)
+            }
+        }
+    }
+
+    private mutating func drawHeading(_ columns: FigureColumns, in row: Rect) {
+        let style = Style(.muted, .underline)
+        grid.put(StyledLine(model.reference.title, style), in: columns.reference(row), alignment: .right)
+        grid.put(StyledLine("now", style), in: columns.now(row), alignment: .right)
+        grid.put(StyledLine("change", style), in: columns.change(row), alignment: .right)
+    }
+
+    private mutating func draw(_ row: MeasureRow, _ columns: FigureColumns, in area: Rect, isSelected: Bool) {
+        grid.put(StyledLine(row.measure.title, Style(.standard, .bold)), in: columns.name(area))
+        grid.put(StyledLine(row.reference.span(theme: theme, over: .muted)), in: columns.reference(area), alignment: .right)
+        grid.put(StyledLine(row.now.span(theme: theme, over: .bold)), in: columns.now(area), alignment: .right)
+        let tone: Style =
+            switch row.verdict {
+            case .better: .good
+            case .worse: .bad
+            case .unclear, .none: .standard
+            }
+        // An absent change is no missing measurement: there is nothing to compare.
+        if row.change.value != nil { grid.put(StyledLine(row.change.span(theme: theme, over: tone)), in: columns.change(area), alignment: .right) }
+        if let gauge = gauge(row) { grid.draw(gauge, in: columns.gauge(area), theme: theme) }
+        if isSelected {
+            grid.put(glyphs.pointer, at: Point(x: area.x - 1, y: area.y), style: Style(.accent, .bold))
+            grid.highlight(Rect(x: area.x, y: area.y, width: min(columns.used, area.width), height: 1), isFocused(.figures) ? .selected : .selectedWithoutFocus)
+        }
+    }
+
+    private func gauge(_ row: MeasureRow) -> Gauge? {
+        let style: Style = row.now.isStale ? .muted : .accent
+        if row.measure == .accuracy {
+            guard let estimate = model.accuracyNow?.estimate else { return nil }
+            return Gauge(
+                now: estimate.value, baseline: row.reference.value, interval: estimate.isComplete ? nil : estimate.interval.low...estimate.interval.high, maximum: 1,
+                style: style)
+        }
+        guard row.now.value != nil else { return nil }
+        return Gauge(now: row.now.value, baseline: row.reference.value, style: style)
+    }
+
+    // MARK: - Lines of detail
+
+    private func accuracyDetail(width: Int) -> [StyledLine] {
+        if let why = model.whyNoAccuracy { return StyledLine(why, .warning).wrapped(to: max(10, width)) }
+        guard let now = model.accuracyNow else { return [StyledLine(model.isPrepared ? "evaluating" : "preparing", .muted)] }
+        let estimate = now.estimate
+        let dash = theme.glyphTier == .ascii ? ".." : "–"
+        func percent(_ value: Double) -> String { NumberFormat.fixed(value * 100, digits: 2) }
+        var lines = [
+            StyledLine("\(percent(estimate.interval.low))\(dash)\(percent(estimate.interval.high)) %  n \(Grouping.text(estimate.seen))/\(Grouping.text(estimate.total))", .muted)
+        ]
+        if now.isStale { lines[0] = StyledLine("of the recipe before; estimating", .muted) }
+        if model.comparedState != nil, !model.isBaseline {
+            lines.append(StyledLine("not paired: no test against a pinned state", .muted))
+        } else if let interval = estimate.differenceInterval, !now.isStale, !model.isBaseline {
+            func points(_ value: Double) -> String { NumberFormat.signed(value * 100, digits: 2) }
+            var line = StyledLine("paired \(points(interval.low))\(dash)\(points(interval.high)) pt", .muted)
+            if let p = estimate.mcnemarP {
+                line += Span(p < 0.001 ? "  p<0.001 " : "  p \(NumberFormat.fixed(p, digits: 3)) ", .muted)
+                // "Not significant" is no proof of equality, and is not called one.
+                line += p < 0.05 ? Span((estimate.difference ?? 0) < 0 ? "worse" : "better", (estimate.difference ?? 0) < 0 ? .bad : .good) : Span("undecided", .bold)
+            }
+            lines.append(line)
+        }
+        return lines
+    }
+
+    private var latencyDetail: [StyledLine] {
+        guard let latency = model.latencyNow, !latency.isStale else {
+            guard model.latencyRun == nil, model.info?.runtimeVersion != nil else { return [] }
+            let key = model.keyMap.binding(of: .measureLatency, in: model.pane).flatMap { model.keyMap.reachableKeys(of: $0, in: model.pane).first }
+            return key.map { [StyledLine("\(KeyBinding.label($0, tier: theme.glyphTier)) measures it", .muted)] } ?? []
+        }
+        let figures = latency.figures
+        return [
+            StyledLine(
+                "p90 \(NumberFormat.milliseconds.text(figures.candidateP90))  \(figures.threads) thread\(figures.threads == 1 ? "" : "s")  \(figures.instructionSet)", .muted)
+        ]
+    }
+
+    /// Where two numbers disagree in a way that misleads people.
+    private var flag: StyledLine {
+        guard !model.isBaseline, let baseline = model.baseline, let now = model.figuresNow else { return StyledLine() }
+        if let latency = model.latencyNow, !latency.isStale, latency.figures.ratioInterval.low > 1, let before = baseline.macs, let after = now.macs, after.value < before.value * 0.95 {
+            return StyledLine("\(glyphs.warning) fewer MACs, yet slower", .warning)
+        }
+        if let latency = model.latencyNow, !latency.isStale, latency.figures.ratioInterval.low > 1.02 {
+            return StyledLine("\(glyphs.warning) slower than the baseline; ! tells why", .warning)
+        }
+        if let before = baseline.packedBytes ?? baseline.theoreticalBytes, let after = now.packedBytes ?? now.theoreticalBytes, after.value < before.value * 0.9,
+            now.serializedBytes.value > baseline.serializedBytes.value * 0.99
+        {
+            return StyledLine("\(glyphs.warning) the ONNX file is no smaller", .warning)
+        }
+        return StyledLine()
+    }
+}
+
+/// Where the columns of the figures pane are. The reference gives way first, then the gauge.
+struct FigureColumns {
+    private let widths: (name: Int, reference: Int, now: Int, change: Int)
+
+    init(_ width: Int) {
+        widths = width < 38 ? (8, 0, 10, 10) : (width < 40 ? (8, 9, 10, 10) : (9, 9, 11, 10))
+    }
+
+    /// Columns the text takes; the gauge has the rest.
+    var used: Int { widths.name + widths.reference + widths.now + widths.change }
+    func name(_ row: Rect) -> Rect { part(row, 0, widths.name) }
+    func reference(_ row: Rect) -> Rect { part(row, widths.name, widths.reference) }
+    func now(_ row: Rect) -> Rect { part(row, widths.name + widths.reference, widths.now) }
+    func change(_ row: Rect) -> Rect { part(row, widths.name + widths.reference + widths.now, widths.change) }
+    func gauge(_ row: Rect) -> Rect {
+        let left = row.x + used + 2
+        return row.maxX - left >= 5 ? Rect(x: left, y: row.y, width: row.maxX - left, height: 1) : .zero
+    }
+
+    private func part(_ row: Rect, _ start: Int, _ width: Int) -> Rect {
+        Rect(x: row.x + start, y: row.y, width: width, height: 1).intersection(row)
+    }
+}

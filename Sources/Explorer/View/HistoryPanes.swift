@@ -1,0 +1,74 @@
+import CompressionEngine
+import TerminalCells
+
+/// The undo tree and the difference of two of its states.
+extension Painter {
+    mutating func drawHistoryTree(in rect: Rect) {
+        let lines = model.historyLines
+        let history = model.session.history
+        let selected = lines.firstIndex { $0.id == model.selectedState }
+        var state = model.lists[.historyTree] ?? ListState(selected: selected)
+        state.selected = selected
+        let content = panel(
+            .historyTree, in: rect, badge: StyledLine("\(history.nodes.count) states", .muted), scroll: scroll(state, count: lines.count, visible: rect.height - 2))
+        list(lines.map { item($0, history) }, of: .historyTree, state: state, in: content.inset(left: -1), emptyText: "no state matches")
+    }
+
+    private func item(_ line: RecipeHistory.Line, _ history: RecipeHistory) -> ListItem {
+        let node = history.nodes[line.id]
+        let isCurrent = line.id == history.currentID
+        let rail = theme.glyphTier == .ascii ? "| " : "│ "
+        let fork = theme.glyphTier == .ascii ? "|-" : "├─"
+        var text = StyledLine()
+        if line.column > 0 {
+            let rails = line.isBranch ? line.column - 1 : line.column
+            text += Span(String(repeating: rail, count: rails) + (line.isBranch ? fork : ""), .muted)
+        }
+        let dot = isCurrent ? glyphs.markers[0] : (theme.glyphTier == .ascii ? "-" : glyphs.markers[4])
+        text += Span("\(dot) ", isCurrent ? Style(.accent, .bold) : .muted)
+        if !node.name.isEmpty { text += Span(node.name + "  ", Style(.accent, .bold)) }
+        text += Span(node.title, isCurrent ? .bold : .standard)
+        if isCurrent { text += Span("  now", Style(.accent, .bold)) }
+        if node.isPinned { text += Span("  pinned", Style(.warning, .bold)) }
+        if model.differenceBase == line.id { text += Span("  compared", Style(.accent)) }
+        return ListItem(text, detail: numbers(node.recipe))
+    }
+
+    /// Accuracy and file size of a state, where they are known.
+    private func numbers(_ recipe: Recipe) -> StyledLine {
+        let isBaseline = !recipe.steps.contains(where: \.enabled)
+        let known = model.results[recipe.canonical]
+        let accuracy = isBaseline ? model.baselineAccuracy : known?.accuracy
+        let bytes = isBaseline ? model.baseline?.serializedBytes : known?.figures?.serializedBytes
+        var line = StyledLine()
+        if let accuracy { line += ShownFigure(accuracy.value, .percent(digits: 2), standing: accuracy.isComplete ? .measured : .estimated).span(theme: theme, over: .muted) }
+        if let bytes {
+            if !line.isEmpty { line += Span("  ") }
+            let text = NumberFormat.bytes.text(bytes.value)
+            line += Span(String(repeating: " ", count: max(0, 8 - text.count)) + text, .muted)
+        }
+        return line
+    }
+
+    mutating func drawHistoryDifference(in rect: Rect) {
+        let history = model.session.history
+        let state = model.selectedState
+        let base = model.differenceBase ?? history.nodes[state].parent ?? 0
+        func name(_ id: Int) -> String { history.nodes[id].name.isEmpty ? "state \(id)" : history.nodes[id].name }
+        let content = panel(.historyDiff, in: rect, title: "\(name(base)) \(glyphs.arrowRight) \(name(state))", footer: StyledLine("d compares with the state under the cursor", .muted))
+        let differences = RecipeDifference.lines(from: history.nodes[base].recipe, to: history.nodes[state].recipe, catalog: model.catalog)
+        var lines: [StyledLine] = []
+        for difference in differences {
+            switch difference {
+            case .added(let text): lines.append([Span("+ ", .good.adding(.bold)), Span(text)])
+            case .removed(let text): lines.append([Span("- ", .bad.adding(.bold)), Span(text)])
+            case .changed(let what, let before, let after):
+                lines.append([Span("~ ", Style(.warning, .bold)), Span(what + ": "), Span(before, .muted), Span(" \(glyphs.arrowRight) ", .muted), Span(after, .bold)])
+            }
+        }
+        if lines.isEmpty { lines = [StyledLine(base == state ? "the same state" : "the same recipe", .muted)] }
+        lines += [StyledLine(""), StyledLine("the recipe of \(name(state))", Style(.muted, .underline))]
+        lines += model.description(of: history.nodes[state].recipe).map { StyledLine($0) }
+        text(lines, in: content)
+    }
+}

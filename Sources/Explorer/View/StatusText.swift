@@ -1,0 +1,69 @@
+import CompressionEngine
+import TerminalCells
+
+/// The line above the footer: what is under the cursor, in words and with every digit.
+struct StatusText {
+    let model: ExplorerModel
+    let theme: Theme
+
+    init(_ model: ExplorerModel, theme: Theme) {
+        self.model = model
+        self.theme = theme
+    }
+
+    var line: StyledLine {
+        switch model.pane {
+        case .techniques:
+            guard let entry = model.focusedTechnique else { return "" }
+            if let refusal = entry.refusal { return StyledLine("\(entry.descriptor.title) \(refusal)", .warning) }
+            if model.recipe.steps.isEmpty {
+                return [Span("Begin: ", .bold), Span("Space switches a technique on; Tab goes to its parameters, ", .muted), Span(arrows, .muted), Span(" turn them.", .muted)]
+            }
+            return StyledLine(entry.descriptor.summary, .muted)
+        case .parameters, .curve:
+            guard let parameter = model.focusedParameter else { return StyledLine("this technique has no parameters", .muted) }
+            return StyledLine(parameter.help, .muted)
+        case .figures: return figureLine
+        case .scatter, .paretoPlot, .paretoList, .paretoDetail:
+            guard let trial = model.selectedTrial else { return StyledLine("Every recipe that was evaluated is kept here, also after a restart.", .muted) }
+            return StyledLine(model.summary(of: trial.recipe), .muted)
+        case .layerTable, .layerDetail:
+            guard let row = model.selectedLayer else { return "" }
+            let technique = model.focusedTechnique.map { entry in
+                "\(entry.descriptor.title), \(model.focusedParameter?.title ?? "no parameter"): "
+            } ?? ""
+            switch row.own {
+            case .refused(let reason): return StyledLine(technique + reason, .warning)
+            case .excluded: return StyledLine(technique + "this layer is left out", .muted)
+            case .own(let value): return StyledLine(technique + "own value \(value)", .muted)
+            case .asStep(let value): return StyledLine(technique + "\(value), as the step", .muted)
+            case .off(let value): return StyledLine(technique + "off, would be \(value)", .muted)
+            }
+        case .historyTree, .historyDiff:
+            let history = model.session.history
+            return StyledLine("\(history.nodes.count) states; undo never throws one away: an edit after it opens a branch.", .muted)
+        case .jobList, .jobDetail: return StyledLine("Evaluation, timing and exports; y copies the detail.", .muted)
+        case .exportForm, .exportSummary: return StyledLine("The test split is read once, for the report. Nothing is replaced without asking.", .muted)
+        }
+    }
+
+    private var arrows: String { "\(theme.glyphs.arrowLeft)\(theme.glyphs.arrowRight)" }
+
+    private var figureLine: StyledLine {
+        let rows = model.measureRows
+        let row = rows[min(max(0, model.lists[.figures]?.selected ?? 0), rows.count - 1)]
+        var line = StyledLine()
+        if let value = row.now.value { line += Span(row.measure.exactText(value) + provenance(row.now) + ". ", .bold) }
+        line += Span(row.measure.explanation, .muted)
+        return line
+    }
+
+    private func provenance(_ figure: TerminalCells.Figure) -> String {
+        if figure.isStale { return " (of an earlier recipe)" }
+        return switch figure.standing {
+        case .measured: " measured"
+        case .estimated: " estimated"
+        case .modelled: " modelled"
+        }
+    }
+}
