@@ -25,7 +25,7 @@ extension ExplorerModel {
         var rows: [TechniqueRow] = []
         let query = filters[.techniques] ?? ""
         for family in TechniqueDescriptor.Family.allCases {
-            let entries = catalog.descriptors.filter { $0.family == family }.flatMap { entries(of: $0) }
+            let entries = catalog.descriptors.filter { $0.family == family }.flatMap { steps(of: $0) }
                 .filter { query.isEmpty || matches(query, $0.descriptor.title) || matches(query, $0.descriptor.id) }
             guard !entries.isEmpty else { continue }
             rows.append(.family(family))
@@ -34,7 +34,7 @@ extension ExplorerModel {
         return rows
     }
 
-    private func entries(of descriptor: TechniqueDescriptor) -> [TechniqueEntry] {
+    private func steps(of descriptor: TechniqueDescriptor) -> [TechniqueEntry] {
         let indices = recipe.steps.indices.filter { recipe.steps[$0].technique == descriptor.id }
         if indices.isEmpty { return [entry(descriptor, StepAddress(descriptor.id), nil)] }
         return indices.map { entry(descriptor, .of($0, in: recipe), $0) }

@@ -18,11 +18,12 @@ extension Painter {
                 column.title, width: width(of: column), alignment: isText(column) ? .left : .right, truncation: column == .name ? .middle : .end,
                 sort: sort.column == column ? (sort.isDescending ? .descending : .ascending) : nil)
         }
+        let painter = self
         var table = Table(
             columns: columns, rowCount: rows.count, state: state, isFocused: isFocused(.layerTable), pinnedColumns: 2,
             emptyText: model.info?.layers.isEmpty == true ? "this model has no layer with weights" : "no layer matches"
         ) { index in
-            TableRow(LayerColumn.allCases.map { cell($0, rows[index]) })
+            TableRow(LayerColumn.allCases.map { painter.cell($0, rows[index]) })
         }
         let area = content.inset(left: -1)
         // The column the rows are sorted by is always in view.

@@ -73,18 +73,19 @@ extension Painter {
             TableColumn(measure.title, width: .fixed(width), alignment: .right, sort: sort.measure == measure ? (sort.isDescending ? .descending : .ascending) : nil)
         }
         let shown: [Measure] = [.accuracy, .file, .packed, .latency, .macs]
+        let painter = self
         let table = Table(
             columns: [TableColumn("", width: .fixed(1)), TableColumn("recipe", width: .minimum(14))] + shown.map { column($0, $0 == .accuracy || $0 == .file ? 10 : 8) },
             rowCount: trials.count, state: state, isFocused: isFocused(.paretoList), pinnedColumns: 2,
             emptyText: "no trials yet: every evaluated recipe is kept here"
         ) { index in
             let trial = trials[index]
-            let mark = trial.pinned ? "P" : (front.contains(trial.id) ? String(glyphs.markers[0]) : " ")
+            let mark = trial.pinned ? "P" : (front.contains(trial.id) ? String(painter.glyphs.markers[0]) : " ")
             let numbers = shown.map { measure -> StyledLine in
                 let standing: ShownFigure.Standing = measure == .accuracy && !trial.accuracyComplete ? .estimated : (measure == .energy ? .modelled : .measured)
-                return StyledLine(ShownFigure(measure.value(of: trial), measure.format, standing: standing).span(theme: theme))
+                return StyledLine(ShownFigure(measure.value(of: trial), measure.format, standing: standing).span(theme: painter.theme))
             }
-            return TableRow([StyledLine(mark, Style(.accent, .bold)), StyledLine(model.summary(of: trial.recipe))] + numbers)
+            return TableRow([StyledLine(mark, Style(.accent, .bold)), StyledLine(painter.model.summary(of: trial.recipe))] + numbers)
         }
         let area = content.inset(left: -1)
         grid.draw(table, in: area, theme: theme)

@@ -1,0 +1,151 @@
+import CompressionEngine
+import Synchronization
+
+@testable import Explorer
+
+/// An engine that answers from formulas, at once or when told to, and remembers what was asked of it.
+final class FakeEngine: ExplorerEngine {
+    struct State {
+        var send: (@Sendable (EngineEvent) -> Void)?
+        var request: OpenRequest?
+        var evaluations: [(recipe: Recipe, generation: Int)] = []
+        var traces: [(recipe: Recipe, step: Int, parameter: String, generation: Int)] = []
+        var latencies: [(recipe: Recipe, generation: Int)] = []
+        var exports: [ExportRequest] = []
+        var cancelled: [Int?] = []
+        var pins: [(Bool, String)] = []
+        var isClosed = false
+        var isPrepared = false
+        var trials: [TrialRecord] = []
+    }
+
+    let state = Mutex(State())
+    /// Answers evaluations at once; otherwise the test does with `finish`.
+    let answersAtOnce: Bool
+    let hasData: Bool
+    let hasRuntime: Bool
+
+    init(answersAtOnce: Bool = true, hasData: Bool = true, hasRuntime: Bool = true) {
+        self.answersAtOnce = answersAtOnce
+        self.hasData = hasData
+        self.hasRuntime = hasRuntime
+    }
+
+    func send(_ event: EngineEvent) { state.withLock { $0.send }?(event) }
+
+    var info: SessionInfo {
+        var info = FakeModel.info
+        if !hasData { (info.dataName, info.validationCount, info.calibrationCount, info.testCount) = (nil, 0, 0, 0) }
+        if !hasRuntime { (info.runtimeVersion, info.runtimeProblem) = (nil, "libonnxruntime.so was not found") }
+        return info
+    }
+
+    func open(_ request: OpenRequest, send: @escaping @Sendable (EngineEvent) -> Void) {
+        state.withLock { ($0.send, $0.request) = (send, request) }
+        for event in openingEvents { send(event) }
+        state.withLock { $0.isPrepared = true }
+    }
+
+    var openingEvents: [EngineEvent] {
+        var events: [EngineEvent] = [
+            .opening(phase: "reading the model", fraction: 0.5), .opened(info, baseline: FakeModel.baseline, refusals: FakeModel.refusals, recipe: nil),
+            .prepared(baseline: FakeModel.baseline),
+        ]
+        if hasData, hasRuntime { events.append(.baselineAccuracy(FakeModel.accuracy(of: Recipe(), seen: 5000))) }
+        return events
+    }
+
+    func predict(_ recipe: Recipe) -> ModelFigures? {
+        state.withLock { $0.isPrepared } ? FakeModel.figures(of: recipe, provenance: .estimated) : nil
+    }
+
+    func evaluate(_ recipe: Recipe, generation: Int) {
+        state.withLock { $0.evaluations.append((recipe, generation)) }
+        if answersAtOnce { finish(recipe, generation) }
+    }
+
+    /// The answers to an evaluation, in order.
+    func answers(_ recipe: Recipe, _ generation: Int) -> [EngineEvent] {
+        var events: [EngineEvent] = [.rewritten(generation: generation, FakeModel.figures(of: recipe, provenance: .measured), reports: [])]
+        if hasData, hasRuntime {
+            for seen in [256, 1280, 5000] { events.append(.accuracy(generation: generation, FakeModel.accuracy(of: recipe, seen: seen))) }
+        }
+        return events + [.settled(generation: generation)]
+    }
+
+    func finish(_ recipe: Recipe, _ generation: Int) {
+        for event in answers(recipe, generation) { send(event) }
+        let trials = state.withLock { state -> [TrialRecord] in
+            var trial = TrialRecord(id: recipe.canonical, recipe: recipe, created: Double(state.trials.count))
+            let accuracy = FakeModel.accuracy(of: recipe, seen: 5000)
+            let figures = FakeModel.figures(of: recipe, provenance: .measured)
+            (trial.accuracy, trial.accuracyInterval, trial.accuracyComplete) = (accuracy.value, accuracy.interval, true)
+            (trial.serializedBytes, trial.packedBytes, trial.transferBytes) = (figures.serializedBytes.value, figures.packedBytes?.value, figures.transferBytes?.value)
+            (trial.macs, trial.parameters, trial.energyPicojoules) = (figures.macs?.value, figures.parameters.value, figures.energyPicojoules?.value)
+            state.trials.removeAll { $0.id == trial.id }
+            state.trials.append(trial)
+            return state.trials
+        }
+        send(.trials(trials))
+    }
+
+    func measureLatency(_ recipe: Recipe, generation: Int) {
+        state.withLock { $0.latencies.append((recipe, generation)) }
+        guard answersAtOnce else { return }
+        send(
+            .latency(
+                generation: generation,
+                LatencyFigures(
+                    baselineMedian: 0.412, baselineP90: 0.44, candidateMedian: 0.287, candidateP90: 0.31, ratio: 0.697, ratioP90: 0.74,
+                    ratioInterval: Interval(low: 0.68, high: 0.71), batch: 1, threads: 1, rounds: 60, instructionSet: "AVX512-VNNI", runtimeVersion: "1.31.1"),
+                operators: FakeModel.layers.map { OperatorTime(node: $0.id, opType: $0.opType, milliseconds: 0.07) }))
+        send(.settled(generation: generation))
+    }
+
+    func traceWhatIf(_ recipe: Recipe, step: Int, parameter: String, generation: Int) {
+        state.withLock { $0.traces.append((recipe, step, parameter, generation)) }
+        guard answersAtOnce, let descriptor = FakeCatalog.catalog[recipe.steps[step].technique]?.parameter(parameter) else { return }
+        let values: [ParameterValue] =
+            switch descriptor.domain {
+            case .real, .integer:
+                (0...20).map { descriptor.value(atAxis: descriptor.axisRange.lowerBound + (descriptor.axisRange.upperBound - descriptor.axisRange.lowerBound) * Double($0) / 20) }
+            case .choice(let choices): choices.map { .choice($0.name) }
+            case .flag: [.flag(false), .flag(true)]
+            }
+        for value in values {
+            var point = WhatIfPoint(step: step, parameter: parameter, value: value)
+            var changed = recipe
+            changed.steps[step].parameters[parameter] = value
+            point.serializedBytes = FakeModel.figures(of: changed, provenance: .measured).serializedBytes.value
+            if hasData, hasRuntime { point.accuracy = FakeModel.accuracy(of: changed, seen: 2000) }
+            send(.whatIf(generation: generation, point))
+        }
+    }
+
+    func export(_ recipe: Recipe, request: ExportRequest, job: Int) {
+        state.withLock { $0.exports.append(request) }
+        guard answersAtOnce else { return }
+        let base = request.folder + "/" + request.name
+        send(.exported(job: job, files: [base + ".onnx", base + ".recipe.yaml", base + ".report.md"]))
+    }
+
+    func cancel(job: Int?) { state.withLock { $0.cancelled.append(job) } }
+
+    func setPinned(_ pinned: Bool, trial: String) { state.withLock { $0.pins.append((pinned, trial)) } }
+
+    func equivalentCommand(for recipe: Recipe, recipePath: String) -> String {
+        "lathe apply models/lenet-5.onnx --recipe \(recipePath) --output OUT.onnx --data fashion-mnist.yaml"
+    }
+
+    func weightHistogram(layer: String, recipe: Recipe) -> WeightHistogram? {
+        // A bell, and the same with its middle cut out.
+        let bell = (0..<256).map { index -> Int in
+            let x = Double(index - 128) / 40
+            return Int(4000 / (1 + x * x * x * x))
+        }
+        let current = recipe.activeSteps.isEmpty ? nil : bell.enumerated().map { abs($0.offset - 128) < 30 ? ($0.offset == 128 ? 60_000 : 0) : $0.element }
+        return WeightHistogram(range: -0.4...0.4, baseline: bell, current: current)
+    }
+
+    func close() { state.withLock { $0.isClosed = true } }
+}
