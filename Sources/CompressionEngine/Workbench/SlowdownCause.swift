@@ -29,6 +29,7 @@ public enum SlowdownCause {
                 causes.append("Q/DQ around \(gaps.count) operators that have no integer kernel (first: \(gap.opType)): values are converted back and forth")
             }
         }
+        if let uneven = unevenConvolutions(baseline: baseline, candidate: candidate) { causes.append(uneven) }
         if nodes.contains(where: { $0.opType == "DynamicQuantizeLinear" }) {
             causes.append("dynamic quantisation computes the activations' range at every call, which small layers do not earn back")
         }
@@ -42,5 +43,19 @@ public enum SlowdownCause {
             causes.append("the model is so small that a call's fixed cost outweighs its arithmetic")
         }
         return causes
+    }
+
+    /// Convolutions that had a multiple of 16 filters and no longer have: the runtime's blocked layout (NCHWc) works in
+    /// blocks of 16 channels with AVX-512, 8 with AVX2.
+    private static func unevenConvolutions(baseline: Model, candidate: Model) -> String? {
+        let before = Dictionary(baseline.layers().map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        let block = InstructionSet.current.hasPrefix("AVX512") ? 16 : 8
+        let uneven = candidate.layers().filter { layer in
+            guard layer.kind == .conv, let old = before[layer.id], let filters = layer.weightShape.first, let earlier = old.weightShape.first else { return false }
+            return filters % block != 0 && earlier % block == 0
+        }
+        guard let first = uneven.first else { return nil }
+        return
+            "\(uneven.count) convolutions no longer have a multiple of \(block) filters (first: \(first.id) with \(first.weightShape[0])), so the runtime leaves its blocked layout; keep-multiple-of=\(block) keeps it"
     }
 }
