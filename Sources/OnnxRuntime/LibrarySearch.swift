@@ -1,10 +1,5 @@
+import COnnxRuntime
 import Foundation
-
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Darwin)
-import Darwin
-#endif
 
 /// Where libonnxruntime is looked for.
 enum LibrarySearch {
@@ -66,12 +61,11 @@ enum LibrarySearch {
             .map { (folder as NSString).appendingPathComponent($0) }
     }
 
-    /// The folder of the executable, and the current one.
+    /// The folder of the executable and of the binary that holds this very code (a test bundle, for one).
     private static func startingFolders() -> [String] {
         var folders: [String] = []
         if let executable = Bundle.main.executablePath { folders.append(executable) }
-        // A command line such as `.build/debug/lathe` names the binary where the bundle does not; so does the folder one is in.
-        folders.append(FileManager.default.currentDirectoryPath + "/.")
+        if let image = lathe_own_image_path() { folders.append(String(cString: image)) }
         var seen: Set<String> = []
         return
             folders
@@ -98,6 +92,3 @@ enum LibrarySearch {
     private static let onDarwin = false
     #endif
 }
-
-/// Its address tells which file on disk this module was linked into.
-

@@ -24,17 +24,14 @@ public final class RuntimeLibrary: @unchecked Sendable {
     /// What the runtime has said, instead of on stderr.
     public let log: RuntimeLog
 
-    let table: UnsafePointer<OrtApi>
+    /// The library's own table. Its later slots exist only in later releases, so it is never copied, and every function
+    /// is called as `api.pointee.Function`.
+    let api: UnsafePointer<OrtApi>
     let environment: OpaquePointer
     /// The default allocator: plain aligned memory, not the arena.
     let allocator: OpaquePointer
     /// Describes memory of the processor that somebody else owns.
     let processorMemory: OpaquePointer
-
-    @inline(__always)
-    var api: OrtApi {
-        _read { yield table.pointee }
-    }
 
     /// Loads the library, or returns it if it is loaded already.
     ///
@@ -63,12 +60,12 @@ public final class RuntimeLibrary: @unchecked Sendable {
     public var availableProviders: [String] {
         var names: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
         var count: Int32 = 0
-        if let status = api.GetAvailableProviders(&names, &count) {
-            api.ReleaseStatus(status)
+        if let status = api.pointee.GetAvailableProviders(&names, &count) {
+            api.pointee.ReleaseStatus(status)
             return []
         }
         defer {
-            if let status = api.ReleaseAvailableProviders(names, count) { api.ReleaseStatus(status) }
+            if let status = api.pointee.ReleaseAvailableProviders(names, count) { api.pointee.ReleaseStatus(status) }
         }
         return (0..<Int(count)).compactMap { names?[$0].map { String(cString: $0) } }
     }
@@ -113,8 +110,9 @@ public final class RuntimeLibrary: @unchecked Sendable {
         return loaded.withLock { libraries in
             let key = UnsafeRawPointerKey(table)
             if let library = libraries[key] { return .success(library) }
+            let path = lathe_image_path(symbol).map { String(cString: $0) }
             do throws(OnnxRuntimeError) {
-                let library = try RuntimeLibrary(path: candidate.path, version: version, table: table)
+                let library = try RuntimeLibrary(path: path ?? candidate.path, version: version, table: table)
                 libraries[key] = library
                 return .success(library)
             } catch {
@@ -126,9 +124,9 @@ public final class RuntimeLibrary: @unchecked Sendable {
     private init(path: String, version: RuntimeVersion, table: UnsafePointer<OrtApi>) throws(OnnxRuntimeError) {
         self.path = path
         self.version = version
-        self.table = table
-        let api = table.pointee
-        buildInformation = api.GetBuildInfoString().map { String(cString: $0) } ?? ""
+        self.api = table
+        let api = table
+        buildInformation = api.pointee.GetBuildInfoString().map { String(cString: $0) } ?? ""
         let log = RuntimeLog()
         self.log = log
 
@@ -136,14 +134,14 @@ public final class RuntimeLibrary: @unchecked Sendable {
         var environment: OpaquePointer?
         // The environment may log as long as the process lives, so its log is retained for good.
         try Self.check(
-            api.CreateEnvWithCustomLogger(
+            api.pointee.CreateEnvWithCustomLogger(
                 receiveLogMessage, Unmanaged.passRetained(log).toOpaque(), LogSeverity.error, "lathe", &environment),
             table, doing: starting)
         var allocator: OpaquePointer?
-        try Self.check(api.GetAllocatorWithDefaultOptions(&allocator), table, doing: starting)
+        try Self.check(api.pointee.GetAllocatorWithDefaultOptions(&allocator), table, doing: starting)
         var memory: OpaquePointer?
         try Self.check(
-            api.CreateCpuMemoryInfo(
+            api.pointee.CreateCpuMemoryInfo(
                 Int32(LATHE_ORT_DEVICE_ALLOCATOR), Int32(LATHE_ORT_MEMORY_DEFAULT), &memory),
             table, doing: starting)
         guard let environment, let allocator, let memory else {
@@ -151,7 +149,7 @@ public final class RuntimeLibrary: @unchecked Sendable {
         }
         (self.environment, self.allocator, processorMemory) = (environment, allocator, memory)
         // A tool for local work sends nothing anywhere. Builds without telemetry ignore this.
-        if let status = api.DisableTelemetryEvents(environment) { api.ReleaseStatus(status) }
+        if let status = api.pointee.DisableTelemetryEvents(environment) { api.pointee.ReleaseStatus(status) }
     }
 
     // MARK: Errors
@@ -159,7 +157,7 @@ public final class RuntimeLibrary: @unchecked Sendable {
     /// Throws what `status` says, and releases it. A null status is success.
     @inline(__always)
     func check(_ status: OpaquePointer?, doing: @autoclosure () -> String) throws(OnnxRuntimeError) {
-        if let status { throw Self.error(status, table, doing: doing()) }
+        if let status { throw Self.error(status, api, doing: doing()) }
     }
 
     private static func check(
@@ -181,7 +179,7 @@ public final class RuntimeLibrary: @unchecked Sendable {
     func takeString(_ text: UnsafeMutablePointer<CChar>?) -> String? {
         guard let text else { return nil }
         defer {
-            if let status = api.AllocatorFree(allocator, text) { api.ReleaseStatus(status) }
+            if let status = api.pointee.AllocatorFree(allocator, text) { api.pointee.ReleaseStatus(status) }
         }
         return String(cString: text)
     }

@@ -1,114 +1,209 @@
 import COnnxRuntime
-import Foundation
 
-/// A value of the runtime: a tensor over memory of its own, or over memory that somebody else keeps.
+/// A value that goes into or comes out of a session: nearly always a tensor, in row-major order.
 ///
-/// `@unchecked Sendable`: the handle is immutable after `init`, the runtime reads inputs only, and outputs are handed
-/// out once, complete. Borrowed memory is kept alive and unchanged by `owner`.
+/// `@unchecked Sendable`: type, shape and pointers never change after `init`. The bytes of a tensor are read and written
+/// only under `access`, which admits many readers or one writer; a value without `access` is never written. The handle
+/// itself may be used from any thread, and is released once, when the last reference goes.
 public final class Value: @unchecked Sendable {
-    let handle: OpaquePointer
-    let library: RuntimeLibrary?
-    private let table: UnsafePointer<OrtApi>
-    private let owner: AnyObject?
+    /// What ONNX calls the type of a value.
+    public enum Kind: Sendable, Hashable {
+        case tensor, sequence, map, opaque, sparseTensor, optional
+        /// An optional that holds nothing.
+        case absent
+        /// A kind this version of lathe does not know.
+        case unknown
 
-    /// `nil` for values that are not tensors (sequences, maps, absent optionals).
-    public let elementType: ElementType?
-    /// Extents; `nil` for values that are not tensors.
-    public let shape: [Int]?
-
-    /// A tensor that views memory without copying it. The runtime never writes to inputs.
-    /// - Throws: `.invalidValue` where bytes and shape disagree.
-    public init(borrowing bytes: UnsafeRawBufferPointer, elementType: ElementType, shape: [Int], owner: AnyObject & Sendable) throws(OnnxRuntimeError) {
-        let library = try RuntimeLibrary.load()
-        let count = shape.reduce(1, *)
-        guard let expected = elementType.byteCount(elements: count), expected == bytes.count else {
-            throw .invalidValue(reason: "\(elementType) \(shape) does not fill \(bytes.count) bytes")
+        init(_ type: ONNXType) {
+            self =
+                switch Int(type) {
+                case Int(LATHE_ORT_TYPE_TENSOR): .tensor
+                case Int(LATHE_ORT_TYPE_SEQUENCE): .sequence
+                case Int(LATHE_ORT_TYPE_MAP): .map
+                case Int(LATHE_ORT_TYPE_OPAQUE): .opaque
+                case Int(LATHE_ORT_TYPE_SPARSE_TENSOR): .sparseTensor
+                case Int(LATHE_ORT_TYPE_OPTIONAL): .optional
+                default: .unknown
+                }
         }
-        var handle: OpaquePointer?
-        let extents = shape.map(Int64.init)
-        let data = UnsafeMutableRawPointer(mutating: bytes.baseAddress) ?? UnsafeMutableRawPointer(bitPattern: 64)
-        try library.check(
-            library.api.CreateTensorWithDataAsOrtValue(
-                library.processorMemory, data, bytes.count, extents, extents.count,
-                elementType.rawValue, &handle), doing: "making a tensor")
-        guard let handle else { throw .invalidValue(reason: "no tensor came back") }
+    }
+
+    public let kind: Kind
+    /// Nil for anything but tensors.
+    public let elementType: ElementType?
+    /// The extent of each axis, outermost first; empty for a scalar and for anything but tensors.
+    public let shape: [Int]
+    /// Bytes of the elements; 0 for strings and anything but tensors.
+    public let byteCount: Int
+    /// Whether the bytes may be written: false for memory lent as read-only, for slices, and for strings.
+    public var isMutable: Bool { access != nil }
+
+    public let library: RuntimeLibrary
+    let handle: OpaquePointer
+    /// Where the elements are; nil for strings and anything but tensors.
+    private let memory: UnsafeMutableRawPointer?
+    private let access: MemoryAccess?
+    /// Whatever must live as long as the memory does.
+    private let owner: (any Sendable)?
+
+    /// Product of the shape; 1 for a scalar, 0 for anything but tensors.
+    public var elementCount: Int { kind == .tensor ? shape.reduce(1, *) : 0 }
+
+    /// Takes over `handle`, a tensor over `bytes`.
+    init(
+        tensor handle: OpaquePointer, elementType: ElementType, shape: [Int], bytes: UnsafeMutableRawBufferPointer,
+        owner: (any Sendable)?, mutable: Bool, library: RuntimeLibrary
+    ) {
         self.handle = handle
         self.library = library
-        self.owner = owner
-        table = library.table
+        kind = .tensor
         self.elementType = elementType
         self.shape = shape
+        byteCount = bytes.count
+        memory = bytes.baseAddress
+        access = mutable ? MemoryAccess() : nil
+        self.owner = owner
     }
 
-    /// Takes over a value the runtime made.
-    init(taking handle: OpaquePointer, library: RuntimeLibrary) {
+    /// Takes over `handle`, which the runtime made, whatever it is. It is released here if it cannot be described.
+    init(adopting handle: OpaquePointer, library: RuntimeLibrary, doing: @autoclosure () -> String) throws(OnnxRuntimeError) {
+        let described: Description
+        do throws(OnnxRuntimeError) {
+            described = try Description(of: handle, library: library, doing: doing())
+        } catch {
+            library.api.pointee.ReleaseValue(handle)
+            throw error
+        }
         self.handle = handle
         self.library = library
-        table = library.table
+        kind = described.kind
+        elementType = described.elementType
+        shape = described.shape
+        byteCount = described.byteCount
+        memory = described.memory
+        access = described.memory == nil ? nil : MemoryAccess()
         owner = nil
-        (elementType, shape) = Self.describe(handle, library)
     }
 
-    deinit { table.pointee.ReleaseValue(handle) }
+    deinit { library.api.pointee.ReleaseValue(handle) }
 
-    private static func describe(_ handle: OpaquePointer, _ library: RuntimeLibrary) -> (ElementType?, [Int]?) {
-        let api = library.api
-        var kind = ONNXType(0)
-        if let status = api.GetValueType(handle, &kind) {
-            api.ReleaseStatus(status)
-            return (nil, nil)
-        }
-        // ONNX_TYPE_TENSOR
-        guard kind == ONNXType(1) else { return (nil, nil) }
-        var info: OpaquePointer?
-        if let status = api.GetTensorTypeAndShape(handle, &info) {
-            api.ReleaseStatus(status)
-            return (nil, nil)
-        }
-        defer { api.ReleaseTensorTypeAndShapeInfo(info) }
-        guard let info else { return (nil, nil) }
-        var type = ONNXTensorElementDataType(0)
-        var rank = 0
-        if let status = api.GetTensorElementType(info, &type) { api.ReleaseStatus(status) }
-        if let status = api.GetDimensionsCount(info, &rank) { api.ReleaseStatus(status) }
-        var dims = [Int64](repeating: 0, count: rank)
-        if let status = api.GetDimensions(info, &dims, rank) { api.ReleaseStatus(status) }
-        return (ElementType(rawValue: Int32(type)), dims.map(Int.init))
-    }
+    // MARK: Access
 
-    /// The tensor's bytes, valid during the call.
-    /// - Throws: `.invalidValue` for strings and values that are not tensors.
+    static let readConflict = OnnxRuntimeError.valueInUse(reason: "a tensor was read while it was being written")
+    static let writeConflict = OnnxRuntimeError.valueInUse(reason: "a tensor was to be written while it was in use")
+
+    func beginReading() -> Bool { access?.beginReading() ?? true }
+    func endReading() { access?.endReading() }
+    func beginWriting() -> Bool { access?.beginWriting() ?? false }
+    func endWriting() { access?.endWriting() }
+
+    /// Calls `body` with the elements as they lie in memory, aligned to the element's size. The pointer must not
+    /// outlive the call.
+    ///
+    /// - Throws: `.invalidValue` unless this is a tensor of something other than strings; `.valueInUse` while a run or
+    ///   another thread writes it; what `body` throws.
     public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {
-        guard let elementType, let shape, elementType != .string, let count = elementType.byteCount(elements: shape.reduce(1, *)) else {
-            throw OnnxRuntimeError.invalidValue(reason: "the value is not a numeric tensor")
-        }
-        var data: UnsafeMutableRawPointer?
-        if let status = table.pointee.GetTensorMutableData(handle, &data) {
-            throw RuntimeLibrary.error(status, table, doing: "reading a tensor")
-        }
-        defer { withExtendedLifetime(self) {} }
-        return try body(UnsafeRawBufferPointer(start: data, count: count))
+        let bytes = try beginReadingBytes()
+        defer { endReading() }
+        return try body(bytes)
     }
 
-    /// The elements as float32, whatever numeric type they have.
-    public func floats() throws -> [Float] {
-        try withUnsafeBytes { bytes in
-            func convert<T: BitwiseCopyable>(_: T.Type, _ transform: (T) -> Float) -> [Float] { bytes.bindMemory(to: T.self).map(transform) }
-            switch elementType {
-            case .float?: return Array(bytes.bindMemory(to: Float.self))
-            case .double?: return convert(Double.self) { Float($0) }
-            case .float16?: return convert(UInt16.self) { Float(Float16(bitPattern: $0)) }
-            case .bfloat16?: return convert(UInt16.self) { Float(bitPattern: UInt32($0) << 16) }
-            case .int8?: return convert(Int8.self) { Float($0) }
-            case .uint8?, .bool?: return convert(UInt8.self) { Float($0) }
-            case .int16?: return convert(Int16.self) { Float($0) }
-            case .uint16?: return convert(UInt16.self) { Float($0) }
-            case .int32?: return convert(Int32.self) { Float($0) }
-            case .uint32?: return convert(UInt32.self) { Float($0) }
-            case .int64?: return convert(Int64.self) { Float($0) }
-            case .uint64?: return convert(UInt64.self) { Float($0) }
-            default: throw OnnxRuntimeError.invalidValue(reason: "a tensor of this type has no float values")
-            }
+    /// Calls `body` with the elements, to be changed in place.
+    ///
+    /// - Throws: `.invalidValue` unless this is a tensor whose memory may be written; `.valueInUse` while a run, a
+    ///   slice, a session's initializers or another thread uses it; what `body` throws.
+    public func withUnsafeMutableBytes<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) throws -> R {
+        let start = try bytesStart()
+        guard isMutable else {
+            throw OnnxRuntimeError.invalidValue(reason: "this tensor's memory is read-only")
         }
+        guard beginWriting() else { throw Self.writeConflict }
+        defer { endWriting() }
+        return try body(UnsafeMutableRawBufferPointer(start: start, count: byteCount))
+    }
+
+    /// The elements, to be given back with `endReading`.
+    func beginReadingBytes() throws(OnnxRuntimeError) -> UnsafeRawBufferPointer {
+        let start = try bytesStart()
+        guard beginReading() else { throw Self.readConflict }
+        return UnsafeRawBufferPointer(start: start, count: byteCount)
+    }
+
+    private func bytesStart() throws(OnnxRuntimeError) -> UnsafeMutableRawPointer {
+        guard let memory else { throw .invalidValue(reason: "\(typeDescription) has no plain bytes to read") }
+        return memory
+    }
+
+    /// The type in ONNX's own words, such as `tensor(float)`.
+    public var typeDescription: String {
+        kind == .tensor ? "tensor(\(elementType.map { "\($0)" } ?? "unknown type"))" : "\(kind)"
+    }
+}
+
+extension Value {
+    /// What the runtime says about a value it made.
+    private struct Description {
+        var kind: Kind
+        var elementType: ElementType?
+        var shape: [Int] = []
+        var byteCount = 0
+        var memory: UnsafeMutableRawPointer?
+
+        init(of handle: OpaquePointer, library: RuntimeLibrary, doing: String) throws(OnnxRuntimeError) {
+            let api = library.api
+            var present: Int32 = 0
+            try library.check(api.pointee.HasValue(handle, &present), doing: doing)
+            guard present != 0 else {
+                kind = .absent
+                return
+            }
+            var type: ONNXType = 0
+            try library.check(api.pointee.GetValueType(handle, &type), doing: doing)
+            kind = Kind(type)
+            guard kind == .tensor else { return }
+
+            var information: OpaquePointer?
+            try library.check(api.pointee.GetTensorTypeAndShape(handle, &information), doing: doing)
+            guard let information else { return }
+            defer { api.pointee.ReleaseTensorTypeAndShapeInfo(information) }
+            var element: ONNXTensorElementDataType = 0
+            try library.check(api.pointee.GetTensorElementType(information, &element), doing: doing)
+            elementType = ElementType(rawValue: element)
+            var rank = 0
+            try library.check(api.pointee.GetDimensionsCount(information, &rank), doing: doing)
+            var status: OpaquePointer?
+            shape = [Int](unsafeUninitializedCapacity: max(rank, 1)) { buffer, count in
+                // Int and Int64 have one layout on every platform with 64-bit pointers, the only ones the runtime has.
+                buffer.baseAddress?.withMemoryRebound(to: Int64.self, capacity: max(rank, 1)) { axes in
+                    axes.initialize(repeating: 0, count: max(rank, 1))
+                    status = api.pointee.GetDimensions(information, axes, rank)
+                }
+                count = rank
+            }
+            try library.check(status, doing: doing)
+            guard let elementType, elementType != .string,
+                let elements = Value.elementCount(of: shape), let bytes = elementType.byteCount(elements: elements)
+            else { return }
+            var start: UnsafeMutableRawPointer?
+            try library.check(api.pointee.GetTensorMutableData(handle, &start), doing: doing)
+            // An empty tensor may have no address at all; it still has (no) bytes.
+            memory = start ?? Value.noBytes
+            byteCount = start == nil ? 0 : bytes
+        }
+    }
+
+    /// Stands for the address of an empty tensor; never read or written.
+    private nonisolated(unsafe) static let noBytes = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
+
+    /// Product of `shape`; nil when an extent is negative or the product overflows.
+    static func elementCount(of shape: [Int]) -> Int? {
+        var count = 1
+        for extent in shape {
+            guard extent >= 0 else { return nil }
+            let (product, overflow) = count.multipliedReportingOverflow(by: extent)
+            guard !overflow else { return nil }
+            count = product
+        }
+        return count
     }
 }

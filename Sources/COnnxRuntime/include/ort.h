@@ -68,18 +68,18 @@ typedef struct OrtApi {
   const char *_Nullable (*_Nonnull GetErrorMessage)(const OrtStatus *status);
   ORT_UNUSED(3, 3);
   ORT_STATUS (*_Nonnull CreateEnvWithCustomLogger)(OrtLoggingFunction logging_function, void *_Nullable logger_param,
-                                          OrtLoggingLevel severity, const char *logid, OrtEnv *_Nullable *_Nonnull out);
+      OrtLoggingLevel severity, const char *logid, OrtEnv *_Nullable *_Nonnull out);
   ORT_UNUSED(5, 5);
   ORT_STATUS (*_Nonnull DisableTelemetryEvents)(const OrtEnv *env);
   ORT_STATUS (*_Nonnull CreateSession)(const OrtEnv *env, const char *model_path, const OrtSessionOptions *options,
-                              OrtSession *_Nullable *_Nonnull out);
+      OrtSession *_Nullable *_Nonnull out);
   ORT_STATUS (*_Nonnull CreateSessionFromArray)(const OrtEnv *env, const void *model_data, size_t model_data_length,
-                                       const OrtSessionOptions *options, OrtSession *_Nullable *_Nonnull out);
+      const OrtSessionOptions *options, OrtSession *_Nullable *_Nonnull out);
   ORT_STATUS (*_Nonnull Run)(OrtSession *session, const OrtRunOptions *_Nullable run_options,
-                    const char *_Nonnull const *_Nonnull input_names,
-                    const OrtValue *_Nonnull const *_Nonnull inputs, size_t input_len,
-                    const char *_Nonnull const *_Nonnull output_names, size_t output_names_len,
-                    OrtValue *_Nullable *_Nonnull outputs);
+      const char *_Nonnull const *_Nonnull input_names,
+      const OrtValue *_Nonnull const *_Nonnull inputs, size_t input_len,
+      const char *_Nonnull const *_Nonnull output_names, size_t output_names_len,
+      OrtValue *_Nullable *_Nonnull outputs);
   ORT_STATUS (*_Nonnull CreateSessionOptions)(OrtSessionOptions *_Nullable *_Nonnull options);
   ORT_STATUS (*_Nonnull SetOptimizedModelFilePath)(OrtSessionOptions *options, const char *path);
   ORT_UNUSED(12, 12);
@@ -105,33 +105,33 @@ typedef struct OrtApi {
   ORT_STATUS (*_Nonnull SessionGetOutputTypeInfo)(
       const OrtSession *session, size_t index, OrtTypeInfo *_Nullable *_Nonnull out);
   ORT_STATUS (*_Nonnull SessionGetOverridableInitializerTypeInfo)(const OrtSession *session, size_t index,
-                                                         OrtTypeInfo *_Nullable *_Nonnull out);
+      OrtTypeInfo *_Nullable *_Nonnull out);
   ORT_STATUS (*_Nonnull SessionGetInputName)(const OrtSession *session, size_t index, OrtAllocator *allocator,
-                                    char *_Nullable *_Nonnull value);
+      char *_Nullable *_Nonnull value);
   ORT_STATUS (*_Nonnull SessionGetOutputName)(const OrtSession *session, size_t index, OrtAllocator *allocator,
-                                     char *_Nullable *_Nonnull value);
+      char *_Nullable *_Nonnull value);
   ORT_STATUS (*_Nonnull SessionGetOverridableInitializerName)(
       const OrtSession *session, size_t index, OrtAllocator *allocator,
-                                                     char *_Nullable *_Nonnull value);
+      char *_Nullable *_Nonnull value);
   ORT_STATUS (*_Nonnull CreateRunOptions)(OrtRunOptions *_Nullable *_Nonnull out);
   ORT_UNUSED(40, 45);
   ORT_STATUS (*_Nonnull RunOptionsSetTerminate)(OrtRunOptions *options);
   ORT_STATUS (*_Nonnull RunOptionsUnsetTerminate)(OrtRunOptions *options);
   ORT_STATUS (*_Nonnull CreateTensorAsOrtValue)(
       OrtAllocator *allocator, const int64_t *_Nullable shape, size_t shape_len,
-                                       ONNXTensorElementDataType type, OrtValue *_Nullable *_Nonnull out);
+      ONNXTensorElementDataType type, OrtValue *_Nullable *_Nonnull out);
   ORT_STATUS (*_Nonnull CreateTensorWithDataAsOrtValue)(
       const OrtMemoryInfo *info, void *_Nullable p_data, size_t p_data_len,
-                                               const int64_t *_Nullable shape, size_t shape_len,
-                                               ONNXTensorElementDataType type, OrtValue *_Nullable *_Nonnull out);
+      const int64_t *_Nullable shape, size_t shape_len,
+      ONNXTensorElementDataType type, OrtValue *_Nullable *_Nonnull out);
   ORT_UNUSED(50, 50);
   ORT_STATUS (*_Nonnull GetTensorMutableData)(OrtValue *value, void *_Nullable *_Nonnull out);
   ORT_STATUS (*_Nonnull FillStringTensor)(OrtValue *value, const char *_Nonnull const *_Nonnull s, size_t s_len);
   ORT_STATUS (*_Nonnull GetStringTensorDataLength)(const OrtValue *value, size_t *len);
   ORT_STATUS (*_Nonnull GetStringTensorContent)(const OrtValue *value, void *s, size_t s_len, size_t *offsets,
-                                       size_t offsets_len);
+      size_t offsets_len);
   ORT_STATUS (*_Nonnull CastTypeInfoToTensorInfo)(const OrtTypeInfo *type_info,
-                                         const OrtTensorTypeAndShapeInfo *_Nullable *_Nonnull out);
+      const OrtTensorTypeAndShapeInfo *_Nullable *_Nonnull out);
   ORT_STATUS (*_Nonnull GetOnnxTypeFromTypeInfo)(const OrtTypeInfo *type_info, ONNXType *out);
   ORT_UNUSED(57, 59);
   ORT_STATUS (*_Nonnull GetTensorElementType)(const OrtTensorTypeAndShapeInfo *info, ONNXTensorElementDataType *out);
@@ -139,7 +139,7 @@ typedef struct OrtApi {
   ORT_STATUS (*_Nonnull GetDimensions)(
       const OrtTensorTypeAndShapeInfo *info, int64_t *dim_values, size_t dim_values_length);
   ORT_STATUS (*_Nonnull GetSymbolicDimensions)(const OrtTensorTypeAndShapeInfo *info,
-                                      const char *_Nullable *_Nonnull dim_params, size_t dim_params_length);
+      const char *_Nullable *_Nonnull dim_params, size_t dim_params_length);
   ORT_UNUSED(64, 64);
   ORT_STATUS (*_Nonnull GetTensorTypeAndShape)(
       const OrtValue *value, OrtTensorTypeAndShapeInfo *_Nullable *_Nonnull out);
@@ -147,7 +147,7 @@ typedef struct OrtApi {
   ORT_STATUS (*_Nonnull GetValueType)(const OrtValue *value, ONNXType *out);
   ORT_UNUSED(68, 68);
   ORT_STATUS (*_Nonnull CreateCpuMemoryInfo)(OrtAllocatorType type, OrtMemType mem_type,
-                                    OrtMemoryInfo *_Nullable *_Nonnull out);
+      OrtMemoryInfo *_Nullable *_Nonnull out);
   ORT_UNUSED(70, 75);
   ORT_STATUS (*_Nonnull AllocatorFree)(OrtAllocator *allocator, void *_Nullable p);
   ORT_UNUSED(77, 77);
@@ -179,7 +179,7 @@ typedef struct OrtApi {
       OrtSessionOptions *options, const char *config_key, const char *config_value);
   ORT_UNUSED(131, 132);
   ORT_STATUS (*_Nonnull RunWithBinding)(OrtSession *session, const OrtRunOptions *_Nullable run_options,
-                               const OrtIoBinding *binding);
+      const OrtIoBinding *binding);
   ORT_STATUS (*_Nonnull CreateIoBinding)(OrtSession *session, OrtIoBinding *_Nullable *_Nonnull out);
   void (*_Nonnull ReleaseIoBinding)(OrtIoBinding *_Nullable input);
   ORT_STATUS (*_Nonnull BindInput)(OrtIoBinding *binding, const char *name, const OrtValue *value);
@@ -188,7 +188,7 @@ typedef struct OrtApi {
       OrtIoBinding *binding, const char *name, const OrtMemoryInfo *memory_info);
   ORT_UNUSED(139, 139);
   ORT_STATUS (*_Nonnull GetBoundOutputValues)(const OrtIoBinding *binding, OrtAllocator *allocator,
-                                     OrtValue *_Nullable *_Nullable *_Nonnull output, size_t *output_count);
+      OrtValue *_Nullable *_Nullable *_Nonnull output, size_t *output_count);
   void (*_Nonnull ClearBoundInputs)(OrtIoBinding *binding);
   void (*_Nonnull ClearBoundOutputs)(OrtIoBinding *binding);
   ORT_UNUSED(143, 164);
@@ -198,7 +198,7 @@ typedef struct OrtApi {
   ORT_UNUSED(193, 209);
   ORT_STATUS (*_Nonnull AddExternalInitializers)(
       OrtSessionOptions *options, const char *_Nonnull const *_Nonnull names,
-                                        const OrtValue *_Nonnull const *_Nonnull initializers, size_t count);
+      const OrtValue *_Nonnull const *_Nonnull initializers, size_t count);
   ORT_UNUSED(211, 253);
   const char *_Nullable (*_Nonnull GetBuildInfoString)(void);
   ORT_UNUSED(255, 389);
@@ -299,6 +299,12 @@ typedef struct OrtApiBase {
 
 /// Calls `symbol`, the address of `OrtGetApiBase` as dlsym gave it.
 const OrtApiBase *_Nullable lathe_ort_api_base(void *symbol);
+
+/// The file that the code or data at `address` was loaded from; null when unknown. The loader owns the string.
+const char *_Nullable lathe_image_path(const void *address);
+
+/// The file this function was linked into: the executable, or a test bundle.
+const char *_Nullable lathe_own_image_path(void);
 
 #pragma clang assume_nonnull end
 
