@@ -25,12 +25,12 @@ public final class IOBinding {
 
     /// Binds an input or overridable initializer, in place of what was bound before.
     public func bind(input name: String, to value: Value) throws(OnnxRuntimeError) {
-        guard let index = session.inputNames.index(of: name) else {
-            throw .invalidInput(name: name, reason: "is not one of \(session.inputNames.strings)", doing: doing)
+        guard let index = session.inputTable.index(of: name) else {
+            throw .invalidInput(name: name, reason: "is not one of \(session.inputTable.strings)", doing: doing)
         }
         try session.checkInput(index, value)
         try session.library.check(
-            session.library.api.pointee.BindInput(handle, session.inputNames.pointers[index], value.handle),
+            session.library.api.pointee.BindInput(handle, session.inputTable.pointers[index], value.handle),
             doing: doing)
         inputs[index] = value
     }
@@ -38,11 +38,11 @@ public final class IOBinding {
     /// Binds an output to a tensor of exactly its type and shape, or, without one, has the runtime allocate it in
     /// each run.
     public func bind(output name: String, to value: Value? = nil) throws(OnnxRuntimeError) {
-        guard let index = session.outputNames.index(of: name) else {
-            throw .invalidOutput(name: name, reason: "is not one of \(session.outputNames.strings)", doing: doing)
+        guard let index = session.outputTable.index(of: name) else {
+            throw .invalidOutput(name: name, reason: "is not one of \(session.outputTable.strings)", doing: doing)
         }
         let api = session.library.api
-        let pointer = session.outputNames.pointers[index]
+        let pointer = session.outputTable.pointers[index]
         if let value {
             try session.checkOutput(session.outputs[index], value)
             try session.library.check(api.pointee.BindOutput(handle, pointer, value.handle), doing: doing)

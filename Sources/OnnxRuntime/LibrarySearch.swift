@@ -1,6 +1,12 @@
 import COnnxRuntime
 import Foundation
 
+#if canImport(Glibc)
+import Glibc
+#elseif canImport(Darwin)
+import Darwin
+#endif
+
 /// Where libonnxruntime is looked for.
 enum LibrarySearch {
     struct Candidate: Equatable {
@@ -20,10 +26,11 @@ enum LibrarySearch {
     }
 
     /// Every other place, best first: `.deps/onnxruntime` in the folder of the executable and those above it, so
-    /// that a build finds the library of its own repository; then the system's loader and library folders.
+    /// that a build finds the library of its own repository; the system's loader and library folders; and last
+    /// `.deps/onnxruntime` in the current directory, for an installed program used in the repository.
     ///
-    /// The current directory is left out on purpose unless the executable lies below it: a folder with models in it
-    /// comes from anywhere, and a library found there would run with the user's rights.
+    /// The last is last on purpose, and only taken where nobody else could have put it: a folder with models in it comes
+    /// from anywhere, and a library found there runs with the user's rights.
     static func candidates() -> [Candidate] {
         var found: [Candidate] = []
         for folder in startingFolders() {
@@ -38,6 +45,10 @@ enum LibrarySearch {
         for folder in systemFolders {
             found += libraries(in: folder).map { Candidate(path: $0, origin: folder) }
         }
+        let here = currentPlace
+        if isPrivate(here) {
+            found += libraries(in: here).filter(isPrivate).map { Candidate(path: $0, origin: here) }
+        }
         var seen: Set<String> = []
         return found.filter { seen.insert($0.path).inserted }
     }
@@ -48,7 +59,7 @@ enum LibrarySearch {
             LibraryAttempt(
                 path: ".deps/onnxruntime/libonnxruntime.so* in \(folder) and the folders above it",
                 origin: folder, reason: "no such file")
-        }
+        } + [LibraryAttempt(path: currentPlace, origin: currentPlace, reason: "no library there, or not only yours")]
     }
 
     /// The libraries in `folder`, the newest first; none when it is no folder.
@@ -61,14 +72,30 @@ enum LibrarySearch {
             .map { (folder as NSString).appendingPathComponent($0) }
     }
 
-    /// The folder of the executable and of the binary that holds this very code (a test bundle, for one).
+    private static var currentPlace: String {
+        (FileManager.default.currentDirectoryPath as NSString).appendingPathComponent(".deps/onnxruntime")
+    }
+
+    /// Whether a file or folder belongs to this user or to root, and nobody else can write it.
+    private static func isPrivate(_ path: String) -> Bool {
+        var information = stat()
+        guard stat(path, &information) == 0 else { return false }
+        return (information.st_uid == geteuid() || information.st_uid == 0)
+            && information.st_mode & (S_IWGRP | S_IWOTH) == 0
+    }
+
+    /// The folder of the executable, and of the binary that holds this very code (a test bundle, for one).
     private static func startingFolders() -> [String] {
-        var folders: [String] = []
-        if let executable = Bundle.main.executablePath { folders.append(executable) }
-        if let image = lathe_own_image_path() { folders.append(String(cString: image)) }
+        var files = [
+            (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? Bundle.main.executablePath
+        ]
+        files.append(lathe_own_image_path().map { String(cString: $0) })
         var seen: Set<String> = []
         return
-            folders
+            files
+            .compactMap { $0 }
+            // The loader knows a program by the name it was called with, which may lead anywhere.
+            .filter { $0.hasPrefix("/") }
             .map { (URL(fileURLWithPath: $0).resolvingSymlinksInPath().path as NSString).deletingLastPathComponent }
             .filter { seen.insert($0).inserted }
     }

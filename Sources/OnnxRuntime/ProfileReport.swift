@@ -5,32 +5,37 @@ import Foundation
 public struct ProfileReport: Sendable, Equatable {
     /// One execution of one node.
     public struct NodeRun: Sendable, Equatable {
-        public var name: String
+        public var node: String
         /// Operator type, such as "Conv" or "FusedConv".
-        public var operatorType: String
+        public var opType: String
         /// Execution provider, such as "CPUExecutionProvider".
         public var provider: String
-        /// Microseconds since profiling began, and taken, in whole microseconds: short nodes take 0.
+        /// When it began, in microseconds since profiling did.
         public var start: Double
+        /// Whole microseconds taken, so 0 for a short one.
         public var duration: Double
         /// The system's number of the thread that ran the kernel.
         public var thread: Int
-        /// Which run of the model this was part of, from 0; runs on several threads at once cannot be told apart and
-        /// count as the first that spans it.
+        /// Which run of the model this was part of, from 0. Of runs on several threads at once, the first that spans it.
         public var run: Int?
     }
 
     /// All executions of one node.
-    public struct NodeSummary: Sendable, Equatable {
-        public var name: String
-        public var operatorType: String
+    public struct Operator: Sendable, Equatable {
+        public var node: String
+        public var opType: String
         public var provider: String
-        /// Executions: one per run, more inside a loop.
-        public var count: Int
-        /// Microseconds per execution.
-        public var median: Double
-        /// Microseconds over all executions.
-        public var total: Double
+        /// One entry per execution: one per run, more inside a loop.
+        public var microseconds: [Double]
+
+        public var medianMicroseconds: Double {
+            let sorted = microseconds.sorted()
+            let middle = sorted.count / 2
+            if sorted.isEmpty { return 0 }
+            return sorted.count.isMultiple(of: 2) ? (sorted[middle - 1] + sorted[middle]) / 2 : sorted[middle]
+        }
+
+        public var totalMicroseconds: Double { microseconds.reduce(0, +) }
     }
 
     /// In the order they began.
@@ -38,27 +43,46 @@ public struct ProfileReport: Sendable, Equatable {
     /// Microseconds each run of the whole model took.
     public var modelRuns: [Double]
 
+    /// Each node in the order nodes first ran, without the first run of the model, a warm-up, where there are more.
+    public var operators: [Operator] { operators(skippingRuns: modelRuns.count > 1 ? 1 : 0) }
+
+    /// Each node in the order nodes first ran, without the first `count` runs of the model.
+    public func operators(skippingRuns count: Int) -> [Operator] {
+        struct Key: Hashable {
+            // Two unnamed nodes of a file may share a name; operator and provider keep most of those apart.
+            var node, opType, provider: String
+        }
+        var positions: [Key: Int] = [:]
+        var operators: [Operator] = []
+        for nodeRun in nodeRuns where (nodeRun.run ?? Int.max) >= count {
+            let key = Key(node: nodeRun.node, opType: nodeRun.opType, provider: nodeRun.provider)
+            if let position = positions[key] {
+                operators[position].microseconds.append(nodeRun.duration)
+            } else {
+                positions[key] = operators.count
+                operators.append(
+                    Operator(
+                        node: key.node, opType: key.opType, provider: key.provider, microseconds: [nodeRun.duration]))
+            }
+        }
+        return operators
+    }
+
     /// Reads a file that `Session.endProfiling()` named.
     ///
     /// - Throws: `.unreadableProfile`.
-    public init(contentsOf path: String) throws(OnnxRuntimeError) {
-        let data: Data
-        do {
-            data = try Data(contentsOf: URL(fileURLWithPath: path))
-        } catch {
-            throw .unreadableProfile(path: path, reason: "cannot be read: \(error.localizedDescription)")
+    public static func read(path: String) throws(OnnxRuntimeError) -> ProfileReport {
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw .unreadableProfile(path: path, reason: "cannot be read")
         }
-        try self.init(data, path: path)
-    }
-
-    /// Reads a profile: a JSON array of trace events.
-    init(_ data: Data, path: String) throws(OnnxRuntimeError) {
-        let events: [Event]
         do {
-            events = try JSONDecoder().decode([Event].self, from: data)
+            return ProfileReport(try JSONDecoder().decode([Event].self, from: data))
         } catch {
             throw .unreadableProfile(path: path, reason: "is not a profile of ONNX Runtime, or is cut short")
         }
+    }
+
+    private init(_ events: [Event]) {
         let runs =
             events
             .filter { $0.category == "Session" && $0.name == "model_run" }
@@ -74,34 +98,10 @@ public struct ProfileReport: Sendable, Equatable {
                 while run < runs.count, runs[run].end < event.start { run += 1 }
                 let inside = run < runs.count && runs[run].start <= event.start
                 return NodeRun(
-                    name: String(event.name.dropLast(Self.kernelSuffix.count)),
-                    operatorType: event.operatorType ?? "", provider: event.provider ?? "", start: event.start,
-                    duration: event.duration, thread: event.thread, run: inside ? run : nil)
+                    node: String(event.name.dropLast(Self.kernelSuffix.count)), opType: event.opType ?? "",
+                    provider: event.provider ?? "", start: event.start, duration: event.duration,
+                    thread: event.thread, run: inside ? run : nil)
             }
-    }
-
-    /// Summarises each node, in the order nodes first ran.
-    ///
-    /// - Parameter skipping: The first runs of the model to leave out as warm-up.
-    public func nodes(skipping: Int = 0) -> [NodeSummary] {
-        var order: [String] = []
-        var groups: [String: [NodeRun]] = [:]
-        for nodeRun in nodeRuns where (nodeRun.run ?? Int.max) >= skipping {
-            // Two unnamed nodes of a file may share a name; operator and provider keep most of those apart.
-            let key = "\(nodeRun.name)\u{0}\(nodeRun.operatorType)\u{0}\(nodeRun.provider)"
-            if groups[key] == nil { order.append(key) }
-            groups[key, default: []].append(nodeRun)
-        }
-        return order.compactMap { key in
-            guard let group = groups[key], let first = group.first else { return nil }
-            let durations = group.map(\.duration).sorted()
-            let middle = durations.count / 2
-            return NodeSummary(
-                name: first.name, operatorType: first.operatorType, provider: first.provider, count: group.count,
-                median: durations.count.isMultiple(of: 2)
-                    ? (durations[middle - 1] + durations[middle]) / 2 : durations[middle],
-                total: durations.reduce(0, +))
-        }
     }
 
     private static let kernelSuffix = "_kernel_time"
@@ -113,7 +113,7 @@ public struct ProfileReport: Sendable, Equatable {
         var start: Double
         var duration: Double
         var thread: Int
-        var operatorType: String?
+        var opType: String?
         var provider: String?
 
         private enum Keys: String, CodingKey { case cat, name, ts, dur, tid, args }
@@ -127,7 +127,7 @@ public struct ProfileReport: Sendable, Equatable {
             duration = try container.decodeIfPresent(Double.self, forKey: .dur) ?? 0
             thread = try container.decodeIfPresent(Int.self, forKey: .tid) ?? 0
             let arguments = try? container.nestedContainer(keyedBy: ArgumentKeys.self, forKey: .args)
-            operatorType = try? arguments?.decodeIfPresent(String.self, forKey: .op_name)
+            opType = try? arguments?.decodeIfPresent(String.self, forKey: .op_name)
             provider = try? arguments?.decodeIfPresent(String.self, forKey: .provider)
         }
     }

@@ -56,6 +56,16 @@ public final class RuntimeLibrary: @unchecked Sendable {
         throw .libraryNotFound(tried: tried)
     }
 
+    /// The library this process uses: the first that was loaded, whoever named it; if none was, `load()`.
+    public static func current() throws(OnnxRuntimeError) -> RuntimeLibrary {
+        if let first = loaded.withLock({ $0.first }) { return first }
+        return try load()
+    }
+
+    static func orCurrent(_ library: RuntimeLibrary?) throws(OnnxRuntimeError) -> RuntimeLibrary {
+        if let library { library } else { try current() }
+    }
+
     /// The names of the execution providers in this build, the preferred first.
     public var availableProviders: [String] {
         var names: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
@@ -77,7 +87,12 @@ public final class RuntimeLibrary: @unchecked Sendable {
     }
 
     /// Loaded libraries by the address of their function table: two paths to one file are one library.
-    private static let loaded = Mutex<[UnsafeRawPointerKey: RuntimeLibrary]>([:])
+    private static let loaded = Mutex<Loaded>(Loaded())
+
+    private struct Loaded {
+        var libraries: [UnsafeRawPointerKey: RuntimeLibrary] = [:]
+        var first: RuntimeLibrary?
+    }
 
     private struct UnsafeRawPointerKey: Hashable, Sendable {
         var bits: UInt
@@ -107,13 +122,14 @@ public final class RuntimeLibrary: @unchecked Sendable {
         guard version >= .oldestSupported, let table = base.pointee.GetApi(17) else {
             return refuse("it is release \(version), and \(RuntimeVersion.oldestSupported) or later is needed")
         }
-        return loaded.withLock { libraries in
+        return loaded.withLock { loaded in
             let key = UnsafeRawPointerKey(table)
-            if let library = libraries[key] { return .success(library) }
+            if let library = loaded.libraries[key] { return .success(library) }
             let path = lathe_image_path(symbol).map { String(cString: $0) }
             do throws(OnnxRuntimeError) {
                 let library = try RuntimeLibrary(path: path ?? candidate.path, version: version, table: table)
-                libraries[key] = library
+                loaded.libraries[key] = library
+                if loaded.first == nil { loaded.first = library }
                 return .success(library)
             } catch {
                 return refuse(error.description)

@@ -21,25 +21,26 @@ extension Session {
     /// - Throws: `.invalidInput` or `.invalidOutput` for a name the model does not have or that comes twice.
     public func signature(inputs: [String]? = nil, outputs: [String]? = nil) throws(OnnxRuntimeError) -> Signature {
         var inputIndices: [Int] = []
+        // Weights can be inputs too, hundreds of them: looking for doubles in the list itself would be quadratic.
+        var given = [Bool](repeating: false, count: inputTable.strings.count)
         for name in inputs ?? self.inputs.map(\.name) {
-            guard let index = inputNames.index(of: name) else {
-                throw .invalidInput(name: name, reason: "is not one of \(inputNames.strings)", doing: doing)
+            guard let index = inputTable.index(of: name) else {
+                throw .invalidInput(name: name, reason: "is not one of \(inputTable.strings)", doing: doing)
             }
-            guard !inputIndices.contains(index) else {
-                throw .invalidInput(name: name, reason: "was given twice", doing: doing)
-            }
+            guard !given[index] else { throw .invalidInput(name: name, reason: "was given twice", doing: doing) }
+            given[index] = true
             inputIndices.append(index)
         }
         var outputIndices: [Int] = []
         for name in outputs ?? self.outputs.map(\.name) {
-            guard let index = outputNames.index(of: name) else {
-                throw .invalidOutput(name: name, reason: "is not one of \(outputNames.strings)", doing: doing)
+            guard let index = outputTable.index(of: name) else {
+                throw .invalidOutput(name: name, reason: "is not one of \(outputTable.strings)", doing: doing)
             }
             outputIndices.append(index)
         }
         return Signature(
-            inputs: inputIndices, outputs: outputIndices, inputPointers: inputIndices.map { inputNames.pointers[$0] },
-            outputPointers: outputIndices.map { outputNames.pointers[$0] }, tables: (inputNames, outputNames))
+            inputs: inputIndices, outputs: outputIndices, inputPointers: inputIndices.map { inputTable.pointers[$0] },
+            outputPointers: outputIndices.map { outputTable.pointers[$0] }, tables: (inputTable, outputTable))
     }
 
     /// Runs the model. Callable from several threads at once.
@@ -112,6 +113,9 @@ extension Session {
 
     func checkInput(_ index: Int, _ value: Value) throws(OnnxRuntimeError) {
         let description = inputDescription(index)
+        guard value.library === library else {
+            throw .invalidInput(name: description.name, reason: "belongs to another copy of the library", doing: doing)
+        }
         if let reason = description.mismatch(with: value) {
             throw .invalidInput(name: description.name, reason: reason, doing: doing)
         }
@@ -120,6 +124,9 @@ extension Session {
     func checkOutput(_ description: ValueDescription, _ value: Value) throws(OnnxRuntimeError) {
         if let reason = description.mismatch(with: value) {
             throw .invalidOutput(name: description.name, reason: reason, doing: doing)
+        }
+        guard value.library === library else {
+            throw .invalidOutput(name: description.name, reason: "belongs to another copy of the library", doing: doing)
         }
         guard value.isMutable else {
             throw .invalidOutput(name: description.name, reason: "is to go into read-only memory", doing: doing)

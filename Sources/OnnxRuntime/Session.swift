@@ -16,10 +16,13 @@ public final class Session: @unchecked Sendable {
     public let library: RuntimeLibrary
     public let flushesDenormals: Bool
 
+    public var inputNames: [String] { inputs.map(\.name) }
+    public var outputNames: [String] { outputs.map(\.name) }
+
     let handle: OpaquePointer
     /// Names of `inputs`, then of `overridableInitializers`.
-    let inputNames: NameTable
-    let outputNames: NameTable
+    let inputTable: NameTable
+    let outputTable: NameTable
     private let isProfiling: Bool
     /// The memory of the external initializers, alive and unwritten as long as the session.
     private let initializers: [ReadHold]
@@ -32,22 +35,22 @@ public final class Session: @unchecked Sendable {
     ///   - label: What errors call it.
     /// - Throws: `.failed` when the runtime refuses it: damaged, an operator it lacks, an inconsistent graph.
     public convenience init(
-        model: UnsafeRawBufferPointer, options: SessionOptions = SessionOptions(), label: String,
-        library: RuntimeLibrary
+        library: RuntimeLibrary, model: UnsafeRawBufferPointer, options: SessionOptions = SessionOptions(),
+        label: String
     ) throws(OnnxRuntimeError) {
         try self.init(.bytes(model), options, label, library)
     }
 
     /// Makes a session of a model in memory.
     public convenience init(
-        model: [UInt8], options: SessionOptions = SessionOptions(), label: String, library: RuntimeLibrary
+        library: RuntimeLibrary, model: [UInt8], options: SessionOptions = SessionOptions(), label: String
     ) throws(OnnxRuntimeError) {
         try self.init(.array(model), options, label, library)
     }
 
     /// Makes a session of a model file; external data is looked for beside it.
     public convenience init(
-        path: String, options: SessionOptions = SessionOptions(), label: String? = nil, library: RuntimeLibrary
+        library: RuntimeLibrary, path: String, options: SessionOptions = SessionOptions(), label: String? = nil
     ) throws(OnnxRuntimeError) {
         try self.init(.path(path), options, label ?? path, library)
     }
@@ -63,7 +66,7 @@ public final class Session: @unchecked Sendable {
     ) throws(OnnxRuntimeError) {
         let doing = "loading \(label)"
         var holds: [ReadHold] = []
-        for value in options.externalInitializers.values { holds.append(try ReadHold(value)) }
+        for value in options.externalInitializers.map(\.value) { holds.append(try ReadHold(value)) }
         let handle = try Self.create(source, options, label, library, doing: doing)
         let described: Descriptions
         do throws(OnnxRuntimeError) {
@@ -78,10 +81,10 @@ public final class Session: @unchecked Sendable {
         inputs = described.inputs.values
         outputs = described.outputs.values
         overridableInitializers = described.overridable.values
-        inputNames = NameTable(bytes: described.inputs.names + described.overridable.names)
-        outputNames = NameTable(bytes: described.outputs.names)
+        inputTable = NameTable(bytes: described.inputs.names + described.overridable.names)
+        outputTable = NameTable(bytes: described.outputs.names)
         flushesDenormals = options.flushesDenormals
-        isProfiling = options.profilePrefix != nil
+        isProfiling = options.profilingFilePrefix != nil
         initializers = holds
     }
 
@@ -114,14 +117,14 @@ public final class Session: @unchecked Sendable {
         return handle
     }
 
-    /// The description of the input or overridable initializer at `index` of `inputNames`.
+    /// The description of the input or overridable initializer at `index` of `inputTable`.
     func inputDescription(_ index: Int) -> ValueDescription {
         index < inputs.count ? inputs[index] : overridableInitializers[index - inputs.count]
     }
 
     // MARK: Profiling
 
-    /// Ends the profile begun with `SessionOptions.profilePrefix`, once, when no run is under way.
+    /// Ends the profile begun with `SessionOptions.profilingFilePrefix`, once, when no run is under way.
     ///
     /// - Returns: The path of the file written; read it with `ProfileReport`.
     public func endProfiling() throws(OnnxRuntimeError) -> String {

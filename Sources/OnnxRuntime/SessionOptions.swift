@@ -1,21 +1,21 @@
 import COnnxRuntime
 
-/// How far ONNX Runtime rewrites a graph before it runs it.
-public enum GraphOptimizationLevel: Int32, Sendable, Hashable, CaseIterable {
-    /// The graph as it is.
-    case disabled = 0
-    /// Constant folding, redundant nodes, fusions that keep to standard operators.
-    case basic = 1
-    /// Fusions into the runtime's own operators.
-    case extended = 2
-    /// Blocked memory layouts for convolutions as well.
-    case layout = 3
-    /// Everything, as a deployment would.
-    case all = 99
-}
-
 /// How a session is set up.
 public struct SessionOptions: Sendable {
+    /// How far ONNX Runtime rewrites a graph before it runs it.
+    public enum OptimizationLevel: Int32, Sendable, Hashable, CaseIterable {
+        /// The graph as it is.
+        case disable = 0
+        /// Constant folding, redundant nodes, fusions that keep to standard operators.
+        case basic = 1
+        /// Fusions into the runtime's own operators.
+        case extended = 2
+        /// Blocked memory layouts for convolutions as well.
+        case layout = 3
+        /// Everything, as a deployment would.
+        case all = 99
+    }
+
     /// Threads within one operator, the caller's included; 0 lets the runtime take one per core. One thread and one
     /// caller per core is the fastest way to run many small batches.
     public var intraOpThreads = 1
@@ -23,11 +23,11 @@ public struct SessionOptions: Sendable {
     public var interOpThreads = 1
     /// Run independent branches of the graph at once.
     public var runsBranchesInParallel = false
-    public var graphOptimizationLevel = GraphOptimizationLevel.all
+    public var graphOptimizationLevel = OptimizationLevel.all
     /// Plan memory from the shapes of the first run: good when shapes stay the same.
-    public var usesMemoryPattern = true
+    public var memoryPattern = true
     /// Keep freed memory for later runs.
-    public var usesMemoryArena = true
+    public var memoryArena = true
     /// Treat denormals as zero, on the runtime's threads and, during each run, on the calling thread.
     public var flushesDenormals = false
     /// Have idle threads of the runtime spin, which is fastest when nothing else wants the cores; nil leaves the
@@ -38,13 +38,13 @@ public struct SessionOptions: Sendable {
     /// Any other entry of the runtime's session configuration, such as `"session.disable_prepacking": "1"`.
     public var configuration: [String: String] = [:]
     /// Profile every run into a file that starts so; see `Session.endProfiling()`.
-    public var profilePrefix: String?
+    public var profilingFilePrefix: String?
     /// Where to write the graph as the runtime rewrote it.
     public var optimizedModelPath: String?
     /// Weights by name, for initializers that the model declares as external data. Their memory is shared, not copied,
     /// and is kept alive and read-locked by the session. Correct at every optimisation level, unlike the runtime's
     /// older `AddInitializer`, which lathe never calls.
-    public var externalInitializers: [String: Value] = [:]
+    public var externalInitializers: [(name: String, value: Value)] = []
 
     public init() {}
 }
@@ -70,9 +70,9 @@ extension SessionOptions {
         try set(api.pointee.SetSessionExecutionMode(handle, runsBranchesInParallel ? 1 : 0))
         try set(api.pointee.SetSessionGraphOptimizationLevel(handle, graphOptimizationLevel.rawValue))
         try set(
-            usesMemoryPattern ? api.pointee.EnableMemPattern(handle) : api.pointee.DisableMemPattern(handle))
-        try set(usesMemoryArena ? api.pointee.EnableCpuMemArena(handle) : api.pointee.DisableCpuMemArena(handle))
-        if let profilePrefix { try set(api.pointee.EnableProfiling(handle, profilePrefix)) }
+            memoryPattern ? api.pointee.EnableMemPattern(handle) : api.pointee.DisableMemPattern(handle))
+        try set(memoryArena ? api.pointee.EnableCpuMemArena(handle) : api.pointee.DisableCpuMemArena(handle))
+        if let profilingFilePrefix { try set(api.pointee.EnableProfiling(handle, profilingFilePrefix)) }
         if let optimizedModelPath { try set(api.pointee.SetOptimizedModelFilePath(handle, optimizedModelPath)) }
         for (name, extent) in freeDimensions {
             try set(api.pointee.AddFreeDimensionOverrideByName(handle, name, Int64(extent)))
@@ -98,11 +98,14 @@ extension SessionOptions {
     ) throws(OnnxRuntimeError) {
         guard !externalInitializers.isEmpty else { return }
         for (name, value) in externalInitializers where value.kind != .tensor || value.elementType == .string {
-            throw .invalidInput(name: name, reason: "is an initializer, and \(value.typeDescription) cannot be one",
-                doing: doing)
+            throw .invalidInput(
+                name: name, reason: "is an initializer, and \(value.typeDescription) cannot be one", doing: doing)
         }
-        let names = NameTable(externalInitializers.keys.sorted())
-        let values = names.strings.compactMap { externalInitializers[$0]?.handle }
+        for (name, value) in externalInitializers where value.library !== library {
+            throw .invalidInput(name: name, reason: "belongs to another copy of the library", doing: doing)
+        }
+        let names = NameTable(externalInitializers.map(\.name))
+        let values = externalInitializers.map(\.value.handle)
         try library.check(
             library.api.pointee.AddExternalInitializers(handle, names.pointers, values, values.count), doing: doing)
     }

@@ -1,18 +1,20 @@
 import COnnxRuntime
 
+/// Every initializer takes the library that the sessions use which the value is for; without one, that is
+/// `RuntimeLibrary.current()`.
 extension Value {
     /// A tensor with a copy of `elements`.
     ///
     /// - Throws: `.invalidValue` when `shape` has another number of elements.
     public convenience init<Scalar: TensorScalar>(
-        _ elements: [Scalar], shape: [Int], library: RuntimeLibrary
+        _ elements: [Scalar], shape: [Int], library: RuntimeLibrary? = nil
     ) throws(OnnxRuntimeError) {
         let memory = elements.withUnsafeBytes { OwnedMemory(copying: $0) }
         try self.init(owned: memory, elementType: Scalar.elementType, shape: shape, library: library)
     }
 
     /// A tensor of truth values.
-    public convenience init(_ elements: [Bool], shape: [Int], library: RuntimeLibrary) throws(OnnxRuntimeError) {
+    public convenience init(_ elements: [Bool], shape: [Int], library: RuntimeLibrary? = nil) throws(OnnxRuntimeError) {
         let memory = elements.map { $0 ? UInt8(1) : 0 }.withUnsafeBytes { OwnedMemory(copying: $0) }
         try self.init(owned: memory, elementType: .bool, shape: shape, library: library)
     }
@@ -21,7 +23,7 @@ extension Value {
     ///
     /// - Throws: `.invalidValue` when `shape` needs another number of bytes, and for strings.
     public convenience init(
-        bytes: UnsafeRawBufferPointer, elementType: ElementType, shape: [Int], library: RuntimeLibrary
+        bytes: UnsafeRawBufferPointer, elementType: ElementType, shape: [Int], library: RuntimeLibrary? = nil
     ) throws(OnnxRuntimeError) {
         try self.init(
             owned: OwnedMemory(copying: bytes), elementType: elementType, shape: shape, library: library)
@@ -29,7 +31,7 @@ extension Value {
 
     /// A tensor with a copy of `bytes`.
     public convenience init(
-        bytes: [UInt8], elementType: ElementType, shape: [Int], library: RuntimeLibrary
+        bytes: [UInt8], elementType: ElementType, shape: [Int], library: RuntimeLibrary? = nil
     ) throws(OnnxRuntimeError) {
         let memory = bytes.withUnsafeBytes { OwnedMemory(copying: $0) }
         try self.init(owned: memory, elementType: elementType, shape: shape, library: library)
@@ -37,7 +39,7 @@ extension Value {
 
     /// A tensor of zeros, to be filled with `withUnsafeMutableBytes` or to receive a session's output.
     public convenience init(
-        zeros elementType: ElementType, shape: [Int], library: RuntimeLibrary
+        zeros elementType: ElementType, shape: [Int], library: RuntimeLibrary? = nil
     ) throws(OnnxRuntimeError) {
         let memory = OwnedMemory(count: try Self.byteCount(of: elementType, shape: shape))
         memory.bytes.initializeMemory(as: UInt8.self, repeating: 0)
@@ -50,8 +52,8 @@ extension Value {
     /// Memory that is not aligned to the element's size is copied after all, for kernels may assume that it is. In ONNX
     /// files that is common: nothing aligns `raw_data`. `sharesMemory(with:)` tells.
     public convenience init(
-        sharing memory: UnsafeRawBufferPointer, owner: any Sendable, elementType: ElementType, shape: [Int],
-        library: RuntimeLibrary
+        borrowing memory: UnsafeRawBufferPointer, elementType: ElementType, shape: [Int], owner: any Sendable,
+        library: RuntimeLibrary? = nil
     ) throws(OnnxRuntimeError) {
         // The runtime's interface has no constant pointer here; a value that is not mutable is never written to.
         try self.init(
@@ -65,8 +67,8 @@ extension Value {
     ///
     /// - Throws: `.invalidValue` also for memory that is not aligned to the element's size.
     public convenience init(
-        sharingMutable memory: UnsafeMutableRawBufferPointer, owner: any Sendable, elementType: ElementType,
-        shape: [Int], library: RuntimeLibrary
+        borrowingMutable memory: UnsafeMutableRawBufferPointer, elementType: ElementType, shape: [Int],
+        owner: any Sendable, library: RuntimeLibrary? = nil
     ) throws(OnnxRuntimeError) {
         guard Self.isAligned(memory.baseAddress, for: elementType) else {
             throw .invalidValue(reason: "memory for \(elementType) is not aligned to \(elementType.byteWidth) bytes")
@@ -76,11 +78,12 @@ extension Value {
     }
 
     /// A tensor of strings. A string ends at its first zero byte: so does the runtime's interface.
-    public convenience init(strings: [String], shape: [Int], library: RuntimeLibrary) throws(OnnxRuntimeError) {
+    public convenience init(strings: [String], shape: [Int], library: RuntimeLibrary? = nil) throws(OnnxRuntimeError) {
         guard let count = Self.elementCount(of: shape), count == strings.count else {
             throw .invalidValue(reason: "\(strings.count) strings do not fill a tensor of shape \(shape)")
         }
         let doing = "making a tensor of strings"
+        let library = try RuntimeLibrary.orCurrent(library)
         var handle: OpaquePointer?
         try library.check(
             library.api.pointee.CreateTensorAsOrtValue(
@@ -111,8 +114,8 @@ extension Value {
     ///
     /// - Throws: `.invalidValue` for a scalar, a range out of bounds, strings, or rows that do not end on a whole byte.
     public func slice(rows range: Range<Int>) throws(OnnxRuntimeError) -> Value {
-        guard let elementType, let rows = shape.first else {
-            throw .invalidValue(reason: "\(typeDescription) of shape \(shape) has no rows")
+        guard let elementType, let shape, let rows = shape.first else {
+            throw .invalidValue(reason: "\(typeDescription) has no rows")
         }
         guard range.lowerBound >= 0, range.upperBound <= rows else {
             throw .invalidValue(reason: "rows \(range) of a tensor with \(rows)")
@@ -134,7 +137,7 @@ extension Value {
                             * elementType.bitWidth / 8)])
             }
         return try Value(
-            sharing: part, owner: hold, elementType: elementType, shape: [range.count] + shape.dropFirst(),
+            borrowing: part, elementType: elementType, shape: [range.count] + shape.dropFirst(), owner: hold,
             library: library)
     }
 
@@ -144,7 +147,7 @@ extension Value {
         let hold = try ReadHold(self)
         let bytes = try beginReadingBytes()
         defer { endReading() }
-        return try Value(sharing: bytes, owner: hold, elementType: elementType, shape: shape, library: library)
+        return try Value(borrowing: bytes, elementType: elementType, shape: shape, owner: hold, library: library)
     }
 
     /// Whether this tensor's elements lie within `memory`: false when they had to be copied.
@@ -158,7 +161,7 @@ extension Value {
     // MARK: The ways to a handle
 
     private convenience init(
-        owned memory: OwnedMemory, elementType: ElementType, shape: [Int], library: RuntimeLibrary
+        owned memory: OwnedMemory, elementType: ElementType, shape: [Int], library: RuntimeLibrary?
     ) throws(OnnxRuntimeError) {
         try self.init(
             wrapping: memory.bytes, owner: memory, mutable: true, elementType: elementType, shape: shape,
@@ -167,7 +170,7 @@ extension Value {
 
     private convenience init(
         lent memory: UnsafeMutableRawBufferPointer, owner: any Sendable, mutable: Bool, elementType: ElementType,
-        shape: [Int], library: RuntimeLibrary
+        shape: [Int], library: RuntimeLibrary?
     ) throws(OnnxRuntimeError) {
         if memory.baseAddress != nil, Self.isAligned(memory.baseAddress, for: elementType) {
             try self.init(
@@ -183,13 +186,14 @@ extension Value {
 
     private convenience init(
         wrapping memory: UnsafeMutableRawBufferPointer, owner: any Sendable, mutable: Bool, elementType: ElementType,
-        shape: [Int], library: RuntimeLibrary
+        shape: [Int], library: RuntimeLibrary?
     ) throws(OnnxRuntimeError) {
         let bytes = try Self.byteCount(of: elementType, shape: shape)
         guard bytes == memory.count else {
             throw .invalidValue(
                 reason: "\(elementType) of shape \(shape) takes \(bytes) bytes, and there are \(memory.count)")
         }
+        let library = try RuntimeLibrary.orCurrent(library)
         var handle: OpaquePointer?
         try library.check(
             library.api.pointee.CreateTensorWithDataAsOrtValue(

@@ -31,8 +31,8 @@ public final class Value: @unchecked Sendable {
     public let kind: Kind
     /// Nil for anything but tensors.
     public let elementType: ElementType?
-    /// The extent of each axis, outermost first; empty for a scalar and for anything but tensors.
-    public let shape: [Int]
+    /// The extent of each axis, outermost first; empty for a scalar, nil for anything but tensors.
+    public let shape: [Int]?
     /// Bytes of the elements; 0 for strings and anything but tensors.
     public let byteCount: Int
     /// Whether the bytes may be written: false for memory lent as read-only, for slices, and for strings.
@@ -47,7 +47,7 @@ public final class Value: @unchecked Sendable {
     private let owner: (any Sendable)?
 
     /// Product of the shape; 1 for a scalar, 0 for anything but tensors.
-    public var elementCount: Int { kind == .tensor ? shape.reduce(1, *) : 0 }
+    public var elementCount: Int { shape?.reduce(1, *) ?? 0 }
 
     /// Takes over `handle`, a tensor over `bytes`.
     init(
@@ -145,7 +145,7 @@ extension Value {
     private struct Description {
         var kind: Kind
         var elementType: ElementType?
-        var shape: [Int] = []
+        var shape: [Int]?
         var byteCount = 0
         var memory: UnsafeMutableRawPointer?
 
@@ -172,7 +172,7 @@ extension Value {
             var rank = 0
             try library.check(api.pointee.GetDimensionsCount(information, &rank), doing: doing)
             var status: OpaquePointer?
-            shape = [Int](unsafeUninitializedCapacity: max(rank, 1)) { buffer, count in
+            let extents = [Int](unsafeUninitializedCapacity: max(rank, 1)) { buffer, count in
                 // Int and Int64 have one layout on every platform with 64-bit pointers, the only ones the runtime has.
                 buffer.baseAddress?.withMemoryRebound(to: Int64.self, capacity: max(rank, 1)) { axes in
                     axes.initialize(repeating: 0, count: max(rank, 1))
@@ -181,8 +181,9 @@ extension Value {
                 count = rank
             }
             try library.check(status, doing: doing)
+            shape = extents
             guard let elementType, elementType != .string,
-                let elements = Value.elementCount(of: shape), let bytes = elementType.byteCount(elements: elements)
+                let elements = Value.elementCount(of: extents), let bytes = elementType.byteCount(elements: elements)
             else { return }
             var start: UnsafeMutableRawPointer?
             try library.check(api.pointee.GetTensorMutableData(handle, &start), doing: doing)

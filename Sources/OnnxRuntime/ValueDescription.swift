@@ -39,7 +39,7 @@ public struct ValueDescription: Sendable, Hashable {
             return "must be tensor(\(elementType)), not \(value.typeDescription)"
         }
         guard let dimensions else { return nil }
-        let shape = value.shape
+        let shape = value.shape ?? []
         var fits = shape.count == dimensions.count
         if fits {
             for axis in shape.indices {
