@@ -173,7 +173,8 @@ import Testing
         let library = try testLibrary()
         let value = try Value([1, 2] as [Float], shape: [2], library: library)
         try value.withUnsafeBytes { _ in
-            #expect(try value.floats() == [1, 2])
+            let floats = try value.floats()
+            #expect(floats == [1, 2])
             #expect(failure { try value.withUnsafeMutableBytes { _ in } } == Value.writeConflict)
         }
         let session = try session("sum.onnx")
