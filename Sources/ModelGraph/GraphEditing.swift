@@ -58,9 +58,10 @@ extension Graph {
         for index in nodes.indices { nodes[index].replaceReads(replacements) }
     }
 
-    /// Removes nodes none of whose outputs are read, then initializers that nothing reads. Initializers listed as
-    /// inputs stay: they belong to the model's interface.
+    /// Removes nodes none of whose outputs are read, then initializers that nothing reads, here and in subgraphs.
+    /// Initializers listed as inputs stay: they belong to the model's interface.
     public mutating func removeDeadCode() {
+        for index in nodes.indices where !nodes[index].subgraphs.isEmpty { nodes[index].removeDeadCodeInSubgraphs() }
         var needed = Set(outputs.map(\.name))
         var keep = [Bool](repeating: false, count: nodes.count)
         for index in nodes.indices.reversed() where nodes[index].outputs.contains(where: { needed.contains($0) }) {
@@ -111,6 +112,20 @@ extension Graph {
 }
 
 extension Node {
+    fileprivate mutating func removeDeadCodeInSubgraphs() {
+        for index in attributes.indices {
+            switch attributes[index].value {
+            case .graph(var body):
+                body.removeDeadCode()
+                attributes[index].value = .graph(body)
+            case .graphs(var bodies):
+                for position in bodies.indices { bodies[position].removeDeadCode() }
+                attributes[index].value = .graphs(bodies)
+            default: break
+            }
+        }
+    }
+
     /// Replaces names this node or its subgraphs read.
     public mutating func replaceReads(_ replacements: [String: String]) {
         for index in inputs.indices {
@@ -140,6 +155,43 @@ extension Graph {
         var hidden = Set(inputs.map(\.name)).union(initializers.keys)
         for node in nodes { hidden.formUnion(node.outputs) }
         replaceReads(replacements.filter { !hidden.contains($0.key) })
+    }
+}
+
+extension Model {
+    /// Brings weights that are listed among the graph's inputs in order after a rewrite.
+    ///
+    /// A listed weight that `before` read and that nothing reads any more goes, with its input: it was replaced, and would
+    /// only fill the file. Before IR version 4 every initializer must be listed; if the rewrite added some that are not, the
+    /// model moves to version 4 and lists none, which keeps the old meaning that they are constants.
+    public mutating func settleListedWeights(after before: Model) {
+        let listed = Set(graph.inputs.map(\.name)).filter { graph.initializers[$0] != nil }
+        guard !listed.isEmpty || irVersion < 4 else { return }
+        if !listed.isEmpty {
+            let (used, usedBefore) = (graph.readNames(), before.graph.readNames())
+            let gone = listed.filter { !used.contains($0) && usedBefore.contains($0) }
+            if !gone.isEmpty {
+                graph.inputs.removeAll { gone.contains($0.name) }
+                graph.initializers.removeAll { gone.contains($0.key) }
+            }
+        }
+        let inputs = Set(graph.inputs.map(\.name))
+        if irVersion < 4, graph.initializers.keys.contains(where: { !inputs.contains($0) && before.graph.initializers[$0] == nil }) {
+            irVersion = 4
+            graph.inputs.removeAll { graph.initializers[$0.name] != nil }
+        }
+    }
+}
+
+extension Graph {
+    /// Names that nodes, subgraphs or outputs read.
+    fileprivate func readNames() -> Set<String> {
+        var names = Set(outputs.map(\.name))
+        for node in nodes {
+            names.formUnion(node.inputs)
+            for (_, body) in node.subgraphs { names.formUnion(body.capturedNames()) }
+        }
+        return names
     }
 }
 

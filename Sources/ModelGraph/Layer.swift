@@ -30,7 +30,8 @@ public struct Layer: Sendable, Identifiable {
     public struct Quantization: Sendable {
         public var scale: String?
         public var zeroPoint: String?
-        /// Operator that dequantises or computes on integers: DequantizeLinear, QLinearConv, MatMulInteger, …
+        /// Operator that dequantises or computes on integers: DequantizeLinear, QLinearConv, MatMulInteger, …; Gather
+        /// where the weights are indices into a codebook.
         public var opType: String
         /// Bits of a weight as stored.
         public var bits: Int
@@ -89,6 +90,9 @@ private struct LayerFinder {
         if let found = model.initializer(name, from: path) { return Source(tensor: found.tensor, quantization: nil) }
         guard let index = producer[name] else { return nil }
         let node = graph.nodes[index]
+        if let shared = graph.codebookWeight(name, producer: { producer[$0] }), let indices = graph.initializers[shared.indices] {
+            return Source(tensor: indices, quantization: Layer.Quantization(scale: nil, zeroPoint: nil, opType: "Gather", bits: 8))
+        }
         guard node.opType == "DequantizeLinear", let stored = node.input(0), let found = model.initializer(stored, from: path) else {
             return decoded(node, depth: 0)
         }

@@ -3,12 +3,15 @@ import SwiftProtobuf
 
 /// A model laid out as a file: literal bytes and tensor payloads in order, not yet joined.
 public struct SerializedModel: Sendable {
-    enum Part: Sendable {
+    public enum Part: Sendable {
+        /// Bytes of the file that are no tensor's elements.
         case bytes([UInt8])
-        case tensor(TensorStorage)
+        /// The elements of a tensor, as they stand in the file: its `storage`.
+        case tensor(Tensor)
     }
 
-    let parts: [Part]
+    /// The file in order.
+    public let parts: [Part]
     /// Size of the file in bytes.
     public let byteCount: Int
 
@@ -17,7 +20,7 @@ public struct SerializedModel: Sendable {
         for part in parts {
             switch part {
             case .bytes(let bytes): try bytes.withUnsafeBytes(body)
-            case .tensor(let storage): try body(storage.bytes)
+            case .tensor(let tensor): try body(tensor.storage.bytes)
             }
         }
     }
@@ -63,7 +66,7 @@ struct OnnxWriter {
     /// Initializers of the main graph at least this large are declared external and collected in `external`.
     var externalThreshold: Int?
     private(set) var external: [Tensor] = []
-    private var payloads: [TensorStorage] = []
+    private var payloads: [Tensor] = []
 
     init(externalThreshold: Int? = nil) { self.externalThreshold = externalThreshold }
 
@@ -174,7 +177,7 @@ struct OnnxWriter {
         }
         var ticket: [UInt8] = []
         WireFormat.appendTicket(offset: payloads.count, length: tensor.storage.byteCount, to: &ticket)
-        payloads.append(tensor.storage)
+        payloads.append(tensor)
         proto.payloadTicket = Data(ticket)
         return proto
     }

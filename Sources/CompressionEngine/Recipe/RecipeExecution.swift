@@ -96,6 +96,7 @@ public final class RecipeExecutor: Sendable {
             progress: context.progress, memo: context.memo, notes: notes)
         try technique.rewrite(&result.model, targets: targets, context: stepContext)
         result.model.graph.removeDeadCode()
+        result.model.settleListedWeights(after: current.model)
         result.reports.append(
             StepReport(technique: descriptor.id, layers: targets.map(\.layer.id), refused: refused, notes: notes.all))
         return result
