@@ -7,9 +7,10 @@ public enum FigureCounting {
         var name: String
     }
 
-    /// Names of initializers that are not parameters: quantisation scales and zero points, by reading the graph.
+    /// Names of initializers that are not parameters: scales and zero points of quantisation and codebooks of shared
+    /// weights, by reading the graph.
     static func quantizationConstants(of graph: Graph) -> Set<String> {
-        var names = Set<String>()
+        var names = Set(graph.codebookWeights.map(\.codebook))
         for node in graph.nodes {
             let positions: [Int] =
                 switch node.opType {
@@ -41,11 +42,14 @@ public enum FigureCounting {
         for path in model.graph.graphPaths() {
             guard let graph = model.graph[path] else { continue }
             let excluded = quantizationConstants(of: graph)
+            let codebooks = Dictionary(
+                graph.codebookWeights.compactMap { weight in graph.initializers[weight.codebook].map { (weight.indices, $0) } },
+                uniquingKeysWith: { first, _ in first })
             for tensor in graph.initializers.values {
                 weightBytes += Double(tensor.storage.byteCount)
                 guard tensor.elementType.isFloatingPoint || tensor.elementType.isQuantized, !excluded.contains(tensor.name), !tensor.dims.isEmpty
                 else { continue }
-                let count = NonZeroCount.nonZeros(tensor)
+                let count = codebooks[tensor.name].map { NonZeroCount.nonZeros(indices: tensor, codebook: $0) } ?? NonZeroCount.nonZeros(tensor)
                 tensorNonZeros[TensorPlace(path: path, name: tensor.name)] = count
                 parameters += tensor.count
                 nonZeros += count
@@ -119,6 +123,14 @@ public enum FigureCounting {
 
 /// Counts elements that are not zero.
 public enum NonZeroCount {
+    /// Weights that are not zero where each is an 8-bit index into a codebook.
+    static func nonZeros(indices: Tensor, codebook: Tensor) -> Int {
+        guard let values = codebook.floats() else { return indices.count }
+        var counts = [Int](repeating: 0, count: 256)
+        for index in indices.storage.bytes { counts[Int(index)] += 1 }
+        return zip(values, counts).reduce(0) { $0 + ($1.0 != 0 ? $1.1 : 0) }
+    }
+
     /// Non-zero elements of a tensor; for packed nibbles, non-zero nibbles. Types without a zero count as all non-zero.
     public static func nonZeros(_ tensor: Tensor) -> Int {
         let bytes = tensor.storage.bytes
