@@ -122,22 +122,17 @@ extension LayerState {
     public var serializedBits: Double { weightCount * weightBits + biasCount * 32 + overheadBits }
 
     /// Bits of the encoding the layer stands for: shared or quantised weights at their true width, zeros left out with
-    /// 5-bit relative indices where that is smaller (facts: Deep Compression).
+    /// relative indices and the fillers they need where that is smaller (facts: Deep Compression).
     public var theoreticalBits: Double {
-        let valueBits = distinctValues.map { max($0, 2).log2Ceiling } ?? weightBits
-        let codebook = distinctValues.map { valueBits <= 16 ? $0 * 32 : 0 } ?? 0
-        let dense = weightCount * valueBits
-        let sparse = nonZeroCount * (valueBits + Double(indexBits ?? 5))
-        return min(dense, density < 1 ? sparse : dense) + codebook + biasCount * 32
-    }
-}
-
-extension Double {
-    /// ⌈log2⌉ of a count.
-    fileprivate var log2Ceiling: Double {
-        var bits = 0.0
-        var reach = 1.0
-        while reach < self { reach *= 2; bits += 1 }
-        return bits
+        let valueBits = distinctValues.map { TheoreticalSize.indexWidth(entries: $0) } ?? weightBits
+        let codebook = distinctValues.map { valueBits <= 16 ? TheoreticalSize.codebookBits(entries: $0) : 0 } ?? 0
+        var best = weightCount * valueBits
+        if density < 1 {
+            for bits in indexBits.map({ $0...$0 }) ?? 2...8 {
+                let fillers = TheoreticalSize.expectedFillers(nonZeros: nonZeroCount, density: density, indexBits: bits)
+                best = min(best, TheoreticalSize.sparseBits(nonZeros: nonZeroCount, fillers: fillers, valueBits: valueBits, indexBits: bits))
+            }
+        }
+        return best + codebook + biasCount * 32
     }
 }

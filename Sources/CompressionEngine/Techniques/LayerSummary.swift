@@ -79,6 +79,8 @@ public struct LayerState: Sendable {
     public var inputsKept: Double = 1
     /// Index bits for relative indices in the packed archive; `nil` lets the archive choose.
     public var indexBits: Int?
+    /// Whether the packed archive may use Huffman codes for the layer.
+    public var entropyCoded = true
 
     /// The layer as it is in the baseline.
     public init(_ summary: LayerSummary) {

@@ -2,6 +2,9 @@
 public enum TechniqueRegistry {
     public static let all: [any Technique] = [
         MagnitudePruning(), NMPruning(), StructuredPruning(),
+        SVDFactorization(),
+        WeightSharing(),
+        HuffmanCoding(),
     ]
 
     public static func technique(_ id: String) -> (any Technique)? { byID[id] }

@@ -197,9 +197,17 @@ extension EngineSession {
         return figures
     }
 
-    /// Adds the sizes after gzip and in the packed archive.
+    /// Adds the theoretical size, the size after gzip, and the size in the packed archive, in total and by layer.
     public func addSlowSizes(_ figures: inout ModelFigures, of model: Model, cancellation: Cancellation) throws {
-        try cancellation.check()
+        figures.theoreticalBytes = Figure(try TheoreticalSize.bits(of: model, cancellation: cancellation) / 8, .measured)
+        let packed = try Archive.pack(model, cancellation: cancellation)
+        figures.packedBytes = Figure(Double(packed.byteCount), .measured)
+        let byName = Dictionary(packed.tensors.map { ($0.name, $0.packedBytes) }, uniquingKeysWith: { first, _ in first })
+        for (index, layer) in model.layers().enumerated() where index < figures.layers.count && figures.layers[index].id == layer.id {
+            let names = layer.weightNames + (layer.bias.map { [$0] } ?? [])
+            figures.layers[index].packedBytes = Double(names.reduce(0) { $0 + (byName[$1] ?? 0) })
+        }
+        figures.transferBytes = Figure(Double(try DeflateSize.gzip(model.serialized(), cancellation: cancellation)), .measured)
     }
 
     /// Why techniques do not apply to layers of the model: `refusals[technique][layer position]`.

@@ -39,7 +39,9 @@ extension EngineSession {
         try AtomicFile.write(recipe.yaml, to: staged[1])
         if request.includeArchive {
             progress(0.3, "packing the archive")
-            throw EngineError(.data, "the archive is not built in yet")
+            try Archive.write(applied.model, to: staged[3], cancellation: cancellation) { fraction, name in
+                progress(0.3 + 0.1 * fraction, "packing \(name)")
+            }
         }
         progress(0.4, "measuring")
         let report = try ExportReport.make(

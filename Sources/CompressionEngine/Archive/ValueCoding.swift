@@ -1,0 +1,197 @@
+/// A run of elements of 1, 2, 4 or 8 bytes in the smallest of several forms.
+///
+/// Layout: form (1 byte), then
+/// - stored: the elements;
+/// - deflated: length (varint) and zlib data;
+/// - planes: for each byte of an element, lowest first, a symbol stream over 256 symbols;
+/// - codebook: number of entries (varint), the entries, a symbol stream with the entry of each element. With Huffman
+///   codes entries stand in order of their code words, so that the code table needs only the number of words of each length.
+struct ValueCoding: Sendable {
+    enum Form: UInt8, Sendable { case stored, deflated, planes, codebook }
+
+    /// What a run may use.
+    struct Options: Sendable {
+        var huffman = true
+        /// Tries DEFLATE, which takes long and wins only where bytes repeat in runs.
+        var deflate = true
+    }
+
+    private(set) var form: Form
+    /// Bytes of the whole run as coded, exactly.
+    private(set) var byteCount: Int
+    /// Bytes of codebook entries.
+    private(set) var codebookBytes = 0
+    /// Bytes of code tables.
+    private(set) var tableBytes = 0
+    /// Entries of the codebook; 0 without one.
+    private(set) var entries = 0
+    /// Whether Huffman codes are used.
+    private(set) var isEntropyCoded = false
+    private var deflated: [UInt8] = []
+    private var planes: [SymbolStream] = []
+    private var codebook: (stream: SymbolStream, patterns: [UInt64])?
+
+    /// Chooses the form for elements that are known by their statistics only, without DEFLATE.
+    /// - Parameter counts: of whole elements, if few differ; `planeCounts`: of each byte of an element.
+    init(count: Int, width: Int, counts: PatternCounts?, planeCounts: [[Int]], options: Options) {
+        form = .stored
+        byteCount = 1 + count * width
+        guard count > 0 else { return }
+        if options.huffman {
+            let streams = planeCounts.map { SymbolStream(counts: $0, ordered: false, huffman: true) }
+            let size = 1 + streams.reduce(0) { $0 + $1.byteCount }
+            if size < byteCount { adopt(planes: streams, size) }
+        }
+        if let counts, !counts.patterns.isEmpty {
+            let stream = SymbolStream(counts: counts.counts, ordered: true, huffman: options.huffman)
+            let book = counts.patterns.count * width
+            let size = 1 + ByteWriter.varintLength(counts.patterns.count) + book + stream.byteCount
+            if size < byteCount {
+                form = .codebook
+                byteCount = size
+                codebook = (stream, counts.patterns)
+                codebookBytes = book
+                tableBytes = stream.tableBytes
+                entries = counts.patterns.count
+                isEntropyCoded = stream.mode == .huffman
+            }
+        }
+    }
+
+    /// Chooses the form for elements at hand.
+    init(
+        _ bytes: UnsafeRawBufferPointer, width: Int, counts: PatternCounts?, planeCounts: [[Int]], options: Options, cancellation: Cancellation?
+    ) throws {
+        self.init(count: bytes.count / width, width: width, counts: counts, planeCounts: planeCounts, options: options)
+        guard options.deflate, options.huffman, bytes.count >= 32, try Self.deflatePays(bytes, against: byteCount, cancellation) else { return }
+        let packed = try Deflate.compress(bytes, level: 9, cancellation: cancellation)
+        let size = 1 + ByteWriter.varintLength(packed.count) + packed.count
+        if size < byteCount {
+            form = .deflated
+            byteCount = size
+            deflated = packed
+            (codebookBytes, tableBytes, entries) = (0, 0, 0)
+            isEntropyCoded = true
+        }
+    }
+
+    private mutating func adopt(planes streams: [SymbolStream], _ size: Int) {
+        form = .planes
+        byteCount = size
+        planes = streams
+        tableBytes = streams.reduce(0) { $0 + $1.tableBytes }
+        isEntropyCoded = streams.contains { $0.mode == .huffman }
+    }
+
+    /// Whether DEFLATE is worth running on everything, judged on small runs by doing it and on large ones by sixteen
+    /// slices.
+    private static func deflatePays(_ bytes: UnsafeRawBufferPointer, against size: Int, _ cancellation: Cancellation?) throws -> Bool {
+        let slice = 1 << 14
+        guard bytes.count > 32 * slice else { return true }
+        var out = 0
+        let deflater = try Deflater(level: 6, wrapper: .zlib, cancellation: cancellation)
+        for number in 0..<16 {
+            let start = (bytes.count - slice) / 15 * number
+            try deflater.feed(UnsafeRawBufferPointer(rebasing: bytes[start..<(start + slice)])) { out += $0.count }
+        }
+        try deflater.finish { out += $0.count }
+        return Double(out) / Double(16 * slice) * Double(bytes.count) < 1.1 * Double(size)
+    }
+
+    // MARK: Writing
+
+    func write(_ bytes: UnsafeRawBufferPointer, width: Int, to out: inout ByteWriter) {
+        out.append(form.rawValue)
+        switch form {
+        case .stored: out.append(bytes)
+        case .deflated:
+            out.append(varint: deflated.count)
+            out.append(deflated)
+        case .planes:
+            for (plane, stream) in planes.enumerated() { stream.write(to: &out) { Int(bytes[$0 * width + plane]) } }
+        case .codebook:
+            guard let codebook else { return }
+            var patterns = codebook.patterns
+            if let lengths = codebook.stream.lengths {
+                patterns = patterns.indices.sorted { (lengths[$0], $0) < (lengths[$1], $1) }.map { codebook.patterns[$0] }
+            }
+            out.append(varint: patterns.count)
+            for pattern in patterns { out.append(pattern: pattern, width: width) }
+            let index = PatternIndex(patterns)
+            codebook.stream.write(to: &out) { index.number(of: Elements.pattern(bytes, at: $0, width: width)) }
+        }
+    }
+
+    // MARK: Reading
+
+    /// Reads a run into memory that is exactly as large as its elements.
+    static func read(into out: UnsafeMutableRawBufferPointer, width: Int, from reader: inout ByteReader) throws(EngineError) {
+        let count = out.count / width
+        guard let form = Form(rawValue: try reader.byte()) else { throw ByteReader.damaged("an unknown way of coding values") }
+        switch form {
+        case .stored: out.copyMemory(from: try reader.take(out.count))
+        case .deflated: try Deflate.expand(try reader.take(try reader.varint()), into: out)
+        case .planes:
+            for plane in 0..<width {
+                try SymbolStream.read(count, alphabet: 256, ordered: false, from: &reader) { position, symbol in
+                    out[position * width + plane] = UInt8(truncatingIfNeeded: symbol)
+                }
+            }
+        case .codebook:
+            let entries = try reader.varint(atMost: 1 << 16)
+            guard entries > 0 else { throw ByteReader.damaged("an empty codebook") }
+            let book = try reader.take(entries * width)
+            switch width {
+            case 1: try look(UInt8.self, book, entries, count, out, &reader)
+            case 2: try look(UInt16.self, book, entries, count, out, &reader)
+            case 4: try look(UInt32.self, book, entries, count, out, &reader)
+            default: try look(UInt64.self, book, entries, count, out, &reader)
+            }
+        }
+    }
+
+    private static func look<T: BitwiseCopyable>(
+        _: T.Type, _ book: UnsafeRawBufferPointer, _ entries: Int, _ count: Int, _ out: UnsafeMutableRawBufferPointer, _ reader: inout ByteReader
+    ) throws(EngineError) {
+        let stride = MemoryLayout<T>.stride
+        var table: [T] = []
+        table.reserveCapacity(entries)
+        for entry in 0..<entries { table.append(book.loadUnaligned(fromByteOffset: entry * stride, as: T.self)) }
+        var failure: EngineError?
+        table.withUnsafeBufferPointer { table in
+            do throws(EngineError) {
+                try SymbolStream.read(count, alphabet: entries, ordered: true, from: &reader) { position, symbol in
+                    out.storeBytes(of: table[symbol], toByteOffset: position * stride, as: T.self)
+                }
+            } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+}
+
+/// Elements as unsigned patterns.
+enum Elements {
+    @inline(__always)
+    static func pattern(_ bytes: UnsafeRawBufferPointer, at position: Int, width: Int) -> UInt64 {
+        switch width {
+        case 1: UInt64(bytes[position])
+        case 2: UInt64(UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: position * 2, as: UInt16.self)))
+        case 4: UInt64(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: position * 4, as: UInt32.self)))
+        default: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: position * 8, as: UInt64.self))
+        }
+    }
+
+    /// How often each value of each byte of an element occurs.
+    static func planeCounts(_ bytes: UnsafeRawBufferPointer, width: Int) -> [[Int]] {
+        var counts = [Int](repeating: 0, count: 256 * width)
+        counts.withUnsafeMutableBufferPointer { counts in
+            var plane = 0
+            for byte in bytes {
+                counts[plane << 8 | Int(byte)] += 1
+                plane += 1
+                if plane == width { plane = 0 }
+            }
+        }
+        return (0..<width).map { Array(counts[($0 << 8)..<(($0 + 1) << 8)]) }
+    }
+}
