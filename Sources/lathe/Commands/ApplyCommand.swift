@@ -50,12 +50,18 @@ struct Apply: ParsableCommand {
             progress: { progress.show($0, $1) })
         for warning in RecipeNotes.warnings(recipe, session) { Console.warn("\(source.model): \(warning)") }
         let applied = try session.apply(recipe, cancellation: cancellation) { progress.show($1, $0) }
+        // All the work before the first file.
+        let packed = try pack.map { _ in try Archive.pack(applied.model, cancellation: cancellation) { progress.show("packing \($1)", $0) } }
         try cancellation.check()
         var document = ApplyDocument(model: ModelReference(session.info), recipe: RecipeDocument(recipe, reports: applied.reports))
         if let output {
             progress.show("writing \(output)")
             try applied.model.serialized().write(to: output)
             try document.add(.model, output)
+        }
+        if let pack, let packed {
+            try packed.write(to: pack)
+            try document.add(.archive, pack)
         }
         if let saveRecipe {
             var saved = recipe

@@ -1,5 +1,4 @@
 import CompressionEngine
-import Foundation
 
 /// What `lathe apply --json` prints.
 struct ApplyDocument: JSONDocument {
@@ -20,8 +19,7 @@ struct ApplyDocument: JSONDocument {
 
     /// Adds a file that was written.
     mutating func add(_ kind: Kind, _ path: String) throws {
-        let attributes = try FileManager.default.attributesOfItem(atPath: path)
-        files.append(File(kind: kind, path: path, bytes: (attributes[.size] as? NSNumber)?.intValue ?? 0))
+        files.append(File(kind: kind, path: path, bytes: try WrittenFile(path).bytes))
     }
 
     var text: String {

@@ -1,0 +1,63 @@
+import ArgumentParser
+import CompressionEngine
+import Foundation
+import ModelGraph
+
+struct Pack: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "pack",
+        abstract: "Pack a model into an entropy-coded archive.",
+        discussion: """
+            Weights are coded as whatever is smallest: relative-index sparse matrices, codebooks, canonical Huffman codes. What a recipe's \
+            huffman step declares is followed. 'unpack' gives the ONNX file back, byte by byte.
+            """)
+
+    @Argument(help: "The model, an ONNX file.", completion: .file(extensions: ["onnx"]))
+    var model: String
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The archive to write.", valueName: "file"), completion: .file(extensions: ["lathe"]))
+    var output: String
+
+    @OptionGroup var printing: OutputOptions
+
+    func run() throws {
+        guard !Apply.isSameFile(output, model) else { throw BadInput("\(output): would overwrite the model itself") }
+        let cancellation = Interruption.watch()
+        let progress = ProgressLine(quiet: printing.json)
+        let document = try Failure.about(model) {
+            progress.show("reading \(model)")
+            let packed = try Archive.write(try Model.read(path: model), to: output, cancellation: cancellation) { progress.show("packing \($1)", $0) }
+            return PackDocument(model: model, archive: output, packed: packed)
+        }
+        progress.clear()
+        Console.print(printing.json ? try document.printed() : document.text)
+    }
+}
+
+struct Unpack: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "unpack",
+        abstract: "Give back the ONNX file in an archive.",
+        discussion: "An archive that claims to hold more than a thousand times its size is refused; --limit allows it.")
+
+    @Argument(help: "The archive.", completion: .file(extensions: ["lathe"]))
+    var archive: String
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The ONNX file to write.", valueName: "file"), completion: .file(extensions: ["onnx"]))
+    var output: String
+
+    @Option(help: ArgumentHelp("Allow an ONNX file of at most this many bytes.", valueName: "bytes"))
+    var limit: ByteQuantity?
+
+    @OptionGroup var printing: OutputOptions
+
+    func run() throws {
+        guard !Apply.isSameFile(output, archive) else { throw BadInput("\(output): would overwrite the archive itself") }
+        let cancellation = Interruption.watch()
+        let document = try Failure.about(archive) {
+            try Archive.extract(path: archive, to: output, maximumBytes: limit.flatMap(\.bytes.whole), cancellation: cancellation)
+            return UnpackDocument(archive: try WrittenFile(archive), model: try WrittenFile(output))
+        }
+        Console.print(printing.json ? try document.printed() : "wrote \(output) (\(Written.exact(document.model.bytes)) bytes)")
+    }
+}
