@@ -5,7 +5,8 @@ import CTerminalGuard
 ///
 /// Only terminals that announce bracketed paste or SGR mouse reports get them; a hardware terminal would print them.
 struct TerminalModes {
-    private let isModern: Bool
+    /// Whether the terminal takes sequences that terminfo does not list.
+    let isModern: Bool
     /// What brings the terminal back to how the shell wants it: written from a signal handler, so made beforehand.
     let restoreText: String
 

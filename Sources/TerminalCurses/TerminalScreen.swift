@@ -1,5 +1,6 @@
 import CNcurses
 import CTerminalGuard
+import Foundation
 import TerminalCells
 
 #if canImport(Glibc)
@@ -231,6 +232,19 @@ public final class TerminalScreen {
             throw TerminalError("the terminal is gone")
         }
         return events
+    }
+
+    /// Whether `copy` can work: the terminal knows control sequences of today. Whether it also lets programs use the
+    /// clipboard is the user's setting there and cannot be asked.
+    public var canCopy: Bool { modes.isModern }
+
+    /// Puts text on the system's clipboard (OSC 52), over SSH too.
+    /// - Returns: false when the terminal cannot or the text is longer than terminals take.
+    public func copy(_ text: String) -> Bool {
+        guard isOpen, canCopy, text.utf8.count <= 50_000 else { return false }
+        let sequence = Array("\u{1B}]52;c;\(Data(text.utf8).base64EncodedString())\u{07}".utf8).map { CChar(bitPattern: $0) }
+        lathe_guard_write(output, sequence, sequence.count)
+        return true
     }
 
     /// Switches mouse reports on or off.

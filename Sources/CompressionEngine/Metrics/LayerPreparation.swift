@@ -50,6 +50,7 @@ public enum LayerPreparation {
         }
         let weightCount = tensors.reduce(0) { $0 + $1.count }
         let norms = OutputNorms(of: tensors, axis: layer.outputAxis)
+        for tensor in tensors { tensor.storage.releasePages() }
         let mean = weightCount > 0 ? pass.sum / Double(weightCount) : 0
         let variance = weightCount > 0 ? max(pass.sumOfSquares / Double(weightCount) - mean * mean, 0) : 0
         return LayerSummary(

@@ -28,9 +28,21 @@ struct Inspect: ParsableCommand {
     @Flag(help: "Skip the sizes that take time: gzip and the packed archive.")
     var quick = false
 
+    @Flag(help: "Measure these sizes for models above 64 MB too; packing takes memory of about the file's size.")
+    var allSizes = false
+
     @OptionGroup var output: OutputOptions
 
+    /// Above this, packing costs seconds and memory that someone who only looks may not have.
+    private static let codedSizesLimit = 64_000_000.0
+
+    func validate() throws {
+        if quick, allSizes { throw ValidationError("--quick and --all-sizes contradict each other") }
+    }
+
     func run() throws {
+        // Memory of large passes goes back to the system at once, so that a model near the machine's memory can be looked at.
+        mallopt(M_MMAP_THRESHOLD, 1 << 20)
         let cancellation = Interruption.watch()
         let progress = ProgressLine(quiet: output.json)
         let document = try Failure.about(source.model) {
@@ -40,7 +52,7 @@ struct Inspect: ParsableCommand {
                 progress: { progress.show($0, $1) })
             try check(session.model)
             progress.show("counting")
-            return try Self.document(session, quick: quick, cancellation: cancellation)
+            return try document(session, cancellation)
         }
         progress.clear()
         Console.print(output.json ? try document.printed() : InspectText.text(document))
@@ -54,7 +66,7 @@ struct Inspect: ParsableCommand {
         }
     }
 
-    private static func document(_ session: EngineSession, quick: Bool, cancellation: Cancellation) throws -> InspectDocument {
+    private func document(_ session: EngineSession, _ cancellation: Cancellation) throws -> InspectDocument {
         var warnings = session.info.warnings
         var figures: ModelFigures
         var shapes: ValueShapes?
@@ -66,7 +78,9 @@ struct Inspect: ParsableCommand {
             warnings.append("no MACs and activations: \(error.message)")
             figures = try FigureCounting.figures(of: session.model, shapes: nil)
         }
-        if !quick { try session.addSlowSizes(&figures, of: session.model, cancellation: cancellation) }
+        let isLarge = figures.serializedBytes.value > Self.codedSizesLimit
+        if isLarge, !quick, !allSizes { warnings.append("gzip and packed sizes are left out above 64 MB; --all-sizes measures them") }
+        if allSizes || !quick && !isLarge { try session.addSlowSizes(&figures, of: session.model, cancellation: cancellation) }
         let summaries = try LayerPreparation.summaries(
             of: session.model, layers: session.layers, shapes: shapes, cancellation: cancellation)
         return InspectDocument(session: session, figures: figures, summaries: summaries, warnings: warnings)

@@ -25,9 +25,10 @@ struct ApplyDocument: JSONDocument {
     var text: String {
         var lines = ["\(model.name): \(EvaluateText.steps(recipe))"]
         for step in recipe.steps {
-            lines.append("  \(step.technique): \(step.layers.count) layer\(step.layers.count == 1 ? "" : "s")")
-            for refusal in step.refused { lines.append("    \(refusal.layer.onOneLine) left alone: \(refusal.reason.onOneLine)") }
-            for note in step.notes { lines.append("    \(note.onOneLine)") }
+            let count = step.layers?.count ?? 0
+            lines.append("  \(step.technique): \(count) layer\(count == 1 ? "" : "s")")
+            for refusal in step.refused ?? [] { lines.append("    \(refusal.layer.onOneLine) left alone: \(refusal.reason.onOneLine)") }
+            for note in step.notes ?? [] { lines.append("    \(note.onOneLine)") }
         }
         for file in files { lines.append("wrote \(file.path) (\(Written.exact(file.bytes)) bytes)") }
         return lines.joined(separator: "\n")

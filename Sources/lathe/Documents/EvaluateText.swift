@@ -10,8 +10,8 @@ enum EvaluateText {
         lines += [figures(document), "", verdict(accuracy)]
         if let latency = document.latency { lines.append(timing(latency)) }
         for step in document.recipe.steps {
-            for refusal in step.refused { lines.append("note: \(step.technique) leaves \(refusal.layer.onOneLine) alone: \(refusal.reason.onOneLine)") }
-            for note in step.notes { lines.append("note: \(step.technique): \(note.onOneLine)") }
+            for refusal in step.refused ?? [] { lines.append("note: \(step.technique) leaves \(refusal.layer.onOneLine) alone: \(refusal.reason.onOneLine)") }
+            for note in step.notes ?? [] { lines.append("note: \(step.technique): \(note.onOneLine)") }
         }
         for warning in document.warnings { lines.append("warning: \(warning.onOneLine)") }
         for requirement in document.requirements { lines.append("\(requirement.met ? "met" : "not met"): \(requirement.description)") }

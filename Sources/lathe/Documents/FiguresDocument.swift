@@ -46,10 +46,10 @@ struct RecipeDocument: Encodable {
         var parameters: [String: TechniqueDocument.Scalar]
         /// The layers asked for, as written behind `@` on the command line.
         var selector: String
-        /// The layers rewritten.
-        var layers: [String]
-        var refused: [Refusal]
-        var notes: [String]
+        /// The layers rewritten, those left alone, and remarks; absent where the recipe was not applied here.
+        var layers: [String]?
+        var refused: [Refusal]?
+        var notes: [String]?
     }
 
     struct Refusal: Encodable {
@@ -61,16 +61,18 @@ struct RecipeDocument: Encodable {
     var seed: UInt64
     var steps: [Step]
 
-    init(_ recipe: Recipe, reports: [StepReport]) {
+    /// - Parameter reports: of the active steps, where the recipe was applied.
+    init(_ recipe: Recipe, reports: [StepReport]?) {
         name = recipe.name.isEmpty ? nil : recipe.name
         seed = recipe.seed
-        steps = zip(recipe.activeSteps, reports).map { step, report in
+        steps = recipe.activeSteps.enumerated().map { index, step in
             var values = step.parameters
             if let descriptor = TechniqueRegistry.technique(step.technique)?.descriptor { values = values.resolved(by: descriptor) }
+            let report = reports.flatMap { $0.indices.contains(index) ? $0[index] : nil }
             return Step(
                 technique: step.technique, parameters: values.explicit.mapValues { TechniqueDocument.Scalar(value: $0) },
-                selector: step.layers.canonical, layers: report.layers,
-                refused: report.refused.map { Refusal(layer: $0.layer, reason: $0.reason) }, notes: report.notes)
+                selector: step.layers.canonical, layers: report?.layers,
+                refused: report?.refused.map { Refusal(layer: $0.layer, reason: $0.reason) }, notes: report?.notes)
         }
     }
 }

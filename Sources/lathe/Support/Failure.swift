@@ -1,8 +1,10 @@
 import ArgumentParser
 import CompressionEngine
+import Explorer
 import Foundation
 import ModelGraph
 import OnnxRuntime
+import TerminalCurses
 
 /// Something the user gave that cannot be used, in one line.
 struct BadInput: Error, CustomStringConvertible {
@@ -42,6 +44,8 @@ enum Failure {
             case let error as EngineError: error.message
             case let error as OnnxRuntimeError: error.description
             case let error as BadInput: error.description
+            case let error as SettingsError: error.description
+            case let error as TerminalError: error.description
             default: Lathe.message(for: error) + (Lathe.exitCode(for: error) == .validationFailure ? " (see 'lathe --help')" : "")
             }
         return text.onOneLine
