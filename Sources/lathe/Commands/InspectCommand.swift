@@ -41,8 +41,6 @@ struct Inspect: ParsableCommand {
     }
 
     func run() throws {
-        // Memory of large passes goes back to the system at once, so that a model near the machine's memory can be looked at.
-        mallopt(M_MMAP_THRESHOLD, 1 << 20)
         let cancellation = Interruption.watch()
         let progress = ProgressLine(quiet: output.json)
         let document = try Failure.about(source.model) {
@@ -52,7 +50,7 @@ struct Inspect: ParsableCommand {
                 progress: { progress.show($0, $1) })
             try check(session.model)
             progress.show("counting")
-            return try document(session, cancellation)
+            return try inspected(session, cancellation)
         }
         progress.clear()
         Console.print(output.json ? try document.printed() : InspectText.text(document))
@@ -66,7 +64,7 @@ struct Inspect: ParsableCommand {
         }
     }
 
-    private func document(_ session: EngineSession, _ cancellation: Cancellation) throws -> InspectDocument {
+    private func inspected(_ session: EngineSession, _ cancellation: Cancellation) throws -> InspectDocument {
         var warnings = session.info.warnings
         var figures: ModelFigures
         var shapes: ValueShapes?

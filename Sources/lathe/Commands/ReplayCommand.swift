@@ -34,18 +34,18 @@ struct Replay: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func run() throws {
-        let document = try Failure.about(log) { try document() }
+        let document = try Failure.about(log) { try replayed() }
         Console.print(output.json ? try document.printed() : document.text)
         guard check else { return }
         switch document.matches {
-        case true?: return
-        case false?: Console.error("\(log): not met: the replay does not give what the session saw")
-        case nil: Console.error("\(log): not met: the log holds no finished evaluation to compare with")
+        case .some(true): return
+        case .some(false): Console.error("\(log): not met: the replay does not give what the session saw")
+        case .none: Console.error("\(log): not met: the log holds no finished evaluation to compare with")
         }
         throw Failure.requirementNotMet
     }
 
-    private func document() throws -> ReplayDocument {
+    private func replayed() throws -> ReplayDocument {
         let session = try SessionLog.read(path: log)
         guard let modelPath = model ?? session.header.model else { throw BadInput("the log does not name the model; give --model") }
         let request = OpenRequest(modelPath: modelPath, dataPath: data ?? session.header.data, runtimePath: runtime)
