@@ -31,7 +31,7 @@ public struct Layer: Sendable, Identifiable {
         public var scale: String?
         public var zeroPoint: String?
         /// Operator that dequantises or computes on integers: DequantizeLinear, QLinearConv, MatMulInteger, …; Gather
-        /// where the weights are indices into a codebook.
+        /// where the weights are indices into a codebook, Cast where plain operators decode them.
         public var opType: String
         /// Bits of a weight as stored.
         public var bits: Int
@@ -70,51 +70,71 @@ private struct LayerFinder {
     let model: Model
     let graph: Graph
     let path: GraphPath
-    private var producer: [String: Int] = [:]
+    /// This graph and those around it, innermost first, with the node that makes each value.
+    private var scopes: [Scope] = []
+
+    private struct Scope {
+        var graph: Graph
+        var path: GraphPath
+        var producer: [String: Int]
+    }
 
     init(model: Model, graph: Graph, path: GraphPath) {
         self.model = model
         self.graph = graph
         self.path = path
-        for (index, node) in graph.nodes.enumerated() { for output in node.outputs { producer[output] = index } }
+        var path = path
+        while let scope = model.graph[path] {
+            var producer: [String: Int] = [:]
+            for (index, node) in scope.nodes.enumerated() { for output in node.outputs { producer[output] = index } }
+            scopes.append(Scope(graph: scope, path: path, producer: producer))
+            guard !path.isMain else { break }
+            path.steps.removeLast()
+        }
     }
 
-    /// A weight found behind an input: the stored tensor, and how it is dequantised on the way.
+    /// A weight found behind an input: the stored tensor, its shape as a weight, and how it is dequantised on the way.
     private struct Source {
         var tensor: Tensor
+        var dims: [Int]
         var quantization: Layer.Quantization?
     }
 
     private func source(_ name: String?) -> Source? {
         guard let name else { return nil }
-        if let found = model.initializer(name, from: path) { return Source(tensor: found.tensor, quantization: nil) }
-        guard let index = producer[name] else { return nil }
-        let node = graph.nodes[index]
-        if let shared = graph.codebookWeight(name, producer: { producer[$0] }), let indices = graph.initializers[shared.indices] {
-            return Source(tensor: indices, quantization: Layer.Quantization(scale: nil, zeroPoint: nil, opType: "Gather", bits: 8))
+        if let found = model.initializer(name, from: path) { return Source(tensor: found.tensor, dims: found.tensor.dims, quantization: nil) }
+        guard let scope = scopes.first(where: { $0.producer[name] != nil }), let index = scope.producer[name] else { return nil }
+        let node = scope.graph.nodes[index]
+        if let shared = scope.graph.codebookWeight(name, producer: { scope.producer[$0] }), let indices = scope.graph.initializers[shared.indices] {
+            let quantization = Layer.Quantization(scale: nil, zeroPoint: nil, opType: "Gather", bits: 8)
+            return Source(tensor: indices, dims: indices.dims, quantization: quantization)
         }
-        guard node.opType == "DequantizeLinear", let stored = node.input(0), let found = model.initializer(stored, from: path) else {
-            return decoded(node, depth: 0)
+        if node.opType == "DequantizeLinear", let stored = node.input(0), let found = model.initializer(stored, from: scope.path) {
+            let quantization = Layer.Quantization(
+                scale: node.input(1), zeroPoint: node.input(2), opType: "DequantizeLinear", bits: found.tensor.elementType.bitWidth ?? 8)
+            return Source(tensor: found.tensor, dims: found.tensor.dims, quantization: quantization)
         }
-        let quantization = Layer.Quantization(
-            scale: node.input(1), zeroPoint: node.input(2), opType: "DequantizeLinear", bits: found.tensor.elementType.bitWidth ?? 8)
-        return Source(tensor: found.tensor, quantization: quantization)
+        if let packed = scope.graph.packedWeight(name, producer: { scope.producer[$0] }), let plane = scope.graph.initializers[packed.planes[0]] {
+            let quantization = Layer.Quantization(scale: packed.scale, zeroPoint: packed.zeroPoint, opType: "Cast", bits: packed.bits)
+            return Source(tensor: plane, dims: packed.dims, quantization: quantization)
+        }
+        return decoded(node, scope, depth: 0)
     }
 
     /// Weights that a file decodes by hand from integers: a chain of Cast, Sub, Add, Mul, Div, Reshape and Transpose
     /// over one integer initializer and constants.
-    private func decoded(_ node: Node, depth: Int) -> Source? {
+    private func decoded(_ node: Node, _ scope: Scope, depth: Int) -> Source? {
         guard depth < 6, ["Cast", "Sub", "Add", "Mul", "Div", "Reshape", "Transpose"].contains(node.opType) else { return nil }
         for (position, input) in node.inputs.enumerated() {
             let others = node.inputs.enumerated().filter { $0.offset != position }.map(\.element)
-            guard others.allSatisfy({ model.initializer($0, from: path) != nil }) else { continue }
-            if let found = model.initializer(input, from: path), node.opType == "Cast" {
+            guard others.allSatisfy({ model.initializer($0, from: scope.path) != nil }) else { continue }
+            if let found = model.initializer(input, from: scope.path), node.opType == "Cast" {
                 guard found.tensor.elementType.isQuantized else { return nil }
                 let quantization = Layer.Quantization(
                     scale: nil, zeroPoint: nil, opType: "Cast", bits: found.tensor.elementType.bitWidth ?? 8)
-                return Source(tensor: found.tensor, quantization: quantization)
+                return Source(tensor: found.tensor, dims: found.tensor.dims, quantization: quantization)
             }
-            if let index = producer[input], var source = decoded(graph.nodes[index], depth: depth + 1) {
+            if let index = scope.producer[input], var source = decoded(scope.graph.nodes[index], scope, depth: depth + 1) {
                 if source.quantization?.scale == nil, node.opType == "Mul" { source.quantization?.scale = others.first }
                 return source
             }
@@ -147,10 +167,22 @@ private struct LayerFinder {
             if let recurrent = source(node.input(2)) { layer.otherWeights = [recurrent.tensor.name] }
             return layer
         case "Gather":
-            guard let table = source(node.input(0)), table.tensor.dims.count == 2, node.int("axis") ?? 0 == 0,
-                table.tensor.elementType.isFloatingPoint || table.tensor.elementType.isQuantized, table.tensor.dims[1] > 1
+            guard let table = source(node.input(0)), table.dims.count == 2, node.int("axis") ?? 0 == 0,
+                table.tensor.elementType.isFloatingPoint || table.tensor.elementType.isQuantized, table.dims[1] > 1
             else { return nil }
-            return make(index, node, .embedding, weight: 0, bias: nil, outputAxis: 1, inputAxis: 0)
+            guard var layer = make(index, node, .embedding, weight: 0, bias: nil, outputAxis: 1, inputAxis: 0) else { return nil }
+            // Rows gathered as integers and dequantised afterwards.
+            if layer.quantization == nil, table.tensor.elementType.isQuantized {
+                layer.quantization = Layer.Quantization(
+                    scale: nil, zeroPoint: nil, opType: "Gather", bits: table.tensor.elementType.bitWidth ?? 8)
+            }
+            return layer
+        case "GatherBlockQuantized":
+            guard var layer = make(index, node, .embedding, weight: 0, bias: nil, outputAxis: 1, inputAxis: 0) else { return nil }
+            let bits = layer.weightType.bitWidth == 4 ? 4 : node.int("bits") ?? 4
+            layer.quantization = Layer.Quantization(scale: node.input(2), zeroPoint: node.input(3), opType: node.opType, bits: bits)
+            if layer.weightType == .uint8, bits < 8 { layer.weightShape[1] *= 8 / bits }
+            return layer
         case "MatMulInteger", "ConvInteger":
             let zeroPoint = node.input(3)
             return integer(index, node, node.opType == "ConvInteger" ? .conv : .matMul, weight: 1, scale: nil, zeroPoint: zeroPoint)
@@ -194,12 +226,12 @@ private struct LayerFinder {
         _ index: Int, _ node: Node, _ kind: Layer.Kind, weight: Int, bias: Int?, outputAxis: Int, inputAxis: Int
     ) -> Layer? {
         guard let source = source(node.input(weight)), source.tensor.count > 0 else { return nil }
-        let rank = source.tensor.dims.count
+        let rank = source.dims.count
         guard rank >= 2 else { return nil }
         let biasName = bias.flatMap { node.input($0) }.flatMap { self.source($0)?.tensor.name }
         return Layer(
             id: node.name.isEmpty ? (node.outputs.first ?? "") : node.name, kind: kind, opType: node.opType, path: path, nodeIndex: index,
-            weight: source.tensor.name, weightShape: source.tensor.dims, weightType: source.tensor.elementType, otherWeights: [],
+            weight: source.tensor.name, weightShape: source.dims, weightType: source.tensor.elementType, otherWeights: [],
             bias: biasName, outputAxis: outputAxis < 0 ? rank + outputAxis : outputAxis,
             inputAxis: inputAxis < 0 ? rank + inputAxis : inputAxis, group: max(node.int("group") ?? 1, 1),
             quantization: source.quantization)

@@ -5,6 +5,7 @@ public enum TechniqueRegistry {
         SVDFactorization(),
         WeightSharing(),
         HuffmanCoding(),
+        HalfPrecision(), StaticInt8(), DynamicInt8(), WeightQuantization(),
     ]
 
     public static func technique(_ id: String) -> (any Technique)? { byID[id] }

@@ -1,0 +1,95 @@
+import ModelGraph
+
+/// 16-bit floats: storage only, or computation too.
+public struct HalfPrecision: Technique {
+    public init() {}
+
+    public let descriptor = TechniqueDescriptor(
+        id: "fp16", title: "Half precision", family: .quantization,
+        summary: "Weights as 16-bit floats: half the file, hardly any loss. Computation stays float32 unless asked.",
+        details: """
+            *weights* stores each layer's weights as float16 with a Cast to float32 in front, which ONNX Runtime evaluates once while loading: half the \
+            file, the same speed and memory as before, any layer, subgraphs included. *compute* turns the whole graph to float16 but for \
+            the layers not selected and operators that must stay float32; Casts stand at the boundaries, so that the model's inputs and outputs keep \
+            their types. That is for devices that compute in halves. On x86 ONNX Runtime has no half kernels for most operators and \
+            casts back and forth: slower than float32.
+
+            Constants beyond ±65504 are clamped (noted); values below 6·10⁻⁸ become zero. Arithmetic on shapes, resizing scales and \
+            subgraphs stay float32.
+            """,
+        source: "IEEE 754-2008 binary16; Micikevicius et al., arXiv:1710.03740",
+        parameters: [
+            ParameterDescriptor(
+                "mode", title: "Mode",
+                domain: .choice([
+                    .init("weights", "float16 in the file, float32 when running"), .init("compute", "the graph computes in float16"),
+                ]), default: .choice("weights"), help: "What becomes float16."),
+        ], produces: [.loweredPrecision])
+
+    public func refusal(for layer: Layer, in model: Model) -> String? { QuantizationRefusal.reason(for: layer) }
+
+    public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
+        let computing = targets.filter { $0.parameters.choice("mode") == "compute" }
+        let storing = targets.filter { $0.parameters.choice("mode") != "compute" }
+        var counts = (clamped: 0, vanished: 0)
+        if !storing.isEmpty { model = try Self.storeWeights(of: storing.map(\.layer), in: model, counts: &counts, context: context) }
+        if !computing.isEmpty {
+            // Layers that only store halves, and those not selected, go on computing in float32.
+            let half = Set(computing.map(\.layer.id))
+            let float = Set(model.layers().filter { !half.contains($0.id) && $0.path.isMain }.map(\.nodeIndex))
+            var converter = HalfPrecisionGraph(model, floatNodes: float, context: context)
+            model = try converter.converted(counts: &counts)
+            let inner = computing.filter { !$0.layer.path.isMain }
+            if !inner.isEmpty {
+                context.notes.add("subgraphs compute in float32; weights of \(WeightQuantization.list(inner.map(\.layer.id))) left as they are")
+            }
+        }
+        if counts.clamped > 0 { context.notes.add("\(counts.clamped) constants beyond ±65504 clamped") }
+        if counts.vanished > 0 { context.notes.add("\(counts.vanished) weights too small for float16 became zero") }
+    }
+
+    /// Weights and biases of layers as halves behind a Cast.
+    private static func storeWeights(
+        of layers: [Layer], in model: Model, counts: inout (clamped: Int, vanished: Int), context: RewriteContext
+    ) throws -> Model {
+        var editor = GraphEditor(model)
+        var values: [String: String] = [:]
+        for (number, layer) in layers.enumerated() {
+            try context.cancellation.check()
+            context.progress(Double(number) / Double(layers.count), "halving \(layer.id)")
+            for name in [layer.weight] + layer.otherWeights + (layer.bias.map { [$0] } ?? []) {
+                guard let (tensor, owner) = editor.model.initializer(name, from: layer.path), tensor.elementType == .float32 else { continue }
+                // A Cast costs more than halving a small bias saves.
+                guard tensor.count >= 128 else { continue }
+                let key = "\(owner) \(name)"
+                let value: String
+                if let known = values[key] {
+                    value = known
+                } else {
+                    let made = try HalfConversion.half(tensor)
+                    counts.clamped += made.clamped
+                    counts.vanished += made.vanished
+                    let stored = editor.add(made.tensor, "\(name)_half", at: owner)
+                    value = editor.fresh("\(name)_float")
+                    editor.addFront(.cast(stored, value, to: .float32), at: owner)
+                    values[key] = value
+                }
+                editor.edit(layer.nodeIndex, at: layer.path) { $0.replaceInput(name, by: value) }
+            }
+        }
+        return editor.finish()
+    }
+
+    public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
+        for (index, parameters) in targets {
+            states[index].weightBits = 16
+            if parameters.choice("mode") == "compute" {
+                states[index].operandBits = 16
+                states[index].overheadBits -= states[index].biasCount * 16
+            } else {
+                states[index].overheadBits += (QuantizationForecast.nodeBytes + QuantizationForecast.initializerBytes) * 8
+                if states[index].biasCount >= 128 { states[index].overheadBits -= states[index].biasCount * 16 }
+            }
+        }
+    }
+}

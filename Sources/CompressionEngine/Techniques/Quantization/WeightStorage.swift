@@ -1,0 +1,224 @@
+import ModelGraph
+
+/// In which form a layer's quantised weight stands in the file.
+enum WeightStorage: String, CaseIterable, Sendable {
+    case auto, packed, dequantize, matmulnbits, simulated
+}
+
+/// Puts quantised weights into the graph in the form chosen for each layer.
+struct WeightStorageWriter {
+    var editor: GraphEditor
+    let context: RewriteContext
+    private let opset: Int
+    /// Float values already made, by weight and format: layers that share a weight share what replaces it.
+    private var values: [String: String] = [:]
+
+    init(_ model: Model, context: RewriteContext) {
+        editor = GraphEditor(model)
+        self.context = context
+        opset = model.opset
+    }
+
+    /// Everything a layer's weights are to become.
+    struct Request {
+        var format: WeightFormat
+        var granularity: Granularity
+        var groupSize: Int
+        var storage: WeightStorage
+        /// Whether MatMulNBits may round activations to int8 (accuracy level 4) or computes in float.
+        var integerActivations: Bool
+    }
+
+    /// Replaces the weights of a layer.
+    /// - Returns: the form used, in words.
+    mutating func store(_ layer: Layer, _ request: Request) throws -> String {
+        switch request.storage {
+        case .matmulnbits where MatMulNBitsStorage.holds(layer, in: editor.graph(layer.path), bits: request.format.bits):
+            return try storeInBlocks(layer, request)
+        case .dequantize where canDequantize(layer, request):
+            return try storeForDequantizeLinear(layer, request)
+        case .simulated:
+            return try storeSimulated(layer, request)
+        case .auto, .packed, .dequantize, .matmulnbits:
+            return try storePacked(layer, request)
+        }
+    }
+
+    /// The form that is fastest where it runs (measured with ONNX Runtime 1.31: DequantizeLinear before MatMul and
+    /// MatMulNBits run on integers; anything else is unpacked while loading and runs as fast as float).
+    func choice(for layer: Layer, _ request: Request) -> WeightStorage {
+        guard request.storage == .auto else { return request.storage }
+        let bits = request.format.bits
+        let byBlocks = MatMulNBitsStorage.holds(layer, in: editor.graph(layer.path), bits: bits)
+        switch layer.kind {
+        case .matMul, .gemm:
+            if bits == 8, request.granularity != .group, byBlocks, canDequantize(layer, request) { return .dequantize }
+            if bits == 4, request.granularity != .group, byBlocks, canDequantize(layer, request) { return .dequantize }
+            return byBlocks ? .matmulnbits : .packed
+        case .embedding:
+            if bits == 8, request.granularity != .group { return .dequantize }
+            return byBlocks ? .matmulnbits : .packed
+        default:
+            return .packed
+        }
+    }
+
+    private func tensor(_ name: String, _ layer: Layer) throws -> (tensor: Tensor, owner: GraphPath) {
+        guard let found = editor.model.initializer(name, from: layer.path) else {
+            throw EngineError(.technique, "layer '\(layer.id)': weight '\(name)' is missing")
+        }
+        return found
+    }
+
+    private func quantized(_ view: WeightView, _ request: Request) throws -> QuantizedWeight {
+        try WeightQuantizer.quantize(view.tensor, layout: view.layout, format: request.format, memo: context.memo)
+    }
+
+    // MARK: - Forms
+
+    private mutating func storePacked(_ layer: Layer, _ request: Request) throws -> String {
+        var storedBits = request.format.bits
+        for name in [layer.weight] + layer.otherWeights {
+            let (weight, owner) = try tensor(name, layer)
+            let key = "packed \(owner) \(name) \(request.format) \(request.granularity) \(request.groupSize) \(layer.kind)"
+            let view = try WeightView(weight, of: layer, granularity: request.granularity, groupSize: request.groupSize)
+            let storage = UnpackedStorage(try quantized(view, request), dims: weight.dims, crop: view.crop, opset: opset)
+            storedBits = storage.storedBits
+            let value: String
+            if let known = values[key] {
+                value = known
+            } else {
+                value = storage.emit(&editor, name: name, at: owner)
+                values[key] = value
+            }
+            editor.edit(layer.nodeIndex, at: layer.path) { $0.replaceInput(name, by: value) }
+        }
+        if storedBits != request.format.bits {
+            let why = opset < 11 ? "operator set \(opset) has no BitShift to unpack them" : "too few weights to be worth unpacking"
+            return "\(request.format.bits)-bit codes in whole bytes (\(why)), unpacked while loading"
+        }
+        return "\(storedBits)-bit codes, unpacked to float while loading"
+    }
+
+    private mutating func storeSimulated(_ layer: Layer, _ request: Request) throws -> String {
+        for name in [layer.weight] + layer.otherWeights {
+            let (weight, owner) = try tensor(name, layer)
+            let key = "simulated \(owner) \(name) \(request.format) \(request.granularity) \(request.groupSize) \(layer.kind)"
+            let value: String
+            if let known = values[key] {
+                value = known
+            } else {
+                let view = try WeightView(weight, of: layer, granularity: request.granularity, groupSize: request.groupSize)
+                let rounded = cropped(WeightQuantizer.dequantize(try quantized(view, request)), view)
+                value = editor.add(weight.withFloats(rounded), "\(name)_rounded", at: owner)
+                values[key] = value
+            }
+            editor.edit(layer.nodeIndex, at: layer.path) { $0.replaceInput(name, by: value) }
+        }
+        return "float32 values on the \(request.format.bits)-bit grid: the file does not shrink"
+    }
+
+    private func cropped(_ values: [Float], _ view: WeightView) -> [Float] {
+        guard let crop = view.crop else { return values }
+        let padded = view.layout.dims
+        let from = padded[crop.axis...].reduce(1, *)
+        let to = crop.length * padded[(crop.axis + 1)...].reduce(1, *)
+        return (0..<(values.count / from)).flatMap { values[($0 * from)..<($0 * from + to)] }
+    }
+
+    /// MatMul and Gemm whose weight is a plain matrix on the right get DequantizeLinear in front; embeddings gather
+    /// integer rows and scale them afterwards.
+    private func canDequantize(_ layer: Layer, _ request: Request) -> Bool {
+        guard layer.kind != .embedding else { return request.granularity != .group }
+        guard request.granularity == .group else { return true }
+        return opset >= 21 && (layer.kind == .gemm || layer.kind == .matMul) && layer.weightShape[layer.inputAxis] % request.groupSize == 0
+    }
+
+    private mutating func storeForDequantizeLinear(_ layer: Layer, _ request: Request) throws -> String {
+        if layer.kind == .embedding { return try storeForGather(layer, request) }
+        var nibbles = false
+        for name in [layer.weight] + layer.otherWeights {
+            var (weight, owner) = try tensor(name, layer)
+            var oriented = layer
+            let node = editor.graph(layer.path).nodes[layer.nodeIndex]
+            // ONNX Runtime computes on the integers only where the weight is [inputs, outputs].
+            let transposes = layer.kind == .gemm && node.int("transB") == 1 && node.input(1) == name
+            let key = "dequantize \(owner) \(name) \(request.format) \(request.granularity) \(request.groupSize) \(layer.kind) \(transposes)"
+            if transposes {
+                weight = try weight.transposedMatrix()
+                (oriented.outputAxis, oriented.inputAxis) = (1, 0)
+                oriented.weightShape = weight.dims
+            }
+            let view = try WeightView(weight, of: oriented, granularity: request.granularity, groupSize: request.groupSize)
+            let quantized = try quantized(view, request)
+            nibbles = request.format.bits <= 4
+            let value: String
+            if let known = values[key] {
+                value = known
+            } else {
+                value = DequantizeLinearForm(weight: quantized, nibbles: nibbles).emit(&editor, name: name, at: owner, opset: opset)
+                values[key] = value
+            }
+            editor.edit(layer.nodeIndex, at: layer.path) { node in
+                node.replaceInput(name, by: value)
+                if transposes { node.set("transB", nil) }
+            }
+        }
+        let width = nibbles ? 4 : 8
+        let container = request.format.bits == width ? "int\(width)" : "\(request.format.bits)-bit codes in int\(width)"
+        return layer.kind == .gemm || layer.kind == .matMul
+            ? "\(container) with DequantizeLinear, which ONNX Runtime 1.2x and later fuses into a kernel on integers"
+            : "\(container) with DequantizeLinear, which runs at every inference"
+    }
+
+    private mutating func storeForGather(_ layer: Layer, _ request: Request) throws -> String {
+        let (weight, owner) = try tensor(layer.weight, layer)
+        let view = try WeightView(weight, of: layer, granularity: request.granularity, groupSize: request.groupSize)
+        let quantized = try quantized(view, request)
+        let name = layer.weight
+        let codes = editor.add(quantized.codes, "\(name)_quantized", at: owner)
+        // Rows keep an axis of 1 for their scale, so that what is gathered broadcasts over the row.
+        let perRow = quantized.layout.scaleCount > 1
+        let scaleDims = perRow ? [quantized.layout.scaleCount, 1] : []
+        let scale = editor.add(try quantized.scales.reshaped(scaleDims), "\(name)_scale", at: owner)
+        let zero = try quantized.zeroPoints.map { editor.add(try $0.reshaped(scaleDims), "\(name)_zero_point", at: owner) }
+        let node = editor.graph(layer.path).nodes[layer.nodeIndex]
+        guard let indices = node.input(1), let result = node.outputs.first else { return "" }
+        func gather(_ table: String, _ editor: inout GraphEditor) -> String {
+            guard perRow else { return table }
+            let output = editor.scratch()
+            editor.add(.op("Gather", [table, indices], output), after: layer.nodeIndex, at: layer.path)
+            return output
+        }
+        func after(_ node: Node) { editor.add(node, after: layer.nodeIndex, at: layer.path) }
+        let rows = editor.scratch()
+        editor.edit(layer.nodeIndex, at: layer.path) { node in
+            node.inputs[0] = codes
+            node.outputs[0] = rows
+        }
+        var value = editor.scratch()
+        after(.cast(rows, value, to: .float32))
+        if let zero {
+            let (float, shifted) = (editor.scratch(), editor.scratch())
+            after(.cast(gather(zero, &editor), float, to: .float32))
+            after(.op("Sub", [value, float], shifted))
+            value = shifted
+        }
+        after(.op("Mul", [value, gather(scale, &editor)], result))
+        return request.format.bits == 8
+            ? "int8 rows, scaled after they are gathered" : "\(request.format.bits)-bit codes in int8 rows, scaled after they are gathered"
+    }
+
+    private mutating func storeInBlocks(_ layer: Layer, _ request: Request) throws -> String {
+        let (weight, owner) = try tensor(layer.weight, layer)
+        let storage = try MatMulNBitsStorage(layer, weight: weight, node: editor.graph(layer.path).nodes[layer.nodeIndex], request: request, memo: context.memo)
+        editor.require(domain: "com.microsoft", version: 1)
+        return storage.emit(&editor, layer: layer, owner: owner, integerActivations: request.integerActivations)
+    }
+}
+
+extension Node {
+    mutating func replaceInput(_ name: String, by value: String) {
+        for index in inputs.indices where inputs[index] == name { inputs[index] = value }
+    }
+}

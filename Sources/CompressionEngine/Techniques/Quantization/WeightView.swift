@@ -1,0 +1,109 @@
+import ModelGraph
+
+/// How a layer's weight matrix is cut into scales: the granularities of the user, for each kind of layer.
+enum Granularity: String, CaseIterable, Sendable {
+    case tensor, channel, group
+}
+
+/// A weight tensor in the shape in which it is quantised.
+struct WeightView {
+    /// The tensor, padded with zeros to whole blocks where they do not divide it.
+    var tensor: Tensor
+    var layout: ScaleLayout
+    /// Shape of the weight in the graph.
+    var dims: [Int]
+    /// Axis and length to cut back to, where padded.
+    var crop: (axis: Int, length: Int)?
+
+    /// - Parameters:
+    ///   - weight: a weight tensor of `layer`, or one of its further weight matrices.
+    ///   - groupSize: elements that share a scale along the inputs of an output, for `.group`.
+    init(_ weight: Tensor, of layer: Layer, granularity: Granularity, groupSize: Int) throws {
+        dims = weight.dims
+        tensor = weight
+        layout = ScaleLayout(.tensor, dims: dims)
+        let rank = weight.dims.count
+        switch (granularity, layer.kind) {
+        case (.tensor, _):
+            return
+        case (.channel, .conv), (.channel, .convTranspose), (.group, .convTranspose):
+            layout = ScaleLayout(.axis(layer.outputAxis), dims: dims)
+            return
+        case (.channel, .embedding):
+            // A row is what one index fetches; it has its own scale.
+            layout = ScaleLayout(.axis(0), dims: dims)
+            return
+        case (.channel, .gemm), (.channel, .matMul):
+            layout = rank == 2 ? ScaleLayout(.axis(layer.outputAxis), dims: dims) : ScaleLayout(.blocks(axis: layer.inputAxis, size: dims[layer.inputAxis]), dims: dims)
+            return
+        case (.channel, .lstm), (.channel, .gru), (.channel, .rnn):
+            layout = ScaleLayout(.blocks(axis: 2, size: dims[2]), dims: dims)
+            return
+        case (.group, .conv):
+            // Groups run over all inputs of a filter, kernel positions included.
+            try pad(to: groupSize, axis: 1, shape: [dims[0], dims[1...].reduce(1, *)])
+        case (.group, .embedding): try pad(to: groupSize, axis: 1, shape: dims)
+        case (.group, .gemm), (.group, .matMul): try pad(to: groupSize, axis: layer.inputAxis, shape: dims)
+        case (.group, .lstm), (.group, .gru), (.group, .rnn): try pad(to: groupSize, axis: 2, shape: dims)
+        }
+    }
+
+    /// A matrix [rows, columns] in groups along its rows' elements, padded to whole groups even if one is longer than a row.
+    init(rows weight: Tensor, groupSize: Int) throws {
+        dims = weight.dims
+        tensor = weight
+        layout = ScaleLayout(.tensor, dims: dims)
+        try pad(to: groupSize, axis: 1, shape: dims, whole: true)
+    }
+
+    private mutating func pad(to groupSize: Int, axis: Int, shape: [Int], whole: Bool = false) throws {
+        let size = whole ? groupSize : min(groupSize, shape[axis])
+        var padded = shape
+        padded[axis] = (shape[axis] + size - 1) / size * size
+        layout = ScaleLayout(.blocks(axis: axis, size: size), dims: padded)
+        if padded == shape {
+            tensor = try tensor.reshaped(shape)
+            return
+        }
+        crop = (axis, shape[axis])
+        let from = shape[axis...].reduce(1, *)
+        let to = padded[axis...].reduce(1, *)
+        let outer = shape[..<axis].reduce(1, *)
+        let source = tensor
+        let storage = source.withFloats { values in
+            TensorStorage(byteCount: outer * to * 4) { memory in
+                for part in 0..<outer {
+                    let slice = UnsafeBufferPointer(rebasing: values[(part * from)..<((part + 1) * from)])
+                    UnsafeMutableRawBufferPointer(rebasing: memory[(part * to * 4)...]).copyMemory(from: UnsafeRawBufferPointer(slice))
+                }
+            }
+        }
+        guard let storage else { throw EngineError(.technique, "tensor '\(source.name)': \(source.elementType) cannot be quantised") }
+        tensor = try Tensor(name: source.name, elementType: .float32, dims: padded, storage: storage)
+    }
+}
+
+extension Tensor {
+    /// The matrix transposed. For two dimensions and float32 only.
+    func transposedMatrix() throws -> Tensor {
+        let (rows, columns) = (dims[0], dims[1])
+        let made = withFloats { values in
+            TensorStorage(byteCount: values.count * 4) { memory in
+                let out = memory.bindMemory(to: Float.self)
+                // In tiles, so that neither side leaves the cache.
+                let tile = 32
+                for rowStart in stride(from: 0, to: rows, by: tile) {
+                    for columnStart in stride(from: 0, to: columns, by: tile) {
+                        for row in rowStart..<min(rowStart + tile, rows) {
+                            for column in columnStart..<min(columnStart + tile, columns) {
+                                out[column * rows + row] = values[row * columns + column]
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        guard let made else { throw EngineError(.technique, "tensor '\(name)': \(elementType) cannot be transposed") }
+        return try Tensor(name: name, elementType: .float32, dims: [columns, rows], storage: made)
+    }
+}

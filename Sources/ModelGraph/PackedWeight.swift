@@ -1,0 +1,89 @@
+/// A floating-point weight computed from small integers (or halves) that stand in the file, by plain operators that
+/// runtimes evaluate once while loading: unpacking bit planes, casting, taking zero points away, scaling.
+///
+/// Any width and any granularity of scales can be stored so, for any kind of layer, without special operators.
+public struct PackedWeight: Sendable {
+    /// Initializers with the codes: one tensor of 8-bit codes or of halves, or bit planes of 4, 2 and 1 bits, lowest
+    /// bits first.
+    public var planes: [String]
+    /// Shape of the weight.
+    public var dims: [Int]
+    /// Stored bits of one weight.
+    public var bits: Int
+    public var scale: String?
+    public var zeroPoint: String?
+}
+
+extension Graph {
+    /// Recognises a value as a weight unpacked from initializers of this graph. `producer` finds the node that makes a value.
+    public func packedWeight(_ value: String, producer: (String) -> Int?) -> PackedWeight? {
+        var planes: [String] = []
+        var seen = Set<String>()
+        var dims: [Int]?
+        var scale: String?
+        var zeroPoint: String?
+        // Values still to follow, each with the width of a code where a shift on the way tells it.
+        var pending: [(name: String, width: Int?)] = [(value, nil)]
+        var bits = 0
+        var steps = 0
+        while let (name, width) = pending.popLast() {
+            guard seen.insert(name).inserted else { continue }
+            if let tensor = initializers[name] {
+                // What the chain starts from must be narrower than the floats it makes.
+                guard let stored = tensor.elementType.bitWidth, stored <= 16, tensor.elementType.isQuantized || stored == 16 else { return nil }
+                planes.append(name)
+                bits += width ?? stored
+                continue
+            }
+            steps += 1
+            guard steps <= 64, let index = producer(name) else { return nil }
+            let node = nodes[index]
+            guard node.domain.isEmpty || node.domain == "ai.onnx", let first = node.input(0) else { return nil }
+            switch node.opType {
+            case "Cast", "Slice":
+                pending.append((first, width))
+            case "BitShift":
+                // The last shift to the right leaves the code alone in the byte: 8 − amount bits.
+                var codeWidth = width
+                if codeWidth == nil, node.string("direction") == "RIGHT" {
+                    codeWidth = node.input(1).flatMap { initializers[$0] }?.integers()?.first.map { 8 - $0 }
+                }
+                pending.append((first, codeWidth))
+            case "Reshape":
+                if dims == nil { dims = node.input(1).flatMap { initializers[$0] }?.integers() }
+                pending.append((first, width))
+            case "Mul":
+                guard let factor = node.input(1), let constant = initializers[factor] else { return nil }
+                // The factor of a bit plane is a power of two inside the sum; the scale is the outermost factor.
+                if scale == nil, constant.elementType.isFloatingPoint { scale = factor }
+                pending.append((first, width))
+            case "Sub":
+                guard let offset = node.input(1), zeroPoint == nil else { return nil }
+                zeroPoint = offset
+                if initializers[offset] == nil {
+                    guard let cast = producer(offset), nodes[cast].isStandard("Cast"), let stored = nodes[cast].input(0),
+                        initializers[stored] != nil
+                    else { return nil }
+                    zeroPoint = stored
+                }
+                pending.append((first, width))
+            case "Add":
+                // Popped last in, first out: the first operand, the lower plane, comes first.
+                guard let second = node.input(1) else { return nil }
+                pending.append((second, width))
+                pending.append((first, width))
+            case "Concat":
+                for part in node.inputs.reversed() { pending.append((part, width)) }
+            default:
+                return nil
+            }
+        }
+        guard steps > 0, !planes.isEmpty else { return nil }
+        let tensors = planes.compactMap { initializers[$0] }
+        if dims == nil, tensors.count == 1 { dims = tensors[0].dims }
+        guard let dims, dims.allSatisfy({ $0 > 0 }) else { return nil }
+        let stored = tensors.reduce(0) { $0 + $1.storage.byteCount * 8 }
+        guard bits > 0, stored >= dims.reduce(1, *) * bits else { return nil }
+        return PackedWeight(planes: planes, dims: dims, bits: bits, scale: scale, zeroPoint: zeroPoint)
+    }
+}
