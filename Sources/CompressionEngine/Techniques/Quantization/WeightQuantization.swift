@@ -14,11 +14,12 @@ public struct WeightQuantization: Technique {
 
             Storage decides file size and speed. *packed* stores the codes at their true width and unpacks them with plain operators, which \
             ONNX Runtime evaluates once while loading: speed and memory as before, any width, any layer (from operator set 11 on; before, \
-            a byte per code). *dequantize* puts DequantizeLinear before the layer; for MatMul and Gemm recent ONNX Runtime fuses that into a \
-            kernel on integers, which is faster and smaller in memory; elsewhere it costs time at every inference. *matmulnbits* uses the \
-            runtime's block kernels (2, 4 and 8 bits; embeddings through GatherBlockQuantized). *auto* picks the fastest of these for each \
-            layer. *simulated* only rounds the values: the file stays as large. Kernels on integers round activations to int8 on the \
-            fly, too; the measured accuracy includes that.
+            a byte per code). *matmulnbits* uses ONNX Runtime's block kernels for MatMul and Gemm (2, 4 and 8 bits) and GatherBlockQuantized for \
+            embeddings: small in memory too, faster where one row meets a large matrix, slower where many rows meet a small one; \
+            activations are rounded to int8 on the fly unless float32 is asked for. *dequantize* puts DequantizeLinear before the layer: the most \
+            portable form, fused into such a kernel before MatMul by recent ONNX Runtime, run at every inference elsewhere. *auto* is packed, \
+            and for embeddings integer rows that are scaled after they are gathered: never slower than float. *simulated* only rounds the \
+            values: the file stays as large.
             """,
         source: "ONNX DequantizeLinear and ONNX Runtime MatMulNBits; granularity as in Krishnamoorthi, arXiv:1806.08342, section 2",
         parameters: [
@@ -36,7 +37,7 @@ public struct WeightQuantization: Technique {
             ParameterDescriptor(
                 "storage", title: "Storage",
                 domain: .choice([
-                    .init("auto", "the fastest form for each layer"), .init("packed", "true width in the file, float in memory"),
+                    .init("auto", "packed; embeddings as integer rows"), .init("packed", "true width in the file, float in memory"),
                     .init("dequantize", "int8 or int4 with DequantizeLinear"), .init("matmulnbits", "ONNX Runtime's block kernels"),
                     .init("simulated", "rounded floats; the file does not shrink"),
                 ]), default: .choice("auto"), help: "How the integers stand in the file."),
@@ -99,7 +100,7 @@ public struct WeightQuantization: Technique {
     }
 
     private static func usesKernel(_ layer: Layer, _ request: WeightStorageWriter.Request) -> Bool {
-        guard request.storage != .packed, [2, 4, 8].contains(request.format.bits), layer.weightShape.count == 2 else { return false }
+        guard request.storage == .matmulnbits || layer.kind == .embedding, request.storage != .packed, [2, 4, 8].contains(request.format.bits), layer.weightShape.count == 2 else { return false }
         return layer.kind == .matMul || layer.kind == .gemm || layer.kind == .embedding
     }
 

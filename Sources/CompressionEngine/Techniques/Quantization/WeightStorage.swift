@@ -44,23 +44,14 @@ struct WeightStorageWriter {
         }
     }
 
-    /// The form that is fastest where it runs (measured with ONNX Runtime 1.31: DequantizeLinear before MatMul and
-    /// MatMulNBits run on integers; anything else is unpacked while loading and runs as fast as float).
+    /// The form that is never slower than float: unpacked while loading, or, for embeddings, gathered as integers. The
+    /// runtime's kernels on integers win only for single vectors times large matrices (3 × at 2048 × 2048 and one row with
+    /// ONNX Runtime 1.31) and lose up to 1.8 × for many rows times small ones, so they are the user's choice.
     func choice(for layer: Layer, _ request: Request) -> WeightStorage {
         guard request.storage == .auto else { return request.storage }
-        let bits = request.format.bits
-        let byBlocks = MatMulNBitsStorage.holds(layer, in: editor.graph(layer.path), bits: bits)
-        switch layer.kind {
-        case .matMul, .gemm:
-            if bits == 8, request.granularity != .group, byBlocks, canDequantize(layer, request) { return .dequantize }
-            if bits == 4, request.granularity != .group, byBlocks, canDequantize(layer, request) { return .dequantize }
-            return byBlocks ? .matmulnbits : .packed
-        case .embedding:
-            if bits == 8, request.granularity != .group { return .dequantize }
-            return byBlocks ? .matmulnbits : .packed
-        default:
-            return .packed
-        }
+        guard layer.kind == .embedding else { return .packed }
+        if request.format.bits == 8, request.granularity != .group { return .dequantize }
+        return MatMulNBitsStorage.holds(layer, in: editor.graph(layer.path), bits: request.format.bits) ? .matmulnbits : .packed
     }
 
     private func tensor(_ name: String, _ layer: Layer) throws -> (tensor: Tensor, owner: GraphPath) {
@@ -166,9 +157,9 @@ struct WeightStorageWriter {
         }
         let width = nibbles ? 4 : 8
         let container = request.format.bits == width ? "int\(width)" : "\(request.format.bits)-bit codes in int\(width)"
-        return layer.kind == .gemm || layer.kind == .matMul
-            ? "\(container) with DequantizeLinear, which ONNX Runtime 1.2x and later fuses into a kernel on integers"
-            : "\(container) with DequantizeLinear, which runs at every inference"
+        return layer.kind == .matMul
+            ? "\(container) with DequantizeLinear, which recent versions of ONNX Runtime fuse into a kernel on integers"
+            : "\(container) with DequantizeLinear, which may run at every inference"
     }
 
     private mutating func storeForGather(_ layer: Layer, _ request: Request) throws -> String {
