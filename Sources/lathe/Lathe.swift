@@ -28,11 +28,15 @@ struct Lathe: ParsableCommand {
 @main
 enum Main {
     static func main() {
+        var status: Int32 = 0
         do {
             var command = try Lathe.parseAsRoot()
             try command.run()
         } catch {
-            exit(Failure.report(error))
+            status = Failure.report(error)
         }
+        // Without destructors of libraries: a worker that has not noticed its cancellation yet may still be inside
+        // ONNX Runtime. Nothing is buffered: output goes by write(2), files are flushed.
+        _exit(status)
     }
 }

@@ -181,13 +181,13 @@ public struct AccuracyEvaluation: Sendable {
                 if tally.seen == total || (updates == 0 && tally.seen >= 256) || (updates > 0 && elapsed > 50_000_000) {
                     updates += 1
                     lastUpdate = now
-                    update(tally.estimate(total: total))
+                    update(tally.estimate(total: samples.count))
                 }
             }
         }
 
         func result() -> (SampleScores, AccuracyEstimate) {
-            lock.withLock { (SampleScores(scores: scores, metric: samples.metric), tally.estimate(total: total)) }
+            lock.withLock { (SampleScores(scores: scores, metric: samples.metric), tally.estimate(total: samples.count)) }
         }
     }
 }

@@ -138,7 +138,8 @@ public final class Workbench: ExplorerEngine {
         for cancellation in all { cancellation.cancel() }
         wake.signal()
         let deadline = Date().addingTimeInterval(2)
-        while state.withLock({ $0.workerRunning }), Date() < deadline { usleep(5_000) }
+        // Exports too: they remove what they had begun.
+        while state.withLock({ $0.workerRunning || !$0.jobs.isEmpty }), Date() < deadline { usleep(5_000) }
     }
 
     public func setPinned(_ pinned: Bool, trial: String) {
