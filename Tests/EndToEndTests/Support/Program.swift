@@ -41,28 +41,44 @@ enum Program {
     }
 
     /// Runs any program; both pipes are read at once, so that neither fills up.
+    ///
+    /// Not Foundation's `Process`: that learns of the end through a socket which the child inherits, and a child that
+    /// leaves a daemon behind (tmux's server) would keep it open for good.
     static func execute(
         _ executable: String, _ arguments: [String], environment: [String: String] = [:], directory: String? = nil
     ) throws -> Result {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: executable)
-        process.arguments = arguments
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        if let directory { process.currentDirectoryURL = URL(fileURLWithPath: directory) }
-        process.standardInput = FileHandle.nullDevice
         let out = Pipe()
         let err = Pipe()
-        process.standardOutput = out
-        process.standardError = err
-        try process.run()
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        posix_spawn_file_actions_adddup2(&actions, out.fileHandleForWriting.fileDescriptor, 1)
+        posix_spawn_file_actions_adddup2(&actions, err.fileHandleForWriting.fileDescriptor, 2)
+        posix_spawn_file_actions_addclosefrom_np(&actions, 3)
+        if let directory { posix_spawn_file_actions_addchdir_np(&actions, directory) }
+        let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }.map { "\($0.key)=\($0.value)" }
+        var argv: [UnsafeMutablePointer<CChar>?] = ([executable] + arguments).map { strdup($0) } + [nil]
+        var envp: [UnsafeMutablePointer<CChar>?] = variables.map { strdup($0) } + [nil]
+        defer { for text in argv + envp { free(text) } }
+        var process = pid_t()
+        let failure = posix_spawn(&process, executable, &actions, nil, &argv, &envp)
+        try out.fileHandleForWriting.close()
+        try err.fileHandleForWriting.close()
+        guard failure == 0 else { throw CannotRun(description: "\(executable): \(String(cString: strerror(failure)))") }
         let errorBytes = Reader(err.fileHandleForReading)
         let output = out.fileHandleForReading.readDataToEndOfFile()
         let errors = errorBytes.wait()
-        process.waitUntilExit()
-        let signalled = process.terminationReason == .uncaughtSignal
+        var status: Int32 = 0
+        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        let signal = status & 0x7F
         return Result(
-            status: signalled ? -1 : process.terminationStatus, signal: signalled ? process.terminationStatus : nil,
+            status: signal != 0 ? -1 : (status >> 8) & 0xFF, signal: signal != 0 ? signal : nil,
             output: String(decoding: output, as: UTF8.self), errors: String(decoding: errors, as: UTF8.self))
+    }
+
+    struct CannotRun: Error, CustomStringConvertible {
+        var description: String
     }
 
     /// Reads a pipe to its end on a thread of its own. The semaphore orders the write of `data` before its read.

@@ -120,6 +120,7 @@ final class Tmux: Sendable {
     func wait(for text: String, seconds: Double = 30) throws -> String { try wait("'\(text)'", seconds: seconds) { $0.contains(text) } }
 
     /// Tries again every 20 ms until there is a value.
+    @discardableResult
     func poll<T>(_ what: String, seconds: Double = 30, _ attempt: () throws -> T?) throws -> T {
         let deadline = Date().addingTimeInterval(seconds)
         while true {
