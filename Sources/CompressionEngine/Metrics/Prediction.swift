@@ -68,6 +68,13 @@ public struct Predictor: Sendable {
                 theoretical += state.theoreticalBits - before.theoreticalBits
                 packed += PackedSize.bits(of: state) - PackedSize.bits(of: before)
             }
+            // Normalisation constants and the like go with the layer's outputs; each is attached to one layer.
+            let attached = state.attachedCount - initial[index].attachedCount
+            parameters += attached
+            nonZeros += attached
+            bits += attached * 32
+            theoretical += attached * 32
+            packed += attached * 32
             if let now = state.macs, let before = initial[index].macs {
                 macs += now - before
                 operands.append((now, state.operandBits))

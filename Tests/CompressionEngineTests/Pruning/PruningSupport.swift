@@ -72,12 +72,13 @@ enum Pruning {
         return shapes
     }
 
-    /// Largest difference of two runs, relative to the largest value.
+    /// Largest difference of two runs, relative to the largest value (but values under 0.01 count as they are: the tail of a
+    /// sigmoid has no relative precision).
     static func difference(_ a: [Output], _ b: [Output]) throws -> Float {
         try #require(a.map(\.shape) == b.map(\.shape))
         var largest: Float = 0
         for (x, y) in zip(a, b) {
-            let scale = max(x.values.map(abs).max() ?? 0, 1e-6)
+            let scale = max(x.values.map(abs).max() ?? 0, 1e-2)
             for (p, q) in zip(x.values, y.values) { largest = max(largest, abs(p - q) / scale) }
             try #require(x.values.allSatisfy(\.isFinite) && y.values.allSatisfy(\.isFinite))
         }
@@ -119,11 +120,19 @@ enum Pruning {
                 zero(&result, layer, name, axis: layer.inputAxis, Array(structure.outputUnits[index].prefix(hidden)), removed)
             }
         }
+        // Weights that reach their product through a Reshape, Transpose or Slice belong to no layer.
+        for (use, key, axes) in structure.cut.uses where use.path.isMain && ["Reshape", "Transpose", "Slice"].contains(model.graph.nodes[use.node].opType) {
+            for (axis, number) in axes.enumerated() {
+                if let number { zero(&result, layers[0], key.name, axis: axis, structure.cut.axisUnits[number], removed) }
+            }
+        }
         return result
     }
 
     private static func zero(_ model: inout Model, _ layer: Layer, _ name: String, axis: Int, _ units: [Int32], _ removed: [Bool]) {
-        guard let tensor = model.initializer(name, from: layer.path)?.tensor, var values = tensor.floats(), !units.isEmpty else { return }
+        guard let tensor = model.initializer(name, from: layer.path)?.tensor, tensor.elementType.isFloatingPoint, var values = tensor.floats(),
+            units.contains(where: { $0 >= 0 && removed[Int($0)] })
+        else { return }
         let inner = tensor.dims[(axis + 1)...].reduce(1, *)
         for index in values.indices {
             let unit = units[index / inner % tensor.dims[axis]]
@@ -146,5 +155,28 @@ enum Pruning {
         try structure.cut.apply(to: &cut, removed: selection.removed)
         let difference = try difference(run(masked(model, structure, removed: selection.removed), inputs), run(cut, inputs))
         return (difference, selection.removed.count { $0 }, cut)
+    }
+
+    static func temporaryFolder() throws -> String {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("lathe-pruning-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        return folder.path
+    }
+
+    /// What a Python script prints. One that fails fails the test.
+    static func python(_ script: String, _ arguments: [String]) throws -> String {
+        let process = Process()
+        let python = ProcessInfo.processInfo.environment["LATHE_PYTHON"] ?? repository.appendingPathComponent(".deps/venv/bin/python").path
+        process.executableURL = URL(fileURLWithPath: python)
+        process.arguments = ["-c", script] + arguments
+        let (out, errors) = (Pipe(), Pipe())
+        process.standardOutput = out
+        process.standardError = errors
+        try process.run()
+        let text = String(decoding: out.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        let problem = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        try #require(process.terminationStatus == 0, "python failed: \(problem)")
+        return text
     }
 }
