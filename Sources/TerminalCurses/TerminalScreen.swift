@@ -188,6 +188,13 @@ public final class TerminalScreen {
         modes.endFrame(on: output)
     }
 
+    /// Paints with fewer colours than the terminal has, or with all of them again.
+    public func setColors(_ tier: ColorTier) {
+        guard isOpen else { return }
+        painter = CellPainter(palette: Palette(tier: Self.supported(tier, colors: has_colors() ? Int(lathe_colors()) : 0)))
+        invalidate()
+    }
+
     /// Sends the whole picture again with the next `paint`, after something else has written on the terminal.
     public func invalidate() {
         painted = nil

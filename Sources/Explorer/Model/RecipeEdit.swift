@@ -74,12 +74,12 @@ public struct RecipeEditor: Sendable {
             }
             let index = insertDisabledIfMissing(address, &recipe)
             recipe.steps[index].parameters[name] = value == parameter.defaultValue ? nil : value
-            title = "\(parameter.title) \(value.text)"
+            title = "\(catalog.title(address.technique)): \(parameter.title) \(value.text)"
         case .reset(let address, let name):
             let parameter = try parameter(name, of: address)
             let index = try existing(address, in: recipe)
             recipe.steps[index].parameters[name] = nil
-            title = "\(parameter.title) default"
+            title = "\(catalog.title(address.technique)): \(parameter.title) default"
         case .setLayer(let address, let layer, let name, let value):
             let parameter = try parameter(name, of: address)
             guard parameter.contains(value) else {

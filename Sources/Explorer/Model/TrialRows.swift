@@ -65,7 +65,8 @@ extension ExplorerModel {
     }
 
     public var selectedTrial: TrialRecord? {
-        trialCursor.flatMap { id in trials.first { $0.id == id } } ?? plottedTrials.first { $0.isOnFront }?.trial ?? trials.first
+        trialCursor.flatMap { id in trials.first { $0.id == id } } ?? trials.first { $0.recipe.canonical == recipe.canonical } ?? plottedTrials.first { $0.isOnFront }?.trial
+            ?? trials.first
     }
 
     /// A recipe in one line: `Magnitude pruning 0.8 + Weight sharing 5 bits`.

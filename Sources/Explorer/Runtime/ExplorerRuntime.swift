@@ -50,6 +50,7 @@ public final class ExplorerRuntime {
         first.data = model.request.dataPath
         log?.write(first)
         port.setMouse(enabled: model.isMouseOn)
+        if model.theme.colorTier != port.capabilities.theme.colorTier { port.setColors(model.theme.colorTier) }
         // The first frame stands before the model is parsed.
         present()
         let queue = queue
@@ -60,10 +61,7 @@ public final class ExplorerRuntime {
         }
         var lastTick = time
         while !hasQuit {
-            var events: [InputEvent]
-            do {
-                events = try port.events(timeout: model.isAnimating ? Self.tickInterval : 5)
-            }
+            var events = try port.events(timeout: model.isAnimating ? Self.tickInterval : 5)
             var changed = false
             // All keys that wait are taken in before one frame is drawn, so that a held key never lags behind.
             while !events.isEmpty {
@@ -128,6 +126,7 @@ public final class ExplorerRuntime {
             send(.command(engine.equivalentCommand(for: recipe, recipePath: path), shown: shown))
         case .copy(let text): send(.copied(text, port.copy(text)))
         case .setMouse(let on): port.setMouse(enabled: on)
+        case .setColors(let tier): port.setColors(tier)
         case .suspend: for event in port.suspend() { take(event) }
         case .quit: hasQuit = true
         case .log(let line): log?.write(line)

@@ -20,6 +20,9 @@ public protocol TerminalPort: AnyObject {
 
     func setMouse(enabled: Bool)
 
+    /// Paints with this many colours from now on; never more than `capabilities` tell.
+    func setColors(_ tier: ColorTier)
+
     /// Puts text on the system's clipboard. Returns false when the terminal cannot.
     func copy(_ text: String) -> Bool
 
@@ -28,4 +31,9 @@ public protocol TerminalPort: AnyObject {
 
     /// Lines that libraries wrote to standard output or error since the last call.
     func capturedLines() -> [String]
+}
+
+extension TerminalPort {
+    /// For ports that have no colours to change.
+    public func setColors(_ tier: ColorTier) {}
 }

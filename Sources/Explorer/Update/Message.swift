@@ -40,6 +40,7 @@ public enum Effect: Sendable {
     case equivalentCommand(Recipe, recipePath: String, shown: Bool)
     case copy(String)
     case setMouse(Bool)
+    case setColors(ColorTier)
     case suspend
     case quit
     case log(SessionLine)

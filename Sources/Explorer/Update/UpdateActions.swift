@@ -144,9 +144,11 @@ extension ExplorerModel {
 
     private mutating func cycleColors() {
         let all: [ColorTier] = [.truecolor, .indexed, .sixteen, .mono]
-        let offered = Array(all[(all.firstIndex(of: capabilities.theme.colorTier) ?? 0)...])
+        // A direct-colour terminal has no palette of 256.
+        let offered = Array(all[(all.firstIndex(of: capabilities.theme.colorTier) ?? 0)...]).filter { $0 != .indexed || capabilities.theme.colorTier == .indexed }
         let index = offered.firstIndex(of: theme.colorTier) ?? 0
         theme.colorTier = offered[(index + 1) % offered.count]
+        effects.append(.setColors(theme.colorTier))
         notify(.info, "colours: \(theme.colorTier.rawValue)" + (offered.count == 1 ? " (all this terminal shows)" : ""))
     }
 

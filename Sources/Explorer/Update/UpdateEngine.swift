@@ -22,6 +22,7 @@ extension ExplorerModel {
         case .accuracy(let generation, let estimate):
             guard generation == evaluation.generation, evaluation.status == .running else { return }
             results.update(evaluation.canonical) { $0.accuracy = estimate }
+            if estimate.isComplete { addToCurve(estimate) }
         case .latency(let generation, let figures, let operators):
             guard let run = latencyRun, run.generation == generation else { return }
             latencyRun = nil
@@ -67,6 +68,17 @@ extension ExplorerModel {
         } else {
             traceCurve(force: true)
         }
+    }
+
+    /// The present recipe is a point of the curve through it.
+    private mutating func addToCurve(_ estimate: AccuracyEstimate) {
+        guard let entry = focusedTechnique, entry.isEnabled, let parameter = focusedParameter,
+            let request = CurveKey.request(entry.step, parameter.name, in: recipe, catalog), curves[request.key] != nil
+        else { return }
+        var point = WhatIfPoint(step: request.index, parameter: parameter.name, value: value(of: parameter))
+        point.accuracy = estimate
+        point.serializedBytes = result?.figures?.serializedBytes.value
+        curves[request.key]?.insert(point, at: parameter.axisPosition(point.value))
     }
 
     private mutating func insert(_ point: WhatIfPoint, _ generation: Int) {

@@ -70,7 +70,7 @@ extension ExplorerModel {
 
     mutating func openHelp() {
         let commands = helpBindings(for: pane).map { binding in
-            Command(binding.title, keys: keyLabels(binding, in: pane), group: binding.panes == nil ? binding.group.rawValue : pane.title)
+            Command(binding.title, keys: keyLabels(binding, in: pane), group: binding.panes == nil ? binding.group.rawValue : "")
         }
         overlay = .help(CommandList(commands: commands, field: TextField(prompt: "/", placeholder: "type to filter")), pane: pane)
     }

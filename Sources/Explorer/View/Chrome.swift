@@ -121,22 +121,34 @@ enum FooterHints {
         }
         if model.phase != .ready { return [hint(.quit, model)].compactMap { $0 } }
         let bindings = model.keyMap.bindings(in: model.pane).filter { !$0.hint.isEmpty && $0.action != .help }
-        var hints = [KeyHint("1-6", "views")]
+        var own: [KeyHint] = []
+        var everywhere: [(rank: Int, hint: KeyHint)] = [(1, KeyHint("1-6", "views"))]
         var seen: Set<Action> = []
         for binding in bindings where seen.insert(binding.action).inserted {
+            guard let key = key(binding, model), isOffered(binding.action, model) else { continue }
             // The two directions of a knob make one hint.
-            if binding.action == .decrease, let less = key(binding, model), let other = model.keyMap.binding(of: .increase, in: model.pane), let more = key(other, model) {
-                hints.insert(KeyHint(less + more, "turn"), at: hints.count - 1)
+            if binding.action == .decrease, let other = model.keyMap.binding(of: .increase, in: model.pane), let more = self.key(other, model) {
+                own.append(KeyHint(key + more, "turn"))
                 seen.insert(.increase)
                 continue
             }
-            guard let key = key(binding, model) else { continue }
-            let enabled = isEnabled(binding.action, model)
-            // What the pane itself offers comes before the views.
-            let place = binding.panes == nil ? hints.count : hints.count - 1
-            hints.insert(KeyHint(key, binding.hint, isEnabled: enabled), at: place)
+            let hint = KeyHint(key, binding.hint, isEnabled: isEnabled(binding.action, model))
+            if binding.panes != nil { own.append(hint) } else { everywhere.append((rank[binding.action] ?? 99, hint)) }
         }
-        return hints
+        // What the pane itself offers comes first.
+        return own + everywhere.sorted { $0.rank < $1.rank }.map(\.hint)
+    }
+
+    private static let rank: [Action: Int] = [
+        .nextPane: 0, .undo: 2, .redo: 3, .palette: 4, .measureLatency: 5, .filter: 6, .zoom: 7, .compare: 8, .quit: 9,
+    ]
+
+    /// Moving steps is of use only when there are several.
+    private static func isOffered(_ action: Action, _ model: ExplorerModel) -> Bool {
+        switch action {
+        case .moveEarlier, .moveLater: model.recipe.steps.count(where: \.enabled) > 1 && model.focusedStep != nil
+        default: true
+        }
     }
 
     private static func isEnabled(_ action: Action, _ model: ExplorerModel) -> Bool {

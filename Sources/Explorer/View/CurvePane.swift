@@ -9,7 +9,8 @@ extension Painter {
         let curve = model.curveRequest.flatMap { model.curves[$0.key] }
         var badge = StyledLine()
         if let count = curve?.points.count { badge = StyledLine("\(count) values", .muted) }
-        let title = parameter.map { "What if: \($0.title)" } ?? "What if"
+        let isOff = entry?.isEnabled == false
+        let title = parameter.map { "What if\(isOff ? " on" : ""): \($0.title)" } ?? "What if"
         let content = panel(.curve, in: rect, title: title, badge: badge, footer: curveFooter(curve, parameter))
         guard let entry, let parameter else { return text([StyledLine("this technique has no parameter to vary", .muted)], in: content) }
         guard let curve, !curve.points.isEmpty else {

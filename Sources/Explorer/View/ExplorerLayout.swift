@@ -69,7 +69,7 @@ public enum ExplorerLayout {
             let halves = charts.rows([.fill, .fill])
             return leftSlots + [([.figures], rows[0]), ([.curve], halves[0]), ([.scatter], halves[1])]
         }
-        if charts.width >= 96 {
+        if charts.width >= 72 {
             let halves = charts.columns([.fill, .fill])
             return leftSlots + [([.figures], rows[0]), ([.curve], halves[0]), ([.scatter], halves[1])]
         }

@@ -26,15 +26,17 @@ extension Painter {
             if row.measure == .latency { lines += latencyDetail.map(Line.detail) }
         }
         let state = ListState(selected: model.pane == .figures ? selectedLine : 0)
-        let visible = rect.height - 3
+        // The border names the columns; a heading of its own is for where there is room.
+        let heading = rect.height >= FiguresPane.fullHeight ? 1 : 0
+        let visible = rect.height - 2 - heading
         let content = panel(
             .figures, in: rect, title: "Figures", badge: StyledLine("\(model.reference.title) \(glyphs.arrowRight) now", .muted), footer: flag,
             scroll: scroll(state, count: lines.count, visible: visible))
         let columns = FigureColumns(content.width)
-        drawHeading(columns, in: content.row(0))
+        if heading > 0 { drawHeading(columns, in: content.row(0)) }
         let offset = state.scrolled(count: lines.count, visible: visible).offset
         for line in 0..<visible where offset + line < lines.count {
-            let area = content.row(line + 1)
+            let area = content.row(line + heading)
             switch lines[offset + line] {
             case .detail(let text): grid.put(text, in: area.inset(left: 2))
             case .measure(let index, let row):
@@ -91,16 +93,19 @@ extension Painter {
         let dash = theme.glyphTier == .ascii ? ".." : "–"
         func percent(_ value: Double) -> String { NumberFormat.fixed(value * 100, digits: 2) }
         var lines = [
-            StyledLine("\(percent(estimate.interval.low))\(dash)\(percent(estimate.interval.high)) %  n \(Grouping.text(estimate.seen))/\(Grouping.text(estimate.total))", .muted)
+            StyledLine(
+                "\(percent(estimate.interval.low))\(dash)\(percent(estimate.interval.high)) %  n "
+                    + (estimate.isComplete ? Grouping.text(estimate.total) : "\(Grouping.text(estimate.seen))/\(Grouping.text(estimate.total))"), .muted)
         ]
         if now.isStale { lines[0] = StyledLine("of the recipe before; estimating", .muted) }
         if model.comparedState != nil, !model.isBaseline {
             lines.append(StyledLine("not paired: no test against a pinned state", .muted))
         } else if let interval = estimate.differenceInterval, !now.isStale, !model.isBaseline {
             func points(_ value: Double) -> String { NumberFormat.signed(value * 100, digits: 2) }
-            var line = StyledLine("paired \(points(interval.low))\(dash)\(points(interval.high)) pt", .muted)
+            var line = StyledLine()
+            if width >= 34 { line += Span("\(points(interval.low)) to \(points(interval.high)) pt  ", .muted) }
             if let p = estimate.mcnemarP {
-                line += Span(p < 0.001 ? "  p<0.001 " : "  p \(NumberFormat.fixed(p, digits: 3)) ", .muted)
+                line += Span(p < 0.001 ? "p<0.001 " : "p \(NumberFormat.fixed(p, digits: 3)) ", .muted)
                 // "Not significant" is no proof of equality, and is not called one.
                 line += p < 0.05 ? Span((estimate.difference ?? 0) < 0 ? "worse" : "better", (estimate.difference ?? 0) < 0 ? .bad : .good) : Span("undecided", .bold)
             }
@@ -145,7 +150,7 @@ struct FigureColumns {
     private let widths: (name: Int, reference: Int, now: Int, change: Int)
 
     init(_ width: Int) {
-        widths = width < 38 ? (8, 0, 10, 10) : (width < 40 ? (8, 9, 10, 10) : (9, 9, 11, 10))
+        widths = width < 38 ? (9, 0, 10, 10) : (width < 40 ? (9, 9, 10, 10) : (9, 9, 11, 10))
     }
 
     /// Columns the text takes; the gauge has the rest.

@@ -123,7 +123,7 @@ extension Painter {
         var lines = [
             line("weights", before?.parameters, after?.parameters, .count),
             line("zeros", before?.sparsity, after?.sparsity, .percent()),
-            line("bits", before?.weightBits, after?.weightBits, .fixed(digits: 1)),
+            line("bits", before?.weightBits, after?.weightBits, .general),
             line("file", before?.serializedBytes, after?.serializedBytes, .bytes),
             line("archive", before?.packedBytes, after?.packedBytes, .bytes),
             line("MACs", before?.macs, after?.macs, .count),

@@ -59,12 +59,11 @@ extension Painter {
 
     /// How numbers of different standing look.
     private var legend: StyledLine {
-        let format = NumberFormat.percent()
-        func sample(_ figure: ShownFigure, _ text: String) -> [Span] { [figure.span(theme: theme), Span(" \(text)   ", .muted)] }
+        let format = NumberFormat.general
+        func sample(_ figure: ShownFigure, _ text: String) -> [Span] { [figure.span(theme: theme), Span(" \(text)  ", .muted)] }
         return StyledLine(
-            sample(ShownFigure(0.984, format), "measured") + sample(ShownFigure(0.984, format, standing: .estimated), "estimated")
-                + sample(ShownFigure(0.984, format, standing: .modelled), "modelled") + sample(ShownFigure(0.984, format, isStale: true), "stale")
-                + sample(.absent, "not measured yet"))
+            sample(ShownFigure(98, format), "measured") + sample(ShownFigure(98, format, standing: .estimated), "estimated")
+                + sample(ShownFigure(98, format, standing: .modelled), "modelled") + sample(ShownFigure(98, format, isStale: true), "stale") + sample(.absent, "not yet"))
     }
 
     private mutating func drawPalette(_ list: CommandList, in area: Rect) {

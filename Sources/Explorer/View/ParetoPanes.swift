@@ -28,22 +28,21 @@ extension Painter {
         func points(_ choose: (PlottedTrial) -> Bool) -> [ChartPoint] { trials.filter(choose).map { ChartPoint($0.x, $0.y) } }
         let present = model.recipe.canonical
         let isPresent: (PlottedTrial) -> Bool = { $0.trial.recipe.canonical == present }
-        var classes = [
+        // All of them, also the empty ones, so that a marker always means the same.
+        let classes = [
             ScatterChart.PointClass("front", points { $0.isOnFront && !isPresent($0) }, role: .good),
             ScatterChart.PointClass("now", points(isPresent), role: .accent),
             ScatterChart.PointClass("pinned", points { $0.trial.pinned && !$0.isOnFront && !isPresent($0) }, role: .warning),
             ScatterChart.PointClass("baseline", baselinePoint.map { [$0] } ?? [], role: .series(0)),
             ScatterChart.PointClass("other", points { !$0.isOnFront && !$0.trial.pinned && !isPresent($0) }, role: .muted),
         ]
-        // A class without points keeps its marker but needs no legend.
-        for index in classes.indices where classes[index].points.isEmpty { classes[index].name = "" }
         let front = trials.filter(\.isOnFront).map { ChartPoint($0.x, $0.y) }
         let cursor = selected.flatMap { trial -> ChartPoint? in
             guard let x = model.axes.x.value(of: trial), let y = model.axes.y.value(of: trial) else { return nil }
             return ChartPoint(x, y)
         }
         return ScatterChart(
-            classes: classes.filter { !$0.points.isEmpty || $0.name == "front" }, front: front, x: axis(model.axes.x), y: axis(model.axes.y), cursor: cursor,
+            classes: classes, front: front, x: axis(model.axes.x), y: axis(model.axes.y), cursor: cursor,
             cursorName: "")
     }
 
@@ -75,7 +74,7 @@ extension Painter {
         let shown: [Measure] = [.accuracy, .file, .packed, .latency, .macs]
         let painter = self
         let table = Table(
-            columns: [TableColumn("", width: .fixed(1)), TableColumn("recipe", width: .minimum(14))] + shown.map { column($0, $0 == .accuracy || $0 == .file ? 10 : 8) },
+            columns: [TableColumn("", width: .fixed(1)), TableColumn("recipe", width: .minimum(22))] + shown.map { column($0, $0 == .accuracy || $0 == .file ? 10 : 8) },
             rowCount: trials.count, state: state, isFocused: isFocused(.paretoList), pinnedColumns: 2,
             emptyText: "no trials yet: every evaluated recipe is kept here"
         ) { index in

@@ -17,7 +17,7 @@ struct StatusText {
             guard let entry = model.focusedTechnique else { return "" }
             if let refusal = entry.refusal { return StyledLine("\(entry.descriptor.title) \(refusal)", .warning) }
             if model.recipe.steps.isEmpty {
-                return [Span("Begin: ", .bold), Span("Space switches a technique on; Tab goes to its parameters, ", .muted), Span(arrows, .muted), Span(" turn them.", .muted)]
+                return [Span("Begin: ", .bold), Span("Space switches a technique on, Tab then \(arrows) turn its parameters.", .muted)]
             }
             return StyledLine(entry.descriptor.summary, .muted)
         case .parameters, .curve:
@@ -41,9 +41,9 @@ struct StatusText {
             }
         case .historyTree, .historyDiff:
             let history = model.session.history
-            return StyledLine("\(history.nodes.count) states; undo never throws one away: an edit after it opens a branch.", .muted)
+            return StyledLine("\(history.nodes.count) states. An edit after undo opens a branch; none is lost.", .muted)
         case .jobList, .jobDetail: return StyledLine("Evaluation, timing and exports; y copies the detail.", .muted)
-        case .exportForm, .exportSummary: return StyledLine("The test split is read once, for the report. Nothing is replaced without asking.", .muted)
+        case .exportForm, .exportSummary: return StyledLine("The test split is read once, for the report. Files are not replaced unasked.", .muted)
         }
     }
 

@@ -44,7 +44,7 @@ public struct Glyphs: Hashable, Sendable {
     public let check, cross, bullet, warning: Character
     public let checkboxOn, checkboxOff: String
     public let ellipsis: Character
-    public let estimate, stale, absent, plusMinus, times: Character
+    public let estimate, modelled, stale, absent, plusMinus, times: Character
     public let sliderTrack, sliderFill, sliderKnob, sliderDefault: Character
     public let scrollTrack, scrollThumb: Character
     public let axisHorizontal, axisVertical, axisCorner, axisTickX, axisTickY: Character
@@ -69,7 +69,7 @@ public struct Glyphs: Hashable, Sendable {
         arrowUp: "^", arrowDown: "v", arrowLeft: "<", arrowRight: ">",
         sortAscending: "^", sortDescending: "v", pointer: ">",
         check: "+", cross: "x", bullet: "*", warning: "!", checkboxOn: "[x]", checkboxOff: "[ ]",
-        ellipsis: ">", estimate: "~", stale: "*", absent: "-", plusMinus: "~", times: "x",
+        ellipsis: ">", estimate: "~", modelled: "^", stale: "*", absent: "-", plusMinus: "~", times: "x",
         sliderTrack: "-", sliderFill: "=", sliderKnob: "O", sliderDefault: ":",
         scrollTrack: "|", scrollThumb: "#",
         axisHorizontal: "-", axisVertical: "|", axisCorner: "+", axisTickX: "+", axisTickY: "+", cursorLine: "|",
@@ -89,7 +89,7 @@ extension Glyphs {
             arrowUp: "↑", arrowDown: "↓", arrowLeft: "←", arrowRight: "→",
             sortAscending: "▲", sortDescending: "▼", pointer: "▸",
             check: "✓", cross: "✗", bullet: "•", warning: "!", checkboxOn: "[x]", checkboxOff: "[ ]",
-            ellipsis: "…", estimate: "≈", stale: "*", absent: "–", plusMinus: "±", times: "×",
+            ellipsis: "…", estimate: "≈", modelled: "◇", stale: "*", absent: "–", plusMinus: "±", times: "×",
             sliderTrack: "─", sliderFill: "━", sliderKnob: "●", sliderDefault: "┆",
             scrollTrack: "│", scrollThumb: "█",
             axisHorizontal: "─", axisVertical: "│", axisCorner: "└", axisTickX: "┬", axisTickY: "┤", cursorLine: "┊",

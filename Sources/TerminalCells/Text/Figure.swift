@@ -3,7 +3,8 @@
 /// | standing | looks like | ASCII | besides |
 /// |---|---|---|---|
 /// | measured | `91.2 %` | `91.2 %` | |
-/// | estimated, modelled | `≈91.2 %` | `~91.2 %` | italic, colour of estimates |
+/// | estimated | `≈91.2 %` | `~91.2 %` | italic, colour of estimates |
+/// | modelled | `◇91.2 %` | `^91.2 %` | italic, colour of estimates |
 /// | stale | `91.2 %*` | `91.2 %*` | dim |
 /// | not measured yet | `–` | `-` | dim; never 0 |
 ///
@@ -45,7 +46,12 @@ public struct Figure: Hashable, Sendable {
     public func text(tier: GlyphTier) -> String {
         let glyphs = Glyphs.of(tier)
         guard let value, !value.isNaN else { return String(glyphs.absent) }
-        var text = standing == .measured ? "" : String(glyphs.estimate)
+        var text: String =
+            switch standing {
+            case .measured: ""
+            case .estimated: String(glyphs.estimate)
+            case .modelled: String(glyphs.modelled)
+            }
         text += format.text(value)
         if let margin, margin.isFinite {
             // ASCII has no plus-minus sign; "+-" cannot be taken for anything else.
