@@ -49,9 +49,14 @@ public struct AccuracyEvaluation: Sendable {
         return output.name
     }
 
-    /// The model's own batch extent where it is fixed; else 64, less for samples so large that a batch would not fit the caches.
+    /// The model's own batch extent where it is fixed; 1 where activations are quantised dynamically, since a batch
+    /// then shares one range and answers depend on who else is in it; else 64, less for samples so large that a batch
+    /// would not fit the caches.
     static func batchSize(of model: Model, samples: SampleSet) -> Int {
-        samples.fixedBatch(of: model) ?? max(1, min(64, (4 << 20) / max(samples.sampleBytes, 1)))
+        if let fixed = samples.fixedBatch(of: model) { return fixed }
+        let dynamic: Set<String> = ["DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"]
+        if model.graph.nodes.contains(where: { dynamic.contains($0.opType) }) { return 1 }
+        return max(1, min(64, (4 << 20) / max(samples.sampleBytes, 1)))
     }
 
     /// Scores of every sample below `limit`.

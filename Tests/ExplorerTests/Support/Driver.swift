@@ -92,7 +92,7 @@ final class Driver {
         case .copy(let text):
             clipboard.append(text)
             send(.copied(text, true))
-        case .setMouse, .suspend, .quit, .log: break
+        case .setMouse, .setColors, .suspend, .quit, .log: break
         }
     }
 
