@@ -92,7 +92,6 @@ struct OnnxReader {
         model.preserved = proto
         model.preserved.clearGraph()
         model.preserved.functions = []
-        model.preserved.opsetImport = []
         model.preserved.metadataProps = []
         return model
     }

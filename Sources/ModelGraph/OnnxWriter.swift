@@ -75,8 +75,10 @@ struct OnnxWriter {
         proto.irVersion = Int64(model.irVersion)
         proto.producerName = model.producerName
         if !model.producerVersion.isEmpty { proto.producerVersion = model.producerVersion }
+        // An entry that was read keeps how it was written: the standard domain's empty name may stand there or not.
+        let read = proto.opsetImport
         proto.opsetImport = model.opsets.map { domain, version in
-            var entry = OnnxOperatorSetIdProto()
+            var entry = read.first { $0.domain == domain } ?? OnnxOperatorSetIdProto()
             if !domain.isEmpty { entry.domain = domain }
             entry.version = Int64(version)
             return entry
