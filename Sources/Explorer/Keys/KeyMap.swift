@@ -19,6 +19,8 @@ public struct KeyMap: Sendable {
                 guard let key = Key(text) else { throw SettingsError("keys: \(name): '\(text)' is no key (write ctrl-r, shift-tab, f5, g, …)") }
                 keys.append(key)
             }
+            // Some actions have other keys in other panes; what the configuration file shows as the default changes none.
+            if bindings.first(where: { $0.action == action })?.keys == keys { continue }
             for index in bindings.indices where bindings[index].action == action { bindings[index].keys = keys }
         }
         if let clash = firstClash() { throw SettingsError(clash) }
