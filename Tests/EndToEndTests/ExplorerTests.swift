@@ -115,48 +115,7 @@ import Testing
         try waitForShell(terminal)
     }
 
-    @Test func helpPaletteAndEscape() throws {
-        let terminal = try Tmux(width: 100, height: 30)
-        try open(terminal, data: nil)
-        try terminal.type("?")
-        try terminal.wait(for: "switch the technique on or off")
-        try terminal.type("undo")
-        try terminal.wait("the filtered help") { $0.contains("undo") && !$0.contains("switch the technique on or off") }
-        try terminal.press("Escape")
-        try terminal.press("Escape")
-        try terminal.wait("the explorer") { $0.contains("none on") && $0.contains("Magnitude") }
-        try terminal.type(":")
-        try terminal.type("layers")
-        try terminal.press("Enter")
-        try terminal.wait(for: "/ip1/Gemm")
-        try terminal.type("q")
-        try waitForShell(terminal)
-    }
-
     // MARK: - The terminal afterwards
-
-    @Test(arguments: ["TERM", "HUP", "SEGV", "ABRT", "BUS"]) func aKilledExplorerGivesTheTerminalBack(_ signal: String) throws {
-        let terminal = try Tmux(width: 80, height: 24)
-        let settings = try terminal.lineSettings()
-        try open(terminal, data: nil)
-        #expect(try terminal.isAlternate())
-        let process = try terminal.childProcess()
-        let numbers = ["TERM": SIGTERM, "HUP": SIGHUP, "SEGV": SIGSEGV, "ABRT": SIGABRT, "BUS": SIGBUS]
-        kill(process, try #require(numbers[signal]))
-        try waitForShell(terminal)
-        try expectSane(terminal, settings, "after SIG\(signal)")
-    }
-
-    /// While an evaluation runs on other threads, too.
-    @Test func aKillDuringWorkGivesTheTerminalBack() throws {
-        let terminal = try Tmux(width: 80, height: 24)
-        let settings = try terminal.lineSettings()
-        try terminal.command("clear; \(Program.path) \(Samples.path("lstm")) --data \(Samples.data)")
-        try terminal.poll("the alternate screen") { try terminal.isAlternate() ? true : nil }
-        kill(try terminal.childProcess(), SIGTERM)
-        try waitForShell(terminal)
-        try expectSane(terminal, settings)
-    }
 
     @Test func suspendAndForeground() throws {
         let terminal = try Tmux(width: 100, height: 30)
