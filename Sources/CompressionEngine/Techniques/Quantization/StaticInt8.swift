@@ -30,6 +30,7 @@ public struct StaticInt8: Technique {
                 "calibration", title: "Calibration",
                 domain: .choice([
                     .init("minmax", "smallest to largest value seen"), .init("percentile", "all but the outermost values"),
+                    .init("mse", "least squared error"),
                 ]), default: .choice("minmax"), help: "How activation ranges are chosen from calibration data."),
             ParameterDescriptor(
                 "percentile", title: "Percentile", domain: .real(99...100, step: 0.01), default: .real(99.99), unit: "%",
