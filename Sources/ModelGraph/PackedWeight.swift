@@ -11,7 +11,10 @@ public struct PackedWeight: Sendable {
     /// Stored bits of one weight.
     public var bits: Int
     public var scale: String?
+    /// Initializer with the code that means 0: one for all, or one for each scale.
     public var zeroPoint: String?
+    /// Shape in which codes meet zero points and scales; its count is the number of codes, padding included.
+    public var codeDims: [Int]
 }
 
 extension Graph {
@@ -22,6 +25,8 @@ extension Graph {
         var dims: [Int]?
         var scale: String?
         var zeroPoint: String?
+        var codeDims: [Int]?
+        var codeCount: Int?
         // Values still to follow, each with the width of a code where a shift on the way tells it.
         var pending: [(name: String, width: Int?)] = [(value, nil)]
         var bits = 0
@@ -40,7 +45,11 @@ extension Graph {
             let node = nodes[index]
             guard node.domain.isEmpty || node.domain == "ai.onnx", let first = node.input(0) else { return nil }
             switch node.opType {
-            case "Cast", "Slice":
+            case "Cast":
+                pending.append((first, width))
+            case "Slice":
+                // Below the scale it trims what fills the last byte of a plane; above it, what fills the last block.
+                if scale != nil { codeCount = node.input(2).flatMap { initializers[$0] }?.integers()?.first }
                 pending.append((first, width))
             case "BitShift":
                 // The last shift to the right leaves the code alone in the byte: 8 − amount bits.
@@ -50,7 +59,9 @@ extension Graph {
                 }
                 pending.append((first, codeWidth))
             case "Reshape":
-                if dims == nil { dims = node.input(1).flatMap { initializers[$0] }?.integers() }
+                let shape = node.input(1).flatMap { initializers[$0] }?.integers()
+                if dims == nil { dims = shape }
+                if scale != nil, codeDims == nil { codeDims = shape }
                 pending.append((first, width))
             case "Mul":
                 guard let factor = node.input(1), let constant = initializers[factor] else { return nil }
@@ -84,6 +95,22 @@ extension Graph {
         guard let dims, dims.allSatisfy({ $0 > 0 }) else { return nil }
         let stored = tensors.reduce(0) { $0 + $1.storage.byteCount * 8 }
         guard bits > 0, stored >= dims.reduce(1, *) * bits else { return nil }
-        return PackedWeight(planes: planes, dims: dims, bits: bits, scale: scale, zeroPoint: zeroPoint)
+        let unshaped = tensors.count == 1 && bits >= 8 ? tensors[0].dims : [codeCount ?? tensors[0].count * 8 / min(bits, 4)]
+        return PackedWeight(planes: planes, dims: dims, bits: bits, scale: scale, zeroPoint: zeroPoint, codeDims: codeDims ?? unshaped)
+    }
+
+    /// Every weight of this graph that a layer reads unpacked.
+    public var packedWeights: [PackedWeight] {
+        let readers: Set<String> = ["Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "Gather"]
+        var producers: [String: Int] = [:]
+        for (index, node) in nodes.enumerated() { for output in node.outputs { producers[output] = index } }
+        var seen = Set<String>()
+        var found: [PackedWeight] = []
+        for node in nodes where readers.contains(node.opType) {
+            for input in node.inputs where initializers[input] == nil && seen.insert(input).inserted {
+                if let weight = packedWeight(input, producer: { producers[$0] }) { found.append(weight) }
+            }
+        }
+        return found
     }
 }

@@ -29,12 +29,13 @@ public struct CalibrationRun: CalibrationSource {
         // Fusions that change values' bits would calibrate another network than the one quantised.
         options.graphOptimizationLevel = .basic
         let runner = try ModelRunner(exposed, library: library, threads: 2, options: options, label: "calibration model")
-        let batch = min(32, AccuracyEvaluation.batchSize(of: model, samples: samples))
+        let fixed = samples.fixedBatch(of: model)
+        let batch = fixed ?? min(32, AccuracyEvaluation.batchSize(of: model, samples: samples))
         let total = min(limit, samples.count)
         for start in stride(from: 0, to: total, by: batch) {
             var range = start..<min(start + batch, total)
             // A model of fixed batch gets whole batches only.
-            if range.count < batch {
+            if fixed != nil, range.count < batch {
                 guard samples.count >= batch else { throw EngineError(.data, "calibration needs at least \(batch) samples, the model's fixed batch") }
                 range = max(range.upperBound - batch, 0)..<max(range.upperBound, batch)
             }

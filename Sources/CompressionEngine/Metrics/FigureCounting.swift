@@ -38,17 +38,27 @@ public enum FigureCounting {
         var parameters = 0
         var nonZeros = 0
         var tensorNonZeros: [TensorPlace: Int] = [:]
+        // Weights whose elements do not tell their number: packed codes, with further planes of the same weight.
+        var codes: [TensorPlace: (count: QuantizedCounting.Count, companions: [String])] = [:]
         var weightBytes = 0.0
         for path in model.graph.graphPaths() {
             guard let graph = model.graph[path] else { continue }
-            let excluded = quantizationConstants(of: graph)
+            let quantized = QuantizedCounting(graph)
+            let excluded = quantizationConstants(of: graph).union(quantized.constants)
             let codebooks = Dictionary(
                 graph.codebookWeights.compactMap { weight in graph.initializers[weight.codebook].map { (weight.indices, $0) } },
                 uniquingKeysWith: { first, _ in first })
             for tensor in graph.initializers.values {
                 weightBytes += Double(tensor.storage.byteCount)
-                guard tensor.elementType.isFloatingPoint || tensor.elementType.isQuantized, !excluded.contains(tensor.name), !tensor.dims.isEmpty
-                else { continue }
+                let counted = tensor.elementType.isFloatingPoint || tensor.elementType.isQuantized || quantized.biases.contains(tensor.name)
+                guard counted, !excluded.contains(tensor.name), !tensor.dims.isEmpty else { continue }
+                if let known = quantized.counts[tensor.name] {
+                    codes[TensorPlace(path: path, name: tensor.name)] = (known, quantized.companions[tensor.name] ?? [])
+                    tensorNonZeros[TensorPlace(path: path, name: tensor.name)] = known.nonZeros
+                    parameters += known.parameters
+                    nonZeros += known.nonZeros
+                    continue
+                }
                 let count = codebooks[tensor.name].map { NonZeroCount.nonZeros(indices: tensor, codebook: $0) } ?? NonZeroCount.nonZeros(tensor)
                 tensorNonZeros[TensorPlace(path: path, name: tensor.name)] = count
                 parameters += tensor.count
@@ -63,7 +73,7 @@ public enum FigureCounting {
         var layerNodes = Set<Int>()
         let index = GraphIndex(model.graph)
         for layer in layers {
-            var entry = layerFigures(of: layer, in: model, nonZeros: tensorNonZeros)
+            var entry = layerFigures(of: layer, in: model, nonZeros: tensorNonZeros, codes: codes)
             if layer.path.isMain {
                 entry.macs = macs?[layer.nodeIndex]
                 entry.outputElements = model.graph.nodes[layer.nodeIndex].outputs.first.flatMap { shapes?[$0] }.map { Double($0.count) }
@@ -93,23 +103,30 @@ public enum FigureCounting {
     /// Width of the operands a layer multiplies: 8 where integer weights meet quantised activations, else float.
     static func computeBits(of layer: Layer, in graph: Graph, index: GraphIndex) -> Double {
         if let quantization = layer.quantization {
-            if quantization.opType != "DequantizeLinear" { return quantization.opType == "MatMulNBits" ? 32 : 8 }
+            let integer = ["MatMulInteger", "ConvInteger", "QLinearConv", "QLinearMatMul", "QGemm", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "DynamicQuantizeLSTM"]
+            if integer.contains(quantization.opType) { return 8 }
+            guard quantization.opType == "DequantizeLinear" else { return 32 }
             let activation = graph.nodes[layer.nodeIndex].input(0).flatMap { index.producer[$0] }.map { graph.nodes[$0].opType }
             return activation == "DequantizeLinear" ? 8 : 32
         }
         return layer.weightType == .float16 || layer.weightType == .bfloat16 ? 16 : 32
     }
 
-    private static func layerFigures(of layer: Layer, in model: Model, nonZeros: [TensorPlace: Int]) -> LayerFigures {
+    private static func layerFigures(
+        of layer: Layer, in model: Model, nonZeros: [TensorPlace: Int],
+        codes: [TensorPlace: (count: QuantizedCounting.Count, companions: [String])]
+    ) -> LayerFigures {
         let names = [layer.weight] + layer.otherWeights + (layer.bias.map { [$0] } ?? [])
         var parameters = 0
         var kept = 0
         var bytes = 0
         for name in names {
             guard let (tensor, owner) = model.initializer(name, from: layer.path) else { continue }
-            parameters += tensor.count
+            let packed = codes[TensorPlace(path: owner, name: name)]
+            parameters += packed?.count.parameters ?? tensor.count
             kept += nonZeros[TensorPlace(path: owner, name: name)] ?? tensor.count
             bytes += tensor.storage.byteCount
+            for plane in packed?.companions ?? [] { bytes += model.initializer(plane, from: owner)?.tensor.storage.byteCount ?? 0 }
         }
         for name in [layer.quantization?.scale, layer.quantization?.zeroPoint] {
             if let name, let found = model.initializer(name, from: layer.path) { bytes += found.tensor.storage.byteCount }

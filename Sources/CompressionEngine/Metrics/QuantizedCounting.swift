@@ -1,0 +1,160 @@
+import ModelGraph
+
+/// Parameters and non-zeros of weights that are stored as integers: a code is a parameter whatever it is packed in, and
+/// it is zero where it equals its zero point.
+struct QuantizedCounting {
+    struct Count {
+        var parameters: Int
+        var nonZeros: Int
+    }
+
+    /// Initializers whose own elements do not tell the count.
+    private(set) var counts: [String: Count] = [:]
+    /// Further bit planes of a weight, by its first.
+    private(set) var companions: [String: [String]] = [:]
+    /// Scales and zero points, which are no parameters.
+    private(set) var constants: Set<String> = []
+    /// 32-bit biases in front of a DequantizeLinear, which are.
+    private(set) var biases: Set<String> = []
+
+    init(_ graph: Graph) {
+        for weight in graph.packedWeights {
+            constants.formUnion([weight.scale, weight.zeroPoint].compactMap { $0 })
+            guard weight.bits <= 8, let count = Self.count(weight, graph) else { continue }
+            counts[weight.planes[0]] = count
+            companions[weight.planes[0]] = Array(weight.planes.dropFirst())
+            for plane in weight.planes.dropFirst() { counts[plane] = Count(parameters: 0, nonZeros: 0) }
+        }
+        for node in graph.nodes {
+            switch node.opType {
+            case "MatMulNBits":
+                guard let rows = node.int("N"), let columns = node.int("K"), let size = node.int("block_size") else { continue }
+                countBlocks(node, graph, weight: 1, rows: rows, columns: columns, blockSize: size, bits: node.int("bits") ?? 4)
+            case "GatherBlockQuantized":
+                guard let name = node.input(0), let table = graph.initializers[name], table.dims.count == 2, table.elementType == .uint8,
+                    let size = node.int("block_size")
+                else { continue }
+                let bits = node.int("bits") ?? 4
+                countBlocks(
+                    node, graph, weight: 0, rows: table.dims[0], columns: table.dims[1] * 8 / max(bits, 1), blockSize: size, bits: bits)
+                constants.formUnion([node.input(2), node.input(3)].compactMap { $0 })
+            case "DequantizeLinear":
+                guard let name = node.input(0), let codes = graph.initializers[name] else { continue }
+                if codes.elementType == .int32 { biases.insert(name) }
+                guard let zero = node.input(2).flatMap({ graph.initializers[$0] }), let zeros = zero.codes, zeros.contains(where: { $0 != 0 }),
+                    let values = codes.codes
+                else { continue }
+                let layout = Self.layout(codes.dims, scaleDims: zero.dims, node)
+                counts[name] = Count(parameters: codes.count, nonZeros: Self.different(values, zeros, layout))
+            default: continue
+            }
+        }
+    }
+
+    private static func layout(_ dims: [Int], scaleDims: [Int], _ node: Node) -> ScaleLayout {
+        guard !scaleDims.isEmpty, scaleDims.reduce(1, *) > 1 else { return ScaleLayout(.tensor, dims: dims) }
+        let axis = node.int("axis") ?? 1
+        let position = min(max(axis < 0 ? axis + dims.count : axis, 0), dims.count - 1)
+        guard let size = node.int("block_size"), size > 0 else { return ScaleLayout(.axis(position), dims: dims) }
+        return ScaleLayout(.blocks(axis: position, size: size), dims: dims)
+    }
+
+    /// Codes that differ from their zero point.
+    private static func different(_ codes: [UInt8], _ zeros: [UInt8], _ layout: ScaleLayout) -> Int {
+        var result = 0
+        layout.forEachRun { run in
+            for index in 0..<run.count {
+                let scale = run.scalePerElement ? run.scale + index : run.scale
+                if scale < zeros.count, codes[run.offset + index] != zeros[scale] { result += 1 }
+            }
+        }
+        return result
+    }
+
+    private mutating func countBlocks(_ node: Node, _ graph: Graph, weight: Int, rows: Int, columns: Int, blockSize: Int, bits: Int) {
+        guard let name = node.input(weight), let packed = graph.initializers[name], [2, 4, 8].contains(bits), rows > 0, columns > 0,
+            blockSize > 0
+        else { return }
+        let bytes = packed.storage.bytes
+        let rowBytes = bytes.count / rows
+        let blocks = (columns + blockSize - 1) / blockSize
+        let zeros = node.input(3).flatMap { graph.initializers[$0] }?.storage.bytes
+        let zeroRowBytes = (zeros?.count ?? 0) / rows
+        guard rowBytes * 8 / bits >= columns, zeros == nil || zeroRowBytes * 8 / bits >= blocks else { return }
+        let mask = UInt8(truncatingIfNeeded: (1 << bits) - 1)
+        let perByte = 8 / bits
+        func code(_ bytes: UnsafeRawBufferPointer, _ start: Int, _ index: Int) -> UInt8 {
+            (bytes[start + index / perByte] >> UInt8(index % perByte * bits)) & mask
+        }
+        var nonZeros = 0
+        for row in 0..<rows {
+            for block in 0..<blocks {
+                let zero = zeros.map { code($0, row * zeroRowBytes, block) } ?? UInt8(1 << (bits - 1))
+                for index in (block * blockSize)..<min((block + 1) * blockSize, columns) where code(bytes, row * rowBytes, index) != zero {
+                    nonZeros += 1
+                }
+            }
+        }
+        counts[name] = Count(parameters: rows * columns, nonZeros: nonZeros)
+    }
+
+    /// Counts a weight that plain operators unpack.
+    private static func count(_ weight: PackedWeight, _ graph: Graph) -> Count? {
+        let planes = weight.planes.compactMap { graph.initializers[$0] }
+        guard planes.count == weight.planes.count, let first = planes.first else { return nil }
+        let total = weight.codeDims.reduce(1, *)
+        let zero = weight.zeroPoint.flatMap { graph.initializers[$0] }
+        let zeros = zero?.floats()?.map { UInt8(truncatingIfNeeded: Int($0)) } ?? [0]
+        guard let codes = weight.bits == 8 && planes.count == 1 ? first.codes : unpacked(weight, planes, total), codes.count == total else { return nil }
+        // Zero points broadcast over the codes: equal extents, or 1.
+        let dims = zero?.dims ?? []
+        let padded = [Int](repeating: 1, count: max(weight.codeDims.count - dims.count, 0)) + dims
+        guard padded.count == weight.codeDims.count, zip(padded, weight.codeDims).allSatisfy({ $0 == 1 || $0 == $1 }) else { return nil }
+        var nonZeros = 0
+        if zeros.count == 1 {
+            for code in codes where code != zeros[0] { nonZeros += 1 }
+        } else {
+            for (index, code) in codes.enumerated() {
+                var rest = index
+                var position = 0
+                var stride = 1
+                for axis in padded.indices.reversed() {
+                    let coordinate = rest % weight.codeDims[axis]
+                    rest /= weight.codeDims[axis]
+                    if padded[axis] > 1 { position += coordinate * stride }
+                    stride *= padded[axis]
+                }
+                if code != zeros[position] { nonZeros += 1 }
+            }
+        }
+        return Count(parameters: weight.dims.reduce(1, *), nonZeros: nonZeros)
+    }
+
+    /// Codes put together from bit planes.
+    private static func unpacked(_ weight: PackedWeight, _ planes: [Tensor], _ total: Int) -> [UInt8]? {
+        let widths = BitPlanes.planes(bits: weight.bits)
+        guard widths.count == planes.count else { return nil }
+        var codes = [UInt8](repeating: 0, count: total)
+        for (plane, tensor) in zip(widths, planes) {
+            let bytes = tensor.storage.bytes
+            guard bytes.count * (8 / plane.width) >= total, !bytes.isEmpty else { return nil }
+            let mask = UInt8((1 << plane.width) - 1)
+            for (part, start) in stride(from: 0, to: total, by: bytes.count).enumerated() {
+                let (down, up) = (UInt8(part * plane.width), UInt8(plane.shift))
+                for index in start..<min(start + bytes.count, total) { codes[index] |= ((bytes[index - start] >> down) & mask) << up }
+            }
+        }
+        return codes
+    }
+}
+
+extension Tensor {
+    /// Codes of 8 or 4 bits, one to a byte, signed ones in two's complement.
+    fileprivate var codes: [UInt8]? {
+        switch elementType {
+        case .int8, .uint8: return [UInt8](storage.bytes)
+        case .int4, .uint4: return floats()?.map { UInt8(truncatingIfNeeded: Int($0)) }
+        default: return nil
+        }
+    }
+}
