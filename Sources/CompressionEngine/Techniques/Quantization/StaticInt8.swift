@@ -14,8 +14,7 @@ public struct StaticInt8: Technique {
             convolution is folded into it first, zero padding before it too; biases become int32. A matrix product \
             whose result only float operators read gives floats directly.
 
-            Activation ranges are calibrated over streamed histograms: *minmax* (everything fits), *percentile*, *entropy* (least \
-            Kullback–Leibler divergence) or *mse* (least squared error). On x86 unsigned activations with signed weights are fast; signed \
+            Activation ranges are calibrated over streamed histograms: *minmax* (everything fits), *percentile* or *mse* (least squared error). On x86 unsigned activations with signed weights are fast; signed \
             activations are slow. Processors without VNNI saturate products of 8-bit weights: choose 7-bit weights if the model must \
             answer alike everywhere. Per-tensor weights hurt depthwise convolutions most. Recurrent layers stay float \
             (see dynamic-int8), so do embedding tables and layers in subgraphs (see weight-quantization).
