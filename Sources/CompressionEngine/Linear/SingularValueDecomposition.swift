@@ -19,6 +19,9 @@ struct SingularValueDecomposition: Sendable {
 enum Lapack {
     private static let singleThreaded: Void = openblas_set_num_threads(1)
 
+    /// Must come before the first call of a BLAS routine from several threads.
+    static func useOneThread() { _ = singleThreaded }
+
     /// Whether a matrix is small enough for LAPACK's 32-bit indices and workspace.
     static func canDecompose(rows: Int, columns: Int) -> Bool {
         let (elements, overflow) = rows.multipliedReportingOverflow(by: columns)

@@ -1,0 +1,75 @@
+import ModelGraph
+
+/// A layer's main weight as matrices of outputs × inputs, one per group of a convolution: the form in which methods that
+/// look at a layer's inputs see it.
+///
+/// The inputs of a convolution's output are its kernel positions: input channel of the group, then the kernel's axes.
+struct WeightMatrix {
+    let groups: Int
+    /// Outputs of one group.
+    let rows: Int
+    /// Inputs of one output.
+    let columns: Int
+    /// groups × rows × columns, row-major.
+    var values: [Float]
+    private let dims: [Int]
+    /// The stored tensor has inputs before outputs.
+    private let transposed: Bool
+
+    struct Shape: Hashable, Sendable {
+        var groups: Int
+        var rows: Int
+        var columns: Int
+    }
+
+    /// `nil` for layers that are not one product with their weight on the right: recurrent layers, embeddings, transposed
+    /// convolutions, batched constants.
+    static func shape(of layer: Layer) -> Shape? {
+        let dims = layer.weightShape
+        switch layer.kind {
+        case .conv:
+            guard dims.count >= 3, layer.group > 0, dims[0] % layer.group == 0 else { return nil }
+            return Shape(groups: layer.group, rows: dims[0] / layer.group, columns: dims[1...].reduce(1, *))
+        case .gemm, .matMul:
+            guard dims.count == 2 else { return nil }
+            return Shape(groups: 1, rows: dims[layer.outputAxis], columns: dims[layer.inputAxis])
+        case .convTranspose, .lstm, .gru, .rnn, .embedding:
+            return nil
+        }
+    }
+
+    /// - Parameter tensor: the weight of `layer`.
+    init?(_ tensor: Tensor, of layer: Layer) {
+        guard let shape = Self.shape(of: layer), tensor.dims == layer.weightShape, let floats = tensor.floats() else { return nil }
+        groups = shape.groups
+        rows = shape.rows
+        columns = shape.columns
+        dims = tensor.dims
+        transposed = layer.kind != .conv && layer.outputAxis == 1
+        values = transposed ? Self.transpose(floats, rows: columns, columns: rows) : floats
+    }
+
+    /// The weight in the shape and layout in which the graph has it, rounded to the type of `original`.
+    func tensor(like original: Tensor) -> Tensor {
+        original.withFloats(transposed ? Self.transpose(values, rows: rows, columns: columns) : values, dims: dims)
+    }
+
+    /// First element of a row: output `row` of group `group`.
+    func offset(_ group: Int, _ row: Int) -> Int { (group * rows + row) * columns }
+
+    static func transpose(_ matrix: [Float], rows: Int, columns: Int) -> [Float] {
+        [Float](unsafeUninitializedCapacity: rows * columns) { out, initialized in
+            let tile = 32
+            for rowStart in stride(from: 0, to: rows, by: tile) {
+                for columnStart in stride(from: 0, to: columns, by: tile) {
+                    for row in rowStart..<min(rowStart + tile, rows) {
+                        for column in columnStart..<min(columnStart + tile, columns) {
+                            out.initializeElement(at: column * rows + row, to: matrix[row * columns + column])
+                        }
+                    }
+                }
+            }
+            initialized = rows * columns
+        }
+    }
+}
