@@ -91,9 +91,8 @@ public final class RecipeExecutor: Sendable {
         var result = current
         let notes = RewriteContext.Notes()
         var stepContext = context
-        stepContext = RewriteContext(
-            calibration: context.calibration, shapes: context.shapes, seed: context.seed, cancellation: context.cancellation,
-            progress: context.progress, memo: context.memo, notes: notes)
+        stepContext.baseline = baseline
+        stepContext.notes = notes
         try technique.rewrite(&result.model, targets: targets, context: stepContext)
         result.model.graph.removeDeadCode()
         result.model.settleListedWeights(after: current.model)

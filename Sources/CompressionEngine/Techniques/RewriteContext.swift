@@ -5,7 +5,9 @@ import Synchronization
 public struct RewriteContext: Sendable {
     /// Runs the model on calibration data; `nil` when there is no data or no runtime.
     public var calibration: (any CalibrationSource)?
-    /// Shapes of intermediate values at batch 1, by value name, where known (from the runtime).
+    /// The model before the first step of the recipe, for steps that repair what earlier ones did; `nil` outside a recipe.
+    public var baseline: Model?
+    /// Shapes of intermediate values at batch 1, by value name, where known (from the runtime). Those of `baseline`.
     public var shapes: [String: [Int]]
     /// Seed of everything random.
     public var seed: UInt64
@@ -15,14 +17,15 @@ public struct RewriteContext: Sendable {
     /// Remembers the results of expensive per-layer work by content.
     public var memo: LayerMemo
     /// Remarks for the user: what was skipped or adjusted and why.
-    public let notes: Notes
+    public var notes: Notes
 
     public init(
-        calibration: (any CalibrationSource)? = nil, shapes: [String: [Int]] = [:], seed: UInt64 = 0,
+        calibration: (any CalibrationSource)? = nil, baseline: Model? = nil, shapes: [String: [Int]] = [:], seed: UInt64 = 0,
         cancellation: Cancellation = Cancellation(), progress: @escaping @Sendable (Double, String) -> Void = { _, _ in },
         memo: LayerMemo = LayerMemo(), notes: Notes = Notes()
     ) {
         self.calibration = calibration
+        self.baseline = baseline
         self.shapes = shapes
         self.seed = seed
         self.cancellation = cancellation
