@@ -26,6 +26,8 @@ public struct AccuracyEvaluation: Sendable {
     public let batch: Int
     public let outputName: String
     public let workers: Int
+    /// What a call is given for samples of a range.
+    private let feed: @Sendable (Range<Int>) throws -> [(String, Value)]
 
     /// Outputs of the baseline, per sample, for metrics of agreement.
     public struct ReferenceOutputs: Sendable {
@@ -33,8 +35,13 @@ public struct AccuracyEvaluation: Sendable {
         public var width: Int
     }
 
-    public init(samples: SampleSet, model: Model, reference: ReferenceOutputs? = nil, workers: Int = ProcessInfo.processInfo.activeProcessorCount) throws {
+    /// - Parameter feed: other inputs than the samples', for models that take up where another left off.
+    public init(
+        samples: SampleSet, model: Model, reference: ReferenceOutputs? = nil, workers: Int = ProcessInfo.processInfo.activeProcessorCount,
+        feed: (@Sendable (Range<Int>) throws -> [(String, Value)])? = nil
+    ) throws {
         self.samples = samples
+        self.feed = feed ?? { try samples.values($0) }
         self.reference = reference
         self.workers = max(workers, 1)
         outputName = try Self.scoredOutput(of: model)
@@ -120,7 +127,7 @@ public struct AccuracyEvaluation: Sendable {
     /// Output rows of a batch as floats, and the row length. A model of fixed batch gets the last samples again as padding.
     private func output(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> ([Float], Int) {
         let padded = range.count < batch && samples.count >= batch ? (range.upperBound - batch)..<range.upperBound : range
-        let values = try runner.run(try samples.values(padded), outputs: [outputName], cancellation: cancellation)
+        let values = try runner.run(try feed(padded), outputs: [outputName], cancellation: cancellation)
         var floats = try values[0].floats()
         guard !floats.isEmpty, floats.count % padded.count == 0 else {
             throw EngineError(.data, "output '\(outputName)' has \(floats.count) numbers for \(padded.count) samples")

@@ -5,6 +5,8 @@ import OnnxRuntime
 public struct CalibrationRun: CalibrationSource {
     public let samples: SampleSet
     private let library: RuntimeLibrary
+    /// Bytes of watched values in one batch, about: all of them are in memory at once.
+    private static let batchBytes = 48 << 20
 
     public init(samples: SampleSet, library: RuntimeLibrary) {
         self.samples = samples
@@ -30,10 +32,14 @@ public struct CalibrationRun: CalibrationSource {
         options.graphOptimizationLevel = .basic
         let runner = try ModelRunner(exposed, library: library, threads: 2, options: options, label: "calibration model")
         let fixed = samples.fixedBatch(of: model)
-        let batch = fixed ?? min(32, AccuracyEvaluation.batchSize(of: model, samples: samples))
+        let largest = min(32, AccuracyEvaluation.batchSize(of: model, samples: samples))
+        // The first sample tells how large the values are.
+        var batch = fixed ?? 1
         let total = min(limit, samples.count)
-        for start in stride(from: 0, to: total, by: batch) {
-            var range = start..<min(start + batch, total)
+        var next = 0
+        while next < total {
+            var range = next..<min(next + batch, total)
+            next = range.upperBound
             // A model of fixed batch gets whole batches only.
             if fixed != nil, range.count < batch {
                 guard samples.count >= batch else { throw EngineError(.data, "calibration needs at least \(batch) samples, the model's fixed batch") }
@@ -41,6 +47,10 @@ public struct CalibrationRun: CalibrationSource {
             }
             let feeds = try samples.values(range)
             let results = produced.isEmpty ? [] : try runner.run(feeds, outputs: produced, cancellation: cancellation)
+            if fixed == nil, batch == 1, range.lowerBound == 0 {
+                let bytes = try results.reduce(0) { try $0 + $1.withUnsafeBytes(\.count) }
+                batch = max(1, min(largest, Self.batchBytes / max(bytes, 1)))
+            }
             let byName = Dictionary(zip(produced, results) + feeds.map { ($0.0, $0.1) }, uniquingKeysWith: { first, _ in first })
             try withValues(names, byName, [], body)
             try cancellation.check()

@@ -13,6 +13,20 @@ public enum Compute {
         return result
     }
 
+    /// The matrices a node multiplies, by name: those of a recurrent layer's input and state beside its input.
+    static func operands(of node: Node) -> [String] {
+        let positions: [Int]
+        switch node.opType {
+        case "Conv", "FusedConv", "ConvInteger", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "MatMulInteger",
+            "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "MatMulNBits":
+            positions = [0, 1]
+        case "QLinearConv", "QLinearMatMul", "QGemm": positions = [0, 3]
+        case "LSTM", "GRU", "RNN", "DynamicQuantizeLSTM": positions = [0, 1, 2]
+        default: positions = []
+        }
+        return positions.compactMap { node.input($0) }
+    }
+
     private static func macs(of node: Node, in graph: Graph, shapes: ValueShapes) -> Double? {
         func dims(_ name: String?) -> [Int]? {
             guard let name else { return nil }

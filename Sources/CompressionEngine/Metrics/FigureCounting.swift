@@ -11,7 +11,10 @@ public enum FigureCounting {
     /// weights, by reading the graph.
     static func quantizationConstants(of graph: Graph) -> Set<String> {
         var names = Set(graph.codebookWeights.map(\.codebook))
+        let rangeScales = Set(graph.nodes.lazy.filter { $0.opType == "DynamicQuantizeLinear" }.compactMap { $0.outputs.dropFirst().first })
         for node in graph.nodes {
+            // Scales of weights are multiplied by the scale that dynamic quantisation found.
+            if node.isStandard("Mul"), node.inputs.contains(where: rangeScales.contains) { names.formUnion(node.inputs) }
             let positions: [Int] =
                 switch node.opType {
                 case "QuantizeLinear", "DequantizeLinear": [1, 2]

@@ -58,6 +58,7 @@ public enum ShapeProbe {
     ) throws -> ValueShapes {
         var exposed = model
         let names = exposeAll(&exposed)
+        let decoded = exposeShapes(ofDecodedWeightsIn: &exposed)
         var feeds = try inputs.map { ($0.name, try RuntimeValues.view($0)) }
         if weightsAsInputs {
             // Of a large model the probe reads no weight at all: shapes hang on weights' extents, and zeros that were
@@ -83,14 +84,36 @@ public enum ShapeProbe {
         options.memoryPattern = false
         options.memoryArena = false
         let runner = try ModelRunner(exposed, library: library, threads: 1, options: options, label: "model")
-        let results = try runner.run(feeds, outputs: names, cancellation: cancellation)
+        let results = try runner.run(feeds, outputs: names + decoded.map(\.output), cancellation: cancellation)
         var values: [String: ValueShapes.Value] = [:]
         for input in inputs { values[input.name] = .init(dims: input.dims, elementType: input.elementType) }
         for (name, value) in zip(names, results) {
             guard let type = value.elementType, let shape = value.shape else { continue }
             values[name] = .init(dims: shape, elementType: ElementType(rawValue: Int32(type.onnxDataType)))
         }
+        for (entry, value) in zip(decoded, results.dropFirst(names.count)) {
+            values[entry.value] = .init(dims: try value.integers().map { Int($0) }, elementType: .float32)
+        }
         return ValueShapes(values)
+    }
+
+    /// Weights that the graph computes from other constants (dequantises, casts, unpacks) are as large as weights, so only
+    /// their shapes become outputs.
+    private static func exposeShapes(ofDecodedWeightsIn model: inout Model) -> [(value: String, output: String)] {
+        let constants = model.graph.constantNames()
+        let produced = Set(model.graph.nodes.flatMap(\.outputs))
+        var names = NameSupply(model.graph)
+        var seen = Set<String>()
+        var added: [(String, String)] = []
+        for node in model.graph.nodes {
+            for value in Compute.operands(of: node) where constants.contains(value) && produced.contains(value) && seen.insert(value).inserted {
+                let output = names.fresh("\(value)_shape")
+                model.graph.nodes.append(Node("Shape", inputs: [value], outputs: [output]))
+                model.graph.outputs.append(ValueInfo(name: output, elementType: .int64, shape: [.unknown]))
+                added.append((value, output))
+            }
+        }
+        return added
     }
 
     /// Makes every node output an output of the graph; returns the names.

@@ -20,6 +20,10 @@ public protocol Technique: Sendable {
     /// only changed where a target's change demands it (the channels behind a removed filter).
     func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws
 
+    /// Layers that can only be changed together, as positions in `layers`; each layer that the technique can work on stands
+    /// in one group. By default layers that share a weight.
+    func coupledLayers(_ layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [[Int]]
+
     /// Foretells, from prepared summaries and in O(layers), what `rewrite` will do to sizes and compute. Runs on the
     /// key-press path: no pass over weights.
     func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary])
@@ -28,6 +32,21 @@ public protocol Technique: Sendable {
 extension Technique {
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         layers.map { refusal(for: $0, in: model) }
+    }
+
+    public func coupledLayers(_ layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [[Int]] {
+        let refusals = refusals(for: layers, in: model, shapes: shapes)
+        var groups: [[Int]] = []
+        var known: [WeightReaders.Place: Int] = [:]
+        for (index, layer) in layers.enumerated() where refusals[index] == nil {
+            guard let place = model.place(of: layer.weight, readBy: layer), let group = known[place] else {
+                if let place = model.place(of: layer.weight, readBy: layer) { known[place] = groups.count }
+                groups.append([index])
+                continue
+            }
+            groups[group].append(index)
+        }
+        return groups
     }
 }
 
@@ -76,13 +95,15 @@ public struct TechniqueDescriptor: Sendable {
     /// Where the method is from.
     public var source: String
     public var parameters: [ParameterDescriptor]
+    /// Name of the parameter that says how much (sparsity, bits, ratio); `nil` if it is the first, or there is none.
+    public var strength: String?
     public var needsCalibration: Bool
     public var requires: Set<Trait>
     public var produces: Set<Trait>
 
     public init(
         id: String, title: String, family: Family, summary: String, details: String, source: String,
-        parameters: [ParameterDescriptor], needsCalibration: Bool = false, requires: Set<Trait> = [.floatWeights],
+        parameters: [ParameterDescriptor], strength: String? = nil, needsCalibration: Bool = false, requires: Set<Trait> = [.floatWeights],
         produces: Set<Trait> = []
     ) {
         self.id = id
@@ -92,6 +113,7 @@ public struct TechniqueDescriptor: Sendable {
         self.details = details
         self.source = source
         self.parameters = parameters
+        self.strength = strength
         self.needsCalibration = needsCalibration
         self.requires = requires
         self.produces = produces

@@ -293,6 +293,9 @@ extension EngineSession {
         return scores
     }
 
+    /// The baseline's outputs on a split, where agreement with them is the metric and they were run.
+    func referenceOutputs(_ split: SplitName) -> AccuracyEvaluation.ReferenceOutputs? { cache.withLock { $0.reference[split.rawValue] } }
+
     /// The baseline's accuracy from scores already known; `nil` before `baselineScores`.
     public func baselineEstimate(_ split: SplitName = .validation) -> AccuracyEstimate? {
         guard let scores = cache.withLock({ $0.scores[split.rawValue] }) else { return nil }

@@ -24,6 +24,12 @@ public protocol ExplorerEngine: Sendable {
     /// Writes recipe, model, archive (if asked) and report. Answers `jobUpdated` and `exported` or `failed`.
     func export(_ recipe: Recipe, request: ExportRequest, job: Int)
 
+    /// Measures what a technique costs layer by layer. Answers `jobUpdated` and `sensitivity` after every cell.
+    func analyse(_ request: SensitivityRequest, job: Int)
+
+    /// Gives each layer its own value by measured sensitivities. Answers `jobUpdated` and `allocated`.
+    func allocate(_ grid: SensitivityGrid, measure: AllocationMeasure, goal: AllocationGoal, job: Int)
+
     /// Cancels a job by number, or the evaluation and the curve under way (`nil`).
     func cancel(job: Int?)
 
@@ -127,6 +133,10 @@ public enum EngineEvent: Sendable {
     case trials([TrialRecord])
     case jobUpdated(JobUpdate)
     case exported(job: Int, files: [String])
+    /// The sensitivities so far.
+    case sensitivity(job: Int, SensitivityGrid)
+    /// The recipe that an allocation found; whether it meets its goal, by measurement.
+    case allocated(job: Int, Recipe, isMet: Bool)
     /// `generation` is that of the request that failed, `job` that of a job.
     case failed(generation: Int?, job: Int?, message: String)
     /// A remark for the message log.

@@ -187,36 +187,9 @@ enum ExportReport {
 
 extension Workbench {
     public func export(_ recipe: Recipe, request: ExportRequest, job: Int) {
-        let cancellation = Cancellation()
-        state.withLock { $0.jobs[job] = cancellation }
-        let started = Date()
-        let title = "Export \(request.name)"
-        @Sendable func update(_ phase: String, _ fraction: Double?, _ jobState: JobUpdate.State) {
-            let elapsed = Date().timeIntervalSince(started)
-            let remaining = fraction.flatMap { $0 > 0.05 && $0 < 1 ? elapsed / $0 * (1 - $0) : nil }
-            send(
-                .jobUpdated(
-                    JobUpdate(
-                        id: job, title: title, phase: phase, fraction: fraction, elapsedSeconds: elapsed, remainingSeconds: remaining, state: jobState)))
-        }
-        update("starting", 0, .running)
-        start("lathe.export") {
-            defer { self.state.withLock { $0.jobs[job] = nil } }
-            guard let session = self.state.withLock({ $0.session }) else {
-                update("failed", nil, .failed("the model is not open yet"))
-                return
-            }
-            do {
-                let files = try session.export(recipe, request: request, cancellation: cancellation) { fraction, phase in
-                    update(phase, fraction, .running)
-                }
-                update("done", 1, .finished)
-                self.send(.exported(job: job, files: files))
-            } catch {
-                let cancelled = (error as? EngineError)?.kind == .cancelled
-                update(cancelled ? "cancelled" : "failed", nil, cancelled ? .cancelled : .failed("\(error)"))
-                if !cancelled { self.send(.failed(generation: nil, job: job, message: "\(error)")) }
-            }
+        runJob(job, title: "Export \(request.name)") { session, cancellation, progress in
+            let files = try session.export(recipe, request: request, cancellation: cancellation, progress: progress)
+            return .exported(job: job, files: files)
         }
     }
 }

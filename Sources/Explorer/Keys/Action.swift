@@ -52,6 +52,9 @@ public enum Action: String, CaseIterable, Sendable, Codable {
     case sortNext = "sort-next"
     case sortPrevious = "sort-previous"
     case sortReverse = "sort-reverse"
+    case analyseSensitivity = "analyse-sensitivity"
+    case allocate
+    case applyCell = "apply-cell"
     // Trials and history
     case restore
     case rename

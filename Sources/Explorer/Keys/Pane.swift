@@ -10,7 +10,7 @@ public enum ViewID: String, CaseIterable, Sendable, Codable {
     public var panes: [Pane] {
         switch self {
         case .explore: [.techniques, .parameters, .figures, .curve, .scatter]
-        case .layers: [.layerTable, .layerDetail]
+        case .layers: [.layerTable, .layerDetail, .layerHeat]
         case .pareto: [.paretoPlot, .paretoList, .paretoDetail]
         case .history: [.historyTree, .historyDiff]
         case .jobs: [.jobList, .jobDetail]
@@ -22,7 +22,7 @@ public enum ViewID: String, CaseIterable, Sendable, Codable {
 /// A part of a view that can have the focus. Key bindings are looked up for the focused pane first, then for all.
 public enum Pane: String, CaseIterable, Sendable, Codable {
     case techniques, parameters, figures, curve, scatter
-    case layerTable, layerDetail
+    case layerTable, layerDetail, layerHeat
     case paretoPlot, paretoList, paretoDetail
     case historyTree, historyDiff
     case jobList, jobDetail
@@ -31,7 +31,7 @@ public enum Pane: String, CaseIterable, Sendable, Codable {
     public var view: ViewID {
         switch self {
         case .techniques, .parameters, .figures, .curve, .scatter: .explore
-        case .layerTable, .layerDetail: .layers
+        case .layerTable, .layerDetail, .layerHeat: .layers
         case .paretoPlot, .paretoList, .paretoDetail: .pareto
         case .historyTree, .historyDiff: .history
         case .jobList, .jobDetail: .jobs
@@ -48,6 +48,7 @@ public enum Pane: String, CaseIterable, Sendable, Codable {
         case .scatter: "Trade-off"
         case .layerTable: "Layers"
         case .layerDetail: "Layer"
+        case .layerHeat: "Sensitivity"
         case .paretoPlot: "Pareto front"
         case .paretoList: "Trials"
         case .paretoDetail: "Recipe"

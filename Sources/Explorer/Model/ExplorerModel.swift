@@ -66,6 +66,13 @@ public struct ExplorerModel: Sendable {
     public var curveOrder: [CurveKey] = []
     public var curveRequest: (generation: Int, key: CurveKey)?
 
+    /// Loss of accuracy by layer and value, as far as it was measured.
+    public var sensitivity: SensitivityGrid?
+    /// The value under the cursor of its map.
+    public var heatColumn = 0
+    /// Jobs that analyse or allocate.
+    var analysisJobs: Set<Int> = []
+
     // Trials.
     public var trials: [TrialRecord] = []
     public var axes = TrialAxes()

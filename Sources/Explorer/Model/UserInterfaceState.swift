@@ -20,6 +20,7 @@ public struct Entry: Sendable {
         case filter(Pane, before: String)
         case name(state: Int)
         case exportField(ExportForm.Field)
+        case allocation
     }
     public var purpose: Purpose
     public var field: TextField

@@ -32,6 +32,8 @@ public enum Effect: Sendable {
     case traceWhatIf(Recipe, step: Int, parameter: String, generation: Int)
     case checkFiles([String])
     case export(Recipe, ExportRequest, job: Int)
+    case analyse(SensitivityRequest, job: Int)
+    case allocate(SensitivityGrid, AllocationMeasure, AllocationGoal, job: Int)
     case cancel(job: Int?)
     case setPinned(Bool, trial: String)
     /// Answered at once by `Message.histogram`.

@@ -43,6 +43,10 @@ extension ExplorerModel {
             jobs[index].update.state = .finished
             jobs[index].update.fraction = 1
             notify(.success, "written: \(files.first ?? "") and \(max(0, files.count - 1)) more")
+        case .sensitivity(let job, let grid): if analysisJobs.contains(job) { sensitivity = grid }
+        case .allocated(_, let recipe, let isMet):
+            act(.edit(.replace(recipe, why: "allocated by sensitivity")))
+            notify(isMet ? .success : .warning, isMet ? "allocated: the goal is met; u undoes it" : "the goal cannot be met: this is the closest; u undoes it")
         case .failed(let generation, let job, let message): failed(generation, job, message)
         case .remark(let text): record(.info, text)
         }
@@ -102,7 +106,7 @@ extension ExplorerModel {
         jobs[index].update = update
         switch update.state {
         case .failed(let message): notify(.failure, "\(update.title): \(message)")
-        case .cancelled: notify(.warning, "\(update.title): cancelled, nothing was written")
+        case .cancelled: notify(.warning, "\(update.title): cancelled" + (analysisJobs.contains(update.id) ? "" : ", nothing was written"))
         default: break
         }
     }

@@ -142,6 +142,15 @@ extension ExplorerModel {
         let text = entry.field.text
         switch entry.purpose {
         case .filter: overlay = nil
+        case .allocation:
+            guard !text.isEmpty else { return overlay = nil }
+            guard let goal = Self.allocationGoal(text) else {
+                entry.field.error = "expected a share like 50% or a loss like 0.5pt"
+                overlay = .entry(entry)
+                return
+            }
+            overlay = nil
+            allocate(goal)
         case .name(let state):
             overlay = nil
             act(.name(state, text.trimmingCharacters(" ")))

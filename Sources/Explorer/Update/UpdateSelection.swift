@@ -8,7 +8,7 @@ extension ExplorerModel {
         case .curve: .parameters
         case .scatter, .paretoPlot: .paretoList
         case .paretoDetail: .paretoList
-        case .layerDetail: .layerTable
+        case .layerDetail, .layerHeat: .layerTable
         case .historyDiff: .historyTree
         case .jobDetail: .jobList
         default: pane
@@ -23,7 +23,7 @@ extension ExplorerModel {
         case .figures: measureRows.count
         case .scatter, .paretoPlot: plottedTrials.count
         case .paretoList, .paretoDetail: trialRows.count
-        case .layerTable, .layerDetail: layerRows.count
+        case .layerTable, .layerDetail, .layerHeat: layerRows.count
         case .historyTree, .historyDiff: historyLines.count
         case .jobList, .jobDetail: jobRows.count
         case .exportForm, .exportSummary: ExportForm.Field.allCases.count
@@ -123,6 +123,7 @@ extension ExplorerModel {
         switch pane {
         case .techniques: if step > 0 { focus[.explore] = .parameters }
         case .scatter, .paretoPlot: moveTrialCursor(by: step)
+        case .layerHeat: heatColumn = min(max(0, heatColumn + step), max(0, (sensitivity?.request.columnCount ?? 1) - 1))
         default: break
         }
     }

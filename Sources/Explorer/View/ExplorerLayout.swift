@@ -83,11 +83,13 @@ public enum ExplorerLayout {
     private static func layers(_ area: Rect) -> [Slot] {
         if area.width >= 130 {
             let columns = area.columns([.fill, .fixed(min(64, area.width * 36 / 100))])
-            return [([.layerTable], columns[0]), ([.layerDetail], columns[1])]
+            guard area.height >= 30 else { return [([.layerTable], columns[0]), ([.layerDetail, .layerHeat], columns[1])] }
+            let rows = columns[1].rows([.fill, .fill])
+            return [([.layerTable], columns[0]), ([.layerDetail], rows[0]), ([.layerHeat], rows[1])]
         }
-        guard area.height >= 18 else { return [([.layerTable, .layerDetail], area)] }
+        guard area.height >= 18 else { return [([.layerTable, .layerDetail, .layerHeat], area)] }
         let rows = area.rows([.fill, .fixed(area.height >= 30 ? 16 : 10)])
-        return [([.layerTable], rows[0]), ([.layerDetail], rows[1])]
+        return [([.layerTable], rows[0]), ([.layerDetail, .layerHeat], rows[1])]
     }
 
     private static func pareto(_ area: Rect) -> [Slot] {

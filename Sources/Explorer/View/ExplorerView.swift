@@ -65,6 +65,7 @@ struct Painter {
         case .scatter: drawScatter(.scatter, in: rect)
         case .layerTable: drawLayerTable(in: rect)
         case .layerDetail: drawLayerDetail(in: rect)
+        case .layerHeat: drawSensitivity(in: rect)
         case .paretoPlot: drawScatter(.paretoPlot, in: rect)
         case .paretoList: drawTrialList(in: rect)
         case .paretoDetail: drawTrialDetail(in: rect)

@@ -27,6 +27,9 @@ struct StatusText {
         case .scatter, .paretoPlot, .paretoList, .paretoDetail:
             guard let trial = model.selectedTrial else { return StyledLine("Every recipe that was evaluated is kept here, also after a restart.", .muted) }
             return StyledLine(model.summary(of: trial.recipe), .muted)
+        case .layerHeat:
+            guard model.sensitivity != nil else { return StyledLine("Changes one layer at a time and measures what that alone costs.", .muted) }
+            return StyledLine("Dark: much accuracy is lost there. Rows are layers, or groups that can only change together.", .muted)
         case .layerTable, .layerDetail:
             guard let row = model.selectedLayer else { return "" }
             let technique = model.focusedTechnique.map { entry in

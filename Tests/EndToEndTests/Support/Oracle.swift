@@ -14,10 +14,11 @@ enum Oracle {
         return result.output
     }
 
-    /// How many of the 10,000 validation images each model gets right, by Python's onnxruntime, in one process.
-    static func correct(_ models: [String]) throws -> [Int] {
+    /// How many of the first validation images each model gets right, by Python's onnxruntime, in one process. It also
+    /// checks that names and types of inputs and outputs are the samples'.
+    static func correct(_ models: [String], images: Int = 10_000) throws -> [Int] {
         let folder = Program.repository.appendingPathComponent("SampleModels").path
-        let output = try run(evaluation, [folder] + models)
+        let output = try run(evaluation, [folder, "\(images)"] + models)
         let counts = try JSON(parsing: output).array.compactMap(\.int)
         try #require(counts.count == models.count)
         return counts
@@ -35,14 +36,17 @@ enum Oracle {
         raw = idx("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28).astype(np.float32)
         labels = idx("t10k-labels-idx1-ubyte.gz", 8)
         images = (raw * np.float32(1 / 255) - np.float32(0.2860)) / np.float32(0.3530)
+        images, labels = images[:int(sys.argv[2])], labels[:int(sys.argv[2])]
         counts = []
-        for path in sys.argv[2:]:
+        for path in sys.argv[3:]:
             nodes = onnx.load(path).graph.node
             dynamic = any(n.op_type.startswith("Dynamic") for n in nodes)
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = 1
             options.log_severity_level = 3
             session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            contract = [(v.name, v.type) for v in session.get_inputs() + session.get_outputs()]
+            assert contract == [("image", "tensor(float)"), ("logits", "tensor(float)")], (path, contract)
             batch, right = (1 if dynamic else 64), 0
             for start in range(0, len(images), batch):
                 (out,) = session.run(["logits"], {"image": images[start:start + batch]})

@@ -83,6 +83,8 @@ final class Driver {
             engine.traceWhatIf(recipe, step: step, parameter: parameter, generation: generation)
         case .checkFiles(let paths): send(.existing(paths.filter { existingFiles.contains($0) }))
         case .export(let recipe, let request, let job): engine.export(recipe, request: request, job: job)
+        case .analyse(let request, let job): engine.analyse(request, job: job)
+        case .allocate(let grid, let measure, let goal, let job): engine.allocate(grid, measure: measure, goal: goal, job: job)
         case .cancel(let job): engine.cancel(job: job)
         case .setPinned(let pinned, let trial): engine.setPinned(pinned, trial: trial)
         case .histogram(let layer, let recipe):

@@ -12,6 +12,8 @@ final class FakeEngine: ExplorerEngine {
         var traces: [(recipe: Recipe, step: Int, parameter: String, generation: Int)] = []
         var latencies: [(recipe: Recipe, generation: Int)] = []
         var exports: [ExportRequest] = []
+        var analysed: [SensitivityRequest] = []
+        var goals: [AllocationGoal] = []
         var cancelled: [Int?] = []
         var pins: [(Bool, String)] = []
         var isClosed = false
@@ -127,6 +129,12 @@ final class FakeEngine: ExplorerEngine {
         guard answersAtOnce else { return }
         let base = request.folder + "/" + request.name
         send(.exported(job: job, files: [base + ".onnx", base + ".recipe.yaml", base + ".report.md"]))
+    }
+
+    func analyse(_ request: SensitivityRequest, job: Int) { state.withLock { $0.analysed.append(request) } }
+
+    func allocate(_ grid: SensitivityGrid, measure: AllocationMeasure, goal: AllocationGoal, job: Int) {
+        state.withLock { $0.goals.append(goal) }
     }
 
     func cancel(job: Int?) { state.withLock { $0.cancelled.append(job) } }

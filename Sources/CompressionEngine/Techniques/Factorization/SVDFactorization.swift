@@ -37,7 +37,7 @@ public struct SVDFactorization: Technique {
                 "rank", title: "Rank", domain: .integer(1...4096, step: 1), default: .integer(16),
                 help: "Singular values kept, with mode rank"),
         ],
-        requires: [.floatWeights], produces: [.factorized])
+        strength: "ratio", requires: [.floatWeights], produces: [.factorized])
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
         guard layer.isFloat else { return "its weights are already quantised" }

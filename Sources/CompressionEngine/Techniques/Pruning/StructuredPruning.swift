@@ -56,6 +56,11 @@ public struct StructuredPruning: Technique {
         }
     }
 
+    public func coupledLayers(_ layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [[Int]] {
+        let structure = ChannelStructure(of: model, layers: layers, shapes: shapes)
+        return structure.groups.map { $0.layers.filter { layers[$0].isFloat && structure.refusals[$0] == nil } }.filter { !$0.isEmpty }
+    }
+
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
         let layers = model.layers()
         context.progress(0, "following channels")

@@ -1,0 +1,159 @@
+import Foundation
+import ModelGraph
+
+/// Measures how much accuracy each layer (or group of coupled layers) loses when a technique works on it alone.
+///
+/// Every cell is a model that is rewritten and run. What lies before the changed layer is not run again: its values are
+/// kept from the baseline (`PrefixValues`). The runtime may fuse operators across that cut otherwise, so a cell can differ
+/// from the whole model's accuracy by a sample or so, far inside its interval.
+public struct SensitivityAnalysis {
+    private let session: EngineSession
+    private let store: TrialStore?
+    private let cancellation: Cancellation
+
+    public init(_ session: EngineSession, store: TrialStore? = nil, cancellation: Cancellation = Cancellation()) {
+        self.session = session
+        self.store = store
+        self.cancellation = cancellation
+    }
+
+    /// Runs the analysis.
+    /// - Parameter update: called after every cell with the grid so far.
+    /// - Throws: `EngineError`: no data or runtime, a technique that applies to no layer, cancellation.
+    public func run(_ request: SensitivityRequest, update: (SensitivityGrid) -> Void = { _ in }) throws -> SensitivityGrid {
+        guard session.validation != nil else { throw EngineError(.data, "sensitivity needs a data set: give one with --data") }
+        guard let technique = TechniqueRegistry.technique(request.step.technique) else {
+            throw EngineError(.recipe, "there is no technique '\(request.step.technique)'")
+        }
+        let predictor = try session.predictor(cancellation: cancellation)
+        let units = try self.units(technique, request)
+        var grid = SensitivityGrid(
+            request: request, units: units, cells: units.map { _ in .init(repeating: nil, count: request.columnCount) },
+            baseline: AllocationMeasure.values(predictor.baseline))
+        update(grid)
+        let scores = try session.baselineScores(limit: request.samples, cancellation: cancellation)
+        let prefix = try PrefixValues(session, limit: request.samples, cancellation: cancellation)
+        for column in 0..<request.columnCount {
+            for unit in units.indices {
+                try cancellation.check()
+                let recipe = request.recipe(column, layers: units[unit].layers, of: session.layers)
+                var cell = try stored(recipe, request) ?? measured(recipe, request, scores, prefix)
+                if cell.problem == nil, let figures = try? predictor.figures(for: recipe) {
+                    let after = AllocationMeasure.values(figures)
+                    cell.saved = grid.baseline.reduce(into: [:]) { saved, entry in
+                        if let now = after[entry.key] { saved[entry.key] = entry.value - now }
+                    }
+                }
+                grid.cells[unit][column] = cell
+                update(grid)
+            }
+        }
+        return grid
+    }
+
+    /// Groups of layers that the step selects and the technique can work on, in graph order.
+    private func units(_ technique: any Technique, _ request: SensitivityRequest) throws -> [SensitivityUnit] {
+        let shapes = (try? session.shapes(of: session.model, cancellation: cancellation))?.dims ?? [:]
+        let selected = Set(try request.step.resolve(session.layers, step: 0).keys)
+        let units = technique.coupledLayers(session.layers, in: session.model, shapes: shapes).filter { !selected.isDisjoint(with: $0) }
+        guard !units.isEmpty else {
+            let reason = technique.refusals(for: session.layers, in: session.model, shapes: shapes).compactMap { $0 }.first.map { ": \($0)" } ?? ""
+            throw EngineError(.technique, "\(technique.descriptor.id) applies to no layer of this model\(reason)")
+        }
+        return units.map { positions in
+            let first = session.layers[positions[0]].id
+            return SensitivityUnit(layers: positions, title: positions.count > 1 ? "\(first) and \(positions.count - 1) more" : first)
+        }.sorted { $0.layers[0] < $1.layers[0] }
+    }
+
+    // MARK: - One cell
+
+    private func measured(_ recipe: Recipe, _ request: SensitivityRequest, _ scores: SampleScores, _ prefix: PrefixValues?) throws -> SensitivityCell {
+        var cell = SensitivityCell()
+        do {
+            let applied = try session.apply(recipe, cancellation: cancellation)
+            let estimate = try evaluate(applied.model, request.samples, scores, prefix)
+            cell.accuracy = estimate
+            save(recipe, request, estimate)
+        } catch let error as EngineError where error.kind == .cancelled {
+            throw error
+        } catch let error as EngineError {
+            cell.problem = error.message
+        }
+        return cell
+    }
+
+    private func evaluate(_ candidate: Model, _ samples: Int, _ scores: SampleScores, _ prefix: PrefixValues?) throws -> AccuracyEstimate {
+        guard let prefix, let set = session.validation, let library = session.runtime else {
+            return try session.evaluate(candidate, limit: samples, cancellation: cancellation)
+        }
+        let output = try AccuracyEvaluation.scoredOutput(of: candidate)
+        guard
+            let part = ChangedPart(of: candidate, from: session.model, output: output, isReusable: prefix.canKeep), !part.reused.isEmpty,
+            try prefix.prepare(part.reused, cancellation: cancellation), let feed = prefix.feed(part)
+        else { return try session.evaluate(candidate, limit: samples, cancellation: cancellation) }
+        let evaluation = try AccuracyEvaluation(
+            samples: set, model: candidate, reference: session.referenceOutputs(.validation), feed: feed)
+        let runner = try ModelRunner(part.model, library: library)
+        return try evaluation.run(runner, limit: samples, baseline: scores, cancellation: cancellation).estimate
+    }
+
+    // MARK: - Store
+
+    private func key(_ recipe: Recipe, _ request: SensitivityRequest) -> TrialKey {
+        TrialKey(
+            kind: "sensitivity", modelHash: session.info.modelHash, dataHash: "\(session.validation?.contentHash ?? "") first \(request.samples)",
+            recipe: recipe.normalForm.yaml, runtime: session.info.runtimeVersion ?? "", threads: 1)
+    }
+
+    private func stored(_ recipe: Recipe, _ request: SensitivityRequest) throws -> SensitivityCell? {
+        guard let figures = try store?.trial(key(recipe, request))?.figures, let value = figures.accuracy, let interval = figures.accuracyInterval,
+            let metric = figures.metric, let seen = figures.seen, let total = figures.total
+        else { return nil }
+        var estimate = AccuracyEstimate(metric: metric, seen: seen, total: total, value: value, interval: interval)
+        estimate.baseline = figures.other?["baseline"]
+        estimate.difference = figures.other?["difference"]
+        if let low = figures.other?["difference-low"], let high = figures.other?["difference-high"] {
+            estimate.differenceInterval = Interval(low: low, high: high)
+        }
+        guard estimate.difference != nil else { return nil }
+        var cell = SensitivityCell()
+        cell.accuracy = estimate
+        cell.isStored = true
+        return cell
+    }
+
+    private func save(_ recipe: Recipe, _ request: SensitivityRequest, _ estimate: AccuracyEstimate) {
+        var figures = TrialFigures()
+        figures.metric = estimate.metric
+        figures.seen = estimate.seen
+        figures.total = estimate.total
+        figures.accuracy = estimate.value
+        figures.accuracyInterval = estimate.interval
+        var other: [String: Double] = [:]
+        other["baseline"] = estimate.baseline
+        other["difference"] = estimate.difference
+        other["difference-low"] = estimate.differenceInterval?.low
+        other["difference-high"] = estimate.differenceInterval?.high
+        figures.other = other
+        // A store that cannot be written costs time later, nothing else.
+        try? store?.save(StoredTrial(key: key(recipe, request), figures: figures))
+    }
+}
+
+extension AllocationMeasure {
+    /// All that are known of a model.
+    static func values(_ figures: ModelFigures) -> [AllocationMeasure: Double] {
+        allCases.reduce(into: [:]) { $0[$1] = $1.value(figures) }
+    }
+}
+
+extension EngineSession {
+    /// What foretells recipes' figures for this model.
+    public func predictor(cancellation: Cancellation = Cancellation()) throws -> Predictor {
+        let shapes = try? self.shapes(of: model, cancellation: cancellation)
+        let summaries = try LayerPreparation.summaries(of: model, layers: layers, shapes: shapes, cancellation: cancellation)
+        let baseline = try baselineFigures(cancellation: cancellation)
+        return Predictor(baseline: baseline, layers: layers, summaries: summaries, refusals: refusals(shapes: shapes))
+    }
+}

@@ -1,0 +1,85 @@
+import CompressionEngine
+import TerminalCells
+
+extension ExplorerModel {
+    /// Whether a sensitivity analysis or an allocation is under way.
+    var isAnalysing: Bool { jobs.contains { $0.isRunning && analysisJobs.contains($0.id) } }
+
+    /// Measures, layer by layer, what the focused technique costs.
+    mutating func analyseSensitivity() {
+        guard phase == .ready, let info, let entry = focusedTechnique else { return }
+        guard info.validationCount > 0, info.runtimeProblem == nil else {
+            return notify(.warning, "sensitivity needs a data set and ONNX Runtime")
+        }
+        guard !isAnalysing else { return notify(.info, "an analysis is under way: 5 shows it, c there cancels it") }
+        if let problem = entry.refusal { return notify(.warning, "\(entry.descriptor.title): \(problem)") }
+        do {
+            var step = focusedStep ?? RecipeStep(technique: entry.descriptor.id)
+            step.overrides = []
+            let request = try SensitivityRequest(step: step)
+            sensitivity = nil
+            heatColumn = 0
+            effects.append(.analyse(request, job: startJob("Sensitivity to \(entry.descriptor.title)")))
+            notify(.info, "measuring every layer; the map fills in as it goes")
+            focus[.layers] = .layerHeat
+        } catch {
+            notify(.warning, error.message)
+        }
+    }
+
+    /// Asks for the budget of an allocation.
+    mutating func askAllocation() {
+        guard let grid = sensitivity, grid.done > 0 else { return notify(.info, "a measures the sensitivities first") }
+        guard !isAnalysing else { return notify(.info, "the sensitivities are still being measured") }
+        let measure = grid.naturalMeasure
+        overlay = .entry(
+            Entry(purpose: .allocation, field: TextField("", prompt: "budget = ", placeholder: "50% of the \(measure.title), or 0.5pt of accuracy at most")))
+    }
+
+    /// Reads a budget: `50%` of the measure, or `0.5pt` of accuracy.
+    /// - Returns: nil if the text is neither.
+    static func allocationGoal(_ text: String) -> AllocationGoal? {
+        var text = text.trimmingCharacters(" ")
+        for unit in ["points", "point", "pt"] where text.hasSuffix(unit) {
+            text = String(text.dropLast(unit.count)).trimmingCharacters(" ")
+            guard let drop = Double(text), drop >= 0, drop <= 100 else { return nil }
+            return .maximumDrop(drop / 100)
+        }
+        if text.hasSuffix("%") { text = String(text.dropLast()).trimmingCharacters(" ") }
+        guard let share = Double(text), share > 0, share <= 100 else { return nil }
+        return .share(share / 100)
+    }
+
+    mutating func allocate(_ goal: AllocationGoal) {
+        guard let grid = sensitivity else { return }
+        effects.append(.allocate(grid, grid.naturalMeasure, goal, job: startJob("Allocate \(catalog.title(grid.request.step.technique))")))
+        notify(.info, "allocating; the recipe follows")
+    }
+
+    /// Gives the selected layers the value under the cursor of the map.
+    mutating func applyHeatCell() {
+        guard let cell = heatCell, let grid = sensitivity else { return notify(.info, "a measures the sensitivities first") }
+        guard let parameter = grid.request.parameter, let info else {
+            return notify(.info, "\(catalog.title(grid.request.step.technique)) is on or off: Space in the table leaves a layer out")
+        }
+        for position in grid.units[cell.unit].layers where info.layers.indices.contains(position) {
+            act(
+                .edit(.setLayer(StepAddress(grid.request.step.technique), layer: info.layers[position].id, parameter: parameter, grid.request.values[cell.column])),
+                quietly: true)
+        }
+    }
+
+    /// The cell of the map that belongs to the selected layer.
+    public var heatCell: (unit: Int, column: Int)? {
+        guard let grid = sensitivity, let row = selectedLayer, let unit = grid.units.firstIndex(where: { $0.layers.contains(row.position) }) else { return nil }
+        return (unit, min(max(heatColumn, 0), grid.request.columnCount - 1))
+    }
+
+    private mutating func startJob(_ title: String) -> Int {
+        lastJob += 1
+        analysisJobs.insert(lastJob)
+        jobs.append(
+            Job(update: JobUpdate(id: lastJob, title: title, phase: "waiting", fraction: nil, elapsedSeconds: 0, remainingSeconds: nil, state: .waiting)))
+        return lastJob
+    }
+}

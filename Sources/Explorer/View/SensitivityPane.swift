@@ -1,0 +1,53 @@
+import CompressionEngine
+import TerminalCells
+
+/// The map of losses by layer and value.
+extension Painter {
+    mutating func drawSensitivity(in rect: Rect) {
+        guard let grid = model.sensitivity else {
+            let content = panel(.layerHeat, in: rect)
+            let title = model.focusedTechnique?.descriptor.title ?? "the technique"
+            return text(
+                [
+                    StyledLine(model.isAnalysing ? "measuring the first layer" : "not measured yet"), StyledLine(),
+                    [Span("a", .bold), Span(" measures how much accuracy each layer loses when \(title) works on it alone", .muted)],
+                    [Span("A", .bold), Span(" then gives each layer its own value, to a budget of size or accuracy", .muted)],
+                ], in: content)
+        }
+        let technique = model.catalog.title(grid.request.step.technique)
+        let progress = grid.isComplete ? StyledLine() : StyledLine("\(grid.done) of \(grid.total)", .muted)
+        let parameter = grid.request.parameter.flatMap { model.catalog[grid.request.step.technique]?.parameter($0)?.title }
+        let content = panel(
+            .layerHeat, in: rect, title: "Sensitivity: \(technique)", badge: progress,
+            footer: StyledLine(parameter.map { "loss by \($0.lowercased())" } ?? "loss when on", .muted))
+        let columns = grid.request.values.isEmpty ? ["on"] : grid.request.values.map(\.text)
+        let losses = grid.cells.map { row in row.map { $0?.loss.map { max($0, 0) } } }
+        let largest = losses.joined().compactMap { $0 }.max() ?? 0
+        let cell = model.heatCell
+        let map = HeatMap(
+            rowLabels: grid.units.map(\.title), columnLabels: columns, values: losses, format: .percent(digits: 1),
+            // Differences below a quarter point are noise, not a pattern.
+            range: 0...max(largest, 0.0025), cursor: cell.map { ($0.unit, $0.column) })
+        let parts = content.rows([.fill, .fixed(1)])
+        // The map's own last line is covered by one that knows the interval.
+        draw(map, in: Rect(x: parts[0].x, y: parts[0].y, width: parts[0].width, height: parts[0].height + 1))
+        let line = Rect(x: parts[1].x, y: parts[1].y, width: parts[1].width, height: 1)
+        self.grid.fill(line, with: " ", style: Style())
+        self.grid.put(cell.map { exact(grid, $0.unit, $0.column) } ?? StyledLine("this layer is not among those measured", .muted), in: line)
+    }
+
+    private mutating func draw(_ map: HeatMap, in rect: Rect) { grid.draw(map, in: rect, theme: theme) }
+
+    private func exact(_ sensitivity: SensitivityGrid, _ unit: Int, _ column: Int) -> StyledLine {
+        guard let cell = sensitivity.cells[unit][column] else { return StyledLine("not measured yet", .muted) }
+        if let problem = cell.problem { return StyledLine(problem, Style(.warning)) }
+        guard let accuracy = cell.accuracy, let difference = accuracy.difference else { return StyledLine("no number", .muted) }
+        let format = NumberFormat.points(digits: 2)
+        var line: StyledLine = [Span(format.text(difference), .bold)]
+        if let interval = accuracy.differenceInterval {
+            line += Span(" [\(format.text(interval.low)), \(format.text(interval.high))]", .muted)
+        }
+        line += Span(", \(Grouping.text(accuracy.seen)) samples", .muted)
+        return line
+    }
+}

@@ -1,0 +1,126 @@
+import ArgumentParser
+import CompressionEngine
+import ModelGraph
+
+struct Sensitivity: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "sensitivity",
+        abstract: "Measure how much accuracy each layer loses when a technique works on it alone; allocate by it.",
+        discussion: """
+            A table of layer × parameter value: the loss of accuracy on the same validation samples, with its 95 % interval. Layers that \
+            can only change together (coupled channels, shared weights) are one row. Results are stored and found again; what lies before \
+            a changed layer is not run again.
+
+            With --budget or --max-drop every layer gets its own value: the least loss for a size, or the smallest for a loss. The recipe \
+            is measured as a whole before it is reported, and written with --save-recipe.
+            """)
+
+    @OptionGroup var source: ModelOptions
+
+    @Option(help: ArgumentHelp("The data set: a YAML description, or an .npz with the model's inputs.", valueName: "file"), completion: .file(extensions: ["yaml", "yml", "npz"]))
+    var data: String
+
+    @Option(
+        help: ArgumentHelp(
+            "The technique, its other parameters and the layers to look at, as for 'evaluate'.",
+            discussion: "For example 'weight-quantization:granularity=tensor@kind:conv'.", valueName: "spec"),
+        completion: .list(TechniqueRegistry.all.map(\.descriptor.id)))
+    var step: StepSpecification
+
+    @Option(help: ArgumentHelp("The parameter to vary; by default the one that says how much.", valueName: "name"))
+    var parameter: String?
+
+    @Option(help: ArgumentHelp("Its values, for example 0.3,0.5,0.7; by default spread over its range.", valueName: "list"))
+    var values: String?
+
+    @Option(help: ArgumentHelp("Validation samples behind a cell, drawn at random in a fixed order.", valueName: "samples"))
+    var limit = PositiveCount(2000)
+
+    enum Measure: String, CaseIterable, ExpressibleByArgument {
+        case size, packed, parameters, nonZeros = "non-zeros", macs
+
+        var measure: AllocationMeasure { AllocationMeasure(rawValue: rawValue) ?? .size }
+    }
+
+    @Option(help: ArgumentHelp("What the budget is counted in: ONNX file, packed archive, parameters, non-zero parameters or MACs."))
+    var measure: Measure = .size
+
+    @Option(help: ArgumentHelp("Allocate: keep this share of the baseline's measure at the least loss.", valueName: "percent"))
+    var budget: PercentQuantity?
+
+    @Option(help: ArgumentHelp("Allocate: as small as possible, losing at most this many percentage points.", valueName: "points"))
+    var maxDrop: PercentQuantity?
+
+    @Option(help: ArgumentHelp("Write the allocated recipe.", valueName: "file"), completion: .file(extensions: ["yaml"]))
+    var saveRecipe: String?
+
+    @OptionGroup var output: OutputOptions
+
+    func validate() throws {
+        if budget != nil, maxDrop != nil { throw ValidationError("--budget and --max-drop exclude each other") }
+        if saveRecipe != nil, budget == nil, maxDrop == nil { throw ValidationError("--save-recipe needs --budget or --max-drop") }
+    }
+
+    func run() throws {
+        let step = try StepSpecification.resolve([step])[0]
+        let cancellation = Interruption.watch()
+        let progress = ProgressLine(quiet: output.json)
+        let document = try Failure.about(source.model) { try analysed(step, progress, cancellation) }
+        progress.clear()
+        Console.print(output.json ? try document.printed() : SensitivityText.text(document))
+        if let allocation = document.allocation, !allocation.met {
+            Console.error("\(source.model): not met: \(allocation.demand)")
+            throw Failure.requirementNotMet
+        }
+    }
+
+    private func request(_ step: RecipeStep) throws -> SensitivityRequest {
+        guard let descriptor = TechniqueRegistry.technique(step.technique)?.descriptor else { throw BadInput("there is no technique '\(step.technique)'") }
+        var list: [ParameterValue] = []
+        if let values {
+            guard let name = parameter ?? descriptor.mainParameter, let found = descriptor.parameter(name) else {
+                throw BadInput("--values: \(descriptor.id) has no parameter that says how much; name one with --parameter")
+            }
+            list = try values.split(separator: ",").map { try found.parse(String($0)) }
+        }
+        return try SensitivityRequest(step: step, parameter: parameter, values: list, samples: limit.value)
+    }
+
+    private func analysed(_ step: RecipeStep, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> SensitivityDocument {
+        let request = try request(step)
+        let session = try EngineSession.open(
+            OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime), cancellation: cancellation,
+            progress: { progress.show($0, $1) })
+        let store = TrialStore.open()
+        if let warning = store.warning { Console.warn(warning) }
+        let grid = try SensitivityAnalysis(session, store: store, cancellation: cancellation).run(request) { grid in
+            progress.show("\(grid.done) of \(grid.total) cells", Double(grid.done) / Double(max(grid.total, 1)))
+        }
+        var document = SensitivityDocument(grid, session)
+        guard budget != nil || maxDrop != nil else { return document }
+        progress.show("allocating")
+        let allocation = try Allocation(grid, measure: measure.measure)
+        let start = grid.baseline[measure.measure] ?? 0
+        let found: EngineSession.Allocated
+        let demand: String
+        if let budget {
+            found = try session.allocate(allocation, within: start * budget.fraction, cancellation: cancellation)
+            demand = "\(measure.measure.title) at most \(Written.percent(budget.fraction)) of the baseline's"
+        } else {
+            let drop = maxDrop?.fraction ?? 0
+            found = try session.allocate(allocation, maximumDrop: drop, cancellation: cancellation) { tried in
+                progress.show("allocating: \(tried.accuracy.metric) \(MetricText(tried.accuracy.metric).difference(tried.accuracy.difference))")
+            }
+            demand = "accuracy drops by at most \(Written.points(drop))"
+        }
+        if let saveRecipe {
+            var recipe = found.recipe
+            recipe.modelHash = session.info.modelHash
+            try AtomicFile.write(recipe.yaml, to: saveRecipe)
+        }
+        let figures = try session.figures(of: found.applied.model, slowSizes: measure == .packed, cancellation: cancellation)
+        document.allocation = SensitivityDocument.Allocation(
+            found, measure: measure.measure, demand: demand, before: start, figures: figures, session: session, file: saveRecipe)
+        return document
+    }
+}

@@ -1,0 +1,115 @@
+import CompressionEngine
+import ModelGraph
+
+/// What `lathe sensitivity --json` prints.
+struct SensitivityDocument: JSONDocument {
+    struct Cell: Encodable {
+        /// Value of the parameter; absent where the technique is on or off.
+        var value: String?
+        var samples: Int?
+        /// Accuracy with this row alone changed, 0…1, and the baseline's on the same samples.
+        var accuracy: Double?
+        var baseline: Double?
+        /// Accuracy lost, with its 95 % interval (Newcombe's for paired samples).
+        var loss: Double?
+        var lossInterval: Interval?
+        /// What the change takes away, foretold, by measure.
+        var saved: [String: Double]
+        var problem: String?
+        /// Found in the store, not run now.
+        var stored: Bool
+    }
+
+    struct Row: Encodable {
+        var layers: [String]
+        var cells: [Cell]
+    }
+
+    struct Allocation: Encodable {
+        struct Choice: Encodable {
+            var layer: String
+            /// Value of the parameter; absent where the layer is left alone.
+            var value: String?
+            var changed: Bool
+        }
+
+        var demand: String
+        var met: Bool
+        var measure: String
+        /// Of the baseline and of the allocated model, counted.
+        var before: Double
+        var after: Double?
+        /// Accuracy of the whole model, measured, and its difference to the baseline.
+        var accuracy: Double
+        var difference: Double?
+        var differenceInterval: Interval?
+        /// Sum of the layers' losses: what the grid alone foretold.
+        var foretoldLoss: Double
+        var choices: [Choice]
+        var recipe: String
+        var file: String?
+    }
+
+    let schema = "lathe.sensitivity/1"
+    var model: ModelReference
+    var technique: String
+    var parameter: String?
+    var metric: String?
+    var rows: [Row]
+    var allocation: Allocation?
+}
+
+extension SensitivityDocument {
+    init(_ grid: SensitivityGrid, _ session: EngineSession) {
+        model = ModelReference(session.info)
+        technique = grid.request.step.technique
+        parameter = grid.request.parameter
+        metric = grid.cells.joined().compactMap { $0?.accuracy?.metric }.first
+        rows = zip(grid.units, grid.cells).map { unit, cells in
+            Row(
+                layers: unit.layers.map { session.layers[$0].id },
+                cells: cells.enumerated().compactMap { column, cell in
+                    cell.map { Cell($0, value: grid.request.values.indices.contains(column) ? grid.request.values[column].text : nil) }
+                })
+        }
+    }
+}
+
+extension SensitivityDocument.Cell {
+    init(_ cell: SensitivityCell, value: String?) {
+        self.value = value
+        samples = cell.accuracy?.seen
+        accuracy = cell.accuracy?.value
+        baseline = cell.accuracy?.baseline
+        loss = cell.loss
+        lossInterval = cell.accuracy?.differenceInterval.map { Interval(low: -$0.high, high: -$0.low) }
+        saved = Dictionary(uniqueKeysWithValues: cell.saved.map { ($0.key.rawValue, $0.value) })
+        problem = cell.problem
+        stored = cell.isStored
+    }
+}
+
+extension SensitivityDocument.Allocation {
+    init(
+        _ found: EngineSession.Allocated, measure: AllocationMeasure, demand: String, before: Double, figures: ModelFigures,
+        session: EngineSession, file: String?
+    ) {
+        self.demand = demand
+        met = found.isMet
+        self.measure = measure.rawValue
+        self.before = before
+        after = measure.value(figures)
+        accuracy = found.accuracy.value
+        difference = found.accuracy.difference
+        differenceInterval = found.accuracy.differenceInterval
+        foretoldLoss = found.point.loss
+        recipe = found.recipe.yaml
+        self.file = file
+        let step = found.recipe.steps.first
+        let chosen = (try? step?.resolve(session.layers, step: 0)) ?? [:]
+        let parameter = step.flatMap { TechniqueRegistry.technique($0.technique)?.descriptor.mainParameter }
+        choices = session.layers.enumerated().map { position, layer in
+            Choice(layer: layer.id, value: parameter.flatMap { chosen[position]?[$0]?.text }, changed: chosen[position] != nil)
+        }
+    }
+}

@@ -1,0 +1,101 @@
+import CompressionEngine
+import TerminalCells
+import Testing
+
+@testable import Explorer
+
+@Suite struct SensitivityViewTests {
+    /// A driver in Layers with a request made, and a grid for it in which only the first layer is hurt, by the third value.
+    private func analysed(_ size: Size = Size(width: 160, height: 48)) throws -> (Driver, SensitivityGrid) {
+        let engine = FakeEngine()
+        let driver = Driver(engine, size: size)
+        driver.press("2 a")
+        let request = try #require(engine.state.withLock { $0.analysed.first })
+        let units = FakeModel.layers.indices.map { SensitivityUnit(layers: [$0], title: FakeModel.layers[$0].id) }
+        let cells = units.indices.map { unit in
+            (0..<request.columnCount).map { column -> SensitivityCell? in
+                var estimate = AccuracyEstimate(metric: "top-1", seen: 2000, total: 10_000, value: 0.9, interval: Interval(low: 0.88, high: 0.92))
+                estimate.difference = unit == 0 && column == 2 ? -0.125 : 0
+                estimate.differenceInterval = Interval(low: -0.15, high: -0.1)
+                var cell = SensitivityCell()
+                cell.accuracy = estimate
+                cell.saved = [.size: 10, .packed: 1000]
+                return cell
+            }
+        }
+        let grid = SensitivityGrid(request: request, units: units, cells: cells, baseline: [.size: 100_000, .packed: 50_000])
+        driver.send(.engine(.sensitivity(job: driver.model.lastJob, grid)))
+        var update = try #require(driver.model.jobs.last?.update)
+        update.state = .finished
+        driver.send(.engine(.jobUpdated(update)))
+        driver.wait()
+        return (driver, grid)
+    }
+
+    @Test func theMapShowsTheExactValueUnderTheCursorWithItsInterval() throws {
+        let (driver, _) = try analysed()
+        #expect(driver.model.pane == .layerHeat)
+        driver.press("right right")
+        #expect(driver.model.heatColumn == 2)
+        #expect(driver.screen.contains("-12.50 pt") && driver.screen.contains("-15.00 pt") && driver.screen.contains("2,000 samples"), "\(driver.screen)")
+        driver.press("left left left")
+        #expect(driver.model.heatColumn == 0)
+    }
+
+    /// Enter on a cell is that layer's own value; undo takes it back.
+    @Test func aCellBecomesAnOwnValue() throws {
+        let (driver, grid) = try analysed()
+        let parameter = try #require(grid.request.parameter)
+        driver.press("right enter")
+        let override = try #require(driver.model.recipe.steps.first?.overrides.first)
+        #expect(override.parameters[parameter] == grid.request.values[1])
+        driver.press("u")
+        #expect(driver.model.recipe.steps.isEmpty)
+    }
+
+    @Test func budgetsAreShareOrLoss() throws {
+        let (driver, grid) = try analysed()
+        #expect(grid.naturalMeasure == .packed, "the file hardly shrinks, the archive does")
+        driver.press("A")
+        driver.type("nonsense")
+        driver.press("enter")
+        #expect(driver.engine.state.withLock { $0.goals.isEmpty })
+        driver.press("ctrl-u")
+        driver.type("40%")
+        driver.press("enter")
+        #expect(driver.engine.state.withLock { $0.goals } == [.share(0.4)])
+        #expect(ExplorerModel.allocationGoal("0.5 pt") == .maximumDrop(0.005))
+        #expect(ExplorerModel.allocationGoal("60") == .share(0.6))
+        #expect(ExplorerModel.allocationGoal("-1pt") == nil && ExplorerModel.allocationGoal("0") == nil)
+    }
+
+    @Test func anAllocationIsAStateThatCanBeUndone() throws {
+        let (driver, _) = try analysed()
+        let recipe = Recipe(steps: [RecipeStep(technique: "magnitude-pruning")])
+        driver.send(.engine(.allocated(job: driver.model.lastJob, recipe, isMet: true)))
+        #expect(driver.model.recipe.steps == recipe.steps)
+        driver.press("u")
+        #expect(driver.model.recipe.steps.isEmpty)
+    }
+
+    /// An answer to an analysis that nobody asked for changes nothing.
+    @Test func strangersGridsAreIgnored() throws {
+        let (driver, grid) = try analysed()
+        var other = grid
+        other.cells = other.cells.map { $0.map { _ in nil } }
+        driver.send(.engine(.sensitivity(job: 999, other)))
+        #expect(driver.model.sensitivity?.done == grid.done)
+    }
+
+    @Test func withoutDataItSaysWhy() {
+        let driver = Driver(FakeEngine(hasData: false, hasRuntime: false))
+        driver.press("2 a")
+        #expect(driver.engine.state.withLock { $0.analysed.isEmpty })
+        #expect(driver.screen.contains("needs a data set"))
+    }
+
+    @Test(arguments: [Size(width: 60, height: 18), Size(width: 80, height: 24), Size(width: 200, height: 60)]) func theMapFitsAnywhere(size: Size) throws {
+        let (driver, _) = try analysed(size)
+        #expect(driver.screen.contains("Sensitivity"))
+    }
+}
