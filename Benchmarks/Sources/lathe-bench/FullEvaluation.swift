@@ -12,16 +12,27 @@ enum FullEvaluation {
             let session = try EngineSession.open(OpenRequest(modelPath: Repository.sample(name), dataPath: Repository.data))
             guard let samples = session.validation, let library = session.runtime else { throw EngineError(.data, "no data or runtime") }
             try session.baselineScores()
-            var settings: [(name: String, callers: Int, threads: Int, batch: Int, times: Distribution)] = []
+            struct Setting {
+                var name: String
+                var callers: Int
+                var threads: Int
+                var batch: Int
+                var times = Distribution()
+            }
+            var settings: [Setting] = []
             for (callers, threads) in [(1, 1), (1, 2), (2, 1)] {
                 for batch in [16, 32, 64, 128, 256] {
-                    settings.append(("\(callers) caller, \(threads) thread, batch \(batch)", callers, threads, batch, Distribution()))
+                    settings.append(Setting(name: "\(callers) caller, \(threads) thread, batch \(batch)", callers: callers, threads: threads, batch: batch))
                 }
             }
             let runner = try BareRunner(path: Repository.sample(name), library: library)
+            func time(_ setting: inout Setting) throws {
+                let (callers, threads, batch) = (setting.callers, setting.threads, setting.batch)
+                try setting.times.measure { try runner.run(samples, callers: callers, threads: threads, batch: batch) }
+            }
             // A first pass picks the three fastest settings; they are then interleaved with lathe.
             for index in settings.indices {
-                try settings[index].times.measure { try runner.run(samples, callers: settings[index].callers, threads: settings[index].threads, batch: settings[index].batch) }
+                try time(&settings[index])
             }
             settings.sort { $0.times.median < $1.times.median }
             settings = Array(settings.prefix(3))
@@ -35,7 +46,7 @@ enum FullEvaluation {
                     _ = try evaluation.run(runner, cancellation: Cancellation())
                 }
                 for index in settings.indices {
-                    try settings[index].times.measure { try runner.run(samples, callers: settings[index].callers, threads: settings[index].threads, batch: settings[index].batch) }
+                    try time(&settings[index])
                 }
             }
             let best = settings.min { $0.times.median < $1.times.median }!
@@ -62,15 +73,12 @@ final class BareRunner {
         options.intraOpThreads = threads
         let session = try sessions[threads] ?? Session(library: library, path: path, options: options, label: path)
         sessions[threads] = session
-        let array = samples.arrays[0]
-        let size = array.storage.byteCount / samples.count
         let starts = Array(stride(from: 0, to: samples.count, by: batch))
         DispatchQueue.concurrentPerform(iterations: callers) { caller in
             for start in stride(from: caller, to: starts.count, by: callers).map({ starts[$0] }) {
                 let end = min(start + batch, samples.count)
-                let bytes = UnsafeRawBufferPointer(rebasing: array.storage.bytes[(start * size)..<(end * size)])
-                guard let value = try? Value(borrowing: bytes, elementType: .float, shape: [end - start] + array.sampleShape, owner: array.storage) else { return }
-                _ = try? session.run(inputs: [(array.name, value)], outputs: session.outputNames, options: nil)
+                guard let inputs = try? samples.values(start..<end) else { return }
+                _ = try? session.run(inputs: inputs, outputs: session.outputNames, options: nil)
             }
         }
     }
