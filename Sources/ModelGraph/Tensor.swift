@@ -49,12 +49,21 @@ public struct Tensor: Sendable {
         return tensor
     }
 
-    /// Number of elements of a shape, with overflow and negative extents refused.
+    /// Number of elements of a shape, with overflow and negative extents refused. Extents beside a zero may not overflow
+    /// either: strides are their products.
     static func elementCount(name: String, dims: [Int]) throws(ModelGraphError) -> Int {
+        guard let count = elementCount(dims.map { $0 == 0 ? 1 : $0 }) else {
+            throw ModelGraphError(.tensor, "tensor '\(name)': impossible shape \(dims)")
+        }
+        return dims.contains(0) ? 0 : count
+    }
+
+    /// Product of extents that must be positive; `nil` if one is not, or on overflow.
+    static func elementCount(_ dims: [Int]) -> Int? {
         var count = 1
         for extent in dims {
             let (product, overflow) = count.multipliedReportingOverflow(by: extent)
-            guard extent >= 0, !overflow else { throw ModelGraphError(.tensor, "tensor '\(name)': impossible shape \(dims)") }
+            guard extent > 0, !overflow else { return nil }
             count = product
         }
         return count

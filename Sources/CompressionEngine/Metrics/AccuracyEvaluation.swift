@@ -26,6 +26,8 @@ public struct AccuracyEvaluation: Sendable {
     public let batch: Int
     public let outputName: String
     public let workers: Int
+    /// Whether the model takes any number of rows.
+    private let isBatchFree: Bool
 
     /// Outputs of the baseline, per sample, for metrics of agreement.
     public struct ReferenceOutputs: Sendable {
@@ -37,16 +39,25 @@ public struct AccuracyEvaluation: Sendable {
         self.samples = samples
         self.reference = reference
         self.workers = max(workers, 1)
-        outputName = try Self.scoredOutput(of: model)
+        outputName = try Self.scoredOutput(of: model).name
         batch = Self.batchSize(of: model, samples: samples)
+        isBatchFree = samples.fixedBatch(of: model) == nil
     }
 
     /// The output that is scored: the first floating-point one.
-    static func scoredOutput(of model: Model) throws -> String {
+    static func scoredOutput(of model: Model) throws -> ValueInfo {
         guard let output = model.graph.outputs.first(where: { $0.elementType?.isFloatingPoint ?? true }) ?? model.graph.outputs.first else {
             throw EngineError(.model, "the model has no output to score")
         }
-        return output.name
+        return output
+    }
+
+    /// Whether a sample's output is one score per class, or one number, as far as the model declares it: then the largest
+    /// score means something. Pictures, sequences, boxes and outputs of open extent are compared as a whole.
+    static func hasClassScores(_ model: Model) -> Bool {
+        guard let shape = (try? scoredOutput(of: model))?.shape else { return true }
+        let extents = shape.dropFirst().filter { $0 != .fixed(1) }
+        return extents.count <= 1 && extents.allSatisfy { $0.fixedValue != nil }
     }
 
     /// The model's own batch extent where it is fixed; 1 where activations are quantised dynamically, since a batch
@@ -56,6 +67,8 @@ public struct AccuracyEvaluation: Sendable {
         if let fixed = samples.fixedBatch(of: model) { return fixed }
         let dynamic: Set<String> = ["DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"]
         if model.graph.nodes.contains(where: { dynamic.contains($0.opType) }) { return 1 }
+        // An output with the batch elsewhere than in front cannot be cut into samples.
+        if case .fixed(let extent)? = (try? scoredOutput(of: model))?.shape?.first, extent != 1 { return 1 }
         return max(1, min(64, (4 << 20) / max(samples.sampleBytes, 1)))
     }
 
@@ -121,6 +134,9 @@ public struct AccuracyEvaluation: Sendable {
     private func output(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> ([Float], Int) {
         let padded = range.count < batch && samples.count >= batch ? (range.upperBound - batch)..<range.upperBound : range
         let values = try runner.run(try samples.values(padded), outputs: [outputName], cancellation: cancellation)
+        let shape = values[0].shape ?? []
+        if isBatchFree, padded.count > 1, shape.first != padded.count { return try outputOneByOne(runner, range, cancellation) }
+        try checkClasses(shape)
         var floats = try values[0].floats()
         guard !floats.isEmpty, floats.count % padded.count == 0 else {
             throw EngineError(.data, "output '\(outputName)' has \(floats.count) numbers for \(padded.count) samples")
@@ -128,6 +144,29 @@ public struct AccuracyEvaluation: Sendable {
         let width = floats.count / padded.count
         if padded.count > range.count { floats.removeFirst((padded.count - range.count) * width) }
         return (floats, width)
+    }
+
+    /// The same where the output does not have the batch in front.
+    private func outputOneByOne(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> ([Float], Int) {
+        var floats: [Float] = []
+        for sample in range {
+            let values = try runner.run(try samples.values(sample..<(sample + 1)), outputs: [outputName], cancellation: cancellation)
+            try checkClasses(values[0].shape ?? [])
+            floats += try values[0].floats()
+        }
+        guard floats.count % range.count == 0 else {
+            throw EngineError(.data, "output '\(outputName)' changes its size from sample to sample, so samples cannot be compared")
+        }
+        return (floats, floats.count / range.count)
+    }
+
+    /// - Throws: where labels are given and the output is not one score per class.
+    private func checkClasses(_ shape: [Int]) throws {
+        guard samples.labels != nil, shape.dropFirst().count(where: { $0 > 1 }) > 1 else { return }
+        throw EngineError(
+            .data,
+            "output '\(outputName)' has shape \(shape.shapeText), not one score per class, so labels cannot be compared; "
+                + "'metric: cosine' in the data set's declaration measures agreement with the original model instead")
     }
 
     private func scores(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> [Float] {

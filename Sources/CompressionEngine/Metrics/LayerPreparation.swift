@@ -79,7 +79,9 @@ public enum LayerPreparation {
         }
 
         mutating func count(_ values: UnsafeBufferPointer<Float>) {
-            let scale = maximum > 0 ? 127.999 / maximum : 0
+            // Of subnormal weights the quotient may be infinite.
+            let quotient = maximum > 0 ? 127.999 / maximum : 0
+            let scale = quotient.isFinite ? quotient : 0
             var zeros = 0
             var sum = 0.0
             var squares = 0.0

@@ -66,7 +66,11 @@ public final class EngineSession: Sendable {
         var calibration: SampleSet?
         if let path = request.dataPath {
             progress("reading \(path)", nil)
-            let opened = try DatasetLoader.open(path: path, inputs: model.graph.requiredInputs.map(\.inputDescription))
+            var opened = try DatasetLoader.open(path: path, inputs: model.graph.requiredInputs.map(\.inputDescription))
+            if opened.isMetricAssumed, opened.metric == .agreement, !AccuracyEvaluation.hasClassScores(model) {
+                opened.metric = .cosine
+                info.warnings.append("the model's output is not one score per class: its cosine with the original's is measured")
+            }
             validation = try SampleSet(opened.validation, metric: opened.metric)
             calibration = try opened.calibration.map { try SampleSet($0, metric: opened.metric) }
             info.dataName = opened.name
@@ -132,7 +136,7 @@ extension EngineSession {
         let rows = min(samples.fixedBatch(of: model) ?? 1, samples.count)
         return try samples.inputs.enumerated().map { index, input in
             try Tensor(
-                name: input.name, elementType: ElementType(rawValue: input.type.rawValue), dims: [rows] + input.shape,
+                name: input.name, elementType: ElementType(rawValue: input.type.rawValue), dims: input.valueShape(rows: rows),
                 storage: TensorStorage(viewing: try samples.prepared.samples(0..<rows, input: index), owner: samples.prepared))
         }
     }
