@@ -82,7 +82,7 @@ def places_of_weights(cases):
     sparse_value = h.make_sparse_tensor(nh.from_array(W1.ravel()[flat], "v"), nh.from_array(flat.astype(np.int64), "i"), [16 * 32])
     cases.add("constant-sparse", mlp(
         front=[h.make_node("Constant", [], ["f"], sparse_value=sparse_value), h.make_node("Reshape", ["f", "s"], ["w1"])],
-        initializers=plain("b1", "w2") + [nh.from_array(np.array([16, 32], np.int64), "s")]))
+        initializers=plain("b1", "w2") + [nh.from_array(np.array([16, 32], np.int64), "s")]), "reads")
     sparse = h.make_sparse_tensor(nh.from_array(W1.ravel()[flat], "w1"), nh.from_array(flat.astype(np.int64), "w1_i"), [16, 32])
     cases.add("sparse-initializer", mlp(initializers=plain("b1", "w2"), sparse=[sparse]))
     cases.add("identity", mlp(w1="w1i", front=[h.make_node("Identity", ["w1"], ["w1i"])]), layers=2)
@@ -212,7 +212,7 @@ def files(cases):
     cases.add("external-folder", outside("folder", length=2048), "refused")
     cases.add("external-device", outside("null", length=2048), "refused")
     (cases.folder / "link.bin").symlink_to("/etc/hostname")
-    cases.add("external-link-outside", outside("link.bin", length=2048), "refused")
+    cases.add("external-link-short", outside("link.bin", length=2048), "refused")
 
     extra = mlp()
     h.set_model_props(extra, {"key": "value", "naïve": "ß" * 10})

@@ -64,6 +64,7 @@ def main(key, original, first, count, files):
                 result["difference"] = [list(pair) for side in declared for pair in zip(declared[side], interface(running)[side]) if pair[0] != pair[1]]
             result["valid"] = is_valid(file) or not valid
             outputs = [running.run(None, feeds) for feeds in calls]
+            result["outputs"] = int(expected[0][scored].size)
             result["shapes"] = all(a.shape == b.shape for own, theirs in zip(outputs, expected) for a, b in zip(own, theirs))
             if result["shapes"]:
                 result["cosine"] = float(np.mean([np.float32(cosine(own[scored], theirs[scored])) for own, theirs in zip(outputs, expected)]))

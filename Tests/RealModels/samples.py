@@ -5,6 +5,7 @@ import json
 import pathlib
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -21,7 +22,7 @@ def models():
 
 
 def smooth(rng, height, width, channels):
-    """A picture without a subject: broad shades, edges, text-like strokes and noise, 0…1, [height, width, channels]."""
+    """A picture of broad shades, edges, lines of text and noise, 0…1, [height, width, channels]."""
     y, x = np.mgrid[0:height, 0:width] / max(height, width)
     picture = np.zeros((height, width, channels))
     for channel in range(channels):
@@ -32,10 +33,15 @@ def smooth(rng, height, width, channels):
         top, left = rng.integers(0, height), rng.integers(0, width)
         bottom, right = top + rng.integers(1, max(2, height // 3)), left + rng.integers(1, max(2, width // 3))
         picture[top:bottom, left:right] += rng.uniform(-1, 1)
-    for _ in range(12):
-        row = rng.integers(0, height)
-        picture[row : row + max(1, height // 40), rng.integers(0, width) :][:, : width // 5] -= 0.8
-    picture += 0.05 * rng.standard_normal(picture.shape)
+    low, high = picture.min(), picture.max()
+    picture = 0.45 + 0.5 * (picture - low) / (high - low + 1e-9)
+    text = Image.new("L", (width, height), 0)
+    size = max(8, min(height * 2 // 3, 36))
+    for line in range(max(1, height // (2 * size))):
+        words = " ".join("".join(chr(rng.integers(97, 123)) for _ in range(rng.integers(2, 8))) for _ in range(8))
+        ImageDraw.Draw(text).text((rng.integers(0, max(1, width // 8)), line * 2 * size + size // 4), words, fill=255, font=ImageFont.load_default(size))
+    picture *= 1 - 0.9 * (np.asarray(text) / 255)[:, :, None]
+    picture += 0.01 * rng.standard_normal(picture.shape)
     low, high = picture.min(), picture.max()
     return (picture - low) / (high - low + 1e-9)
 

@@ -26,6 +26,8 @@ public final class EngineSession: Sendable {
         var reference: [String: AccuracyEvaluation.ReferenceOutputs] = [:]
         var baselineRunners: [Int: ModelRunner] = [:]
         var guess: PlaceholderInputs.Guess?
+        /// Whether samples of a batch leave each other alone, found out on the baseline.
+        var areIndependent: Bool?
     }
 
     /// Opens model, data and runtime.
@@ -194,6 +196,13 @@ extension EngineSession {
         return figures
     }
 
+    /// Figures of two models, counted at the same time.
+    public func figures(
+        of first: Model, and second: Model, cancellation: Cancellation = Cancellation()
+    ) throws -> (first: ModelFigures, second: ModelFigures) {
+        try Parallel.both({ try figures(of: first, cancellation: cancellation) }, { try figures(of: second, cancellation: cancellation) })
+    }
+
     /// Figures of the model as it was opened: its serialised size is that of the files it was read from.
     public func baselineFigures(slowSizes: Bool = true, cancellation: Cancellation = Cancellation()) throws -> ModelFigures {
         var figures = try figures(of: model, slowSizes: slowSizes, cancellation: cancellation)
@@ -204,14 +213,16 @@ extension EngineSession {
     /// Adds the theoretical size, the size after gzip, and the size in the packed archive, in total and by layer.
     public func addSlowSizes(_ figures: inout ModelFigures, of model: Model, cancellation: Cancellation) throws {
         figures.theoreticalBytes = Figure(try TheoreticalSize.bits(of: model, cancellation: cancellation) / 8, .measured)
-        let packed = try Archive.pack(model, cancellation: cancellation)
+        // gzip is one long stream on one core; packing goes on beside it.
+        let (transfer, packed) = try Parallel.both(
+            { try DeflateSize.gzip(model.serialized(), cancellation: cancellation) }, { try Archive.pack(model, cancellation: cancellation) })
         figures.packedBytes = Figure(Double(packed.byteCount), .measured)
         let byName = Dictionary(packed.tensors.map { ($0.name, $0.packedBytes) }, uniquingKeysWith: { first, _ in first })
         for (index, layer) in model.layers().enumerated() where index < figures.layers.count && figures.layers[index].id == layer.id {
             let names = layer.weightNames + (layer.bias.map { [$0] } ?? [])
             figures.layers[index].packedBytes = Double(names.reduce(0) { $0 + (byName[$1] ?? 0) })
         }
-        figures.transferBytes = Figure(Double(try DeflateSize.gzip(model.serialized(), cancellation: cancellation)), .measured)
+        figures.transferBytes = Figure(Double(transfer), .measured)
     }
 
     /// Why techniques do not apply to layers of the model: `refusals[technique][layer position]`.
@@ -267,8 +278,9 @@ extension EngineSession {
         let runtime = try requireRuntime()
         let set = try samples(split)
         let baseline = try baselineScores(split, limit: limit, workers: workers, cancellation: cancellation)
+        let (reference, oneByOne) = cache.withLock { ($0.reference[split.rawValue], $0.areIndependent == false) }
         let evaluation = try AccuracyEvaluation(
-            samples: set, model: candidate, reference: cache.withLock { $0.reference[split.rawValue] },
+            samples: set, model: candidate, reference: reference, oneByOne: oneByOne,
             workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
         let runner = try ModelRunner(candidate, library: runtime)
         return try evaluation.run(runner, limit: limit, baseline: baseline, cancellation: cancellation, update: update).estimate
@@ -285,13 +297,18 @@ extension EngineSession {
         let needed = min(limit ?? set.count, set.count)
         if let known = cache.withLock({ $0.scores[split.rawValue] }), !known.scores.prefix(needed).contains(where: \.isNaN) { return known }
         let runner = try ModelRunner(model, library: runtime, label: "baseline")
+        let known = cache.withLock { $0.areIndependent }
+        let areIndependent = try known ?? AccuracyEvaluation.areIndependent(set, model, runner, cancellation: cancellation)
+        cache.withLock { $0.areIndependent = areIndependent }
         var reference: AccuracyEvaluation.ReferenceOutputs?
         if set.labels == nil {
-            reference = try AccuracyEvaluation(samples: set, model: model).referenceOutputs(runner, cancellation: cancellation)
+            reference = try AccuracyEvaluation(samples: set, model: model, oneByOne: !areIndependent)
+                .referenceOutputs(runner, cancellation: cancellation)
             cache.withLock { $0.reference[split.rawValue] = reference }
         }
         let evaluation = try AccuracyEvaluation(
-            samples: set, model: model, reference: reference, workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
+            samples: set, model: model, reference: reference, oneByOne: !areIndependent,
+            workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
         let scores = try evaluation.run(runner, limit: limit, cancellation: cancellation, update: update).scores
         cache.withLock { $0.scores[split.rawValue] = scores }
         return scores

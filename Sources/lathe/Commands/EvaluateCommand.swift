@@ -86,9 +86,14 @@ struct Evaluate: ParsableCommand {
             }
         }
         progress.show("measuring sizes")
-        let before = try reference.figures(of: reference.model, cancellation: cancellation)
-        let after = try reference.figures(of: applied.model, cancellation: cancellation)
         let isCompared = baseline != nil || !applied.reports.isEmpty
+        let (before, after): (ModelFigures, ModelFigures)
+        if isCompared {
+            (before, after) = try reference.figures(of: reference.model, and: applied.model, cancellation: cancellation)
+        } else {
+            before = try reference.figures(of: reference.model, cancellation: cancellation)
+            after = before
+        }
         warnings += Self.warnings(before: before, after: after, baseline: reference.model, candidate: applied.model, latency: isCompared ? latency?.figures : nil)
         return EvaluateDocument(
             model: ModelReference(session.info), baseline: ModelReference(reference.info),
