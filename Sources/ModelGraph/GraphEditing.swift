@@ -61,6 +61,7 @@ extension Graph {
     /// Removes nodes none of whose outputs are read, then initializers that nothing reads, here and in subgraphs.
     /// Initializers listed as inputs stay: they belong to the model's interface.
     public mutating func removeDeadCode() {
+        removeIdleLoopValues()
         for index in nodes.indices where !nodes[index].subgraphs.isEmpty { nodes[index].removeDeadCodeInSubgraphs() }
         var needed = Set(outputs.map(\.name))
         var keep = [Bool](repeating: false, count: nodes.count)

@@ -213,6 +213,19 @@ extension Tensor {
         return try copy.withUnsafeBufferPointer(body)
     }
 
+    /// Calls `body` with the float32 elements in runs, in order, and lets go of the pages of each run behind it. Other types come
+    /// in one run, converted.
+    public func forEachFloatRun(_ body: (UnsafeBufferPointer<Float>) throws -> Void) rethrows {
+        try withFloats { floats in
+            let run = TensorStorage.passSlice / MemoryLayout<Float>.stride
+            for start in stride(from: 0, to: floats.count, by: run) {
+                let end = min(start + run, floats.count)
+                try body(UnsafeBufferPointer(rebasing: floats[start..<end]))
+                if elementType == .float32, end < floats.count { storage.releasePages(before: end * MemoryLayout<Float>.stride) }
+            }
+        }
+    }
+
     /// Hash of type, shape and bytes (not of the name).
     public var contentHash: ContentHash {
         var hash = ContentHash()
