@@ -99,7 +99,8 @@ public struct AccuracyEvaluation: Sendable {
                     guard index < batches else { return }
                     let range = (index * batch)..<min((index + 1) * batch, total)
                     do {
-                        progress.finished(range, try scores(runner, range, cancellation))
+                        let (scores, notFinite) = try scores(runner, range, cancellation)
+                        progress.finished(range, scores, notFinite: notFinite)
                     } catch {
                         progress.fail(error)
                         return
@@ -177,11 +178,14 @@ public struct AccuracyEvaluation: Sendable {
                 + "'metric: cosine' in the data set's declaration measures agreement with the original model instead")
     }
 
-    private func scores(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> [Float] {
+    /// Scores of samples, and how many of them give outputs that are not finite.
+    private func scores(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> (scores: [Float], notFinite: Int) {
         let (output, width) = try output(runner, range, cancellation)
-        return try output.withUnsafeBufferPointer { rows in
+        var notFinite = 0
+        let scores = try output.withUnsafeBufferPointer { rows in
             try range.enumerated().map { row, sample in
                 let scores = UnsafeBufferPointer(rebasing: rows[(row * width)..<((row + 1) * width)])
+                if !scores.allSatisfy(\.isFinite) { notFinite += 1 }
                 if let labels = samples.labels {
                     guard labels[sample] < width else {
                         throw EngineError(
@@ -195,6 +199,7 @@ public struct AccuracyEvaluation: Sendable {
                 }
             }
         }
+        return (scores, notFinite)
     }
 
     /// Gathers scores from workers. The lock makes it safe to share.
@@ -222,8 +227,9 @@ public struct AccuracyEvaluation: Sendable {
         var failed: Bool { lock.withLock { error != nil } }
         func fail(_ error: any Error) { lock.withLock { if self.error == nil { self.error = error } } }
 
-        func finished(_ range: Range<Int>, _ new: [Float]) {
+        func finished(_ range: Range<Int>, _ new: [Float], notFinite: Int) {
             lock.withLock {
+                tally.notFinite += notFinite
                 for (index, score) in zip(range, new) {
                     scores[index] = score
                     tally.add(score, baseline: baseline?.scores[index])

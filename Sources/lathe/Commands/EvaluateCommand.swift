@@ -95,6 +95,9 @@ struct Evaluate: ParsableCommand {
             after = before
         }
         warnings += Self.warnings(before: before, after: after, baseline: reference.model, candidate: applied.model, latency: isCompared ? latency?.figures : nil)
+        if estimate.notFinite > 0 {
+            warnings.append("the output is not finite (infinity or NaN) for \(estimate.notFinite) of \(estimate.seen) samples")
+        }
         return EvaluateDocument(
             model: ModelReference(session.info), baseline: ModelReference(reference.info),
             recipe: RecipeDocument(recipe, reports: applied.reports),
