@@ -182,8 +182,8 @@ public struct AccuracyEvaluation: Sendable {
     private func scores(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> (scores: [Float], notFinite: Int) {
         let (output, width) = try output(runner, range, cancellation)
         var notFinite = 0
-        let scores = try output.withUnsafeBufferPointer { rows in
-            try range.enumerated().map { row, sample in
+        let scores = try output.withUnsafeBufferPointer { rows -> [Float] in
+            try range.enumerated().map { row, sample -> Float in
                 let scores = UnsafeBufferPointer(rebasing: rows[(row * width)..<((row + 1) * width)])
                 if !scores.allSatisfy(\.isFinite) { notFinite += 1 }
                 if let labels = samples.labels {
