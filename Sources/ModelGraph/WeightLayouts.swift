@@ -52,15 +52,18 @@ extension Graph {
         }
     }
 
-    /// Whether every reader of a value takes it as the weight of a layer.
-    private func isWeight(_ value: String, _ index: GraphIndex) -> Bool {
-        guard let readers = index.consumers[value], !readers.isEmpty else { return false }
+    /// Whether every reader of a value takes it as the weight of a layer, perhaps in yet another layout.
+    private func isWeight(_ value: String, _ index: GraphIndex, depth: Int = 0) -> Bool {
+        guard depth < 4, let readers = index.consumers[value], !readers.isEmpty else { return false }
         return readers.allSatisfy { reader in
-            switch nodes[reader].opType {
-            case "Conv", "ConvTranspose", "Gemm": nodes[reader].input(1) == value
-            case "MatMul": true
-            case "LSTM", "GRU", "RNN": nodes[reader].input(1) == value || nodes[reader].input(2) == value
-            default: false
+            let node = nodes[reader]
+            switch node.opType {
+            case "Conv", "ConvTranspose", "Gemm": return node.input(1) == value
+            case "MatMul": return true
+            case "LSTM", "GRU", "RNN": return node.input(1) == value || node.input(2) == value
+            case _ where WeightLayout.operators.contains(node.opType):
+                return node.input(0) == value && node.outputs.count == 1 && isWeight(node.outputs[0], index, depth: depth + 1)
+            default: return false
             }
         }
     }

@@ -61,7 +61,7 @@ import Testing
             scores = []
             for row in range(2, 8):
                 # An array of one dimension more than its input holds what whole calls take.
-                feeds = {i.name: data[i.name][row] if data[i.name].ndim > len(i.shape) else data[i.name][row:row + 1] for i in a.get_inputs()}
+                feeds = {i.name: np.asarray(data[i.name][row] if data[i.name].ndim > len(i.shape) else data[i.name][row:row + 1]) for i in a.get_inputs()}
                 x, y = (np.asarray(s.run(None, feeds)[0], np.float64).ravel() for s in (a, b))
                 scores.append(x @ y / np.sqrt((x @ x) * (y @ y)))
             out[name] = float(np.mean(scores))
