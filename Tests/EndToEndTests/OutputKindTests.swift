@@ -95,6 +95,35 @@ import Testing
         #expect(call["accuracy.samples"]?.int == 1 && call["accuracy.value"]?.double == 1)
     }
 
+    /// A weight that several layers read, as in an unrolled recurrence, stands in the quantised file once.
+    @Test func sharedWeightsStayShared() throws {
+        let folder = try TemporaryFolder()
+        let (model, out) = (folder.file("tied.onnx"), folder.file("out.onnx"))
+        try Oracle.run(
+            """
+            import sys, numpy as np, onnx
+            from onnx import helper as h, numpy_helper as nh, TensorProto as T
+            rng = np.random.default_rng(2)
+            nodes, value = [], 'x'
+            for step in range(6):
+                nodes += [h.make_node('MatMul', [value, 'w'], [f'm{step}'], name=f'step{step}'), h.make_node('Tanh', [f'm{step}'], [f't{step}'])]
+                value = f't{step}'
+            info = h.make_tensor_value_info
+            w = nh.from_array((0.2 * rng.standard_normal((64, 64))).astype(np.float32), 'w')
+            m = h.make_model(h.make_graph(nodes, 'g', [info('x', T.FLOAT, ['n', 64])], [info(value, T.FLOAT, ['n', 64])], [w]), opset_imports=[h.make_opsetid('', 17)])
+            m.ir_version = 8
+            onnx.save(m, sys.argv[1])
+            np.savez(sys.argv[2], x=rng.standard_normal((20, 64)).astype(np.float32))
+            """, [model, folder.file("x.npz")])
+        for step in ["static-int8", "dynamic-int8", "weight-quantization", "fp16"] {
+            let applied = try Program.run("apply", model, "--data", folder.file("x.npz"), "--step", step, "--output", out)
+            try #require(applied.status == 0, "\(step): \(applied.errors)")
+            let large = try Oracle.run(
+                "import sys, onnx; print(sum(t.data_type != 1 and len(t.raw_data) >= 4096 for t in onnx.load(sys.argv[1]).graph.initializer))", [out])
+            #expect(large.trimmingCharacters(in: .whitespacesAndNewlines) == "1", "\(step) stores the weight \(large) times")
+        }
+    }
+
     @Test func labelsNeedOneScorePerClass() throws {
         let folder = try TemporaryFolder()
         try Oracle.run(Self.maker, [folder.path])
