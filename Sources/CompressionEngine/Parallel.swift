@@ -3,6 +3,26 @@ import Synchronization
 
 /// Work spread over the cores.
 enum Parallel {
+    /// Does two things at once.
+    /// - Throws: the first's error, else the second's.
+    static func both<First: Sendable, Second: Sendable>(
+        _ first: @Sendable () throws -> First, _ second: @Sendable () throws -> Second
+    ) throws -> (First, Second) {
+        let results = Mutex<(first: Result<First, any Error>?, second: Result<Second, any Error>?)>((nil, nil))
+        DispatchQueue.concurrentPerform(iterations: 2) { index in
+            if index == 0 {
+                let result = Result { try first() }
+                results.withLock { $0.first = result }
+            } else {
+                let result = Result { try second() }
+                results.withLock { $0.second = result }
+            }
+        }
+        let (one, other) = results.withLock { $0 }
+        guard let one, let other else { throw EngineError.cancelled }
+        return (try one.get(), try other.get())
+    }
+
     /// Applies `transform` to every element on all cores; results stand in the elements' order.
     /// - Throws: the error of the first element, in order, that failed.
     static func map<Element: Sendable, Value: Sendable>(

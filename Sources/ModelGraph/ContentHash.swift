@@ -20,11 +20,18 @@ public struct ContentHash: Hashable, Sendable, CustomStringConvertible {
         combine(text)
     }
 
-    public mutating func combine(bytes: UnsafeRawBufferPointer) {
+    public mutating func combine(bytes: UnsafeRawBufferPointer) { combine(bytes: bytes, every: bytes.count) { _ in } }
+
+    /// The same, calling `passed` with the number of bytes done about every `step` bytes.
+    mutating func combine(bytes: UnsafeRawBufferPointer, every step: Int, passed: (Int) -> Void) {
         var offset = 0
         while offset + 16 <= bytes.count {
-            mix(bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self), bytes.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self))
-            offset += 16
+            let end = min(bytes.count - 15, offset + max(step, 16))
+            while offset < end {
+                mix(bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self), bytes.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self))
+                offset += 16
+            }
+            passed(offset)
         }
         var tail: (UInt64, UInt64) = (0, 0)
         for (index, byte) in bytes[offset...].enumerated() {

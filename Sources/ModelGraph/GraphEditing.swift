@@ -61,6 +61,7 @@ extension Graph {
     /// Removes nodes none of whose outputs are read, then initializers that nothing reads, here and in subgraphs.
     /// Initializers listed as inputs stay: they belong to the model's interface.
     public mutating func removeDeadCode() {
+        removeIdleLoopValues()
         for index in nodes.indices where !nodes[index].subgraphs.isEmpty { nodes[index].removeDeadCodeInSubgraphs() }
         var needed = Set(outputs.map(\.name))
         var keep = [Bool](repeating: false, count: nodes.count)
@@ -74,11 +75,30 @@ extension Graph {
         initializers.removeAll { !needed.contains($0.key) && !listed.contains($0.key) }
     }
 
+    /// Whether every node comes after those it reads.
+    var isSorted: Bool {
+        let producer = producers()
+        return nodes.indices.allSatisfy { index in readNames(index).allSatisfy { producer[$0].map { $0 < index } ?? true } }
+    }
+
+    private func producers() -> [String: Int] {
+        var producer: [String: Int] = [:]
+        for (index, node) in nodes.enumerated() { for output in node.outputs where !output.isEmpty { producer[output] = index } }
+        return producer
+    }
+
+    /// What a node and its subgraphs read.
+    private func readNames(_ index: Int) -> [String] {
+        nodes[index].subgraphs.reduce(into: nodes[index].inputs) { $0.append(contentsOf: $1.graph.capturedNames()) }
+    }
+
     /// Sorts nodes so that each comes after those it reads, keeping the present order where it is free.
     /// - Throws: `ModelGraphError` if the graph has a cycle.
     public mutating func sortTopologically() throws(ModelGraphError) {
-        var producer: [String: Int] = [:]
-        for (index, node) in nodes.enumerated() { for output in node.outputs where !output.isEmpty { producer[output] = index } }
+        let producer = producers()
+        if let own = nodes.indices.first(where: { index in readNames(index).contains { producer[$0] == index } }) {
+            throw ModelGraphError(.graph, "node '\(nodes[own].name)' reads its own output")
+        }
         var state = [UInt8](repeating: 0, count: nodes.count)
         var order: [Int] = []
         order.reserveCapacity(nodes.count)
@@ -105,9 +125,7 @@ extension Graph {
     }
 
     private func dependencies(_ index: Int, _ producer: [String: Int]) -> [Int] {
-        var names = nodes[index].inputs
-        for (_, body) in nodes[index].subgraphs { names.append(contentsOf: body.capturedNames()) }
-        return Set(names.compactMap { producer[$0] }).filter { $0 != index }.sorted(by: >)
+        Set(readNames(index).compactMap { producer[$0] }).filter { $0 != index }.sorted(by: >)
     }
 }
 

@@ -180,6 +180,7 @@ private struct LayerFinder {
         case "GatherBlockQuantized":
             guard var layer = make(index, node, .embedding, weight: 0, bias: nil, outputAxis: 1, inputAxis: 0) else { return nil }
             let bits = layer.weightType.bitWidth == 4 ? 4 : node.int("bits") ?? 4
+            guard [2, 4, 8].contains(bits) else { return nil }
             layer.quantization = Layer.Quantization(scale: node.input(2), zeroPoint: node.input(3), opType: node.opType, bits: bits)
             if layer.weightType == .uint8, bits < 8 { layer.weightShape[1] *= 8 / bits }
             return layer
@@ -196,8 +197,12 @@ private struct LayerFinder {
             return integer(index, node, .lstm, weight: 1, scale: node.input(8), zeroPoint: node.input(9))
         case "MatMulNBits":
             guard var layer = integer(index, node, .matMul, weight: 1, scale: node.input(2), zeroPoint: node.input(3)) else { return nil }
-            layer.quantization?.bits = node.int("bits") ?? 4
-            if let rows = node.int("N"), let columns = node.int("K"), rows > 0, columns > 0 {
+            let bits = node.int("bits") ?? 4
+            guard (1...8).contains(bits) else { return nil }
+            layer.quantization?.bits = bits
+            if let rows = node.int("N"), let columns = node.int("K") {
+                // Attributes may claim more than the file holds.
+                guard let count = Tensor.elementCount([rows, columns]), count <= layer.weightCount * 8 / bits else { return nil }
                 layer.weightShape = [columns, rows]
                 layer.outputAxis = 1
                 layer.inputAxis = 0

@@ -7,8 +7,11 @@ import OrderedCollections
 extension Model {
     /// Brings constants to one form in the main graph and every subgraph: `Constant` nodes become initializers
     /// (restored on writing), and an `Identity` of an initializer gives way to the initializer itself.
+    ///
+    /// A weight that only reaches its layer through a Transpose or Reshape is stored as the layer reads it.
     mutating func normalizeConstants() {
         graph.normalizeConstants(outer: [:])
+        graph.foldWeightLayouts()
     }
 
     /// The model with the constants that came from `Constant` nodes put back into such nodes.

@@ -105,8 +105,11 @@ struct OnnxReader {
         for element in proto.valueInfo { graph.valueInfos[element.name] = valueInfo(element) }
         for element in proto.initializer {
             guard !element.name.isEmpty else { throw ModelGraphError(.damaged, "an initializer has no name") }
-            graph.initializers[element.name] = try tensor(element)
+            let read = try tensor(element)
+            // Of two with one name, ONNX Runtime takes the first.
+            if graph.initializers[element.name] == nil { graph.initializers[element.name] = read }
         }
+        if !graph.isSorted { try graph.sortTopologically() }
         graph.preserved = proto
         graph.preserved.node = []
         graph.preserved.input = []
@@ -305,8 +308,13 @@ extension OnnxReader {
             }
             externalFiles[location] = file
         }
-        let offset = entries["offset"].flatMap { Int($0) } ?? 0
-        let length = entries["length"].flatMap { Int($0) } ?? expected
+        func number(_ key: String, else standard: Int) throws(ModelGraphError) -> Int {
+            guard let text = entries[key] else { return standard }
+            guard let value = Int(text) else { throw ModelGraphError(.damaged, "tensor '\(proto.name)': external data with \(key) '\(text)'") }
+            return value
+        }
+        let offset = try number("offset", else: 0)
+        let length = try number("length", else: expected)
         guard offset >= 0, length == expected, offset <= file.bytes.count, length <= file.bytes.count - offset else {
             throw ModelGraphError(
                 .damaged, "tensor '\(proto.name)': needs \(expected) bytes at \(offset) of '\(location)', which has \(file.bytes.count)")

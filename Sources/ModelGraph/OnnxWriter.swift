@@ -55,8 +55,14 @@ extension Model {
     /// `AddExternalInitializers`, and those initializers. Only initializers of the main graph of at least
     /// `threshold` bytes are left out.
     public func serializedWithoutWeights(threshold: Int = 1024) throws(ModelGraphError) -> (proto: [UInt8], weights: [Tensor]) {
+        // The runtime drops constants that nothing reads, and then does not find them when theirs are handed over.
+        let index = GraphIndex(graph)
+        let listed = Set(graph.inputs.map(\.name))
+        var model = self
+        model.graph.initializers.removeAll { index.useCount($0.key) == 0 && !listed.contains($0.key) }
         var writer = OnnxWriter(externalThreshold: threshold)
-        let proto = try writer.serialize(self).joined()
+        writer.inline = Set(model.graph.initializers.keys.filter { index.useCount($0) == 0 })
+        let proto = try writer.serialize(model).joined()
         return (proto, writer.external)
     }
 }
@@ -66,6 +72,8 @@ struct OnnxWriter {
     /// Initializers of the main graph at least this large are declared external and collected in `external`.
     var externalThreshold: Int?
     private(set) var external: [Tensor] = []
+    /// Initializers that are not declared external however large.
+    var inline: Set<String> = []
     private var payloads: [Tensor] = []
 
     init(externalThreshold: Int? = nil) { self.externalThreshold = externalThreshold }
@@ -122,7 +130,9 @@ struct OnnxWriter {
         proto.output = graph.outputs.map(valueInfo)
         proto.valueInfo = graph.valueInfos.values.map(valueInfo)
         proto.initializer = graph.initializers.values.map { tensor in
-            if isMain, let externalThreshold, tensor.elementType != .string, tensor.storage.byteCount >= externalThreshold {
+            if isMain, let externalThreshold, tensor.elementType != .string, tensor.storage.byteCount >= externalThreshold,
+                !inline.contains(tensor.name)
+            {
                 return externalTensor(tensor)
             }
             return self.tensor(tensor)

@@ -55,7 +55,8 @@ extension Graph {
                 // The last shift to the right leaves the code alone in the byte: 8 − amount bits.
                 var codeWidth = width
                 if codeWidth == nil, node.string("direction") == "RIGHT" {
-                    codeWidth = node.input(1).flatMap { initializers[$0] }?.integers()?.first.map { 8 - $0 }
+                    let shift = node.input(1).flatMap { initializers[$0] }?.integers()?.first
+                    codeWidth = shift.flatMap { (0..<8).contains($0) ? 8 - $0 : nil }
                 }
                 pending.append((first, codeWidth))
             case "Reshape":
@@ -92,9 +93,12 @@ extension Graph {
         guard steps > 0, !planes.isEmpty else { return nil }
         let tensors = planes.compactMap { initializers[$0] }
         if dims == nil, tensors.count == 1 { dims = tensors[0].dims }
-        guard let dims, dims.allSatisfy({ $0 > 0 }) else { return nil }
+        // Shapes come from constants of the file, which may say anything.
+        guard let dims, let weights = Tensor.elementCount(dims) else { return nil }
         let stored = tensors.reduce(0) { $0 + $1.storage.byteCount * 8 }
-        guard bits > 0, stored >= dims.reduce(1, *) * bits else { return nil }
+        guard bits > 0, weights <= stored / bits else { return nil }
+        if let codeDims, Tensor.elementCount(codeDims).map({ $0 <= stored }) != true { return nil }
+        if let codeCount, !(0...stored).contains(codeCount) { return nil }
         let unshaped = tensors.count == 1 && bits >= 8 ? tensors[0].dims : [codeCount ?? tensors[0].count * 8 / min(bits, 4)]
         return PackedWeight(planes: planes, dims: dims, bits: bits, scale: scale, zeroPoint: zeroPoint, codeDims: codeDims ?? unshaped)
     }

@@ -49,12 +49,21 @@ public struct Tensor: Sendable {
         return tensor
     }
 
-    /// Number of elements of a shape, with overflow and negative extents refused.
+    /// Number of elements of a shape, with overflow and negative extents refused. Extents beside a zero may not overflow
+    /// either: strides are their products.
     static func elementCount(name: String, dims: [Int]) throws(ModelGraphError) -> Int {
+        guard let count = elementCount(dims.map { $0 == 0 ? 1 : $0 }) else {
+            throw ModelGraphError(.tensor, "tensor '\(name)': impossible shape \(dims)")
+        }
+        return dims.contains(0) ? 0 : count
+    }
+
+    /// Product of extents that must be positive; `nil` if one is not, or on overflow.
+    static func elementCount(_ dims: [Int]) -> Int? {
         var count = 1
         for extent in dims {
             let (product, overflow) = count.multipliedReportingOverflow(by: extent)
-            guard extent >= 0, !overflow else { throw ModelGraphError(.tensor, "tensor '\(name)': impossible shape \(dims)") }
+            guard extent > 0, !overflow else { return nil }
             count = product
         }
         return count
@@ -202,6 +211,19 @@ extension Tensor {
         }
         guard let copy = floats() else { return nil }
         return try copy.withUnsafeBufferPointer(body)
+    }
+
+    /// Calls `body` with the float32 elements in runs, in order, and lets go of the pages of each run behind it. Other types come
+    /// in one run, converted.
+    public func forEachFloatRun(_ body: (UnsafeBufferPointer<Float>) throws -> Void) rethrows {
+        try withFloats { floats in
+            let run = TensorStorage.passSlice / MemoryLayout<Float>.stride
+            for start in stride(from: 0, to: floats.count, by: run) {
+                let end = min(start + run, floats.count)
+                try body(UnsafeBufferPointer(rebasing: floats[start..<end]))
+                if elementType == .float32, end < floats.count { storage.releasePages(before: end * MemoryLayout<Float>.stride) }
+            }
+        }
     }
 
     /// Hash of type, shape and bytes (not of the name).

@@ -50,16 +50,22 @@ public final class TensorStorage: @unchecked Sendable {
     public var contentHash: ContentHash {
         hash.value {
             defer { if byteCount > 1 << 20 { releasePages() } }
-            return ContentHash(of: bytes)
+            var hash = ContentHash()
+            hash.combine(bytes: bytes, every: Self.passSlice) { releasePages(before: $0) }
+            return hash
         }
     }
 
+    /// Bytes after which a pass over a tensor lets go of what lies behind it, so that one huge tensor is never resident whole.
+    public static let passSlice = 16 << 20
+
     /// Tells the system that the pages of a mapped range are not needed soon; keeps resident memory of a pass over a large file small.
-    public func releasePages() {
+    /// - Parameter offset: only bytes before it; `nil` for all.
+    public func releasePages(before offset: Int? = nil) {
         guard owner is MappedFile, let base = bytes.baseAddress, bytes.count > 0 else { return }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         let start = (Int(bitPattern: base) + page - 1) / page * page
-        let end = (Int(bitPattern: base) + bytes.count) / page * page
+        let end = (Int(bitPattern: base) + min(offset ?? bytes.count, bytes.count)) / page * page
         guard end > start, let address = UnsafeMutableRawPointer(bitPattern: start) else { return }
         _ = madvise(address, end - start, Int32(MADV_DONTNEED))
     }

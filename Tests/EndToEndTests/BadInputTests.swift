@@ -164,6 +164,41 @@ import Testing
         try expectRefusal(["evaluate", Samples.path("lenet-5"), "--data", folder.file("missing.npz")])
     }
 
+    /// Arrays, tables, images and IDX files that do not fit lenet-5 ([batch, 1, 28, 28] to 10 classes).
+    @Test func dataThatDoesNotFit() throws {
+        let folder = try TemporaryFolder()
+        try Oracle.run(
+            """
+            import sys, os, struct, numpy as np
+            from PIL import Image
+            os.chdir(sys.argv[1])
+            r = np.random.default_rng(0)
+            x, y = r.standard_normal((20, 1, 28, 28)).astype('f4'), r.integers(0, 10, 20)
+            nan = x.copy(); nan[:, 0, 0, 0] = np.nan
+            for name, arrays in dict(nan=dict(image=nan, labels=y), empty=dict(image=x[:0], labels=y[:0]), big=dict(image=x, labels=y + 100), negative=dict(image=x, labels=y - 5),
+                                     half=dict(image=x, labels=y + 0.5), few=dict(image=x, labels=y[:5]), shape=dict(image=x[:, :, :27]), names=dict(foo=x, bar=x),
+                                     text=dict(image=np.array(['a', 'b'])), scalar=dict(image=np.float32(1)), complex=dict(image=x.astype('c8'))).items():
+                np.savez(name + '.npz', **arrays)
+            open('words.csv', 'w').write('a,b,label\\n1,2,0\\n3,x,1\\n'); open('empty.csv', 'w').write(''); open('header.csv', 'w').write('a,b\\n')
+            for name in ('pictures/a', 'no-pictures', 'cut', 'small'): os.makedirs(name)
+            open('pictures/a/1.png', 'w').write('nope')
+            def idx(folder, count, side, there):
+                open(folder + '/t10k-images-idx3-ubyte', 'wb').write(struct.pack('>IIII', 0x803, count, side, side) + bytes(side * side * there))
+                open(folder + '/t10k-labels-idx1-ubyte', 'wb').write(struct.pack('>II', 0x801, count) + bytes(count))
+            idx('cut', 10, 28, 9); idx('small', 10, 14, 10)
+            """, [folder.path])
+        for (name, word) in [
+            ("empty.npz", "no samples"), ("big.npz", "label 10"), ("negative.npz", "expected 0 or more"), ("half.npz", "whole numbers"), ("few.npz", "5 labels"),
+            ("shape.npz", "[1, 27, 28]"), ("names.npz", "image"), ("text.npz", "text"), ("scalar.npz", "single number"), ("complex.npz", "complex"),
+            ("words.csv", "'x'"), ("empty.csv", "columns"), ("header.csv", "rows"), ("pictures", "1.png"), ("no-pictures", "images"), ("cut", "7072"), ("small", "[14, 14]"),
+        ] {
+            try expectRefusal(["evaluate", Samples.path("lenet-5"), "--data", folder.file(name), "--no-latency"], names: word, name)
+        }
+        // NaN in the data is the model's to answer; the report says that it could not.
+        let report = try Program.json(["evaluate", Samples.path("lenet-5"), "--data", folder.file("nan.npz"), "--no-latency"])
+        #expect(report["warnings"]?.array.contains { $0.string?.contains("not finite") == true } == true)
+    }
+
     @Test func recipesThatCannotBeUsed() throws {
         let folder = try TemporaryFolder()
         for (name, text, place) in [

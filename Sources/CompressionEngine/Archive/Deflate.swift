@@ -25,6 +25,12 @@ final class Deflater {
         room.deallocate()
     }
 
+    /// Lets matches reach back into bytes that are not compressed themselves, at most 32 KB. Before the first `feed`.
+    func prime(_ window: UnsafeRawBufferPointer) throws {
+        let base = window.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        guard deflateSetDictionary(&stream, base, UInt32(window.count)) == Z_OK else { throw EngineError(.model, "zlib failed") }
+    }
+
     /// Compresses more bytes and hands out what is ready.
     /// - Throws: `EngineError.cancelled`.
     func feed(_ bytes: UnsafeRawBufferPointer, output: (UnsafeRawBufferPointer) -> Void) throws {

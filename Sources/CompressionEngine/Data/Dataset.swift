@@ -3,7 +3,9 @@ public struct Dataset: Sendable {
     public let name: String
     /// Path it was opened from.
     public let path: String
-    public let metric: MetricKind
+    public internal(set) var metric: MetricKind
+    /// Whether nobody asked for this metric, so that another may suit the model better.
+    let isMetricAssumed: Bool
     /// Names of the classes; empty if unknown.
     public let classes: [String]
     /// Remarks for the user: what was assumed or left out, one line each.

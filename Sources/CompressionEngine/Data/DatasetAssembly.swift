@@ -106,7 +106,7 @@ struct DatasetAssembly {
             throw EngineError(.data, "\(split.source.place): samples of \(name.rawValue) differ in shape or type from those of validation")
         }
         return Dataset(
-            name: declaration.name, path: path, metric: metric, classes: classNames, notes: notes, validation: validation,
+            name: declaration.name, path: path, metric: metric, isMetricAssumed: wanted == nil || wanted != metric, classes: classNames, notes: notes, validation: validation,
             calibration: splits[.calibration], test: splits[.test], train: splits[.train])
     }
 
@@ -182,19 +182,29 @@ struct DatasetAssembly {
             }
         }
         let identity = try InputFile.identity(of: path)
+        let shapes = pairs.map { (input: $0.input, shape: file.header($0.array)?.shape ?? []) }
+        let isOneCall = ArrayLayout.isOneCall(shapes)
+        if isOneCall { notes.append("\(path): its arrays are what the model takes in one call, which is one sample") }
         var columns: [ArraySource.Column] = []
         var rowCount: Int?
         for pair in pairs {
             guard let header = file.header(pair.array) else { continue }
             let place = pair.array.isEmpty ? path : "\(path): array '\(pair.array)'"
-            guard let rows = header.shape.first else { throw EngineError(.data, "\(place): a single number, expected rows of samples") }
+            let shape = isOneCall ? [1] + header.shape : header.shape
+            guard let rows = shape.first else { throw EngineError(.data, "\(place): a single number, expected rows of samples") }
             if let rowCount, rowCount != rows { throw EngineError(.data, "\(place): \(rows) rows, other inputs have \(rowCount)") }
             rowCount = rows
+            let isWhole = ArrayLayout.isStacked(shape, for: pair.input)
             let preparation = try ArrayPreparation(
-                type: header.type, rowShape: Array(header.shape.dropFirst()), input: pair.input,
+                type: header.type, rowShape: Array(shape.dropFirst()), input: isWhole ? pair.input.stacked : pair.input, isWhole: isWhole,
                 // In a model of several inputs, `input` says which one is preprocessed.
                 preprocessing: declaration.input.map { $0 == pair.input.name } ?? true ? declaration.preprocessing : Preprocessing(), place: place)
-            columns.append(ArraySource.Column(preparation: preparation, array: Lazily { try file.decode(pair.array) }, file: identity))
+            let array = Lazily {
+                var array = try file.decode(pair.array)
+                array.shape = shape
+                return array
+            }
+            columns.append(ArraySource.Column(preparation: preparation, array: array, file: identity))
         }
         var numbers: [Int]?
         if let labelArray {

@@ -38,7 +38,7 @@ public final class DatasetSplit: Sendable {
         let labels = labels
         hash = Lazily {
             var digest = ContentDigest()
-            for input in source.inputs { digest.combine("\(input.name) \(input.type) \(input.shape)") }
+            for input in source.inputs { digest.combine("\(input.name) \(input.type) \(input.shape)\(input.isWhole ? " whole" : "")") }
             try source.combineContent(of: rows, into: &digest)
             digest.combine(labels == nil ? "unlabelled" : "labelled")
             if let labels { labels.withUnsafeBytes { digest.combine($0) } }

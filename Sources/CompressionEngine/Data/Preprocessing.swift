@@ -79,6 +79,9 @@ public struct ModelInputDescription: Sendable, Hashable {
     /// With the batch dimension first; `nil` for dimensions that are free. `nil` altogether if unknown.
     public var shape: [Int?]?
 
+    /// The same input with one more dimension in front, which counts samples.
+    var stacked: ModelInputDescription { ModelInputDescription(name: name, type: type, shape: shape.map { [nil] + $0 }) }
+
     public init(name: String, type: SampleType? = nil, shape: [Int?]? = nil) {
         self.name = name
         self.type = type
@@ -97,8 +100,21 @@ public struct ModelInputDescription: Sendable, Hashable {
 public struct SampleInput: Sendable, Hashable {
     public var name: String
     public var type: SampleType
-    /// Without the batch dimension.
+    /// Without the batch dimension; of a whole input with every dimension.
     public var shape: [Int]
+    /// Whether a sample is all that one call takes for this input, because the input has no batch dimension in front
+    /// (a scalar, or the state of a recurrent network as [layers, batch, size]).
+    public var isWhole = false
+
+    public init(name: String, type: SampleType, shape: [Int], isWhole: Bool = false) {
+        self.name = name
+        self.type = type
+        self.shape = shape
+        self.isWhole = isWhole
+    }
+
+    /// Shape of a value over `rows` samples. Of whole inputs a call takes one.
+    public func valueShape(rows: Int) -> [Int] { isWhole ? shape : [rows] + shape }
 
     public var elementCount: Int { shape.reduce(1, *) }
     public var bytesPerSample: Int { elementCount * type.byteWidth }

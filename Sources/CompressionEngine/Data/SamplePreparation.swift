@@ -21,10 +21,12 @@ struct ArrayPreparation: Sendable {
     }
 
     /// - Parameters:
+    ///   - isWhole: a row is all that a call takes for the input, and `wanted` has one dimension more than the model's input.
     ///   - place: file (and array) for messages.
     /// - Throws: `EngineError` if no sample of the wanted shape or type can come out of this array.
     init(
-        type rawType: SampleType, rowShape rawShape: [Int], input wanted: ModelInputDescription, preprocessing: Preprocessing, place: String
+        type rawType: SampleType, rowShape rawShape: [Int], input wanted: ModelInputDescription, isWhole: Bool = false, preprocessing: Preprocessing,
+        place: String
     ) throws(EngineError) {
         self.rawType = rawType
         self.rawShape = rawShape
@@ -68,7 +70,7 @@ struct ArrayPreparation: Sendable {
                 throw EngineError(.data, "\(place): preprocessing gives real numbers, input '\(wanted.name)' takes \(type)")
             }
         }
-        input = SampleInput(name: wanted.name, type: type, shape: target)
+        input = SampleInput(name: wanted.name, type: type, shape: target, isWhole: isWhole)
         _ = try DataLimits.byteCount(shape: target, type: type, file: place)
         try preprocessing.checkChannels(of: target, where: place)
     }

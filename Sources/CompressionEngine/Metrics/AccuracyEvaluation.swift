@@ -28,6 +28,8 @@ public struct AccuracyEvaluation: Sendable {
     public let workers: Int
     /// What a call is given for samples of a range.
     private let feed: @Sendable (Range<Int>) throws -> [(String, Value)]
+    /// Whether the model takes any number of rows.
+    private let isBatchFree: Bool
 
     /// Outputs of the baseline, per sample, for metrics of agreement.
     public struct ReferenceOutputs: Sendable {
@@ -35,25 +37,36 @@ public struct AccuracyEvaluation: Sendable {
         public var width: Int
     }
 
-    /// - Parameter feed: other inputs than the samples', for models that take up where another left off.
+    /// - Parameters:
+    ///   - oneByOne: a sample's output depends on who else is in the batch, so samples are run one by one.
+    ///   - feed: other inputs than the samples', for models that take up where another left off.
     public init(
-        samples: SampleSet, model: Model, reference: ReferenceOutputs? = nil, workers: Int = ProcessInfo.processInfo.activeProcessorCount,
-        feed: (@Sendable (Range<Int>) throws -> [(String, Value)])? = nil
+        samples: SampleSet, model: Model, reference: ReferenceOutputs? = nil, oneByOne: Bool = false,
+        workers: Int = ProcessInfo.processInfo.activeProcessorCount, feed: (@Sendable (Range<Int>) throws -> [(String, Value)])? = nil
     ) throws {
         self.samples = samples
         self.feed = feed ?? { try samples.values($0) }
         self.reference = reference
         self.workers = max(workers, 1)
-        outputName = try Self.scoredOutput(of: model)
-        batch = Self.batchSize(of: model, samples: samples)
+        outputName = try Self.scoredOutput(of: model).name
+        isBatchFree = samples.fixedBatch(of: model) == nil
+        batch = oneByOne && isBatchFree ? 1 : Self.batchSize(of: model, samples: samples)
     }
 
     /// The output that is scored: the first floating-point one.
-    static func scoredOutput(of model: Model) throws -> String {
+    static func scoredOutput(of model: Model) throws -> ValueInfo {
         guard let output = model.graph.outputs.first(where: { $0.elementType?.isFloatingPoint ?? true }) ?? model.graph.outputs.first else {
             throw EngineError(.model, "the model has no output to score")
         }
-        return output.name
+        return output
+    }
+
+    /// Whether a sample's output is one score per class, or one number, as far as the model declares it: then the largest
+    /// score means something. Pictures, sequences, boxes and outputs of open extent are compared as a whole.
+    static func hasClassScores(_ model: Model) -> Bool {
+        guard let shape = (try? scoredOutput(of: model))?.shape else { return true }
+        let extents = shape.dropFirst().filter { $0 != .fixed(1) }
+        return extents.count <= 1 && extents.allSatisfy { $0.fixedValue != nil }
     }
 
     /// The model's own batch extent where it is fixed; 1 where activations are quantised dynamically, since a batch
@@ -91,7 +104,8 @@ public struct AccuracyEvaluation: Sendable {
                     guard index < batches else { return }
                     let range = (index * batch)..<min((index + 1) * batch, total)
                     do {
-                        progress.finished(range, try scores(runner, range, cancellation))
+                        let (scores, notFinite) = try scores(runner, range, cancellation)
+                        progress.finished(range, scores, notFinite: notFinite)
                     } catch {
                         progress.fail(error)
                         return
@@ -128,6 +142,7 @@ public struct AccuracyEvaluation: Sendable {
     private func output(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> ([Float], Int) {
         let padded = range.count < batch && samples.count >= batch ? (range.upperBound - batch)..<range.upperBound : range
         let values = try runner.run(try feed(padded), outputs: [outputName], cancellation: cancellation)
+        try checkClasses(values[0].shape ?? [])
         var floats = try values[0].floats()
         guard !floats.isEmpty, floats.count % padded.count == 0 else {
             throw EngineError(.data, "output '\(outputName)' has \(floats.count) numbers for \(padded.count) samples")
@@ -137,11 +152,45 @@ public struct AccuracyEvaluation: Sendable {
         return (floats, width)
     }
 
-    private func scores(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> [Float] {
+    /// Whether two samples run together give what each gives alone. Not so where the batch does not stand in front in the
+    /// output, where the model compares with the largest value of a whole batch, or takes no batch of two at all.
+    static func areIndependent(_ samples: SampleSet, _ model: Model, _ runner: ModelRunner, cancellation: Cancellation) throws -> Bool {
+        guard samples.count >= 2, samples.fixedBatch(of: model) == nil else { return true }
+        let name = try scoredOutput(of: model).name
+        func output(_ range: Range<Int>) throws -> (shape: [Int], floats: [Float]) {
+            let value = try runner.run(try samples.values(range), outputs: [name], cancellation: cancellation)[0]
+            return (value.shape ?? [], try value.floats())
+        }
+        let alone = try output(0..<1).floats + output(1..<2).floats
+        let together: (shape: [Int], floats: [Float])
+        do {
+            together = try output(0..<2)
+        } catch let error as EngineError where error.kind != .cancelled {
+            return false
+        }
+        guard together.shape.first == 2, together.floats.count == alone.count else { return false }
+        // Kernels for other batch sizes round otherwise.
+        let largest = alone.reduce(Float(0)) { $1.isFinite ? max($0, abs($1)) : $0 }
+        return zip(together.floats, alone).allSatisfy { abs($0 - $1) <= 1e-3 * largest || !$0.isFinite && !$1.isFinite }
+    }
+
+    /// - Throws: where labels are given and the output is not one score per class.
+    private func checkClasses(_ shape: [Int]) throws {
+        guard samples.labels != nil, shape.dropFirst().count(where: { $0 > 1 }) > 1 else { return }
+        throw EngineError(
+            .data,
+            "output '\(outputName)' has shape \(shape.shapeText), not one score per class, so labels cannot be compared; "
+                + "'metric: cosine' in the data set's declaration measures agreement with the original model instead")
+    }
+
+    /// Scores of samples, and how many of them give outputs that are not finite.
+    private func scores(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> (scores: [Float], notFinite: Int) {
         let (output, width) = try output(runner, range, cancellation)
-        return try output.withUnsafeBufferPointer { rows in
-            try range.enumerated().map { row, sample in
+        var notFinite = 0
+        let scores = try output.withUnsafeBufferPointer { rows -> [Float] in
+            try range.enumerated().map { row, sample -> Float in
                 let scores = UnsafeBufferPointer(rebasing: rows[(row * width)..<((row + 1) * width)])
+                if !scores.allSatisfy(\.isFinite) { notFinite += 1 }
                 if let labels = samples.labels {
                     guard labels[sample] < width else {
                         throw EngineError(
@@ -155,6 +204,7 @@ public struct AccuracyEvaluation: Sendable {
                 }
             }
         }
+        return (scores, notFinite)
     }
 
     /// Gathers scores from workers. The lock makes it safe to share.
@@ -182,8 +232,9 @@ public struct AccuracyEvaluation: Sendable {
         var failed: Bool { lock.withLock { error != nil } }
         func fail(_ error: any Error) { lock.withLock { if self.error == nil { self.error = error } } }
 
-        func finished(_ range: Range<Int>, _ new: [Float]) {
+        func finished(_ range: Range<Int>, _ new: [Float], notFinite: Int) {
             lock.withLock {
+                tally.notFinite += notFinite
                 for (index, score) in zip(range, new) {
                     scores[index] = score
                     tally.add(score, baseline: baseline?.scores[index])

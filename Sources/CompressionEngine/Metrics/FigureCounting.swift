@@ -158,8 +158,12 @@ public enum NonZeroCount {
         func count<T: FixedWidthInteger>(_: T.Type, mask: T) -> Int {
             var result = 0
             let stride = MemoryLayout<T>.stride
-            for index in 0..<(bytes.count / stride) {
-                result += bytes.loadUnaligned(fromByteOffset: index * stride, as: T.self) & mask != 0 ? 1 : 0
+            let elements = bytes.count / stride
+            let run = TensorStorage.passSlice / stride
+            for start in Swift.stride(from: 0, to: elements, by: run) {
+                let end = min(start + run, elements)
+                for index in start..<end { result += bytes.loadUnaligned(fromByteOffset: index * stride, as: T.self) & mask != 0 ? 1 : 0 }
+                tensor.storage.releasePages(before: end * stride)
             }
             return result
         }

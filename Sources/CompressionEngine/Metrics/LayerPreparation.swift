@@ -43,9 +43,9 @@ public enum LayerPreparation {
         let tensors = ([layer.weight] + layer.otherWeights).compactMap { model.initializer($0, from: layer.path)?.tensor }
         let bias = layer.bias.flatMap { model.initializer($0, from: layer.path)?.tensor }
         var pass = WeightPass()
-        for tensor in tensors { tensor.withFloats { pass.extremes($0) } }
+        for tensor in tensors { tensor.forEachFloatRun { pass.extremes($0) } }
         for tensor in tensors {
-            tensor.withFloats { pass.count($0) }
+            tensor.forEachFloatRun { pass.count($0) }
             tensor.storage.releasePages()
         }
         let weightCount = tensors.reduce(0) { $0 + $1.count }
@@ -79,7 +79,9 @@ public enum LayerPreparation {
         }
 
         mutating func count(_ values: UnsafeBufferPointer<Float>) {
-            let scale = maximum > 0 ? 127.999 / maximum : 0
+            // Of subnormal weights the quotient may be infinite.
+            let quotient = maximum > 0 ? 127.999 / maximum : 0
+            let scale = quotient.isFinite ? quotient : 0
             var zeros = 0
             var sum = 0.0
             var squares = 0.0

@@ -30,14 +30,15 @@ public struct SampleSet: Sendable {
                 input.name,
                 try RuntimeValues.view(
                     try prepared.samples(range, input: index), type: ElementType(rawValue: input.type.rawValue),
-                    shape: [range.count] + input.shape, owner: prepared)
+                    shape: input.valueShape(rows: range.count), owner: prepared)
             )
         }
     }
 
-    /// The batch extent the model fixes for its first data input, if it does.
+    /// The batch extent the model fixes for its first data input, if it does; 1 if an input has no batch extent.
     func fixedBatch(of model: Model) -> Int? {
         guard let first = inputs.first else { return nil }
+        if inputs.contains(where: \.isWhole) { return 1 }
         return model.graph.inputs.first { $0.name == first.name }?.shape?.first?.fixedValue.map { max($0, 1) }
     }
 }
@@ -105,8 +106,7 @@ public enum PlaceholderInputs {
             let dims = overrides[input.name] ?? shape.enumerated().map { axis, extent in
                 extent.fixedValue.map { max($0, 1) } ?? guess.extent(axis: axis, rank: shape.count)
             }
-            let count = dims.reduce(1, *)
-            guard count > 0, count < 1 << 28 else { throw EngineError(.model, "input '\(input.name)': shape \(dims) is too large to try") }
+            guard let count = dims.elementCount, count > 0, count < 1 << 28 else { throw EngineError(.model, "input '\(input.name)': shape \(dims) is too large to try") }
             let storage = TensorStorage(byteCount: (count * width + 7) / 8) { memory in
                 guard !type.isFloatingPoint else { return }
                 let stride = max(width / 8, 1)

@@ -2,6 +2,8 @@
 struct PairedTally {
     let metric: MetricKind
     private(set) var seen = 0
+    /// Samples whose output is not finite.
+    var notFinite = 0
     private var right = 0
     private var mean = MeanEstimate()
     private var paired = 0
@@ -33,6 +35,7 @@ struct PairedTally {
         var result = AccuracyEstimate(
             metric: metric.title, seen: seen, total: total,
             value: metric.isProportion ? (seen > 0 ? Double(right) / Double(seen) : 0) : mean.mean, interval: interval)
+        result.notFinite = notFinite
         guard paired == seen, seen > 0 else { return result }
         result.baseline = baselineSum / Double(paired)
         guard metric.isProportion else {

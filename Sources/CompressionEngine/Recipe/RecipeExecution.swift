@@ -75,7 +75,7 @@ public final class RecipeExecutor: Sendable {
         let layers = current.model.layers()
         let selection = try step.resolve(layers, step: number)
         var targets: [LayerTarget] = []
-        var refused: [(String, String)] = []
+        var refused: [(layer: String, reason: String)] = []
         let refusals = technique.refusals(for: layers, in: current.model, shapes: context.shapes)
         for (index, parameters) in selection.sorted(by: { $0.key < $1.key }) {
             if let reason = refusals[index] {
@@ -85,7 +85,7 @@ public final class RecipeExecutor: Sendable {
             }
         }
         guard !targets.isEmpty else {
-            let why = refused.first.map { "; \($0.0): \($0.1)" } ?? ""
+            let why = layers.isEmpty ? ": it has none" : Self.summary(of: refused)
             throw EngineError(.technique, "step \(number + 1), \(descriptor.id): applies to no layer of this model\(why)")
         }
         var result = current
@@ -99,6 +99,15 @@ public final class RecipeExecutor: Sendable {
         result.reports.append(
             StepReport(technique: descriptor.id, layers: targets.map(\.layer.id), refused: refused, notes: notes.all))
         return result
+    }
+
+    /// Why layers were refused, in words for one line: each reason with the number of layers and the first of them.
+    private static func summary(of refused: [(layer: String, reason: String)]) -> String {
+        let reasons = OrderedDictionary(grouping: refused, by: \.reason)
+        let parts = reasons.map { reason, layers in
+            layers.count > 1 ? "\(reason) (\(layers.count) layers, first \(layers[0].layer))" : "\(reason) (\(layers[0].layer))"
+        }
+        return parts.isEmpty ? "" : ": " + parts.joined(separator: "; ")
     }
 }
 

@@ -31,13 +31,14 @@ public struct SensitivityAnalysis {
             request: request, units: units, cells: units.map { _ in .init(repeating: nil, count: request.columnCount) },
             baseline: AllocationMeasure.values(predictor.baseline))
         update(grid)
-        let scores = try session.baselineScores(limit: request.samples, cancellation: cancellation)
-        let prefix = try PrefixValues(session, limit: request.samples, cancellation: cancellation)
+        try session.baselineScores(limit: request.samples, cancellation: cancellation)
+        // Where samples depend on their company the prefix would have to run with the same.
+        let prefix = session.samplesAreIndependent ? try PrefixValues(session, limit: request.samples, cancellation: cancellation) : nil
         for column in 0..<request.columnCount {
             for unit in units.indices {
                 try cancellation.check()
                 let recipe = request.recipe(column, layers: units[unit].layers, of: session.layers)
-                var cell = try stored(recipe, request) ?? measured(recipe, request, scores, prefix)
+                var cell = try stored(recipe, request) ?? measured(recipe, request, prefix)
                 if cell.problem == nil, let figures = try? predictor.figures(for: recipe) {
                     let after = AllocationMeasure.values(figures)
                     cell.saved = grid.baseline.reduce(into: [:]) { saved, entry in
@@ -68,11 +69,11 @@ public struct SensitivityAnalysis {
 
     // MARK: - One cell
 
-    private func measured(_ recipe: Recipe, _ request: SensitivityRequest, _ scores: SampleScores, _ prefix: PrefixValues?) throws -> SensitivityCell {
+    private func measured(_ recipe: Recipe, _ request: SensitivityRequest, _ prefix: PrefixValues?) throws -> SensitivityCell {
         var cell = SensitivityCell()
         do {
             let applied = try session.apply(recipe, cancellation: cancellation)
-            let estimate = try evaluate(applied.model, request.samples, scores, prefix)
+            let estimate = try evaluate(applied.model, request.samples, prefix)
             cell.accuracy = estimate
             save(recipe, request, estimate)
         } catch let error as EngineError where error.kind == .cancelled {
@@ -83,19 +84,13 @@ public struct SensitivityAnalysis {
         return cell
     }
 
-    private func evaluate(_ candidate: Model, _ samples: Int, _ scores: SampleScores, _ prefix: PrefixValues?) throws -> AccuracyEstimate {
-        guard let prefix, let set = session.validation, let library = session.runtime else {
-            return try session.evaluate(candidate, limit: samples, cancellation: cancellation)
-        }
-        let output = try AccuracyEvaluation.scoredOutput(of: candidate)
+    private func evaluate(_ candidate: Model, _ samples: Int, _ prefix: PrefixValues?) throws -> AccuracyEstimate {
+        let output = try AccuracyEvaluation.scoredOutput(of: candidate).name
         guard
-            let part = ChangedPart(of: candidate, from: session.model, output: output, isReusable: prefix.canKeep), !part.reused.isEmpty,
+            let prefix, let part = ChangedPart(of: candidate, from: session.model, output: output, isReusable: prefix.canKeep), !part.reused.isEmpty,
             try prefix.prepare(part.reused, cancellation: cancellation), let feed = prefix.feed(part)
         else { return try session.evaluate(candidate, limit: samples, cancellation: cancellation) }
-        let evaluation = try AccuracyEvaluation(
-            samples: set, model: candidate, reference: session.referenceOutputs(.validation), feed: feed)
-        let runner = try ModelRunner(part.model, library: library)
-        return try evaluation.run(runner, limit: samples, baseline: scores, cancellation: cancellation).estimate
+        return try session.evaluate(candidate, part: (part.model, feed), limit: samples, cancellation: cancellation)
     }
 
     // MARK: - Store

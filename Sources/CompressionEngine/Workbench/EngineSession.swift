@@ -26,6 +26,8 @@ public final class EngineSession: Sendable {
         var reference: [String: AccuracyEvaluation.ReferenceOutputs] = [:]
         var baselineRunners: [Int: ModelRunner] = [:]
         var guess: PlaceholderInputs.Guess?
+        /// Whether samples of a batch leave each other alone, found out on the baseline.
+        var areIndependent: Bool?
     }
 
     /// Opens model, data and runtime.
@@ -66,7 +68,11 @@ public final class EngineSession: Sendable {
         var calibration: SampleSet?
         if let path = request.dataPath {
             progress("reading \(path)", nil)
-            let opened = try DatasetLoader.open(path: path, inputs: model.graph.requiredInputs.map(\.inputDescription))
+            var opened = try DatasetLoader.open(path: path, inputs: model.graph.requiredInputs.map(\.inputDescription))
+            if opened.isMetricAssumed, opened.metric == .agreement, !AccuracyEvaluation.hasClassScores(model) {
+                opened.metric = .cosine
+                info.warnings.append("the model's output is not one score per class: its cosine with the original's is measured")
+            }
             validation = try SampleSet(opened.validation, metric: opened.metric)
             calibration = try opened.calibration.map { try SampleSet($0, metric: opened.metric) }
             info.dataName = opened.name
@@ -132,7 +138,7 @@ extension EngineSession {
         let rows = min(samples.fixedBatch(of: model) ?? 1, samples.count)
         return try samples.inputs.enumerated().map { index, input in
             try Tensor(
-                name: input.name, elementType: ElementType(rawValue: input.type.rawValue), dims: [rows] + input.shape,
+                name: input.name, elementType: ElementType(rawValue: input.type.rawValue), dims: input.valueShape(rows: rows),
                 storage: TensorStorage(viewing: try samples.prepared.samples(0..<rows, input: index), owner: samples.prepared))
         }
     }
@@ -190,6 +196,13 @@ extension EngineSession {
         return figures
     }
 
+    /// Figures of two models, counted at the same time.
+    public func figures(
+        of first: Model, and second: Model, cancellation: Cancellation = Cancellation()
+    ) throws -> (first: ModelFigures, second: ModelFigures) {
+        try Parallel.both({ try figures(of: first, cancellation: cancellation) }, { try figures(of: second, cancellation: cancellation) })
+    }
+
     /// Figures of the model as it was opened: its serialised size is that of the files it was read from.
     public func baselineFigures(slowSizes: Bool = true, cancellation: Cancellation = Cancellation()) throws -> ModelFigures {
         var figures = try figures(of: model, slowSizes: slowSizes, cancellation: cancellation)
@@ -200,14 +213,16 @@ extension EngineSession {
     /// Adds the theoretical size, the size after gzip, and the size in the packed archive, in total and by layer.
     public func addSlowSizes(_ figures: inout ModelFigures, of model: Model, cancellation: Cancellation) throws {
         figures.theoreticalBytes = Figure(try TheoreticalSize.bits(of: model, cancellation: cancellation) / 8, .measured)
-        let packed = try Archive.pack(model, cancellation: cancellation)
+        // gzip is one long stream on one core; packing goes on beside it.
+        let (transfer, packed) = try Parallel.both(
+            { try DeflateSize.gzip(model.serialized(), cancellation: cancellation) }, { try Archive.pack(model, cancellation: cancellation) })
         figures.packedBytes = Figure(Double(packed.byteCount), .measured)
         let byName = Dictionary(packed.tensors.map { ($0.name, $0.packedBytes) }, uniquingKeysWith: { first, _ in first })
         for (index, layer) in model.layers().enumerated() where index < figures.layers.count && figures.layers[index].id == layer.id {
             let names = layer.weightNames + (layer.bias.map { [$0] } ?? [])
             figures.layers[index].packedBytes = Double(names.reduce(0) { $0 + (byName[$1] ?? 0) })
         }
-        figures.transferBytes = Figure(Double(try DeflateSize.gzip(model.serialized(), cancellation: cancellation)), .measured)
+        figures.transferBytes = Figure(Double(transfer), .measured)
     }
 
     /// Why techniques do not apply to layers of the model: `refusals[technique][layer position]`.
@@ -260,13 +275,24 @@ extension EngineSession {
         _ candidate: Model, split: SplitName = .validation, limit: Int? = nil, workers: Int? = nil, cancellation: Cancellation = Cancellation(),
         update: @escaping @Sendable (AccuracyEstimate) -> Void = { _ in }
     ) throws -> AccuracyEstimate {
+        try evaluate(candidate, part: nil, split: split, limit: limit, workers: workers, cancellation: cancellation, update: update)
+    }
+
+    /// The same, where only a part of the candidate needs to run.
+    /// - Parameter part: what is run instead, and what it is given for samples of a range.
+    func evaluate(
+        _ candidate: Model, part: (model: Model, feed: @Sendable (Range<Int>) throws -> [(String, Value)])?, split: SplitName = .validation,
+        limit: Int? = nil, workers: Int? = nil, cancellation: Cancellation = Cancellation(),
+        update: @escaping @Sendable (AccuracyEstimate) -> Void = { _ in }
+    ) throws -> AccuracyEstimate {
         let runtime = try requireRuntime()
         let set = try samples(split)
         let baseline = try baselineScores(split, limit: limit, workers: workers, cancellation: cancellation)
+        let (reference, oneByOne) = cache.withLock { ($0.reference[split.rawValue], $0.areIndependent == false) }
         let evaluation = try AccuracyEvaluation(
-            samples: set, model: candidate, reference: cache.withLock { $0.reference[split.rawValue] },
-            workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
-        let runner = try ModelRunner(candidate, library: runtime)
+            samples: set, model: candidate, reference: reference, oneByOne: oneByOne,
+            workers: workers ?? ProcessInfo.processInfo.activeProcessorCount, feed: part?.feed)
+        let runner = try ModelRunner(part?.model ?? candidate, library: runtime)
         return try evaluation.run(runner, limit: limit, baseline: baseline, cancellation: cancellation, update: update).estimate
     }
 
@@ -281,20 +307,25 @@ extension EngineSession {
         let needed = min(limit ?? set.count, set.count)
         if let known = cache.withLock({ $0.scores[split.rawValue] }), !known.scores.prefix(needed).contains(where: \.isNaN) { return known }
         let runner = try ModelRunner(model, library: runtime, label: "baseline")
+        let known = cache.withLock { $0.areIndependent }
+        let areIndependent = try known ?? AccuracyEvaluation.areIndependent(set, model, runner, cancellation: cancellation)
+        cache.withLock { $0.areIndependent = areIndependent }
         var reference: AccuracyEvaluation.ReferenceOutputs?
         if set.labels == nil {
-            reference = try AccuracyEvaluation(samples: set, model: model).referenceOutputs(runner, cancellation: cancellation)
+            reference = try AccuracyEvaluation(samples: set, model: model, oneByOne: !areIndependent)
+                .referenceOutputs(runner, cancellation: cancellation)
             cache.withLock { $0.reference[split.rawValue] = reference }
         }
         let evaluation = try AccuracyEvaluation(
-            samples: set, model: model, reference: reference, workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
+            samples: set, model: model, reference: reference, oneByOne: !areIndependent,
+            workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
         let scores = try evaluation.run(runner, limit: limit, cancellation: cancellation, update: update).scores
         cache.withLock { $0.scores[split.rawValue] = scores }
         return scores
     }
 
-    /// The baseline's outputs on a split, where agreement with them is the metric and they were run.
-    func referenceOutputs(_ split: SplitName) -> AccuracyEvaluation.ReferenceOutputs? { cache.withLock { $0.reference[split.rawValue] } }
+    /// Whether a sample's output does not depend on who else is in its batch; known after `baselineScores`.
+    var samplesAreIndependent: Bool { cache.withLock { $0.areIndependent } ?? true }
 
     /// The baseline's accuracy from scores already known; `nil` before `baselineScores`.
     public func baselineEstimate(_ split: SplitName = .validation) -> AccuracyEstimate? {

@@ -120,6 +120,8 @@ public struct AccuracyEstimate: Sendable {
     /// Samples only the baseline, and only the candidate, gets right.
     public var onlyBaseline: Int?
     public var onlyCandidate: Int?
+    /// Samples for which the output holds an infinity or NaN: overflowing halves, or NaN in the data.
+    public var notFinite = 0
 
     public var isComplete: Bool { seen == total && total > 0 }
 

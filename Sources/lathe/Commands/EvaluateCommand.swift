@@ -86,10 +86,18 @@ struct Evaluate: ParsableCommand {
             }
         }
         progress.show("measuring sizes")
-        let before = try reference.figures(of: reference.model, cancellation: cancellation)
-        let after = try reference.figures(of: applied.model, cancellation: cancellation)
         let isCompared = baseline != nil || !applied.reports.isEmpty
+        let (before, after): (ModelFigures, ModelFigures)
+        if isCompared {
+            (before, after) = try reference.figures(of: reference.model, and: applied.model, cancellation: cancellation)
+        } else {
+            before = try reference.figures(of: reference.model, cancellation: cancellation)
+            after = before
+        }
         warnings += Self.warnings(before: before, after: after, baseline: reference.model, candidate: applied.model, latency: isCompared ? latency?.figures : nil)
+        if estimate.notFinite > 0 {
+            warnings.append("the output is not finite (infinity or NaN) for \(estimate.notFinite) of \(estimate.seen) samples")
+        }
         return EvaluateDocument(
             model: ModelReference(session.info), baseline: ModelReference(reference.info),
             recipe: RecipeDocument(recipe, reports: applied.reports),

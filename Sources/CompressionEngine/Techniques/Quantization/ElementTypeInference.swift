@@ -6,7 +6,9 @@ import ModelGraph
 struct ElementTypeInference {
     private(set) var types: [String: ElementType] = [:]
 
-    init(_ graph: Graph) {
+    /// - Parameter outer: types of values around a subgraph.
+    init(_ graph: Graph, outer: [String: ElementType] = [:]) {
+        types = outer
         for info in graph.inputs + graph.outputs + graph.valueInfos.values { if let type = info.elementType { types[info.name] = type } }
         for tensor in graph.initializers.values { types[tensor.name] = tensor.elementType }
         for node in graph.nodes {
@@ -48,7 +50,9 @@ struct ElementTypeInference {
             // The bodies' declared outputs, behind a Loop's condition.
             guard let body = node.subgraphs.first?.graph else { return nil }
             let offset = node.opType == "Loop" ? 1 : 0
-            return body.outputs.indices.contains(position + offset) ? body.outputs[position + offset].elementType : nil
+            guard body.outputs.indices.contains(position + offset) else { return nil }
+            let output = body.outputs[position + offset]
+            return output.elementType ?? ElementTypeInference(body, outer: types).types[output.name]
         case "SequenceConstruct", "SequenceEmpty", "SplitToSequence", "SequenceInsert", "Optional", "StringNormalizer", "TfIdfVectorizer":
             return nil
         default: return type(node, 0) ?? node.inputs.indices.dropFirst().lazy.compactMap { self.type(node, $0) }.first

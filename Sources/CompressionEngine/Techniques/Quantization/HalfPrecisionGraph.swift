@@ -39,7 +39,7 @@ struct HalfPrecisionGraph {
             let standard = node.domain.isEmpty || node.domain == "ai.onnx"
             return standard && !Self.floatOperators.contains(node.opType) && node.subgraphs.isEmpty && !floatNodes.contains(position)
                 && !onShapes.contains(position)
-                && node.outputs.contains { types.isFloat32($0) } && node.outputs.allSatisfy { $0.isEmpty || types.types[$0] != nil }
+                && node.outputs.contains { types.isFloat32($0) } && (node.outputs + node.inputs).allSatisfy { $0.isEmpty || types.types[$0] != nil }
         }
     }
 

@@ -13,6 +13,8 @@ struct QDQEmitter {
     /// Domain of QuantizeLinear and DequantizeLinear, the same throughout so that the runtime sees pairs.
     private let domain: String
     private let index: GraphIndex
+    /// Weights in the file by content: layers that share a weight (an unrolled recurrence) go on sharing it.
+    private var stored: [String: String] = [:]
 
     init(_ model: Model, region: IntegerRegion, grids: [String: AffineGrid], activationType: ElementType, perAxis: Bool) {
         editor = GraphEditor(model)
@@ -27,12 +29,21 @@ struct QDQEmitter {
     mutating func edit(_ position: Int, _ change: (inout Node) -> Void) { editor.edit(position, at: .main, change) }
 
     mutating func setWeight(_ position: Int, _ weight: QuantizedWeight, name: String) {
-        let codes = editor.add(weight.codes, "\(name)_quantized", at: .main)
-        let scales = editor.add(weight.scales, "\(name)_scale", at: .main)
+        let codes = shared(weight.codes, "\(name)_quantized")
+        let scales = shared(weight.scales, "\(name)_scale")
         // Symmetric, so zero; ONNX Runtime's fusion wants to see it.
         let zeros = Tensor(name: "", int8s: [Int8](repeating: 0, count: weight.scales.count), dims: weight.scales.dims)
         let zeroPoint = editor.constant(zeros, at: .main)
         dequantize(position, input: 1, codes: codes, scales, zeroPoint, weight.layout, name)
+    }
+
+    /// The initializer with this very content, made from `base` if there is none yet.
+    private mutating func shared(_ tensor: Tensor, _ base: String) -> String {
+        let key = "\(base)\(tensor.contentHash)"
+        if let known = stored[key] { return known }
+        let name = editor.add(tensor, base, at: .main)
+        stored[key] = name
+        return name
     }
 
     /// The bias in 32 bits with the step that products of input and weight codes have.
@@ -43,11 +54,11 @@ struct QDQEmitter {
             let code = (Double(value) / Double(scales[scales.count == 1 ? 0 : index])).rounded(.toNearestOrEven)
             return Int32(max(min(code, Double(Int32.max)), Double(Int32.min)))
         }
-        let stored = editor.add(Tensor(name: "", int32s: codes, dims: [codes.count]), "\(name)_quantized", at: .main)
-        let scaleName = editor.add(Tensor(name: "", floats: scales, dims: weight.scales.dims), "\(name)_bias_scale", at: .main)
+        let codesName = shared(Tensor(name: "", int32s: codes, dims: [codes.count]), "\(name)_quantized")
+        let scaleName = shared(Tensor(name: "", floats: scales, dims: weight.scales.dims), "\(name)_bias_scale")
         let zeros = Tensor(name: "", int32s: [Int32](repeating: 0, count: scales.count), dims: weight.scales.dims)
         let zeroPoint = editor.constant(zeros, at: .main)
-        dequantize(position, input: 2, codes: stored, scaleName, zeroPoint, ScaleLayout(scales.count == 1 ? .tensor : .axis(0), dims: [codes.count]), name)
+        dequantize(position, input: 2, codes: codesName, scaleName, zeroPoint, ScaleLayout(scales.count == 1 ? .tensor : .axis(0), dims: [codes.count]), name)
     }
 
     private mutating func dequantize(

@@ -24,13 +24,21 @@ public struct OutputNorms: Sendable {
         var sums = [Double](repeating: 0, count: count)
         var squares = sums
         for tensor in tensors where tensor.dims.indices.contains(axis) && tensor.dims[axis] == count {
-            tensor.withFloats { Self.add($0, tensor.dims, axis, &sums, &squares) }
+            tensor.withFloats { Self.add($0, tensor, axis, &sums, &squares) }
         }
         l1 = sums.map(Float.init)
         l2 = squares.map { Float($0.squareRoot()) }
     }
 
-    private static func add(_ values: UnsafeBufferPointer<Float>, _ dims: [Int], _ axis: Int, _ sums: inout [Double], _ squares: inout [Double]) {
+    private static func add(_ values: UnsafeBufferPointer<Float>, _ tensor: Tensor, _ axis: Int, _ sums: inout [Double], _ squares: inout [Double]) {
+        let dims = tensor.dims
+        // Lets go of pages behind the pass.
+        var next = TensorStorage.passSlice
+        func passed(_ elements: Int) {
+            guard tensor.elementType == .float32, elements * 4 >= next else { return }
+            tensor.storage.releasePages(before: elements * 4)
+            next = elements * 4 + TensorStorage.passSlice
+        }
         let outer = dims[..<axis].reduce(1, *)
         let count = dims[axis]
         let inner = dims[(axis + 1)...].reduce(1, *)
@@ -42,6 +50,7 @@ public struct OutputNorms: Sendable {
                     sums[unit] += abs(value)
                     squares[unit] += value * value
                 }
+                passed((block + 1) * count)
             }
             return
         }
@@ -56,6 +65,7 @@ public struct OutputNorms: Sendable {
                 }
                 sums[unit] += sum
                 squares[unit] += square
+                passed(start + inner)
             }
         }
     }

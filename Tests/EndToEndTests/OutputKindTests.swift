@@ -1,0 +1,133 @@
+import Foundation
+import Testing
+
+/// Models that do not map [batch, …] to [batch, classes]: what `evaluate` says of them is what Python computes sample by sample.
+@Suite struct OutputKindTests {
+    /// Writes NAME.onnx, NAME.npz and NAME.yaml (rows 0 and 1 calibrate, 2 to 7 validate) for each kind of model.
+    private static let maker = """
+        import sys, numpy as np, onnx
+        from onnx import helper as h, numpy_helper as nh, TensorProto as T
+        folder = sys.argv[1]
+        rng = np.random.default_rng(5)
+        f = lambda *s: (0.4 * rng.standard_normal(s)).astype(np.float32)
+        info = h.make_tensor_value_info
+        def write(name, nodes, initializers, inputs, outputs, data, metric=''):
+            m = h.make_model(h.make_graph(nodes, name, inputs, outputs, initializers), opset_imports=[h.make_opsetid('', 17)])
+            m.ir_version = 8
+            onnx.save(m, f'{folder}/{name}.onnx')
+            np.savez(f'{folder}/{name}.npz', **data)
+            open(f'{folder}/{name}.yaml', 'w').write(f'format: npz\\n{metric}splits:\\n  calibration: {{file: {name}.npz, range: [0, 2]}}\\n  validation: {{file: {name}.npz, range: [2, 8]}}\\n')
+        w, v = nh.from_array(f(16, 24), 'w'), nh.from_array(f(24, 6), 'v')
+        dense = [h.make_node('MatMul', ['x', 'w'], ['a']), h.make_node('Tanh', ['a'], ['b']), h.make_node('MatMul', ['b', 'v'], ['y'])]
+        write('sequence', dense, [w, v], [info('x', T.FLOAT, ['n', 't', 16])], [info('y', T.FLOAT, ['n', 't', 6])], {'x': f(8, 5, 16)})
+        write('boxes', dense, [w, v], [info('x', T.FLOAT, [1, 50, 16])], [info('y', T.FLOAT, [1, 50, 6])], {'x': f(8, 50, 16)})
+        k = nh.from_array(f(3, 2, 3, 3), 'k')
+        write('picture', [h.make_node('Conv', ['x', 'k'], ['y'], pads=[1, 1, 1, 1])], [k], [info('x', T.FLOAT, ['n', 2, 'h', 'w'])],
+              [info('y', T.FLOAT, ['n', 3, 'h', 'w'])], {'x': f(8, 2, 9, 7)})
+        write('time-first', dense[:2] + [h.make_node('MatMul', ['b', 'v'], ['z']), h.make_node('Transpose', ['z'], ['y'], perm=[1, 0, 2])], [w, v],
+              [info('x', T.FLOAT, ['n', 't', 16])], [info('y', T.FLOAT, ['t', 'n', 6])], {'x': f(8, 5, 16)})
+        # Divided by the largest value of the whole batch.
+        write('batch-norming', dense[:2] + [h.make_node('MatMul', ['b', 'v'], ['z']), h.make_node('ReduceMax', ['z'], ['top'], keepdims=0),
+              h.make_node('Mul', ['top', 'share'], ['floor']), h.make_node('Max', ['z', 'floor'], ['y'])],
+              [w, v, nh.from_array(np.float32(0.3), 'share')], [info('x', T.FLOAT, ['n', 5, 16])], [info('y', T.FLOAT, ['n', 5, 6])],
+              {'x': f(8, 5, 16) * np.arange(1, 9, dtype=np.float32)[:, None, None]})
+        # A state of [layers, batch, size] and a scalar, as recurrent models have them.
+        lstm = [h.make_node('Transpose', ['x'], ['xt'], perm=[1, 0, 2]), h.make_node('LSTM', ['xt', 'lw', 'lr', '', '', 'h', 'c'], ['l', 'hn', 'cn'], hidden_size=8),
+                h.make_node('Squeeze', ['hn', 'zero'], ['hs']), h.make_node('Cast', ['rate'], ['rf'], to=1), h.make_node('Mul', ['hs', 'rf'], ['y'])]
+        write('state', lstm, [nh.from_array(f(1, 32, 16), 'lw'), nh.from_array(f(1, 32, 8), 'lr'), nh.from_array(np.array([0], np.int64), 'zero')],
+              [info('x', T.FLOAT, ['n', 't', 16]), info('h', T.FLOAT, [1, 'n', 8]), info('c', T.FLOAT, [1, 'n', 8]), info('rate', T.INT64, [])],
+              [info('y', T.FLOAT, ['n', 8]), info('cn', T.FLOAT, [1, 'n', 8])],
+              {'x': f(8, 5, 16), 'h': f(8, 1, 1, 8), 'c': f(8, 1, 1, 8), 'rate': np.full(8, 3, np.int64)}, 'metric: cosine\\n')
+        np.savez(f'{folder}/one-call.npz', x=f(2, 5, 16), h=f(1, 2, 8), c=f(1, 2, 8), rate=np.int64(2))
+        # Token ids and a mask, scored per token.
+        table = nh.from_array(f(50, 16), 'e')
+        write('tokens', [h.make_node('Gather', ['e', 'ids'], ['g']), h.make_node('Cast', ['mask'], ['mf'], to=1), h.make_node('Unsqueeze', ['mf', 'last'], ['mu']),
+              h.make_node('Mul', ['g', 'mu'], ['x'])] + dense, [table, w, v, nh.from_array(np.array([2], np.int64), 'last')],
+              [info('ids', T.INT64, ['n', 't']), info('mask', T.INT64, ['n', 't'])], [info('y', T.FLOAT, ['n', 't', 6])],
+              {'ids': rng.integers(0, 50, (8, 7)), 'mask': rng.integers(0, 2, (8, 7))})
+        np.savez(f'{folder}/labelled.npz', x=f(8, 5, 16), labels=rng.integers(0, 6, 8))
+        """
+
+    /// Mean cosine over rows 2 to 7 between two files, each row in a call of its own.
+    private static let judge = """
+        import sys, json, numpy as np, onnxruntime
+        folder, out = sys.argv[1], {}
+        for name in sys.argv[2:]:
+            def session(path):
+                o = onnxruntime.SessionOptions(); o.log_severity_level = 4
+                return onnxruntime.InferenceSession(path, o, providers=['CPUExecutionProvider'])
+            a, b = session(f'{folder}/{name}.onnx'), session(f'{folder}/{name}-pruned.onnx')
+            data = np.load(f'{folder}/{name}.npz')
+            scores = []
+            for row in range(2, 8):
+                # An array of one dimension more than its input holds what whole calls take.
+                feeds = {i.name: np.asarray(data[i.name][row] if data[i.name].ndim > len(i.shape) else data[i.name][row:row + 1]) for i in a.get_inputs()}
+                x, y = (np.asarray(s.run(None, feeds)[0], np.float64).ravel() for s in (a, b))
+                scores.append(x @ y / np.sqrt((x @ x) * (y @ y)))
+            out[name] = float(np.mean(scores))
+        print(json.dumps(out))
+        """
+
+    private static let kinds = ["sequence", "boxes", "picture", "time-first", "batch-norming", "state", "tokens"]
+
+    @Test func cosineOfTheWholeOutput() throws {
+        let folder = try TemporaryFolder()
+        try Oracle.run(Self.maker, [folder.path])
+        var said: [String: Double] = [:]
+        for kind in Self.kinds {
+            let (model, data) = (folder.file("\(kind).onnx"), folder.file("\(kind).yaml"))
+            let step = ["--step", "magnitude-pruning:sparsity=0.6"]
+            let applied = try Program.run(["apply", model, "--output", folder.file("\(kind)-pruned.onnx")] + step)
+            try #require(applied.status == 0, "\(kind): \(applied.errors)")
+            let itself = try Program.json(["evaluate", model, "--data", data, "--no-latency"])
+            #expect(itself["accuracy.metric"]?.string == "cosine" && itself["accuracy.value"]?.double == 1, "\(kind)")
+            let pruned = try Program.json(["evaluate", model, "--data", data, "--no-latency"] + step)
+            #expect(pruned["accuracy.samples"]?.int == 6)
+            said[kind] = pruned["accuracy.value"]?.double
+        }
+        let truth = try JSON(parsing: Oracle.run(Self.judge, [folder.path] + Self.kinds))
+        for kind in Self.kinds {
+            let (value, expected) = (try #require(said[kind]), try #require(truth[kind]?.double))
+            #expect(abs(value - expected) < 1e-5, "\(kind): lathe \(value), Python \(expected)")
+            #expect(expected < 0.9999, "\(kind): pruning changes nothing, so the test says nothing")
+        }
+        let call = try Program.json(["evaluate", folder.file("state.onnx"), "--data", folder.file("one-call.npz"), "--no-latency"])
+        #expect(call["accuracy.samples"]?.int == 1 && call["accuracy.value"]?.double == 1)
+    }
+
+    /// A weight that several layers read, as in an unrolled recurrence, stands in the quantised file once.
+    @Test func sharedWeightsStayShared() throws {
+        let folder = try TemporaryFolder()
+        let (model, out) = (folder.file("tied.onnx"), folder.file("out.onnx"))
+        try Oracle.run(
+            """
+            import sys, numpy as np, onnx
+            from onnx import helper as h, numpy_helper as nh, TensorProto as T
+            rng = np.random.default_rng(2)
+            nodes, value = [], 'x'
+            for step in range(6):
+                nodes += [h.make_node('MatMul', [value, 'w'], [f'm{step}'], name=f'step{step}'), h.make_node('Tanh', [f'm{step}'], [f't{step}'])]
+                value = f't{step}'
+            info = h.make_tensor_value_info
+            w = nh.from_array((0.2 * rng.standard_normal((64, 64))).astype(np.float32), 'w')
+            m = h.make_model(h.make_graph(nodes, 'g', [info('x', T.FLOAT, ['n', 64])], [info(value, T.FLOAT, ['n', 64])], [w]), opset_imports=[h.make_opsetid('', 17)])
+            m.ir_version = 8
+            onnx.save(m, sys.argv[1])
+            np.savez(sys.argv[2], x=rng.standard_normal((20, 64)).astype(np.float32))
+            """, [model, folder.file("x.npz")])
+        for step in ["static-int8", "dynamic-int8", "weight-quantization", "fp16"] {
+            let applied = try Program.run("apply", model, "--data", folder.file("x.npz"), "--step", step, "--output", out)
+            try #require(applied.status == 0, "\(step): \(applied.errors)")
+            let large = try Oracle.run(
+                "import sys, onnx; print(sum(t.data_type != 1 and len(t.raw_data) >= 4096 for t in onnx.load(sys.argv[1]).graph.initializer))", [out])
+            #expect(large.trimmingCharacters(in: .whitespacesAndNewlines) == "1", "\(step) stores the weight \(large) times")
+        }
+    }
+
+    @Test func labelsNeedOneScorePerClass() throws {
+        let folder = try TemporaryFolder()
+        try Oracle.run(Self.maker, [folder.path])
+        let result = try Program.run("evaluate", folder.file("sequence.onnx"), "--data", folder.file("labelled.npz"), "--no-latency")
+        #expect(result.status == 2 && result.errorLines.count == 1 && result.errors.contains("metric: cosine"), "\(result.errors)")
+    }
+}

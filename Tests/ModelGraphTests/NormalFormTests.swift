@@ -1,0 +1,87 @@
+import Foundation
+import Testing
+
+@testable import ModelGraph
+
+/// What is brought to one form on reading and after rewrites computes what it computed before, by Python's onnxruntime.
+@Suite struct NormalFormTests {
+    /// Writes a model, lets `edit` work on it as read, and returns both outputs' largest difference.
+    private static func difference(_ maker: String, _ edit: (inout Model) throws -> Void) throws -> (model: Model, difference: Double) {
+        let folder = try Oracle.temporaryFolder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let (before, after) = (folder + "/before.onnx", folder + "/after.onnx")
+        _ = try Oracle.run(
+            """
+            import sys, numpy as np, onnx
+            from onnx import helper as h, numpy_helper as nh, TensorProto as T
+            rng = np.random.default_rng(3)
+            f = lambda *s: (0.5 * rng.standard_normal(s)).astype(np.float32)
+            info = h.make_tensor_value_info
+            def save(nodes, weights, outputs):
+                g = h.make_graph(nodes, 'g', [info('x', T.FLOAT, ['n', 6])], outputs, [nh.from_array(np.asarray(v), k) for k, v in weights.items()])
+                m = h.make_model(g, opset_imports=[h.make_opsetid('', 17)]); m.ir_version = 8
+                onnx.save(m, sys.argv[1])
+            """ + "\n" + maker, before)
+        var model = try Model.read(path: before)
+        try edit(&model)
+        try model.serialized().write(to: after)
+        let text = try Oracle.run(
+            """
+            import sys, numpy as np, onnxruntime
+            x = {'x': np.random.default_rng(1).standard_normal((4, 6)).astype(np.float32)}
+            a, b = (onnxruntime.InferenceSession(p, providers=['CPUExecutionProvider']).run(None, x) for p in sys.argv[1:])
+            assert len(a) == len(b) and all(p.shape == q.shape for p, q in zip(a, b))
+            print(max(float(np.abs(p - q).max()) for p, q in zip(a, b)))
+            """, before, after)
+        return (model, try #require(Double(text.trimmingCharacters(in: .whitespacesAndNewlines))))
+    }
+
+    @Test(arguments: [
+        "save([h.make_node('Transpose', ['w'], ['t'], perm=[1, 0]), h.make_node('MatMul', ['x', 't'], ['y'])], {'w': f(5, 6)}, [info('y', T.FLOAT, None)])",
+        "save([h.make_node('Transpose', ['w'], ['t'], perm=[2, 0, 1]), h.make_node('Reshape', ['t', 's'], ['r']), h.make_node('MatMul', ['x', 'r'], ['y'])], {'w': f(2, 4, 6), 's': np.array([0, -1])}, [info('y', T.FLOAT, None)])",
+        "save([h.make_node('Unsqueeze', ['w', 'a'], ['u']), h.make_node('Squeeze', ['u', 'a'], ['v']), h.make_node('MatMul', ['x', 'v'], ['y'])], {'w': f(6, 5), 'a': np.array([-1])}, [info('y', T.FLOAT, None)])",
+        "save([h.make_node('Flatten', ['w'], ['r'], axis=1), h.make_node('Gemm', ['x', 'r'], ['y'], transB=1)], {'w': f(5, 2, 3)}, [info('y', T.FLOAT, None)])",
+    ])
+    func weightsBehindOtherLayouts(_ maker: String) throws {
+        let (model, difference) = try Self.difference(maker) { _ in }
+        #expect(difference == 0)
+        #expect(model.layers().count == 1)
+        #expect(model.graph.nodes.count == 1 && model.graph.initializers.count == 1)
+    }
+
+    @Test func sharedWeightsKeepTheirTranspose() throws {
+        let maker = """
+            save([h.make_node('Transpose', ['w'], ['t']), h.make_node('MatMul', ['x', 't'], ['a']), h.make_node('MatMul', ['a', 'w'], ['y'])], {'w': f(5, 6)}, [info('y', T.FLOAT, None)])
+            """
+        let (model, difference) = try Self.difference(maker) { _ in }
+        #expect(difference == 0)
+        #expect(model.graph.nodes.count == 3 && model.graph.initializers.count == 1)
+    }
+
+    /// A Loop that carries weights as exporters of recurrent networks do: one read inside (its readers look past the Loop
+    /// after reading), one given on from outside and read behind it, and the state that changes.
+    @Test func idleLoopValues() throws {
+        let maker = """
+            body = h.make_graph([h.make_node('MatMul', ['s', 'w_in'], ['p']), h.make_node('Tanh', ['p'], ['s_out']), h.make_node('Identity', ['c'], ['c_out']),
+                                 h.make_node('Identity', ['w_in'], ['w_out'])], 'body',
+                [info('i', T.INT64, []), info('c', T.BOOL, []), info('w_in', T.FLOAT, None), info('s', T.FLOAT, None), info('k_in', T.FLOAT, None)],
+                [info('c_out', T.BOOL, []), info('w_out', T.FLOAT, None), info('s_out', T.FLOAT, None), info('k_in', T.FLOAT, None)])
+            save([h.make_node('Loop', ['n', '', 'w', 'x', 'k'], ['w_end', 'end', 'k_end'], body=body), h.make_node('MatMul', ['end', 'k_end'], ['y'])],
+                 {'n': np.int64(3), 'w': f(6, 6), 'k': f(6, 2)}, [info('y', T.FLOAT, None)])
+            """
+        let (model, difference) = try Self.difference(maker) { $0.graph.removeDeadCode() }
+        #expect(difference == 0)
+        let loop = try #require(model.graph.nodes.first { $0.opType == "Loop" })
+        #expect(loop.inputs == ["n", "", "x"] && loop.outputs == ["end"])
+        #expect(loop.subgraphs.first?.graph.inputs.count == 3)
+    }
+
+    @Test func nodesOutOfOrderAreSorted() throws {
+        let maker = """
+            save([h.make_node('Relu', ['b'], ['y']), h.make_node('Neg', ['a'], ['b']), h.make_node('MatMul', ['x', 'w'], ['a'])], {'w': f(6, 5)}, [info('y', T.FLOAT, None)])
+            """
+        let (model, difference) = try Self.difference(maker) { _ in }
+        #expect(difference == 0)
+        #expect(model.graph.nodes.map(\.opType) == ["MatMul", "Neg", "Relu"])
+    }
+}
