@@ -52,6 +52,8 @@ public enum Action: String, CaseIterable, Sendable, Codable {
     case sortNext = "sort-next"
     case sortPrevious = "sort-previous"
     case sortReverse = "sort-reverse"
+    case histogramLeft = "histogram-left"
+    case histogramRight = "histogram-right"
     // Trials and history
     case restore
     case rename

@@ -87,6 +87,8 @@ extension KeyMap {
         KeyBinding(.sortNext, "sort by the next column", hint: "sort", .moving, keys: "s >", in: [.layerTable, .paretoList]),
         KeyBinding(.sortPrevious, "sort by the previous column", .moving, keys: "<", in: [.layerTable, .paretoList]),
         KeyBinding(.sortReverse, "reverse the order", hint: "reverse", .moving, keys: "S", in: [.layerTable, .paretoList]),
+        KeyBinding(.histogramLeft, "move the histogram's cursor left", .moving, keys: ",", in: [.layerTable, .layerDetail]),
+        KeyBinding(.histogramRight, "move the histogram's cursor right", hint: "read histogram", .moving, keys: ".", in: [.layerTable, .layerDetail]),
         KeyBinding(.axisX, "next measure on the x axis", hint: "x axis", .measuring, keys: "x", in: [.scatter, .paretoPlot, .paretoList, .paretoDetail]),
         KeyBinding(.axisY, "next measure on the y axis", hint: "y axis", .measuring, keys: "y", in: [.scatter, .paretoPlot, .paretoList, .paretoDetail]),
         KeyBinding(.restore, "take the trial's recipe", hint: "restore", .recipe, keys: "enter", in: [.scatter, .paretoPlot, .paretoList, .paretoDetail]),

@@ -65,8 +65,9 @@ extension ExplorerModel {
     }
 
     public var selectedTrial: TrialRecord? {
-        trialCursor.flatMap { id in trials.first { $0.id == id } } ?? trials.first { $0.recipe.canonical == recipe.canonical } ?? plottedTrials.first { $0.isOnFront }?.trial
-            ?? trials.first
+        if let trialCursor, let trial = trials.first(where: { $0.id == trialCursor }) { return trial }
+        let present = recipe.canonical
+        return trials.first { $0.recipe.canonical == present } ?? plottedTrials.first { $0.isOnFront }?.trial ?? trials.first
     }
 
     /// A recipe in one line: `Magnitude pruning 0.8 + Weight sharing 5 bits`.

@@ -10,9 +10,12 @@ extension ExplorerModel {
         case .prepared(let baseline):
             self.baseline = baseline
             isPrepared = true
+            if baselineRun == nil, whyNoAccuracy == nil { baselineRun = (now, nil) }
             effects.append(.predict(recipe))
         case .baselineAccuracy(let estimate):
-            if estimate.seen >= baselineAccuracy?.seen ?? 0 { baselineAccuracy = estimate }
+            guard estimate.seen >= baselineAccuracy?.seen ?? 0 else { return }
+            baselineAccuracy = estimate
+            if estimate.isComplete, let run = baselineRun, run.finished == nil { baselineRun?.finished = now }
         case .rewritten(let generation, let figures, let reports):
             guard generation == evaluation.generation else { return }
             let notes = reports.flatMap(\.notes)

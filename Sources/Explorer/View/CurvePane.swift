@@ -10,7 +10,7 @@ extension Painter {
         var badge = StyledLine()
         if let count = curve?.points.count { badge = StyledLine("\(count) values", .muted) }
         let isOff = entry?.isEnabled == false
-        let title = parameter.map { "What if\(isOff ? " on" : ""): \($0.title)" } ?? "What if"
+        let title = parameter.map { "\(isOff ? "If switched on" : "What if"): \($0.title)" } ?? "What if"
         let content = panel(.curve, in: rect, title: title, badge: badge, footer: curveFooter(curve, parameter))
         guard let entry, let parameter else { return text([StyledLine("this technique has no parameter to vary", .muted)], in: content) }
         guard let curve, !curve.points.isEmpty else {
@@ -28,13 +28,15 @@ extension Painter {
         guard let curve, let parameter else { return StyledLine() }
         let here = parameter.axisPosition(model.value(of: parameter))
         guard let point = curve.points.min(by: { abs($0.x - here) < abs($1.x - here) })?.point else { return StyledLine() }
-        var parts: [String] = ["at \(parameter.shown(point.value))"]
+        var line = StyledLine("at \(parameter.shown(point.value))", .muted)
         if let accuracy = point.accuracy {
-            parts.append("\(Measure.accuracy.format.text(accuracy.value)) n \(Grouping.text(accuracy.seen))")
+            line += Span(", ", .muted)
+            line += ShownFigure(accuracy.value, Measure.accuracy.format, standing: accuracy.isComplete ? .measured : .estimated).span(theme: theme, over: .muted)
+            line += Span(" n \(Grouping.text(accuracy.seen))", .muted)
         }
-        if let bytes = point.serializedBytes { parts.append("file \(NumberFormat.bytes.text(bytes))") }
-        if let problem = point.problem { parts.append(problem) }
-        return StyledLine(parts.joined(separator: ", "), .muted)
+        if let bytes = point.serializedBytes { line += Span(", file \(NumberFormat.bytes.text(bytes))", .muted) }
+        if let problem = point.problem { line += Span(", \(problem)", .warning) }
+        return line
     }
 
     private mutating func drawNumericCurve(_ curve: WhatIfCurve, _ parameter: ParameterDescriptor, in rect: Rect) {
@@ -47,7 +49,7 @@ extension Painter {
                 series: [.init("file", sizes, marked: sizes)], x: x, y: Axis("ONNX file", format: .bytes), cursor: here, reference: model.baseline?.serializedBytes.value)
             return grid.draw(chart, in: rect, theme: theme)
         }
-        let points = measured.map { ChartPoint($0.x, $0.estimate.value) }
+        func points(_ choose: (AccuracyEstimate) -> Bool) -> [ChartPoint] { measured.filter { choose($0.estimate) }.map { ChartPoint($0.x, $0.estimate.value) } }
         let band = measured.map { LineChart.BandPoint(x: $0.x, low: $0.estimate.interval.low, high: $0.estimate.interval.high) }
         // The band belongs to the picture: the axis holds it, and the baseline.
         let reference = model.baselineAccuracy?.value
@@ -55,7 +57,7 @@ extension Painter {
         let high = min(1, (band.map(\.high) + [reference ?? 0]).max() ?? 1)
         let pad = max(0.002, (high - low) * 0.05)
         let y = Axis("accuracy", format: .percent(digits: 2), range: max(0, low - pad)...min(1, high + pad))
-        let chart = LineChart(series: [.init("accuracy", points, marked: points)], x: x, y: y, band: band, cursor: here, reference: reference)
+        let chart = LineChart(series: [.init("accuracy", points { _ in true }, marked: points(\.isComplete), estimated: points { !$0.isComplete })], x: x, y: y, band: band, cursor: here, reference: reference)
         grid.draw(chart, in: rect, theme: theme)
     }
 

@@ -57,7 +57,8 @@ public enum ExplorerLayout {
         }
         let left = area.width < 72 ? 27 : (area.width < 100 ? 36 : min(56, area.width * 36 / 100))
         let columns = area.columns([.fixed(left), .fill])
-        let parameters = min(knobs, max(6, area.height * 40 / 100))
+        // Most techniques have few parameters, and the list of techniques is what one chooses from.
+        let parameters = min(knobs, max(6, area.height * (area.height < 30 ? 30 : 40) / 100))
         let leftRows = columns[0].rows([.fill, .fixed(parameters)])
         let leftSlots: [Slot] = [([.techniques], leftRows[0]), ([.parameters], leftRows[1])]
         let right = columns[1]

@@ -3,8 +3,8 @@ import TerminalCells
 
 /// Measures that fix the pane's geometry.
 enum FiguresPane {
-    /// Title row, the measures, two lines of detail under accuracy, borders.
-    static let fullHeight = ExplorerModel.measureOrder.count + 5
+    /// Title row, the measures, two lines of detail under accuracy and one under latency, borders.
+    static let fullHeight = ExplorerModel.measureOrder.count + 6
 }
 
 /// Gauges: reference, now, change.
@@ -150,7 +150,7 @@ struct FigureColumns {
     private let widths: (name: Int, reference: Int, now: Int, change: Int)
 
     init(_ width: Int) {
-        widths = width < 38 ? (9, 0, 10, 10) : (width < 40 ? (9, 9, 10, 10) : (9, 9, 11, 10))
+        widths = width < 38 ? (9, 0, 10, 10) : (width < 40 ? (9, 9, 10, 10) : (9, 9, 11, 11))
     }
 
     /// Columns the text takes; the gauge has the rest.

@@ -139,7 +139,10 @@ extension Painter {
         }
         func draw(_ counts: [Int], _ label: String, in rect: Rect) {
             // A pruned layer is one spike: on a linear scale nothing else would be seen.
-            let chart = Histogram(counts: counts.map(Double.init), range: value.range, x: Axis(label), isLogarithmic: true)
+            let width = (value.range.upperBound - value.range.lowerBound) / Double(max(1, counts.count))
+            let cursor = model.histogramCursor.map { value.range.lowerBound + (Double(min($0, counts.count - 1)) + 0.5) * width }
+            let chart = Histogram(
+                counts: counts.map(Double.init), range: value.range, x: Axis(label, format: .fixed(digits: 4, unit: "")), isLogarithmic: true, cursor: cursor)
             grid.draw(chart, in: rect, theme: theme)
         }
         guard let current = value.current else { return draw(value.baseline, "weight, baseline", in: rect) }

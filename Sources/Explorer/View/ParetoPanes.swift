@@ -7,35 +7,39 @@ extension Painter {
         let trials = model.plottedTrials
         let onFront = trials.count(where: \.isOnFront)
         var badge = StyledLine()
-        if !trials.isEmpty { badge = StyledLine("\(trials.count) trials, \(onFront) on the front", .muted) }
+        if !trials.isEmpty { badge = StyledLine("\(trials.count) trial\(trials.count == 1 ? "" : "s"), \(onFront) on the front", .muted) }
         let title = "\(pane == .scatter ? "Trade-off" : "Pareto front"): \(model.axes.x.title), \(model.axes.y.title)"
-        let content = panel(pane, in: rect, title: title, badge: badge)
+        // With a cursor the chart's top row is its readout: what the markers mean stands below.
+        let content = panel(pane, in: rect, title: title, badge: badge, footer: pane == .paretoPlot || model.pane == .scatter ? markers : StyledLine())
         let hasCursor = pane == .paretoPlot || model.pane == .scatter
         let selected = hasCursor ? model.selectedTrial : nil
         let chart = scatterChart(trials, selected: selected)
         grid.draw(chart, in: content, theme: theme)
-        for y in content.minY..<content.maxY where model.isMouseOn {
-            for x in content.minX..<content.maxX {
-                guard let found = chart.nearest(to: Point(x: x, y: y), in: content) else { continue }
-                let point = chart.classes[found.pointClass].points[found.index]
-                guard let trial = trials.first(where: { $0.x == point.x && $0.y == point.y })?.trial else { continue }
-                hit(Rect(x: x, y: y, width: 1, height: 1), .trial(trial.id))
-            }
-        }
+        plots.append(Plot(rect: content, chart: chart, trials: trials))
     }
 
+    private var markers: StyledLine {
+        var line = StyledLine()
+        for (index, name) in Self.markerNames.enumerated() {
+            line += [Span(index > 0 ? "  " : ""), Span("\(glyphs.markers[index]) ", Style(Self.markerRoles[index], .bold)), Span(name, .muted)]
+        }
+        return line
+    }
+
+    private static let markerNames = ["front", "now", "pinned", "baseline", "other"]
+    private static let markerRoles: [Role] = [.good, .accent, .warning, .series(0), .muted]
+
     private func scatterChart(_ trials: [PlottedTrial], selected: TrialRecord?) -> ScatterChart {
-        func points(_ choose: (PlottedTrial) -> Bool) -> [ChartPoint] { trials.filter(choose).map { ChartPoint($0.x, $0.y) } }
         let present = model.recipe.canonical
-        let isPresent: (PlottedTrial) -> Bool = { $0.trial.recipe.canonical == present }
+        // Spelling a recipe out takes its time: once per trial.
+        let isNow = Set(trials.filter { $0.trial.recipe.canonical == present }.map(\.trial.id))
+        func points(_ choose: (PlottedTrial) -> Bool) -> [ChartPoint] { trials.filter(choose).map { ChartPoint($0.x, $0.y) } }
+        let isPresent: (PlottedTrial) -> Bool = { isNow.contains($0.trial.id) }
         // All of them, also the empty ones, so that a marker always means the same.
         let classes = [
-            ScatterChart.PointClass("front", points { $0.isOnFront && !isPresent($0) }, role: .good),
-            ScatterChart.PointClass("now", points(isPresent), role: .accent),
-            ScatterChart.PointClass("pinned", points { $0.trial.pinned && !$0.isOnFront && !isPresent($0) }, role: .warning),
-            ScatterChart.PointClass("baseline", baselinePoint.map { [$0] } ?? [], role: .series(0)),
-            ScatterChart.PointClass("other", points { !$0.isOnFront && !$0.trial.pinned && !isPresent($0) }, role: .muted),
-        ]
+            points { $0.isOnFront && !isPresent($0) }, points(isPresent), points { $0.trial.pinned && !$0.isOnFront && !isPresent($0) },
+            baselinePoint.map { [$0] } ?? [], points { !$0.isOnFront && !$0.trial.pinned && !isPresent($0) },
+        ].enumerated().map { ScatterChart.PointClass(Self.markerNames[$0], $1, role: Self.markerRoles[$0]) }
         let front = trials.filter(\.isOnFront).map { ChartPoint($0.x, $0.y) }
         let cursor = selected.flatMap { trial -> ChartPoint? in
             guard let x = model.axes.x.value(of: trial), let y = model.axes.y.value(of: trial) else { return nil }
@@ -94,11 +98,14 @@ extension Painter {
     }
 
     mutating func drawTrialDetail(in rect: Rect) {
-        guard let trial = model.selectedTrial else {
-            let content = panel(.paretoDetail, in: rect)
-            return text([StyledLine("no trial is chosen", .muted)], in: content)
-        }
-        let content = panel(.paretoDetail, in: rect, badge: trial.pinned ? StyledLine("pinned", .accent) : StyledLine(), footer: StyledLine("Enter takes this recipe", .muted))
+        let trial = model.selectedTrial
+        textPane(
+            .paretoDetail, in: rect, badge: trial?.pinned == true ? StyledLine("pinned", .accent) : StyledLine(),
+            footer: StyledLine(trial == nil ? "" : "Enter takes this recipe", .muted))
+    }
+
+    var trialLines: [StyledLine] {
+        guard let trial = model.selectedTrial else { return [StyledLine("no trial is chosen", .muted)] }
         var lines = model.description(of: trial.recipe).map { StyledLine($0) }
         lines.append(StyledLine(""))
         for measure in Measure.ofTrials {
@@ -111,6 +118,6 @@ extension Painter {
             if measure == .latency, let ratio = trial.latencyRatio { line += Span("  \(NumberFormat.ratio().text(ratio))", .muted) }
             lines.append(line)
         }
-        text(lines, in: content)
+        return lines
     }
 }
