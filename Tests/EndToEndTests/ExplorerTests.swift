@@ -121,6 +121,31 @@ import Testing
         #expect(try terminal.output(of: "true").isEmpty)
     }
 
+    @Test func interruptCancelsWorkFirst() throws {
+        let terminal = try Tmux(width: 100, height: 30)
+        let settings = try terminal.lineSettings()
+        try terminal.command("clear; \(Program.path) \(Samples.path("lstm")) --data \(Samples.data)")
+        try terminal.wait(for: "Magnitude")
+        try terminal.press("Space")
+        try terminal.wait(for: "1 on")
+        try terminal.press("C-c")
+        try terminal.wait(for: "cancelled")
+        #expect(try terminal.isAlternate())
+        try terminal.press("C-c")
+        try terminal.waitForShell()
+        try terminal.expectSane(settings)
+    }
+
+    /// When the terminal window is closed, the program ends, too.
+    @Test func closingTheTerminalEndsIt() throws {
+        var terminal: Tmux? = try Tmux(width: 80, height: 24)
+        try terminal?.open(data: nil)
+        let process = try #require(try terminal?.childProcess())
+        let other = try Tmux(width: 80, height: 24)
+        terminal = nil
+        try other.poll("the end of the program") { kill(process, 0) == 0 ? nil : true }
+    }
+
     // MARK: - Sizes and kinds of terminals
 
     @Test func resizing() throws {
@@ -216,6 +241,34 @@ import Testing
         try terminal.command("clear; \(Program.path) \(folder.file("missing.onnx")); echo status-$?")
         let screen = try terminal.wait(for: "status-2")
         #expect(screen.contains("missing.onnx: No such file or directory"))
+    }
+
+    /// A model with an operator that the runtime does not know still has sizes, and the program says why it has no more.
+    @Test func modelsThatDoNotRun() throws {
+        let terminal = try Tmux(width: 100, height: 30)
+        let folder = try TemporaryFolder()
+        let script = """
+            import sys, numpy as np, onnx
+            from onnx import helper, numpy_helper, TensorProto
+            w = numpy_helper.from_array(np.random.default_rng(0).standard_normal((64, 32)).astype(np.float32), "w")
+            nodes = [helper.make_node("MatMul", ["x", "w"], ["m"], name="fc"), helper.make_node("Frobnicate", ["m"], ["y"], name="odd", domain="com.example")]
+            value = lambda name, size: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", size])
+            graph = helper.make_graph(nodes, "odd", [value("x", 64)], [value("y", 32)], [w])
+            opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.example", 1)]
+            onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), sys.argv[1] + "/odd.onnx")
+            np.savez(sys.argv[1] + "/odd.npz", x=np.zeros((50, 64), np.float32), labels=np.zeros(50, np.int64))
+            """
+        try Oracle.run(script, [folder.path])
+        try terminal.command("clear; \(Program.path) \(folder.file("odd.onnx")) --data \(folder.file("odd.npz"))")
+        try terminal.wait(for: "does not run this model")
+        try terminal.press("Space")
+        try terminal.wait("sizes of the pruned model") { screen in
+            screen.split(separator: "\n").contains { $0.contains("Archive") && $0.contains("x ") } && !screen.contains("rewriting")
+        }
+        try terminal.type("!")
+        try terminal.wait(for: "Frobnicate")
+        try terminal.press("Escape")
+        try terminal.quit()
     }
 
     /// Settings are read, and a mistake in them is one line that names the place.

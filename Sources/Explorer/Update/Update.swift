@@ -119,7 +119,8 @@ extension ExplorerModel {
 
     mutating func measureLatency() {
         guard phase == .ready else { return }
-        guard let info, info.runtimeVersion != nil else { return notify(.warning, "latency needs ONNX Runtime: \(info?.runtimeProblem ?? "not opened yet")") }
+        guard let info, info.runtimeVersion != nil else { return notify(.warning, "latency needs ONNX Runtime; ! tells why it cannot be used") }
+        guard info.cannotRun == nil else { return notify(.warning, "ONNX Runtime does not run this model; ! tells why") }
         guard latencyRun == nil else { return notify(.info, "latency is being measured") }
         lastGeneration += 1
         latencyRun = LatencyRun(generation: lastGeneration, canonical: recipe.canonical, started: now)

@@ -61,7 +61,8 @@ extension ExplorerModel {
         session.editor.layers = info.layers
         if case .opening = phase { phase = .ready }
         for warning in info.warnings { record(.warning, warning) }
-        if let problem = info.runtimeProblem { record(.warning, problem) }
+        if isFirst, let problem = info.runtimeProblem { record(.warning, problem) }
+        if let problem = info.cannotRun { record(.warning, "the model does not run, so only sizes are known: \(problem)") }
         guard isFirst else { return }
         var first = SessionLine(t: now, action: "opened")
         (first.model, first.modelHash, first.data, first.runtime) = (info.modelPath, info.modelHash, info.dataName, info.runtimeVersion)

@@ -47,7 +47,10 @@ extension Painter {
         case .failed: return StyledLine("\(glyphs.cross) failed, ! tells why", .bad)
         case .cancelled: return StyledLine("\(glyphs.warning) cancelled", .warning)
         case .settled, .idle:
-            guard let estimate = estimate?.estimate, estimate.total > 0 else { return StyledLine(model.isPrepared ? "" : "\(spinner) preparing", .muted) }
+            guard let estimate = estimate?.estimate, estimate.total > 0 else {
+                if model.isPrepared, model.baseline?.packedBytes == nil { return StyledLine("counting archive and gzip", .muted) }
+                return StyledLine(model.isPrepared ? "" : "\(spinner) preparing", .muted)
+            }
             if estimate.isComplete { return StyledLine("\(glyphs.check) evaluated \(Grouping.text(estimate.total))", .good) }
             return StyledLine("\(spinner) baseline \(Grouping.text(estimate.seen))/\(Grouping.text(estimate.total))", .accent)
         }

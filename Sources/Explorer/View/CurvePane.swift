@@ -8,7 +8,7 @@ extension Painter {
         let parameter = model.focusedParameter
         let curve = model.curveRequest.flatMap { model.curves[$0.key] }
         var badge = StyledLine()
-        if let count = curve?.points.count { badge = StyledLine("\(count) values", .muted) }
+        if let count = curve?.points.count { badge = StyledLine("\(count) value\(count == 1 ? "" : "s")", .muted) }
         let isOff = entry?.isEnabled == false
         let title = parameter.map { "\(isOff ? "If switched on" : "What if"): \($0.title)" } ?? "What if"
         let content = panel(.curve, in: rect, title: title, badge: badge, footer: curveFooter(curve, parameter))
@@ -28,13 +28,11 @@ extension Painter {
         guard let curve, let parameter else { return StyledLine() }
         let here = parameter.axisPosition(model.value(of: parameter))
         guard let point = curve.points.min(by: { abs($0.x - here) < abs($1.x - here) })?.point else { return StyledLine() }
-        var line = StyledLine("at \(parameter.shown(point.value))", .muted)
-        if let accuracy = point.accuracy {
-            line += Span(", ", .muted)
-            line += ShownFigure(accuracy.value, Measure.accuracy.format, standing: accuracy.isComplete ? .measured : .estimated).span(theme: theme, over: .muted)
-            line += Span(" n \(Grouping.text(accuracy.seen))", .muted)
-        }
-        if let bytes = point.serializedBytes { line += Span(", file \(NumberFormat.bytes.text(bytes))", .muted) }
+        // The chart's top row has the accuracy.
+        var parts = ["at \(parameter.shown(point.value))"]
+        if let accuracy = point.accuracy { parts.append("n \(Grouping.text(accuracy.seen))") }
+        if let bytes = point.serializedBytes { parts.append("file \(NumberFormat.bytes.text(bytes))") }
+        var line = StyledLine(parts.joined(separator: ", "), .muted)
         if let problem = point.problem { line += Span(", \(problem)", .warning) }
         return line
     }
@@ -46,7 +44,7 @@ extension Painter {
         guard !measured.isEmpty else {
             let sizes = curve.points.compactMap { point in point.point.serializedBytes.map { ChartPoint(point.x, $0) } }
             let chart = LineChart(
-                series: [.init("file", sizes, marked: sizes)], x: x, y: Axis("ONNX file", format: .bytes), cursor: here, reference: model.baseline?.serializedBytes.value)
+                series: [.init("file", sizes, marked: sizes)], x: x, y: Axis("ONNX file", format: .bytes, range: fileRange(sizes)), cursor: here, reference: model.baseline?.serializedBytes.value)
             return grid.draw(chart, in: rect, theme: theme)
         }
         func points(_ choose: (AccuracyEstimate) -> Bool) -> [ChartPoint] { measured.filter { choose($0.estimate) }.map { ChartPoint($0.x, $0.estimate.value) } }
@@ -59,6 +57,11 @@ extension Painter {
         let y = Axis("accuracy", format: .percent(digits: 2), range: max(0, low - pad)...min(1, high + pad))
         let chart = LineChart(series: [.init("accuracy", points { _ in true }, marked: points(\.isComplete), estimated: points { !$0.isComplete })], x: x, y: y, band: band, cursor: here, reference: reference)
         grid.draw(chart, in: rect, theme: theme)
+    }
+
+    /// Sizes from nothing up: of a file that stays as large, a range that fits would show noise.
+    private func fileRange(_ sizes: [ChartPoint]) -> ClosedRange<Double> {
+        0...max(1, 1.05 * max(sizes.map(\.y).max() ?? 0, model.baseline?.serializedBytes.value ?? 0))
     }
 
     /// Words have no scale: one line each.

@@ -116,7 +116,7 @@ extension Painter {
 
     private var latencyDetail: [StyledLine] {
         guard let latency = model.latencyNow, !latency.isStale else {
-            guard model.latencyRun == nil, model.info?.runtimeVersion != nil else { return [] }
+            guard model.latencyRun == nil, model.info?.runtimeVersion != nil, model.info?.cannotRun == nil else { return [] }
             let key = model.keyMap.binding(of: .measureLatency, in: model.pane).flatMap { model.keyMap.reachableKeys(of: $0, in: model.pane).first }
             return key.map { [StyledLine("\(KeyBinding.label($0, tier: theme.glyphTier)) measures it", .muted)] } ?? []
         }

@@ -11,7 +11,12 @@ extension Painter {
         state.selected = selected
         let content = panel(
             .historyTree, in: rect, badge: StyledLine("\(history.nodes.count) states", .muted), scroll: scroll(state, count: lines.count, visible: rect.height - 2))
-        list(lines.map { item($0, history) }, of: .historyTree, state: state, in: content.inset(left: -1), emptyText: "no state matches")
+        // A long session has thousands of states: only those in view are spelled out.
+        let first = state.scrolled(count: lines.count, visible: content.height).offset
+        let items = lines.enumerated().map { index, line in
+            (first..<first + content.height).contains(index) ? item(line, history) : ListItem("")
+        }
+        list(items, of: .historyTree, state: state, in: content.inset(left: -1), emptyText: "no state matches")
     }
 
     private func item(_ line: RecipeHistory.Line, _ history: RecipeHistory) -> ListItem {
@@ -65,7 +70,7 @@ extension Painter {
 
     mutating func drawHistoryDifference(in rect: Rect) {
         let (base, state) = compared
-        let footer = model.differenceBase == nil ? "with the state before; d holds the one under the cursor" : "d lets go of \(name(base))"
+        let footer = model.differenceBase == nil ? "d holds a state to compare with" : "d on \(name(base)) lets go of it"
         textPane(.historyDiff, in: rect, title: "\(name(base)) \(glyphs.arrowRight) \(name(state))", footer: StyledLine(footer, .muted))
     }
 
@@ -82,7 +87,7 @@ extension Painter {
                 lines.append([Span("~ ", Style(.warning, .bold)), Span(what + ": "), Span(before, .muted), Span(" \(glyphs.arrowRight) ", .muted), Span(after, .bold)])
             }
         }
-        if lines.isEmpty { lines = [StyledLine(base == state ? "the same state" : "the same recipe", .muted)] }
+        if lines.isEmpty { lines = [StyledLine(base == state ? (history.nodes[state].parent == nil ? "here the session began" : "the same state") : "the same recipe", .muted)] }
         lines += [StyledLine(""), StyledLine("the recipe of \(name(state))", Style(.muted, .underline))]
         return lines + model.description(of: history.nodes[state].recipe).map { StyledLine($0) }
     }

@@ -47,7 +47,7 @@ extension Painter {
         case .position: .fixed(3)
         case .name: .minimum(12)
         case .own: .fixed(11)
-        case .parameters: .fixed(7)
+        case .parameters: .fixed(8)
         case .sparsity: .fixed(7)
         case .bits: .fixed(5)
         case .file: .fixed(8)
@@ -102,7 +102,7 @@ extension Painter {
             text(lines, in: parts[0])
             drawHistograms(in: parts[2])
         } else {
-            let parts = content.columns([.fixed(min(34, content.width * 45 / 100)), .fixed(2), .fill])
+            let parts = content.columns([.fixed(min(34, max(28, content.width * 45 / 100))), .fixed(2), .fill])
             text(lines, in: parts[0])
             drawHistograms(in: parts[2])
         }

@@ -7,10 +7,14 @@ extension Painter {
         let trials = model.plottedTrials
         let onFront = trials.count(where: \.isOnFront)
         var badge = StyledLine()
-        if !trials.isEmpty { badge = StyledLine("\(trials.count) trial\(trials.count == 1 ? "" : "s"), \(onFront) on the front", .muted) }
-        let title = "\(pane == .scatter ? "Trade-off" : "Pareto front"): \(model.axes.x.title), \(model.axes.y.title)"
-        // With a cursor the chart's top row is its readout: what the markers mean stands below.
-        let content = panel(pane, in: rect, title: title, badge: badge, footer: pane == .paretoPlot || model.pane == .scatter ? markers : StyledLine())
+        let title = pane == .scatter ? "Trade-off" : "Pareto front: \(model.axes.x.title), \(model.axes.y.title)"
+        let count = "\(trials.count) trial\(trials.count == 1 ? "" : "s")"
+        if !trials.isEmpty {
+            let full = "\(count), \(onFront) on the front"
+            badge = StyledLine(title.count + full.count + 6 <= rect.width ? full : count, .muted)
+        }
+        // The chart's top row is for what is under the cursor: what the markers mean stands below.
+        let content = panel(pane, in: rect, title: title, badge: badge, footer: markers(width: rect.width - 4))
         let hasCursor = pane == .paretoPlot || model.pane == .scatter
         let selected = hasCursor ? model.selectedTrial : nil
         let chart = scatterChart(trials, selected: selected)
@@ -18,16 +22,22 @@ extension Painter {
         plots.append(Plot(rect: content, chart: chart, trials: trials))
     }
 
-    private var markers: StyledLine {
-        var line = StyledLine()
-        for (index, name) in Self.markerNames.enumerated() {
-            line += [Span(index > 0 ? "  " : ""), Span("\(glyphs.markers[index]) ", Style(Self.markerRoles[index], .bold)), Span(name, .muted)]
+    /// What the markers mean; closer together where room is short.
+    private func markers(width: Int) -> StyledLine {
+        func line(_ gap: String, _ between: String) -> StyledLine {
+            var line = StyledLine()
+            for (index, name) in Self.markerNames.enumerated() {
+                line += [Span(index > 0 ? between : ""), Span("\(glyphs.markers[index])\(gap)", Style(Self.markerRoles[index], .bold)), Span(name, .muted)]
+            }
+            return line
         }
-        return line
+        let wide = line(" ", "  ")
+        return wide.width <= width ? wide : line("", " ")
     }
 
-    private static let markerNames = ["front", "now", "pinned", "baseline", "other"]
-    private static let markerRoles: [Role] = [.good, .accent, .warning, .series(0), .muted]
+    // The first is drawn on top: where one is.
+    private static let markerNames = ["now", "front", "pinned", "baseline", "other"]
+    private static let markerRoles: [Role] = [.accent, .good, .warning, .series(0), .muted]
 
     private func scatterChart(_ trials: [PlottedTrial], selected: TrialRecord?) -> ScatterChart {
         let present = model.recipe.canonical
@@ -37,7 +47,7 @@ extension Painter {
         let isPresent: (PlottedTrial) -> Bool = { isNow.contains($0.trial.id) }
         // All of them, also the empty ones, so that a marker always means the same.
         let classes = [
-            points { $0.isOnFront && !isPresent($0) }, points(isPresent), points { $0.trial.pinned && !$0.isOnFront && !isPresent($0) },
+            points(isPresent), points { $0.isOnFront && !isPresent($0) }, points { $0.trial.pinned && !$0.isOnFront && !isPresent($0) },
             baselinePoint.map { [$0] } ?? [], points { !$0.isOnFront && !$0.trial.pinned && !isPresent($0) },
         ].enumerated().map { ScatterChart.PointClass(Self.markerNames[$0], $1, role: Self.markerRoles[$0]) }
         let front = trials.filter(\.isOnFront).map { ChartPoint($0.x, $0.y) }
@@ -47,7 +57,7 @@ extension Painter {
         }
         return ScatterChart(
             classes: classes, front: front, x: axis(model.axes.x), y: axis(model.axes.y), cursor: cursor,
-            cursorName: "")
+            cursorName: "", showsLegend: false)
     }
 
     private func axis(_ measure: Measure) -> Axis {
@@ -75,15 +85,16 @@ extension Painter {
         func column(_ measure: Measure, _ width: Int) -> TableColumn {
             TableColumn(measure.title, width: .fixed(width), alignment: .right, sort: sort.measure == measure ? (sort.isDescending ? .descending : .ascending) : nil)
         }
-        let shown: [Measure] = [.accuracy, .file, .packed, .latency, .macs]
+        // The measures of the axes first: where room is short they are the ones to be seen.
+        let shown = [model.axes.y, model.axes.x] + Measure.ofTrials.filter { $0 != model.axes.x && $0 != model.axes.y }
         let painter = self
-        let table = Table(
-            columns: [TableColumn("", width: .fixed(1)), TableColumn("recipe", width: .minimum(22))] + shown.map { column($0, $0 == .accuracy || $0 == .file ? 10 : 8) },
+        var table = Table(
+            columns: [TableColumn("", width: .fixed(1)), TableColumn("recipe", width: .minimum(22))] + shown.map { column($0, max(8, DisplayWidth.of($0.title) + 1)) },
             rowCount: trials.count, state: state, isFocused: isFocused(.paretoList), pinnedColumns: 2,
             emptyText: "no trials yet: every evaluated recipe is kept here"
         ) { index in
             let trial = trials[index]
-            let mark = trial.pinned ? "P" : (front.contains(trial.id) ? String(painter.glyphs.markers[0]) : " ")
+            let mark = trial.pinned ? "P" : (front.contains(trial.id) ? String(painter.glyphs.markers[1]) : " ")
             let numbers = shown.map { measure -> StyledLine in
                 let standing: ShownFigure.Standing = measure == .accuracy && !trial.accuracyComplete ? .estimated : (measure == .energy ? .modelled : .measured)
                 return StyledLine(ShownFigure(measure.value(of: trial), measure.format, standing: standing).span(theme: painter.theme))
@@ -91,6 +102,12 @@ extension Painter {
             return TableRow([StyledLine(mark, Style(.accent, .bold)), StyledLine(painter.model.summary(of: trial.recipe))] + numbers)
         }
         let area = content.inset(left: -1)
+        // The column the rows are sorted by is always in view.
+        if let measure = sort.measure, let sorted = shown.firstIndex(of: measure) {
+            while table.firstColumn < table.lastFirstColumn, !(area.minX..<area.maxX).contains(where: { table.column(atX: $0, in: area) == sorted + 2 }) {
+                table.firstColumn += 1
+            }
+        }
         grid.draw(table, in: area, theme: theme)
         for y in area.minY..<area.maxY {
             if let index = table.index(atY: y, in: area) { hit(Rect(x: area.x, y: y, width: area.width, height: 1), .row(.paretoList, index)) }
@@ -111,7 +128,8 @@ extension Painter {
         for measure in Measure.ofTrials {
             guard let value = measure.value(of: trial) else { continue }
             let standing: ShownFigure.Standing = measure == .accuracy && !trial.accuracyComplete ? .estimated : (measure == .energy ? .modelled : .measured)
-            var line: StyledLine = [Span(measure.title + " ", .muted), ShownFigure(value, measure.format, standing: standing).span(theme: theme, over: .bold)]
+            let name = measure.title + String(repeating: " ", count: max(1, 10 - measure.title.count))
+            var line: StyledLine = [Span(name, .muted), ShownFigure(value, measure.format, standing: standing).span(theme: theme, over: .bold)]
             if measure == .accuracy, let interval = trial.accuracyInterval {
                 line += Span("  \(NumberFormat.fixed(interval.low * 100, digits: 2)) to \(NumberFormat.fixed(interval.high * 100, digits: 2)) %", .muted)
             }
