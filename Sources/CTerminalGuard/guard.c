@@ -153,6 +153,16 @@ static void handle(int signal_number, void (*handler)(int), int flags, struct si
     sigaction(signal_number, &action, old);
 }
 
+// Whoever started us may have left signals blocked, as threads of libdispatch do: then not even SIGTERM would end the program.
+static void unblock_deadly_signals(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (int i = 0; i < COUNT_CRASH; i++) sigaddset(&set, crash_signals[i]);
+    for (int i = 0; i < COUNT_END; i++) sigaddset(&set, end_signals[i]);
+    sigaddset(&set, PARK_SIGNAL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int lathe_guard_install(void) {
     static int is_installed;
     lathe_guard_block_signals();
@@ -185,6 +195,7 @@ int lathe_guard_install(void) {
     handle(SIGCONT, on_continue, 0, NULL);
     atexit(on_exit_);
     is_installed = 1;
+    unblock_deadly_signals();
     return 0;
 }
 

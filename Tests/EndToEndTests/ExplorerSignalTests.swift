@@ -46,7 +46,7 @@ import Testing
     }
 
     /// A crash of a worker thread while the terminal thread draws: the owner is stopped before the terminal is given back.
-    @Test(arguments: ["SEGV", "ILL", "TERM"]) func aDyingWorkerGivesTheTerminalBack(_ name: String) throws {
+    @Test(arguments: ["SEGV", "ILL"]) func aDyingWorkerGivesTheTerminalBack(_ name: String) throws {
         typealias Tgkill = @convention(c) (Int32, Int32, Int32) -> Int32
         let tgkill = unsafeBitCast(try #require(dlsym(nil, "tgkill")), to: Tgkill.self)
         let number = try #require(Self.signals[name])
@@ -58,6 +58,19 @@ import Testing
             try FileManager.default.contentsOfDirectory(atPath: "/proc/\(process)/task").compactMap { Int32($0) }.max().flatMap { $0 == process ? nil : $0 }
         }
         #expect(tgkill(process, thread, number) == 0)
+        try terminal.waitForShell()
+        #expect(try status(terminal) == 128 + number)
+        try terminal.expectSane(settings)
+    }
+
+    /// Started by something that has the signals blocked, which children inherit, it still ends on them.
+    @Test(arguments: ["TERM", "HUP"]) func anInheritedSignalMaskIsNoShield(_ name: String) throws {
+        let number = try #require(Self.signals[name])
+        let (terminal, settings) = try terminal()
+        let start = "import os, signal, sys; signal.pthread_sigmask(signal.SIG_BLOCK, {1, 2, 3, 15}); os.execv(sys.argv[1], sys.argv[1:])"
+        try terminal.command("clear; \(Oracle.python) -c '\(start)' \(Program.path) \(Samples.path("lenet-5"))")
+        try terminal.wait(for: "Pruning", seconds: 60)
+        kill(try terminal.childProcess(), number)
         try terminal.waitForShell()
         #expect(try status(terminal) == 128 + number)
         try terminal.expectSane(settings)
