@@ -59,7 +59,7 @@ import Testing
         try terminal.open()
         try terminal.press("Space")
         try terminal.wait(for: "1 on")
-        try terminal.wait("the evaluation", seconds: 60) { $0.contains("evaluated 10,000") && $0.contains(" pt") }
+        try terminal.wait("the evaluation", seconds: 60) { $0.contains("✓ evaluated 10,000") && $0.contains(" pt") }
         try terminal.type("q")
         try terminal.waitForShell()
         try terminal.open()

@@ -132,6 +132,8 @@ extension Workbench {
                     self.send(.accuracy(generation: generation, estimate))
                 }
             }
+            // Stored at once: who quits now, with the accuracy on the screen, finds it again.
+            if accuracy != nil { record(recipe, figures, accuracy, latency: nil, session) }
             try session.addSlowSizes(&figures, of: applied.model, cancellation: cancellation)
             send(.rewritten(generation: generation, figures, reports: applied.reports))
             record(recipe, figures, accuracy, latency: nil, session)
