@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 // Handlers touch only these, and call only functions that POSIX lists as async-signal-safe.
@@ -29,6 +31,7 @@ static const int end_signals[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT};
 enum { COUNT_CRASH = sizeof crash_signals / sizeof *crash_signals, COUNT_END = sizeof end_signals / sizeof *end_signals };
 // What was there before us: a language runtime that prints backtraces still gets its turn.
 static struct sigaction previous[COUNT_CRASH];
+static int keeps_previous;
 
 void lathe_guard_write(int fd, const char *bytes, size_t length) {
     while (length > 0) {
@@ -43,6 +46,25 @@ void lathe_guard_write(int fd, const char *bytes, size_t length) {
         bytes += n;
         length -= (size_t)n;
     }
+}
+
+// The thread that owns the terminal, and the signal that stops it in its tracks.
+static pthread_t owner;
+static atomic_int has_owner, is_parked;
+enum { PARK_SIGNAL = SIGUSR2 };
+
+static void on_park(int n) {
+    (void)n;
+    atomic_store(&is_parked, 1);
+    for (;;) pause();
+}
+
+// Another thread is dying: the owner must not paint over the shell's screen meanwhile. Async-signal-safe.
+static void park_owner(void) {
+    if (!atomic_load(&has_owner) || pthread_equal(owner, pthread_self())) return;
+    if (pthread_kill(owner, PARK_SIGNAL) != 0) return;
+    struct timespec millisecond = {.tv_nsec = 1000000};
+    for (int i = 0; i < 100 && !atomic_load(&is_parked); i++) nanosleep(&millisecond, NULL);
 }
 
 // Async-signal-safe. The exchange makes the first of several dying threads do it, once.
@@ -79,8 +101,12 @@ static void show_captured(void) {
 
 static void on_crash(int signal_number) {
     int saved = errno;
+    int was_active = atomic_load(&is_active);
+    if (was_active) park_owner();
     give_terminal_back();
     show_captured();
+    static const char hint[] = "lathe: crashed; SWIFT_BACKTRACE=enable=yes in the environment shows where\n";
+    if (was_active && !keeps_previous) lathe_guard_write(real_output[2] >= 0 ? real_output[2] : terminal, hint, sizeof hint - 1);
     for (int i = 0; i < COUNT_CRASH; i++)
         if (crash_signals[i] == signal_number) sigaction(signal_number, &previous[i], NULL);
     errno = saved;
@@ -89,6 +115,8 @@ static void on_crash(int signal_number) {
 }
 
 static void on_end(int signal_number) {
+    // The kernel gives a signal to any thread; the owner dies of it, so that it cannot be painting at the same time.
+    if (atomic_load(&has_owner) && !pthread_equal(owner, pthread_self()) && pthread_kill(owner, signal_number) == 0) return;
     give_terminal_back();
     show_captured();
     struct sigaction standard = {.sa_handler = SIG_DFL};
@@ -125,9 +153,21 @@ static void handle(int signal_number, void (*handler)(int), int flags, struct si
     sigaction(signal_number, &action, old);
 }
 
+// Whoever started us may have left signals blocked, as threads of libdispatch do: then not even SIGTERM would end the program.
+static void unblock_deadly_signals(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    for (int i = 0; i < COUNT_CRASH; i++) sigaddset(&set, crash_signals[i]);
+    for (int i = 0; i < COUNT_END; i++) sigaddset(&set, end_signals[i]);
+    sigaddset(&set, PARK_SIGNAL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int lathe_guard_install(void) {
     static int is_installed;
     lathe_guard_block_signals();
+    owner = pthread_self();
+    atomic_store(&has_owner, 1);
     if (is_installed) return 0;
     if (pipe2(wake_pipe, O_CLOEXEC | O_NONBLOCK) != 0) return errno;
 
@@ -139,6 +179,11 @@ int lathe_guard_install(void) {
         sigaltstack(&spare, NULL);
     }
     for (int i = 0; i < COUNT_CRASH; i++) handle(crash_signals[i], on_crash, SA_ONSTACK, &previous[i]);
+    // Swift's backtracer asks whether to debug and waits for half a minute: for those who asked for it.
+    keeps_previous = getenv("SWIFT_BACKTRACE") != NULL;
+    if (!keeps_previous)
+        for (int i = 0; i < COUNT_CRASH; i++) previous[i] = (struct sigaction){.sa_handler = SIG_DFL};
+    handle(PARK_SIGNAL, on_park, 0, NULL);
     for (int i = 0; i < COUNT_END; i++) {
         struct sigaction old;
         sigaction(end_signals[i], NULL, &old);
@@ -150,6 +195,7 @@ int lathe_guard_install(void) {
     handle(SIGCONT, on_continue, 0, NULL);
     atexit(on_exit_);
     is_installed = 1;
+    unblock_deadly_signals();
     return 0;
 }
 

@@ -31,8 +31,8 @@ struct InputDecoder {
                 paste = (String.UnicodeScalarView(), .now)
             } else if paste != nil {
                 collect(input, &events)
-            } else if let event = event(of: input) {
-                events.append(event)
+            } else {
+                events += self.events(of: input)
             }
         }
         // A paste whose end was lost would swallow the keyboard for ever.
@@ -54,21 +54,38 @@ struct InputDecoder {
         }
     }
 
+    private mutating func events(of input: Input) -> [InputEvent] {
+        guard case .character(27) = input else { return [event(of: input)].compactMap { $0 } }
+        // Alt-x arrives as escape and x at once. Curses has waited for the escape delay already.
+        guard let following = next() else { return [.key(Key(.escape))] }
+        switch following {
+        // Escape pressed twice is two key presses, not one.
+        case .character(27): return [.key(Key(.escape))] + events(of: following)
+        // A control sequence nobody knows: its letters are no key presses.
+        case .character(0x5B) where skipSequence(): return []
+        case .character(let character):
+            guard var key = KeyCodes.key(character: character) else { return [.key(Key(.escape))] }
+            key.modifiers.insert(.alt)
+            return [.key(key)]
+        case .code(let code):
+            guard var key = KeyCodes.key(code: code) else { return [.key(Key(.escape)), event(of: following)].compactMap { $0 } }
+            key.modifiers.insert(.alt)
+            return [.key(key)]
+        }
+    }
+
+    /// Reads a control sequence (parameters, then a final character) to its end; false when there is none.
+    private func skipSequence() -> Bool {
+        guard var input = next() else { return false }
+        while case .character(let character) = input, !(0x40...0x7E).contains(character) {
+            guard let more = next() else { break }
+            input = more
+        }
+        return true
+    }
+
     private mutating func event(of input: Input) -> InputEvent? {
         switch input {
-        case .character(27):
-            // Alt-x arrives as escape and x at once. Curses has waited for the escape delay already.
-            guard let following = next() else { return .key(Key(.escape)) }
-            if case .character(let character) = following, character != 27, var key = KeyCodes.key(character: character)
-            {
-                key.modifiers.insert(.alt)
-                return .key(key)
-            }
-            if case .code(let code) = following, var key = KeyCodes.key(code: code) {
-                key.modifiers.insert(.alt)
-                return .key(key)
-            }
-            return .key(Key(.escape))
         case .character(let character): return KeyCodes.key(character: character).map(InputEvent.key)
         case .code(KeyCodes.focusIn): return .focus(true)
         case .code(KeyCodes.focusOut): return .focus(false)

@@ -5,30 +5,6 @@ import Testing
 @Suite(.serialized) struct ExplorerTests {
     private static let model = Samples.path("lenet-5")
 
-    /// Opens the explorer and waits until the baseline is evaluated.
-    private func open(
-        _ terminal: Tmux, model: String = ExplorerTests.model, data: String? = Samples.data, evaluated: String = "evaluated 10,000"
-    ) throws {
-        try terminal.command("clear; \(Program.path) \(model)" + (data.map { " --data \($0)" } ?? ""))
-        try terminal.wait(for: data == nil ? "Pruning" : evaluated, seconds: 60)
-    }
-
-    /// Waits for the shell's prompt on the primary screen.
-    private func waitForShell(_ terminal: Tmux) throws {
-        try terminal.poll("the primary screen") { try terminal.isAlternate() ? nil : true }
-        try terminal.wait("the prompt") { screen in
-            screen.split(separator: "\n").last { !$0.trimmingCharacters(in: .whitespaces).isEmpty }?.hasPrefix("READY$") == true
-        }
-    }
-
-    /// The terminal is as the shell had it: primary screen, line settings, cursor, no mouse reports.
-    private func expectSane(_ terminal: Tmux, _ settings: String, _ comment: String = "") throws {
-        #expect(try !terminal.isAlternate(), "\(comment)")
-        #expect(try terminal.lineSettings() == settings, "\(comment)")
-        #expect(try terminal.isCursorVisible(), "\(comment)")
-        #expect(try !terminal.wantsMouse(), "\(comment)")
-    }
-
     // MARK: - A session
 
     /// Switch a technique on, wait for its accuracy, export, quit: the number on screen is the one that `evaluate` and
@@ -38,7 +14,7 @@ import Testing
         let settings = try terminal.lineSettings()
         let folder = try TemporaryFolder()
         try terminal.command("cd \(folder.path)")
-        try open(terminal)
+        try terminal.open()
         let baseline = try terminal.screen()
         #expect(baseline.contains("92.23 %"), "MODELS.md says so\n\(baseline)")
 
@@ -60,8 +36,8 @@ import Testing
         try terminal.type("5")
         try terminal.wait(for: "finished")
         try terminal.type("q")
-        try waitForShell(terminal)
-        try expectSane(terminal, settings)
+        try terminal.waitForShell()
+        try terminal.expectSane(settings)
 
         #expect(try Oracle.correct([folder.file("lenet-5-compressed.onnx")]).first == correct)
         let again = folder.file("again.onnx")
@@ -80,23 +56,23 @@ import Testing
     /// What was tried is found again after a restart, without evaluating it again.
     @Test func trialsSurviveARestart() throws {
         let terminal = try Tmux(width: 120, height: 40)
-        try open(terminal)
+        try terminal.open()
         try terminal.press("Space")
         try terminal.wait(for: "1 on")
-        try terminal.wait("the evaluation", seconds: 60) { $0.contains("evaluated 10,000") && $0.contains(" pt") }
+        try terminal.wait("the evaluation", seconds: 60) { $0.contains("✓ evaluated 10,000") && $0.contains(" pt") }
         try terminal.type("q")
-        try waitForShell(terminal)
-        try open(terminal)
+        try terminal.waitForShell()
+        try terminal.open()
         try terminal.type("3")
         try terminal.wait("the stored trial") { $0.localizedCaseInsensitiveContains("magnitude pruning") || $0.contains("magnitude-pruning") }
         try terminal.type("q")
-        try waitForShell(terminal)
+        try terminal.waitForShell()
     }
 
     /// Undo takes a step back and redo does it again; a number can be typed.
     @Test func undoRedoAndTyping() throws {
         let terminal = try Tmux(width: 120, height: 40)
-        try open(terminal, data: nil)
+        try terminal.open(data: nil)
         try terminal.wait(for: "none on")
         try terminal.press("Space")
         try terminal.wait(for: "1 on")
@@ -112,7 +88,7 @@ import Testing
         try terminal.press("C-r")
         try terminal.wait(for: "1 on")
         try terminal.type("q")
-        try waitForShell(terminal)
+        try terminal.waitForShell()
     }
 
     // MARK: - The terminal afterwards
@@ -120,36 +96,61 @@ import Testing
     @Test func suspendAndForeground() throws {
         let terminal = try Tmux(width: 100, height: 30)
         let settings = try terminal.lineSettings()
-        try open(terminal, data: nil)
+        try terminal.open(data: nil)
         try terminal.press("C-z")
-        try waitForShell(terminal)
-        try expectSane(terminal, settings, "suspended")
+        try terminal.waitForShell()
+        try terminal.expectSane(settings, "suspended")
         try terminal.command("fg")
         try terminal.poll("the alternate screen") { try terminal.isAlternate() ? true : nil }
         try terminal.wait(for: "Magnitude")
         try terminal.press("Space")
         try terminal.wait(for: "1 on")
         try terminal.type("q")
-        try waitForShell(terminal)
-        try expectSane(terminal, settings, "after quitting")
+        try terminal.waitForShell()
+        try terminal.expectSane(settings, "after quitting")
     }
 
     /// Ctrl-C cancels what runs first, then quits.
     @Test func interrupt() throws {
         let terminal = try Tmux(width: 100, height: 30)
         let settings = try terminal.lineSettings()
-        try open(terminal)
+        try terminal.open()
         try terminal.press("C-c")
-        try waitForShell(terminal)
-        try expectSane(terminal, settings)
+        try terminal.waitForShell()
+        try terminal.expectSane(settings)
         #expect(try terminal.output(of: "true").isEmpty)
+    }
+
+    @Test func interruptCancelsWorkFirst() throws {
+        let terminal = try Tmux(width: 100, height: 30)
+        let settings = try terminal.lineSettings()
+        try terminal.command("clear; \(Program.path) \(Samples.path("lstm")) --data \(Samples.data)")
+        try terminal.wait(for: "Magnitude")
+        try terminal.press("Space")
+        try terminal.wait(for: "1 on")
+        try terminal.press("C-c")
+        try terminal.wait(for: "cancelled")
+        #expect(try terminal.isAlternate())
+        try terminal.press("C-c")
+        try terminal.waitForShell()
+        try terminal.expectSane(settings)
+    }
+
+    /// When the terminal window is closed, the program ends, too.
+    @Test func closingTheTerminalEndsIt() throws {
+        var terminal: Tmux? = try Tmux(width: 80, height: 24)
+        try terminal?.open(data: nil)
+        let process = try #require(try terminal?.childProcess())
+        let other = try Tmux(width: 80, height: 24)
+        terminal = nil
+        try other.poll("the end of the program") { kill(process, 0) == 0 ? nil : true }
     }
 
     // MARK: - Sizes and kinds of terminals
 
     @Test func resizing() throws {
         let terminal = try Tmux(width: 120, height: 40)
-        try open(terminal, data: nil)
+        try terminal.open(data: nil)
         for (width, height) in [(80, 24), (200, 60), (60, 18), (40, 60), (120, 40)] {
             try terminal.resize(width: width, height: height)
             if width >= 60, height >= 18 {
@@ -163,7 +164,7 @@ import Testing
             }
         }
         try terminal.type("q")
-        try waitForShell(terminal)
+        try terminal.waitForShell()
     }
 
     @Test(arguments: [(59, 17), (200, 60), (80, 24), (60, 80)]) func opensAtAnySize(_ width: Int, _ height: Int) throws {
@@ -171,28 +172,28 @@ import Testing
         try terminal.command("clear; \(Program.path) \(Self.model)")
         try terminal.wait(for: width < 60 ? "need 60×18, have 59×17" : "Magnitude")
         try terminal.type("q")
-        try waitForShell(terminal)
+        try terminal.waitForShell()
     }
 
     /// NO_COLOR takes colours away and leaves bold and reverse.
     @Test func noColor() throws {
         let terminal = try Tmux(width: 100, height: 30, environment: ["NO_COLOR": "1"])
-        try open(terminal, data: nil)
+        try terminal.open(data: nil)
         let sequences = try terminal.styledScreen().matches(of: /\u{1B}\[([0-9;:]*)m/).map { String($0.output.1) }
         let codes = sequences.flatMap { $0.split(whereSeparator: { ";:".contains($0) }).compactMap { Int($0) } }
         #expect(!codes.contains { (30...38).contains($0) || (40...48).contains($0) || (90...107).contains($0) }, "\(sequences)")
         #expect(codes.contains(1) && codes.contains(7))
         try terminal.type("q")
-        try waitForShell(terminal)
+        try terminal.waitForShell()
     }
 
     @Test func colorsWithoutNoColor() throws {
         let terminal = try Tmux(width: 100, height: 30)
-        try open(terminal, data: nil)
+        try terminal.open(data: nil)
         let sequences = try terminal.styledScreen().matches(of: /\u{1B}\[([0-9;:]*)m/).map { String($0.output.1) }
         #expect(sequences.contains { $0.contains("38") || $0.split(separator: ";").contains { (30...37).contains(Int($0) ?? 0) || (90...97).contains(Int($0) ?? 0) } })
         try terminal.type("q")
-        try waitForShell(terminal)
+        try terminal.waitForShell()
     }
 
     /// Old terminals get ASCII; all are given back.
@@ -236,10 +237,38 @@ import Testing
         try terminal.command("clear; \(Program.path) \(damaged)")
         try terminal.wait(for: "could not be opened")
         try terminal.type("q")
-        try waitForShell(terminal)
+        try terminal.waitForShell()
         try terminal.command("clear; \(Program.path) \(folder.file("missing.onnx")); echo status-$?")
         let screen = try terminal.wait(for: "status-2")
         #expect(screen.contains("missing.onnx: No such file or directory"))
+    }
+
+    /// A model with an operator that the runtime does not know still has sizes, and the program says why it has no more.
+    @Test func modelsThatDoNotRun() throws {
+        let terminal = try Tmux(width: 100, height: 30)
+        let folder = try TemporaryFolder()
+        let script = """
+            import sys, numpy as np, onnx
+            from onnx import helper, numpy_helper, TensorProto
+            w = numpy_helper.from_array(np.random.default_rng(0).standard_normal((64, 32)).astype(np.float32), "w")
+            nodes = [helper.make_node("MatMul", ["x", "w"], ["m"], name="fc"), helper.make_node("Frobnicate", ["m"], ["y"], name="odd", domain="com.example")]
+            value = lambda name, size: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", size])
+            graph = helper.make_graph(nodes, "odd", [value("x", 64)], [value("y", 32)], [w])
+            opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.example", 1)]
+            onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), sys.argv[1] + "/odd.onnx")
+            np.savez(sys.argv[1] + "/odd.npz", x=np.zeros((50, 64), np.float32), labels=np.zeros(50, np.int64))
+            """
+        try Oracle.run(script, [folder.path])
+        try terminal.command("clear; \(Program.path) \(folder.file("odd.onnx")) --data \(folder.file("odd.npz"))")
+        try terminal.wait(for: "does not run this model")
+        try terminal.press("Space")
+        try terminal.wait("sizes of the pruned model") { screen in
+            screen.split(separator: "\n").contains { $0.contains("Archive") && $0.contains("x ") } && !screen.contains("rewriting")
+        }
+        try terminal.type("!")
+        try terminal.wait(for: "Frobnicate")
+        try terminal.press("Escape")
+        try terminal.quit()
     }
 
     /// Settings are read, and a mistake in them is one line that names the place.
@@ -252,15 +281,15 @@ import Testing
         let screen = try terminal.wait(for: "/ip1/Gemm")
         #expect(!screen.utf8.contains { $0 > 127 }, "\(screen)")
         try terminal.type("q")
-        try waitForShell(terminal)
+        try terminal.waitForShell()
         try Data("glyphs: ascii\nsparkles: many\n".utf8).write(to: URL(fileURLWithPath: file))
         try terminal.command("clear; \(Program.path) \(Self.model); echo status-$?")
         #expect(try terminal.wait(for: "status-2").contains("config.yaml, line 2"))
         let defaults = folderless("--default-config")
         try Data(defaults.utf8).write(to: URL(fileURLWithPath: file))
-        try open(terminal, data: nil)
+        try terminal.open(data: nil)
         try terminal.type("q")
-        try waitForShell(terminal)
+        try terminal.waitForShell()
     }
 
     private func folderless(_ option: String) -> String { (try? Program.run(option).output) ?? "" }

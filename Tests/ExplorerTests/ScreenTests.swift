@@ -106,10 +106,32 @@ enum Scene: String, CaseIterable {
         #expect(driver.model.accuracyNow == nil)
     }
 
+    /// To be read: the text of every scene in sizes and glyphs that differ most, and how the views look with their styles.
     @Test(arguments: Scene.allCases) func snapshots(scene: Scene) throws {
         for (size, glyphs) in [(Self.sizes[1], GlyphTier.block), (Self.sizes[1], .ascii), (Self.sizes[2], .braille), (Self.sizes[3], .block)] {
             try Snapshot.check(scene.driver(size, Theme(glyphTier: glyphs)).screen, "\(scene.rawValue)-\(size)-\(glyphs.rawValue)")
         }
+        for colors in [ColorTier.mono, .sixteen, .indexed] {
+            let theme = Theme(glyphTier: .block, colorTier: colors)
+            let grid = ExplorerView.frame(scene.driver(Self.sizes[1], theme).model).grid
+            try Snapshot.check(Snapshot.styles(grid, theme.palette), "Styles/\(scene.rawValue)-80x24-\(colors.rawValue)")
+        }
+    }
+
+    /// Every size, glyph tier and colour tier: digests of text and styles, so that a change anywhere is noticed. Which cells
+    /// changed is seen by recording and looking at the program.
+    @Test(arguments: Scene.allCases) func digests(scene: Scene) throws {
+        var lines: [String] = []
+        for size in Self.sizes {
+            for glyphs in GlyphTier.allCases {
+                for colors in [ColorTier.mono, .sixteen, .indexed] {
+                    let theme = Theme(glyphTier: glyphs, colorTier: colors)
+                    let grid = ExplorerView.frame(scene.driver(size, theme).model).grid
+                    lines.append("\(size) \(glyphs.rawValue) \(colors.rawValue): \(Snapshot.digest(grid.text + "\n" + Snapshot.styles(grid, theme.palette)))")
+                }
+            }
+        }
+        try Snapshot.check(lines.joined(separator: "\n"), "Digests/\(scene.rawValue)")
     }
 }
 
@@ -121,11 +143,54 @@ enum Snapshot {
         let folder = URL(fileURLWithPath: file).deletingLastPathComponent().appendingPathComponent("Snapshots")
         let url = folder.appendingPathComponent(name + ".txt")
         if isRecording {
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
             try (text + "\n").write(to: url, atomically: true, encoding: .utf8)
             return
         }
         let recorded = try String(contentsOf: url, encoding: .utf8)
         #expect(text + "\n" == recorded, "\(name) has changed")
+    }
+
+    /// A letter per cell for how it is drawn, `.` for plain; what the letters mean stands below.
+    static func styles(_ grid: CellGrid, _ palette: Palette) -> String {
+        var letters: [String: Character] = ["": "."]
+        var names: [(Character, String)] = []
+        var lines: [String] = []
+        for y in 0..<grid.size.height {
+            var line = ""
+            for x in 0..<grid.size.width {
+                let style = description(palette.resolve(grid[x, y].style))
+                if letters[style] == nil {
+                    let letter = Character(Unicode.Scalar(UInt8(ascii: "a") + UInt8(min(25, names.count))))
+                    letters[style] = letter
+                    names.append((letter, style))
+                }
+                line.append(letters[style] ?? "?")
+            }
+            lines.append(line)
+        }
+        return (lines + names.map { "\($0): \($1)" }).joined(separator: "\n")
+    }
+
+    private static func description(_ style: ResolvedStyle) -> String {
+        func color(_ color: TerminalColor) -> String {
+            switch color {
+            case .standard: ""
+            case .indexed(let index): "\(index)"
+            case .rgb(let value): "#" + String(value, radix: 16)
+            }
+        }
+        var words: [String] = []
+        if style.foreground != .standard { words.append("color " + color(style.foreground)) }
+        if style.background != .standard { words.append("on " + color(style.background)) }
+        for (attribute, name) in [(Attributes.bold, "bold"), (.dim, "dim"), (.reverse, "reverse"), (.underline, "underline"), (.italic, "italic")]
+        where style.attributes.contains(attribute) { words.append(name) }
+        return words.joined(separator: " ")
+    }
+
+    /// FNV-1a, 64 bits: Swift's own hashes differ from run to run.
+    static func digest(_ text: String) -> String {
+        let hash = text.utf8.reduce(UInt64(0xCBF2_9CE4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+        return String(hash, radix: 16)
     }
 }

@@ -156,4 +156,106 @@ import Testing
         }
         for point in points { #expect(front.contains { points[$0].x <= point.x && points[$0].y >= point.y }) }
     }
+
+    /// Everything an engine says about a session, shuffled, twice, with generations of long ago: the recipe stays, nothing
+    /// of another recipe is shown, and what is asked for next is answered.
+    @Test(arguments: 1...10) func anyOrderOfEventsIsHarmless(seed: Int) {
+        let engine = FakeEngine(answersAtOnce: false)
+        let driver = Driver(engine)
+        driver.press("space tab l l T 2 l 1")
+        let (evaluations, latencies) = engine.state.withLock { ($0.evaluations, $0.latencies) }
+        var events = evaluations.flatMap { engine.answers($0.recipe, $0.generation) }
+        for (recipe, generation) in latencies {
+            let figures = LatencyFigures(
+                baselineMedian: 0.4, baselineP90: 0.4, candidateMedian: 0.3, candidateP90: 0.3, ratio: 0.75, ratioP90: 0.75, ratioInterval: Interval(low: 0.7, high: 0.8),
+                batch: 1, threads: 1, rounds: 60, instructionSet: "AVX2", runtimeVersion: "1.31.1")
+            events.append(.latency(generation: generation, figures, operators: []))
+            events.append(.failed(generation: generation, job: nil, message: "late"))
+            events.append(.whatIf(generation: generation, WhatIfPoint(step: 0, parameter: "sparsity", value: recipe.steps[0].parameters["sparsity"] ?? .real(0.5))))
+        }
+        events += [
+            .exported(job: 7, files: ["a"]), .failed(generation: nil, job: 9, message: "no such job"), .prepared(baseline: FakeModel.baseline),
+            .opening(phase: "again", fraction: 0.1), .baselineAccuracy(FakeModel.accuracy(of: Recipe(), seen: 100)),
+        ]
+        events += events
+        var numbers = Numbers(state: UInt64(seed) &* 0x9E37_79B9_7F4A_7C15)
+        let recipe = driver.model.recipe
+        for event in events.shuffled(using: &numbers) {
+            driver.send(.engine(event))
+            #expect(driver.model.recipe == recipe)
+            if let now = driver.model.accuracyNow, !now.isStale {
+                #expect(now.estimate.value == FakeModel.accuracy(of: recipe, seen: now.estimate.seen).value)
+            }
+        }
+        #expect(driver.model.phase == .ready)
+        #expect(driver.model.baselineAccuracy?.isComplete == true, "a late part does not take the place of the whole")
+        driver.press("l")
+        guard let last = engine.state.withLock({ $0.evaluations.last }) else { return #expect(Bool(false), "nothing was evaluated") }
+        for event in engine.answers(last.recipe, last.generation) { driver.send(.engine(event)) }
+        #expect(driver.model.evaluation.status == .settled)
+        #expect(driver.model.accuracyNow?.estimate.value == FakeModel.accuracy(of: last.recipe, seen: 5000).value)
+    }
+
+    /// The engine drops a measurement for an evaluation, so nothing goes on waiting for it.
+    @Test func anEvaluationEndsTheTimingUnderWay() {
+        let driver = Driver(FakeEngine(answersAtOnce: false))
+        driver.press("space T")
+        #expect(driver.model.latencyRun != nil)
+        driver.press("E")
+        #expect(driver.model.latencyRun == nil)
+    }
+
+    @Test func textsScrollToTheirEnd() {
+        let driver = Driver()
+        driver.press("space 6 tab")
+        #expect(!driver.screen.contains("lathe apply"))
+        driver.press("G")
+        #expect(driver.screen.contains("lathe apply"))
+        driver.press("g")
+        #expect(driver.screen.contains("lenet-5-compressed.onnx"))
+        // Past the end is no further than the end: one key back moves at once.
+        driver.press("pagedown pagedown pagedown pagedown")
+        let end = driver.screen
+        driver.press("k")
+        #expect(driver.screen != end)
+    }
+
+    /// Terminals send Escape and a quick key behind it as Alt and that key.
+    @Test func aKeyRightBehindEscapeIsNotLost() {
+        let driver = Driver()
+        driver.press("?")
+        driver.send(.key(Key(.character(":"), .alt)))
+        guard case .palette = driver.model.overlay else { return #expect(Bool(false), "the palette is open") }
+        driver.send(.key(Key(.character("2"), .alt)))
+        #expect(driver.model.overlay == nil && driver.model.view == .layers)
+    }
+
+    @Test func theHistogramTellsExactCounts() {
+        let driver = Driver(size: Size(width: 120, height: 40))
+        driver.press("2 . , ,")
+        #expect(driver.model.histogramCursor == 124)
+        #expect(driver.screen.contains("count 3999"), "bin 124 of the fake engine's bell")
+    }
+
+    @Test func theBaselinesEvaluationIsAJob() {
+        let engine = FakeEngine()
+        let driver = Driver(engine)
+        #expect(driver.model.jobRows.contains { $0.source == .baseline && $0.update.state == .finished })
+        driver.press("5 c")
+        #expect(engine.state.withLock { $0.cancelled.isEmpty })
+    }
+
+    @Test func matchesAreWalkedRoundAndRound() {
+        let driver = Driver()
+        driver.press("space tab l l 3 tab /")
+        driver.type("0.51")
+        driver.press("enter")
+        #expect(driver.model.trialRows.count == 1)
+        driver.press("esc")
+        let ids = driver.model.trialRows.map(\.id)
+        driver.press("g n")
+        #expect(driver.model.trialCursor == ids[1])
+        driver.press("N N")
+        #expect(driver.model.trialCursor == ids.last)
+    }
 }

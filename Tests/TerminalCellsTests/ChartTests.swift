@@ -141,4 +141,19 @@ import Testing
         }
         #expect(ScrollPosition(offset: 0, visible: 10, total: 10).thumb(length: 5) == nil)
     }
+
+    /// A value from a part of the data is marked and written otherwise than a measured one.
+    @Test func estimatesOnACurveLookDifferent() {
+        let theme = Theme(glyphTier: .block)
+        func text(_ series: LineChart.Series) -> String {
+            var grid = CellGrid(width: 60, height: 12, tier: .block)
+            grid.draw(LineChart(series: [series], x: Axis("x"), y: Axis("y"), cursor: 2), in: grid.bounds, theme: theme)
+            return grid.text
+        }
+        let points = [ChartPoint(1, 1), ChartPoint(2, 4), ChartPoint(3, 2)]
+        let estimated = text(LineChart.Series("s", points, estimated: points))
+        #expect(estimated.contains("≈4") && estimated.contains("○") && !estimated.contains("●"))
+        let mixed = text(LineChart.Series("s", points, marked: [points[1]], estimated: [points[0], points[2]]))
+        #expect(!mixed.contains("≈") && mixed.contains("○") && mixed.contains("●"))
+    }
 }

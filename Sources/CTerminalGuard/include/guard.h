@@ -13,8 +13,9 @@
 // first thing in main. They are let through only inside lathe_guard_wait.
 void lathe_guard_block_signals(void);
 
-// Opens the wake pipe, installs the handlers (crash signals, SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT). Do it before
-// newterm: ncurses installs its own handlers only where it finds none. Returns 0, or errno.
+// Opens the wake pipe, installs the handlers (crash signals, SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGWINCH, SIGTSTP, SIGCONT), and makes the
+// calling thread the terminal's owner: whichever thread dies, the owner is stopped before the terminal is given back. SIGUSR2 is used
+// for that. A Swift backtrace is printed only where SWIFT_BACKTRACE is set. Do it before newterm: ncurses installs its own handlers only where it finds none. Returns 0, or errno.
 int lathe_guard_install(void);
 
 // Remembers the modes of the terminal, to be given back when the program dies. Do it before newterm, which changes

@@ -22,6 +22,7 @@ public final class EngineSession: Sendable {
 
     private struct Cache {
         var shapes: [ContentHash: ValueShapes] = [:]
+        var doesNotRun = false
         var scores: [String: SampleScores] = [:]
         var reference: [String: AccuracyEvaluation.ReferenceOutputs] = [:]
         var baselineRunners: [Int: ModelRunner] = [:]
@@ -162,6 +163,11 @@ extension EngineSession {
         return shapes
     }
 
+    /// False once the opened model was found not to run here: only sizes are known then.
+    public var runs: Bool { cache.withLock { !$0.doesNotRun } }
+
+    func noteThatItDoesNotRun() { cache.withLock { $0.doesNotRun = true } }
+
     /// Shapes for the first guess at open extents with which the model runs; later models of the session take the same.
     private func guessedShapes(of model: Model, library: RuntimeLibrary, cancellation: Cancellation) throws -> ValueShapes {
         let known = cache.withLock { $0.guess }
@@ -187,8 +193,8 @@ extension EngineSession {
         var shapes: ValueShapes?
         do {
             shapes = try self.shapes(of: model, cancellation: cancellation)
-        } catch let error as EngineError where error.kind == .runtime && validation == nil {
-            // Without data the inputs are guesses: a model that rejects them still has sizes.
+        } catch let error as EngineError where error.kind == .runtime && (validation == nil || !runs) {
+            // Without data the inputs are guesses: a model that rejects them still has sizes. So has one that never runs.
             shapes = nil
         }
         var figures = try FigureCounting.figures(of: model, shapes: shapes)

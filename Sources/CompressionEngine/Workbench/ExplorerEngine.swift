@@ -96,6 +96,8 @@ public struct SessionInfo: Sendable {
     /// `nil` when the runtime is missing; `runtimeProblem` then says why.
     public var runtimeVersion: String?
     public var runtimeProblem: String?
+    /// Why the runtime does not run this model; `nil` while it does.
+    public var cannotRun: String?
     public var warnings: [String]
 
     public init(modelPath: String, modelName: String, modelHash: String, opset: Int, producer: String, layers: [Layer]) {

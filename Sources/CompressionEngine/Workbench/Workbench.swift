@@ -61,7 +61,16 @@ public final class Workbench: ExplorerEngine {
                 shapes = try session.shapes(of: session.model, cancellation: cancellation)
             } catch let error as EngineError where error.kind != .cancelled {
                 shapes = nil
-                send(.remark("the model does not run, so only sizes are known: \(error.message)"))
+                if session.validation == nil {
+                    // The inputs were guesses: it may well run on real ones.
+                    send(.remark("the model does not run on made-up inputs, so only sizes are known: \(error.message)"))
+                } else {
+                    session.noteThatItDoesNotRun()
+                    var info = session.info
+                    info.cannotRun = error.message
+                    info.warnings = []
+                    send(.opened(info, baseline: baseline, refusals: refusals, recipe: nil))
+                }
             }
             // Shapes may let techniques do more than the graph alone did.
             refusals = session.refusals(shapes: shapes)
@@ -72,7 +81,7 @@ public final class Workbench: ExplorerEngine {
             startWorker()
             try session.addSlowSizes(&baseline, of: session.model, cancellation: cancellation)
             prepared(baseline, session, summaries, refusals)
-            if session.runtime != nil, session.validation != nil {
+            if session.runtime != nil, session.validation != nil, session.runs {
                 let scores = try session.baselineScores(cancellation: cancellation) { estimate in self.send(.baselineAccuracy(estimate)) }
                 if let estimate = session.baselineEstimate(), scores.isComplete { send(.baselineAccuracy(estimate)) }
             }

@@ -37,13 +37,14 @@ extension Workbench {
         do {
             var trial = try store.trial(key) ?? StoredTrial(key: key, figures: TrialFigures())
             if let figures {
+                // The slow sizes come last; until then those of an earlier run of the same recipe hold.
                 trial.figures.parameters = figures.parameters.value
                 trial.figures.nonZeros = figures.nonZeros.value
                 trial.figures.macs = figures.macs?.value
-                trial.figures.theoreticalBytes = figures.theoreticalBytes?.value
+                trial.figures.theoreticalBytes = figures.theoreticalBytes?.value ?? trial.figures.theoreticalBytes
                 trial.figures.serializedBytes = figures.serializedBytes.value
-                trial.figures.transferBytes = figures.transferBytes?.value
-                trial.figures.packedBytes = figures.packedBytes?.value
+                trial.figures.transferBytes = figures.transferBytes?.value ?? trial.figures.transferBytes
+                trial.figures.packedBytes = figures.packedBytes?.value ?? trial.figures.packedBytes
                 trial.figures.peakActivationBytes = figures.peakActivationBytes?.value
                 trial.figures.memoryBytes = figures.memoryBytes?.value
                 trial.figures.energyPicojoules = figures.energyPicojoules?.value

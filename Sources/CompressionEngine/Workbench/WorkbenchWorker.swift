@@ -127,11 +127,13 @@ extension Workbench {
             var figures = try session.figures(of: applied.model, slowSizes: false, cancellation: cancellation)
             send(.rewritten(generation: generation, figures, reports: applied.reports))
             var accuracy: AccuracyEstimate?
-            if session.runtime != nil, session.validation != nil {
+            if session.runtime != nil, session.validation != nil, session.runs {
                 accuracy = try self.accuracy(of: applied.model, limit: nil, session, cancellation) { estimate in
                     self.send(.accuracy(generation: generation, estimate))
                 }
             }
+            // Stored at once: who quits now, with the accuracy on the screen, finds it again.
+            if accuracy != nil { record(recipe, figures, accuracy, latency: nil, session) }
             try session.addSlowSizes(&figures, of: applied.model, cancellation: cancellation)
             send(.rewritten(generation: generation, figures, reports: applied.reports))
             record(recipe, figures, accuracy, latency: nil, session)
@@ -189,7 +191,7 @@ extension Workbench {
         do {
             let applied = try session.apply(recipe, cancellation: cancellation)
             point.serializedBytes = Double(try applied.model.serialized().byteCount)
-            if session.runtime != nil, session.validation != nil {
+            if session.runtime != nil, session.validation != nil, session.runs {
                 point.accuracy = try accuracy(of: applied.model, limit: WhatIfTrace.sampleLimit, session, cancellation) { _ in }
             }
         } catch let error as EngineError where error.kind == .cancelled {

@@ -55,6 +55,8 @@ public enum Action: String, CaseIterable, Sendable, Codable {
     case analyseSensitivity = "analyse-sensitivity"
     case allocate
     case applyCell = "apply-cell"
+    case histogramLeft = "histogram-left"
+    case histogramRight = "histogram-right"
     // Trials and history
     case restore
     case rename

@@ -93,6 +93,8 @@ extension KeyMap {
         KeyBinding(
             .allocate, "give each layer its own value, to a budget", hint: "allocate", .recipe, keys: "A", in: [.layerTable, .layerDetail, .layerHeat]),
         KeyBinding(.applyCell, "give the layer this value", hint: "set", .recipe, keys: "enter =", in: [.layerHeat]),
+        KeyBinding(.histogramLeft, "move the histogram's cursor left", .moving, keys: ",", in: [.layerTable, .layerDetail]),
+        KeyBinding(.histogramRight, "move the histogram's cursor right", hint: "read histogram", .moving, keys: ".", in: [.layerTable, .layerDetail]),
         KeyBinding(.axisX, "next measure on the x axis", hint: "x axis", .measuring, keys: "x", in: [.scatter, .paretoPlot, .paretoList, .paretoDetail]),
         KeyBinding(.axisY, "next measure on the y axis", hint: "y axis", .measuring, keys: "y", in: [.scatter, .paretoPlot, .paretoList, .paretoDetail]),
         KeyBinding(.restore, "take the trial's recipe", hint: "restore", .recipe, keys: "enter", in: [.scatter, .paretoPlot, .paretoList, .paretoDetail]),

@@ -39,6 +39,9 @@ public enum Pane: String, CaseIterable, Sendable, Codable {
         }
     }
 
+    /// Text to read: the cursor keys scroll it.
+    public var isText: Bool { [.paretoDetail, .historyDiff, .jobDetail, .exportSummary].contains(self) }
+
     public var title: String {
         switch self {
         case .techniques: "Techniques"

@@ -46,6 +46,8 @@ public struct ExplorerModel: Sendable {
     /// Summaries are ready, so that every knob is answered at once.
     public var isPrepared = false
     public var baselineAccuracy: AccuracyEstimate?
+    /// When the baseline's evaluation began and ended.
+    public var baselineRun: (started: Double, finished: Double?)?
     /// `[technique][layer position]`: why a technique does not apply to a layer.
     public var refusals: [String: [Int: String]] = [:]
 
@@ -90,11 +92,15 @@ public struct ExplorerModel: Sendable {
     public var focus: [ViewID: Pane] = [:]
     public var isZoomed = false
     public var lists: [Pane: ListState] = [:]
+    /// First line in view of panes that hold text.
+    public var textOffsets: [Pane: Int] = [:]
     public var filters: [Pane: String] = [:]
     public var overlay: Overlay?
     public var layerSort = LayerSort()
     public var trialSort = TrialSort()
     public var histogram: (layer: String, canonical: String, value: WeightHistogram?)?
+    /// The bin whose exact count is shown.
+    public var histogramCursor: Int?
     /// The state compared with the present one in History; its parent when nil.
     public var differenceBase: Int?
     /// Compare with this state instead of the baseline.

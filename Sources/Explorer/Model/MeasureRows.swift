@@ -49,7 +49,8 @@ extension ExplorerModel {
     /// Why there is no accuracy and what to do about it; `nil` when there can be one.
     public var whyNoAccuracy: String? {
         guard let info else { return nil }
-        if info.runtimeVersion == nil { return "no accuracy: \(info.runtimeProblem ?? "ONNX Runtime is missing"). Run `make setup` or set LATHE_ONNXRUNTIME." }
+        if info.runtimeVersion == nil { return "no accuracy: ONNX Runtime cannot be used (! tells why); `make setup` installs it" }
+        if info.cannotRun != nil { return "no accuracy: ONNX Runtime does not run this model (! tells why)" }
         if info.dataName == nil || info.validationCount == 0 { return "no accuracy: no data. Open with --data FILE (a YAML or .npz)." }
         return nil
     }

@@ -43,12 +43,12 @@ public enum RecipeDifference: Sendable, Hashable {
             let after = new.parameters[parameter.name] ?? parameter.defaultValue
             if before != after { result.append(.changed("\(title), \(parameter.title)", from: parameter.shown(before), to: parameter.shown(after))) }
         }
-        if old.layers != new.layers { result.append(.changed("\(title), layers", from: old.layers.canonical, to: new.layers.canonical)) }
+        if old.layers != new.layers { result.append(.changed("\(title), layers", from: old.layers.inWords, to: new.layers.inWords)) }
         for override in old.overrides where !new.overrides.contains(override) {
-            result.append(.removed("\(title), \(override.layers.canonical): \(override.parameters.canonical)"))
+            result.append(.removed("\(title), \(override.layers.inWords): \(catalog.inWords(override.parameters, of: new.technique))"))
         }
         for override in new.overrides where !old.overrides.contains(override) {
-            result.append(.added("\(title), \(override.layers.canonical): \(override.parameters.canonical)"))
+            result.append(.added("\(title), \(override.layers.inWords): \(catalog.inWords(override.parameters, of: new.technique))"))
         }
         return result
     }

@@ -65,16 +65,29 @@ extension ExplorerModel {
     }
 
     public var selectedTrial: TrialRecord? {
-        trialCursor.flatMap { id in trials.first { $0.id == id } } ?? trials.first { $0.recipe.canonical == recipe.canonical } ?? plottedTrials.first { $0.isOnFront }?.trial
-            ?? trials.first
+        if let trialCursor, let trial = trials.first(where: { $0.id == trialCursor }) { return trial }
+        let present = recipe.canonical
+        return trials.first { $0.recipe.canonical == present } ?? plottedTrials.first { $0.isOnFront }?.trial ?? trials.first
     }
 
-    /// A recipe in one line: `Magnitude pruning 0.8 + Weight sharing 5 bits`.
+    /// A recipe in one line: `Magnitude pruning 0.8, layer + Weight sharing 5 bits`. The first parameter, whatever else is not the
+    /// default, and whether layers differ, so that two recipes seldom read the same.
     public func summary(of recipe: Recipe) -> String {
         let steps = recipe.activeSteps.map { step -> String in
             guard let descriptor = catalog[step.technique] else { return step.technique }
             guard let first = descriptor.parameters.first else { return descriptor.title }
-            return descriptor.title + " " + first.shown(step.parameters[first.name] ?? first.defaultValue)
+            var text = descriptor.title + " " + first.shown(step.parameters[first.name] ?? first.defaultValue)
+            for parameter in descriptor.parameters.dropFirst() {
+                guard let value = step.parameters[parameter.name], value != parameter.defaultValue else { continue }
+                switch value {
+                case .choice(let name): text += ", \(name)"
+                case .flag(let on): text += (on ? ", " : ", not ") + parameter.title.lowercased()
+                default: text += ", \(parameter.title.lowercased()) \(parameter.shown(value))"
+                }
+            }
+            if step.layers != .all { text += ", some layers" }
+            if !step.overrides.isEmpty { text += ", \(step.overrides.count) own" }
+            return text
         }
         return steps.isEmpty ? "baseline" : steps.joined(separator: " + ")
     }
@@ -90,9 +103,24 @@ extension ExplorerModel {
                 let value = step.parameters[parameter.name] ?? parameter.defaultValue
                 lines.append("  \(parameter.title): \(parameter.shown(value))" + (value == parameter.defaultValue ? " (default)" : ""))
             }
-            if step.layers != .all { lines.append("  layers: \(step.layers.canonical)") }
-            for override in step.overrides { lines.append("  \(override.layers.canonical): \(override.parameters.canonical)") }
+            if step.layers != .all { lines.append("  layers: \(step.layers.inWords)") }
+            for override in step.overrides { lines.append("  \(override.layers.inWords): \(catalog.inWords(override.parameters, of: step.technique))") }
         }
         return lines
+    }
+}
+
+extension LayerSelector {
+    /// `all`, `all but conv1`, `conv1, conv2`.
+    var inWords: String {
+        let kept = include.isEmpty ? "all" : include.map(\.canonical).joined(separator: ", ")
+        return exclude.isEmpty ? kept : kept + " but " + exclude.map(\.canonical).joined(separator: ", ")
+    }
+}
+
+extension TechniqueCatalog {
+    /// Values under the titles that the parameters pane has: `Sparsity 0.5, Scope layer`.
+    func inWords(_ values: ParameterValues, of technique: String) -> String {
+        (self[technique]?.parameters ?? []).compactMap { parameter in values[parameter.name].map { "\(parameter.title) \(parameter.shown($0))" } }.joined(separator: ", ")
     }
 }

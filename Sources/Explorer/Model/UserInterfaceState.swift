@@ -30,7 +30,9 @@ public struct Entry: Sendable {
 public struct TextBox: Sendable, Hashable {
     public var title: String
     public var lines: [String]
-    /// What was or can be copied.
+    /// What `y` copies.
+    public var text: String
+    /// It has been copied.
     public var copied: Bool
     public var offset = 0
 }

@@ -42,7 +42,11 @@ public struct WhatIfCurve: Sendable {
 
     mutating func insert(_ point: WhatIfPoint, at x: Double) {
         if let index = points.firstIndex(where: { $0.x >= x }) {
-            if points[index].x == x { points[index].point = point } else { points.insert(Point(x: x, point: point), at: index) }
+            // What was run on more samples says more: a point of the curve does not take the place of the whole evaluation.
+            if points[index].x == x {
+                if point.accuracy?.seen ?? 0 >= points[index].point.accuracy?.seen ?? 0 { points[index].point = point }
+            } else { points.insert(Point(x: x, point: point), at: index)
+            }
         } else {
             points.append(Point(x: x, point: point))
         }

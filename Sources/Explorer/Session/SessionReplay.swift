@@ -55,7 +55,7 @@ public enum SessionReplay {
             case .opened(let info, let figures, _, _):
                 layers = info.layers
                 baseline = figures
-                expectsAccuracy = info.runtimeVersion != nil && info.validationCount > 0
+                expectsAccuracy = info.runtimeVersion != nil && info.validationCount > 0 && info.cannotRun == nil
             case .prepared(let figures):
                 prepared = true
                 baseline = figures

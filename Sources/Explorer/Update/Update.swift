@@ -32,8 +32,10 @@ extension ExplorerModel {
     /// Something on the screen changes by itself, so ticks are needed.
     public var isAnimating: Bool {
         if case .opening = phase { return true }
-        return evaluation.status == .running || latencyRun != nil || jobs.contains(where: \.isRunning) || notice != nil
+        return evaluation.status == .running || latencyRun != nil || jobs.contains(where: \.isRunning) || notice != nil || isBaselineRunning
     }
+
+    private var isBaselineRunning: Bool { baselineRun.map { $0.finished == nil } ?? false }
 
     /// Work that Ctrl-C cancels before it quits.
     public var isBusy: Bool { evaluation.status == .running || latencyRun != nil || jobs.contains(where: \.isRunning) }
@@ -91,6 +93,8 @@ extension ExplorerModel {
             return
         }
         lastGeneration += 1
+        // The engine drops what it was doing for an evaluation.
+        latencyRun = nil
         evaluation.generation = lastGeneration
         evaluation.canonical = canonical
         evaluation.status = .running
@@ -115,7 +119,8 @@ extension ExplorerModel {
 
     mutating func measureLatency() {
         guard phase == .ready else { return }
-        guard let info, info.runtimeVersion != nil else { return notify(.warning, "latency needs ONNX Runtime: \(info?.runtimeProblem ?? "not opened yet")") }
+        guard let info, info.runtimeVersion != nil else { return notify(.warning, "latency needs ONNX Runtime; ! tells why it cannot be used") }
+        guard info.cannotRun == nil else { return notify(.warning, "ONNX Runtime does not run this model; ! tells why") }
         guard latencyRun == nil else { return notify(.info, "latency is being measured") }
         lastGeneration += 1
         latencyRun = LatencyRun(generation: lastGeneration, canonical: recipe.canonical, started: now)

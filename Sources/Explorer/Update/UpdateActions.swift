@@ -48,7 +48,9 @@ extension ExplorerModel {
         case .removeStep: if let entry = focusedTechnique { act(.edit(.remove(entry.step))) }
         case .clearRecipe: act(.edit(.replace(Recipe(seed: recipe.seed), why: "baseline")))
         case .measureLatency: measureLatency()
-        case .evaluate: evaluate(again: true)
+        case .evaluate:
+            evaluate(again: true)
+            traceCurve(force: true)
         case .pin: pin()
         case .compare: compare()
         case .axisX: axes.x = next(axes.x, avoiding: axes.y)
@@ -63,6 +65,8 @@ extension ExplorerModel {
         case .analyseSensitivity: analyseSensitivity()
         case .allocate: askAllocation()
         case .applyCell: applyHeatCell()
+        case .histogramLeft: moveHistogramCursor(by: -1)
+        case .histogramRight: moveHistogramCursor(by: 1)
         case .restore: restore()
         case .rename: rename()
         case .markDifference: markDifference()
@@ -77,7 +81,7 @@ extension ExplorerModel {
     /// Cursor movements are left out of the log: they would drown the rest.
     private mutating func logInterface(_ action: Action) {
         switch action {
-        case .up, .down, .left, .right, .first, .last, .pageUp, .pageDown, .halfPageUp, .halfPageDown, .undo, .redo, .toggle, .decrease, .increase,
+        case .histogramLeft, .histogramRight, .up, .down, .left, .right, .first, .last, .pageUp, .pageDown, .halfPageUp, .halfPageDown, .undo, .redo, .toggle, .decrease, .increase,
             .decreaseMuch, .increaseMuch, .reset, .moveEarlier, .moveLater, .removeStep, .restore, .nextMatch, .previousMatch, .clearRecipe:
             break
         default: effects.append(.log(SessionLine(t: now, action: action.rawValue)))

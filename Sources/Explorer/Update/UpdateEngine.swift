@@ -10,9 +10,12 @@ extension ExplorerModel {
         case .prepared(let baseline):
             self.baseline = baseline
             isPrepared = true
+            if baselineRun == nil, whyNoAccuracy == nil { baselineRun = (now, nil) }
             effects.append(.predict(recipe))
         case .baselineAccuracy(let estimate):
-            if estimate.seen >= baselineAccuracy?.seen ?? 0 { baselineAccuracy = estimate }
+            guard estimate.seen >= baselineAccuracy?.seen ?? 0 else { return }
+            baselineAccuracy = estimate
+            if estimate.isComplete, let run = baselineRun, run.finished == nil { baselineRun?.finished = now }
         case .rewritten(let generation, let figures, let reports):
             guard generation == evaluation.generation else { return }
             let notes = reports.flatMap(\.notes)
@@ -62,7 +65,8 @@ extension ExplorerModel {
         session.editor.layers = info.layers
         if case .opening = phase { phase = .ready }
         for warning in info.warnings { record(.warning, warning) }
-        if let problem = info.runtimeProblem { record(.warning, problem) }
+        if isFirst, let problem = info.runtimeProblem { record(.warning, problem) }
+        if let problem = info.cannotRun { record(.warning, "the model does not run, so only sizes are known: \(problem)") }
         guard isFirst else { return }
         var first = SessionLine(t: now, action: "opened")
         (first.model, first.modelHash, first.data, first.runtime) = (info.modelPath, info.modelHash, info.dataName, info.runtimeVersion)

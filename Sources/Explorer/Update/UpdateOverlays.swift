@@ -5,6 +5,11 @@ extension ExplorerModel {
     /// Takes a key in: the overlay's, if there is one, else whatever the key map says.
     mutating func handle(_ key: Key) {
         if key == Key(.character("c"), .control) { return interruptOrClose() }
+        // Escape and a key typed right behind it arrive as Alt and the key: nothing is bound to those by default.
+        if case .character = key.code, key.modifiers.contains(.alt), overlay != nil || keyMap.action(for: key, in: pane) == nil {
+            handle(Key(.escape))
+            return handle(Key(key.code, key.modifiers.subtracting(.alt)))
+        }
         switch overlay {
         case .help(var list, let pane):
             switch key.description {
@@ -198,8 +203,8 @@ extension ExplorerModel {
         var box = box
         switch key.description {
         case "esc", "q", "enter": overlay = nil
-        case "y": effects.append(.copy(box.lines.first ?? ""))
-        case "j", "down": box.offset += 1
+        case "y": effects.append(.copy(box.text))
+        case "j", "down": box.offset = min(box.offset + 1, max(0, box.lines.count - 1))
         case "k", "up": box.offset = max(0, box.offset - 1)
         default: break
         }

@@ -32,14 +32,15 @@ extension ExplorerModel {
 
     /// Rows of the focused list in view, for the page keys.
     var visibleRows: Int {
-        let area = ExplorerLayout.panes(of: self).first { $0.pane == listPane }?.rect ?? Rect(size)
+        let area = ExplorerLayout.panes(of: self).first { $0.pane == (pane.isText ? pane : listPane) }?.rect ?? Rect(size)
         return max(1, area.height - (listPane == .layerTable || listPane == .paretoList ? 3 : 2))
     }
 
     mutating func moveSelection(by step: Int, wrapping: Bool = false) {
+        if pane.isText, !wrapping { return scrollText(to: (textOffsets[pane] ?? 0) + step) }
         // In the plots the cursor goes from point to point; up and down move it along, too.
         if pane == .scatter || pane == .paretoPlot { return moveTrialCursor(by: step) }
-        if listPane == .paretoList { return moveTrialInList(by: step) }
+        if listPane == .paretoList { return moveTrialInList(by: step, wrapping: wrapping) }
         let count = count(of: listPane)
         guard count > 0 else { return }
         var state = lists[listPane] ?? ListState(selected: listPane == .techniques ? 1 : 0)
@@ -51,7 +52,15 @@ extension ExplorerModel {
         store(state, for: listPane, count: count)
     }
 
+    /// Scrolls the focused text, never past its end.
+    private mutating func scrollText(to line: Int) {
+        guard let rect = ExplorerLayout.panes(of: self).first(where: { $0.pane == pane })?.rect else { return }
+        let hidden = Painter(self).textHeight(pane, in: rect) - (rect.height - 2)
+        textOffsets[pane] = min(max(0, line), max(0, hidden))
+    }
+
     mutating func select(_ index: Int) {
+        if pane.isText { return scrollText(to: index) }
         if pane == .scatter || pane == .paretoPlot {
             let points = plottedTrials
             guard !points.isEmpty else { return }
@@ -83,6 +92,7 @@ extension ExplorerModel {
         state.scroll(count: count, visible: max(1, area.height - (pane == .layerTable ? 3 : 2)))
         let changed = lists[pane]?.selected != state.selected
         lists[pane] = state
+        if changed { textOffsets = [:] }
         // Another technique has other parameters.
         if pane == .techniques, changed { lists[.parameters] = ListState() }
         traceCurve()
@@ -107,15 +117,19 @@ extension ExplorerModel {
     private mutating func moveTrialCursor(by step: Int) {
         let points = plottedTrials
         guard !points.isEmpty else { return }
-        let index = points.firstIndex { $0.trial.id == selectedTrial?.id } ?? 0
+        let selected = selectedTrial?.id
+        let index = points.firstIndex { $0.trial.id == selected } ?? 0
         trialCursor = points[min(max(0, index + step), points.count - 1)].trial.id
+        textOffsets[.paretoDetail] = nil
     }
 
-    private mutating func moveTrialInList(by step: Int) {
+    private mutating func moveTrialInList(by step: Int, wrapping: Bool) {
         let rows = trialRows
         guard !rows.isEmpty else { return }
-        let index = rows.firstIndex { $0.id == selectedTrial?.id } ?? 0
-        trialCursor = rows[min(max(0, index + step), rows.count - 1)].id
+        let selected = selectedTrial?.id
+        let index = (rows.firstIndex { $0.id == selected } ?? 0) + step
+        textOffsets[.paretoDetail] = nil
+        trialCursor = rows[wrapping ? (index + rows.count) % rows.count : min(max(0, index), rows.count - 1)].id
     }
 
     /// Left and right where they turn no knob.
@@ -141,6 +155,12 @@ extension ExplorerModel {
         guard count > 0 else { return }
         let old = lists[.parameters]?.selected ?? 0
         lists[.parameters] = ListState(selected: (old + step + count) % count)
+    }
+
+    /// Moves the histogram's cursor by a few bins, from the middle at first.
+    mutating func moveHistogramCursor(by step: Int) {
+        guard let bins = histogram?.value?.baseline.count, bins > 0 else { return notify(.info, "this layer has no histogram") }
+        histogramCursor = min(max(0, (histogramCursor ?? bins / 2) + step * max(1, bins / 64)), bins - 1)
     }
 
     // MARK: - Sorting

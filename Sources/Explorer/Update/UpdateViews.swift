@@ -3,7 +3,7 @@ import TerminalCells
 
 /// A line of the jobs view: a job, or work the explorer asked for itself.
 public struct JobRow: Sendable {
-    public enum Source: Sendable, Hashable { case job(Int), evaluation, latency }
+    public enum Source: Sendable, Hashable { case job(Int), evaluation, baseline, latency }
     public var source: Source
     public var update: JobUpdate
     public var files: [String]
@@ -32,6 +32,18 @@ extension ExplorerModel {
                     update: JobUpdate(
                         id: -1, title: "Evaluate the present recipe", phase: phase, fraction: state == .finished ? 1 : fraction, elapsedSeconds: max(0, elapsed),
                         remainingSeconds: remaining, state: state),
+                    files: []))
+        }
+        if let run = baselineRun {
+            let fraction = baselineAccuracy.map { $0.total > 0 ? Double($0.seen) / Double($0.total) : 0 } ?? 0
+            let elapsed = (run.finished ?? now) - run.started
+            rows.append(
+                JobRow(
+                    source: .baseline,
+                    update: JobUpdate(
+                        id: -3, title: "Evaluate the baseline", phase: baselineAccuracy.map { "\(Grouping.text($0.seen)) of \(Grouping.text($0.total)) samples" } ?? "starting",
+                        fraction: fraction, elapsedSeconds: max(0, elapsed), remainingSeconds: fraction > 0 && run.finished == nil ? elapsed * (1 - fraction) / fraction : nil,
+                        state: run.finished == nil ? .running : .finished),
                     files: []))
         }
         if let run = latencyRun {
@@ -133,6 +145,7 @@ extension ExplorerModel {
         }
         switch row.source {
         case .job(let id): effects.append(.cancel(job: id))
+        case .baseline: return notify(.info, "everything is compared with the baseline: it is not cancelled")
         case .evaluation, .latency:
             effects.append(.cancel(job: nil))
             if evaluation.status == .running {
@@ -177,7 +190,7 @@ extension ExplorerModel {
         var lines = [command]
         lines += ["", "The recipe file is written by 6 Export; `lathe apply` gives the same bytes."]
         if let logPath { lines += ["", "lathe replay \(logPath)", "", "repeats this session up to here without the screen."] }
-        overlay = .text(TextBox(title: "The same from the shell", lines: lines, copied: false))
+        overlay = .text(TextBox(title: "The same from the shell", lines: lines, text: command, copied: false))
         effects.append(.copy(command))
     }
 
@@ -188,7 +201,7 @@ extension ExplorerModel {
         } else if done {
             notify(.success, "copied")
         } else {
-            overlay = .text(TextBox(title: "To copy", lines: text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init), copied: false))
+            overlay = .text(TextBox(title: "To copy", lines: text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init), text: text, copied: false))
         }
     }
 }

@@ -11,21 +11,21 @@ extension Painter {
         grid.put(state, in: rect.inset(left: rect.width - used), alignment: .right)
         var line = StyledLine("lathe", Style(.accent, .bold))
         line += Span("  ")
+        let room = rect.inset(right: used + 2)
         guard let info = model.info else {
             line += Span(model.request.modelPath)
-            grid.put(line, in: rect.inset(right: used + 2), truncation: .middle)
+            grid.put(line, in: room, truncation: .middle)
             return
         }
         line += Span(info.modelName, .bold)
-        line += separator
-        if let data = info.dataName {
-            line += Span("\(data) \(Grouping.text(info.validationCount))", .muted)
-        } else {
-            line += Span("no data", .warning)
+        // Whole facts only: half a version number says nothing.
+        func add(_ fact: Span) {
+            if line.width + separator.width + fact.width <= room.width { line += [separator, fact] }
         }
-        line += separator
-        line += info.runtimeVersion.map { Span("ORT \($0)", .muted) } ?? Span("no runtime", .warning)
-        grid.put(line, in: rect.inset(right: used + 2))
+        if info.runtimeVersion == nil { add(Span("no runtime", .warning)) }
+        add(info.dataName.map { Span("\($0) \(Grouping.text(info.validationCount))", .muted) } ?? Span("no data", .warning))
+        if let version = info.runtimeVersion { add(Span("ORT \(version)", .muted)) }
+        grid.put(line, in: room, truncation: .middle)
     }
 
     private var spinner: String { String(glyphs.spinner[model.tick % glyphs.spinner.count]) }
@@ -47,7 +47,10 @@ extension Painter {
         case .failed: return StyledLine("\(glyphs.cross) failed, ! tells why", .bad)
         case .cancelled: return StyledLine("\(glyphs.warning) cancelled", .warning)
         case .settled, .idle:
-            guard let estimate = estimate?.estimate, estimate.total > 0 else { return StyledLine(model.isPrepared ? "" : "\(spinner) preparing", .muted) }
+            guard let estimate = estimate?.estimate, estimate.total > 0 else {
+                if model.isPrepared, model.baseline?.packedBytes == nil { return StyledLine("counting archive and gzip", .muted) }
+                return StyledLine(model.isPrepared ? "" : "\(spinner) preparing", .muted)
+            }
             if estimate.isComplete { return StyledLine("\(glyphs.check) evaluated \(Grouping.text(estimate.total))", .good) }
             return StyledLine("\(spinner) baseline \(Grouping.text(estimate.seen))/\(Grouping.text(estimate.total))", .accent)
         }

@@ -8,9 +8,9 @@ extension Painter {
         let parameter = model.focusedParameter
         let curve = model.curveRequest.flatMap { model.curves[$0.key] }
         var badge = StyledLine()
-        if let count = curve?.points.count { badge = StyledLine("\(count) values", .muted) }
+        if let count = curve?.points.count { badge = StyledLine("\(count) value\(count == 1 ? "" : "s")", .muted) }
         let isOff = entry?.isEnabled == false
-        let title = parameter.map { "What if\(isOff ? " on" : ""): \($0.title)" } ?? "What if"
+        let title = parameter.map { "\(isOff ? "If switched on" : "What if"): \($0.title)" } ?? "What if"
         let content = panel(.curve, in: rect, title: title, badge: badge, footer: curveFooter(curve, parameter))
         guard let entry, let parameter else { return text([StyledLine("this technique has no parameter to vary", .muted)], in: content) }
         guard let curve, !curve.points.isEmpty else {
@@ -28,13 +28,13 @@ extension Painter {
         guard let curve, let parameter else { return StyledLine() }
         let here = parameter.axisPosition(model.value(of: parameter))
         guard let point = curve.points.min(by: { abs($0.x - here) < abs($1.x - here) })?.point else { return StyledLine() }
-        var parts: [String] = ["at \(parameter.shown(point.value))"]
-        if let accuracy = point.accuracy {
-            parts.append("\(Measure.accuracy.format.text(accuracy.value)) n \(Grouping.text(accuracy.seen))")
-        }
+        // The chart's top row has the accuracy.
+        var parts = ["at \(parameter.shown(point.value))"]
+        if let accuracy = point.accuracy { parts.append("n \(Grouping.text(accuracy.seen))") }
         if let bytes = point.serializedBytes { parts.append("file \(NumberFormat.bytes.text(bytes))") }
-        if let problem = point.problem { parts.append(problem) }
-        return StyledLine(parts.joined(separator: ", "), .muted)
+        var line = StyledLine(parts.joined(separator: ", "), .muted)
+        if let problem = point.problem { line += Span(", \(problem)", .warning) }
+        return line
     }
 
     private mutating func drawNumericCurve(_ curve: WhatIfCurve, _ parameter: ParameterDescriptor, in rect: Rect) {
@@ -44,10 +44,10 @@ extension Painter {
         guard !measured.isEmpty else {
             let sizes = curve.points.compactMap { point in point.point.serializedBytes.map { ChartPoint(point.x, $0) } }
             let chart = LineChart(
-                series: [.init("file", sizes, marked: sizes)], x: x, y: Axis("ONNX file", format: .bytes), cursor: here, reference: model.baseline?.serializedBytes.value)
+                series: [.init("file", sizes, marked: sizes)], x: x, y: Axis("ONNX file", format: .bytes, range: fileRange(sizes)), cursor: here, reference: model.baseline?.serializedBytes.value)
             return grid.draw(chart, in: rect, theme: theme)
         }
-        let points = measured.map { ChartPoint($0.x, $0.estimate.value) }
+        func points(_ choose: (AccuracyEstimate) -> Bool) -> [ChartPoint] { measured.filter { choose($0.estimate) }.map { ChartPoint($0.x, $0.estimate.value) } }
         let band = measured.map { LineChart.BandPoint(x: $0.x, low: $0.estimate.interval.low, high: $0.estimate.interval.high) }
         // The band belongs to the picture: the axis holds it, and the baseline.
         let reference = model.baselineAccuracy?.value
@@ -55,8 +55,13 @@ extension Painter {
         let high = min(1, (band.map(\.high) + [reference ?? 0]).max() ?? 1)
         let pad = max(0.002, (high - low) * 0.05)
         let y = Axis("accuracy", format: .percent(digits: 2), range: max(0, low - pad)...min(1, high + pad))
-        let chart = LineChart(series: [.init("accuracy", points, marked: points)], x: x, y: y, band: band, cursor: here, reference: reference)
+        let chart = LineChart(series: [.init("accuracy", points { _ in true }, marked: points(\.isComplete), estimated: points { !$0.isComplete })], x: x, y: y, band: band, cursor: here, reference: reference)
         grid.draw(chart, in: rect, theme: theme)
+    }
+
+    /// Sizes from nothing up: of a file that stays as large, a range that fits would show noise.
+    private func fileRange(_ sizes: [ChartPoint]) -> ClosedRange<Double> {
+        0...max(1, 1.05 * max(sizes.map(\.y).max() ?? 0, model.baseline?.serializedBytes.value ?? 0))
     }
 
     /// Words have no scale: one line each.

@@ -28,7 +28,7 @@ public enum ExplorerLayout {
         let slots: [([Pane], Rect)] =
             switch model.view {
             case .explore: explore(content, model)
-            case .layers: layers(content)
+            case .layers: layers(content, count: model.info?.layers.count ?? 0)
             case .pareto: pareto(content)
             case .history: pair(content, .historyTree, .historyDiff, share: 55)
             case .jobs: pair(content, .jobList, .jobDetail, share: 45)
@@ -52,12 +52,16 @@ public enum ExplorerLayout {
         let knobs = (model.catalog.descriptors.map(\.parameters.count).max() ?? 3) + 3
         if area.width < 76, area.height >= 32 {
             let techniques = min(techniqueHeight(model), area.height * 30 / 100)
-            let rows = area.rows([.fixed(techniques), .fixed(min(knobs, 9)), .fixed(min(15, area.height * 32 / 100)), .fill])
-            return [([.techniques], rows[0]), ([.parameters], rows[1]), ([.figures], rows[2]), ([.curve, .scatter], rows[3])]
+            let rows = area.rows([.fixed(techniques), .fixed(min(knobs, 9)), .fixed(min(FiguresPane.fullHeight, area.height * 32 / 100)), .fill])
+            let slots: [Slot] = [([.techniques], rows[0]), ([.parameters], rows[1]), ([.figures], rows[2])]
+            guard rows[3].height >= 24 else { return slots + [([.curve, .scatter], rows[3])] }
+            let halves = rows[3].rows([.fill, .fill])
+            return slots + [([.curve], halves[0]), ([.scatter], halves[1])]
         }
         let left = area.width < 72 ? 27 : (area.width < 100 ? 36 : min(56, area.width * 36 / 100))
         let columns = area.columns([.fixed(left), .fill])
-        let parameters = min(knobs, max(6, area.height * 40 / 100))
+        // Most techniques have few parameters, and the list of techniques is what one chooses from.
+        let parameters = min(knobs, max(6, area.height * (area.height < 30 ? 30 : 40) / 100))
         let leftRows = columns[0].rows([.fill, .fixed(parameters)])
         let leftSlots: [Slot] = [([.techniques], leftRows[0]), ([.parameters], leftRows[1])]
         let right = columns[1]
@@ -80,7 +84,7 @@ public enum ExplorerLayout {
         model.catalog.descriptors.count + Set(model.catalog.descriptors.map(\.family)).count + 2
     }
 
-    private static func layers(_ area: Rect) -> [Slot] {
+    private static func layers(_ area: Rect, count: Int) -> [Slot] {
         if area.width >= 130 {
             let columns = area.columns([.fill, .fixed(min(64, area.width * 36 / 100))])
             guard area.height >= 30 else { return [([.layerTable], columns[0]), ([.layerDetail, .layerHeat], columns[1])] }
@@ -88,7 +92,9 @@ public enum ExplorerLayout {
             return [([.layerTable], columns[0]), ([.layerDetail], rows[0]), ([.layerHeat], rows[1])]
         }
         guard area.height >= 18 else { return [([.layerTable, .layerDetail, .layerHeat], area)] }
-        let rows = area.rows([.fill, .fixed(area.height >= 30 ? 16 : 10)])
+        // A model of few layers leaves its room to the histograms.
+        let table = min(max(8, count + 3), area.height - (area.height >= 30 ? 16 : 10))
+        let rows = area.rows([.fixed(table), .fill])
         return [([.layerTable], rows[0]), ([.layerDetail, .layerHeat], rows[1])]
     }
 
@@ -99,6 +105,10 @@ public enum ExplorerLayout {
             return [([.paretoPlot], columns[0]), ([.paretoList], rows[0]), ([.paretoDetail], rows[1])]
         }
         guard area.height >= 18 else { return [([.paretoPlot, .paretoList, .paretoDetail], area)] }
+        if area.height >= 44 {
+            let rows = area.rows([.fill, .percentage(28), .fixed(16)])
+            return [([.paretoPlot], rows[0]), ([.paretoList], rows[1]), ([.paretoDetail], rows[2])]
+        }
         let rows = area.rows([.fill, .fixed(area.height * 42 / 100)])
         return [([.paretoPlot], rows[0]), ([.paretoList, .paretoDetail], rows[1])]
     }

@@ -5,9 +5,22 @@ import TerminalCells
 public struct Frame: Sendable {
     public var grid: CellGrid
     var hits: [(rect: Rect, target: HitTarget)]
+    var plots: [Plot]
 
-    /// What is drawn at a position: the last drawn wins.
-    public func target(at point: Point) -> HitTarget? { hits.last { $0.rect.contains(point) }?.target }
+    /// What is drawn at a position: the last drawn wins; in a plot the trial nearest to it.
+    public func target(at point: Point) -> HitTarget? {
+        let target = hits.last { $0.rect.contains(point) }?.target
+        guard case .pane = target, let plot = plots.last(where: { $0.rect.contains(point) }), let found = plot.chart.nearest(to: point, in: plot.rect) else { return target }
+        let place = plot.chart.classes[found.pointClass].points[found.index]
+        return plot.trials.first { $0.x == place.x && $0.y == place.y }.map { .trial($0.trial.id) } ?? target
+    }
+}
+
+/// A scatter plot on the screen and the trials in it.
+struct Plot: Sendable {
+    var rect: Rect
+    var chart: ScatterChart
+    var trials: [PlottedTrial]
 }
 
 /// Draws the model. Pure: the same model gives the same frame.
@@ -30,6 +43,7 @@ struct Painter {
     let theme: Theme
     var grid: CellGrid
     private(set) var hits: [(rect: Rect, target: HitTarget)] = []
+    var plots: [Plot] = []
 
     init(_ model: ExplorerModel) {
         self.model = model
@@ -38,7 +52,7 @@ struct Painter {
     }
 
     var glyphs: Glyphs { theme.glyphs }
-    var frame: Frame { Frame(grid: grid, hits: hits) }
+    var frame: Frame { Frame(grid: grid, hits: hits, plots: plots) }
 
     mutating func hit(_ rect: Rect, _ target: HitTarget) { hits.append((rect, target)) }
 
@@ -101,6 +115,31 @@ struct Painter {
         grid.draw(list, in: rect, theme: theme)
         for y in rect.minY..<rect.maxY {
             if let index = list.index(atY: y, in: rect) { hit(Rect(x: rect.x, y: y, width: rect.width, height: 1), .row(pane, index)) }
+        }
+    }
+
+    /// A pane of text that scrolls, in its border.
+    mutating func textPane(_ pane: Pane, in rect: Rect, title: String? = nil, badge: StyledLine = StyledLine(), footer: StyledLine = StyledLine()) {
+        let count = textHeight(pane, in: rect)
+        let offset = min(model.textOffsets[pane] ?? 0, max(0, count - (rect.height - 2)))
+        let content = panel(
+            pane, in: rect, title: title, badge: badge, footer: footer, scroll: ScrollPosition(offset: offset, visible: rect.height - 2, total: count))
+        text(textLines(pane, width: content.width), in: content, offset: offset)
+    }
+
+    /// Lines that a pane's text takes in a rectangle of this width.
+    func textHeight(_ pane: Pane, in rect: Rect) -> Int {
+        let width = Panel.content(of: rect).inset(left: 1, right: 1).width
+        return textLines(pane, width: width).flatMap { $0.wrapped(to: max(1, width)) }.count
+    }
+
+    private func textLines(_ pane: Pane, width: Int) -> [StyledLine] {
+        switch pane {
+        case .paretoDetail: trialLines
+        case .historyDiff: differenceLines
+        case .jobDetail: model.selectedJob.map { model.detail(of: $0).map { StyledLine($0) } } ?? []
+        case .exportSummary: exportLines(width: width)
+        default: []
         }
     }
 

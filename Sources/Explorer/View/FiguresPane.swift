@@ -3,8 +3,8 @@ import TerminalCells
 
 /// Measures that fix the pane's geometry.
 enum FiguresPane {
-    /// Title row, the measures, two lines of detail under accuracy, borders.
-    static let fullHeight = ExplorerModel.measureOrder.count + 5
+    /// Title row, the measures, two lines of detail under accuracy and one under latency, borders.
+    static let fullHeight = ExplorerModel.measureOrder.count + 6
 }
 
 /// Gauges: reference, now, change.
@@ -116,7 +116,7 @@ extension Painter {
 
     private var latencyDetail: [StyledLine] {
         guard let latency = model.latencyNow, !latency.isStale else {
-            guard model.latencyRun == nil, model.info?.runtimeVersion != nil else { return [] }
+            guard model.latencyRun == nil, model.info?.runtimeVersion != nil, model.info?.cannotRun == nil else { return [] }
             let key = model.keyMap.binding(of: .measureLatency, in: model.pane).flatMap { model.keyMap.reachableKeys(of: $0, in: model.pane).first }
             return key.map { [StyledLine("\(KeyBinding.label($0, tier: theme.glyphTier)) measures it", .muted)] } ?? []
         }
@@ -150,7 +150,7 @@ struct FigureColumns {
     private let widths: (name: Int, reference: Int, now: Int, change: Int)
 
     init(_ width: Int) {
-        widths = width < 38 ? (9, 0, 10, 10) : (width < 40 ? (9, 9, 10, 10) : (9, 9, 11, 10))
+        widths = width < 38 ? (9, 0, 10, 10) : (width < 40 ? (9, 9, 10, 10) : (9, 9, 11, 11))
     }
 
     /// Columns the text takes; the gauge has the rest.

@@ -11,7 +11,12 @@ extension Painter {
         state.selected = selected
         let content = panel(
             .historyTree, in: rect, badge: StyledLine("\(history.nodes.count) states", .muted), scroll: scroll(state, count: lines.count, visible: rect.height - 2))
-        list(lines.map { item($0, history) }, of: .historyTree, state: state, in: content.inset(left: -1), emptyText: "no state matches")
+        // A long session has thousands of states: only those in view are spelled out.
+        let first = state.scrolled(count: lines.count, visible: content.height).offset
+        let items = lines.enumerated().map { index, line in
+            (first..<first + content.height).contains(index) ? item(line, history) : ListItem("")
+        }
+        list(items, of: .historyTree, state: state, in: content.inset(left: -1), emptyText: "no state matches")
     }
 
     private func item(_ line: RecipeHistory.Line, _ history: RecipeHistory) -> ListItem {
@@ -19,7 +24,9 @@ extension Painter {
         let isCurrent = line.id == history.currentID
         let rail = theme.glyphTier == .ascii ? "| " : "│ "
         let fork = theme.glyphTier == .ascii ? "|-" : "├─"
-        var text = StyledLine()
+        // The number by which the difference and messages call the state.
+        let number = "\(line.id)"
+        var text = StyledLine(String(repeating: " ", count: max(0, "\(history.nodes.count - 1)".count - number.count)) + number + " ", .muted)
         if line.column > 0 {
             let rails = line.isBranch ? line.column - 1 : line.column
             text += Span(String(repeating: rail, count: rails) + (line.isBranch ? fork : ""), .muted)
@@ -50,12 +57,26 @@ extension Painter {
         return line
     }
 
-    mutating func drawHistoryDifference(in rect: Rect) {
-        let history = model.session.history
+    /// The two states that are compared.
+    private var compared: (base: Int, state: Int) {
         let state = model.selectedState
-        let base = model.differenceBase ?? history.nodes[state].parent ?? 0
-        func name(_ id: Int) -> String { history.nodes[id].name.isEmpty ? "state \(id)" : history.nodes[id].name }
-        let content = panel(.historyDiff, in: rect, title: "\(name(base)) \(glyphs.arrowRight) \(name(state))", footer: StyledLine("d compares with the state under the cursor", .muted))
+        return (model.differenceBase ?? model.session.history.nodes[state].parent ?? 0, state)
+    }
+
+    private func name(_ id: Int) -> String {
+        let node = model.session.history.nodes[id]
+        return node.name.isEmpty ? "state \(id)" : node.name
+    }
+
+    mutating func drawHistoryDifference(in rect: Rect) {
+        let (base, state) = compared
+        let footer = model.differenceBase == nil ? "d holds a state to compare with" : "d on \(name(base)) lets go of it"
+        textPane(.historyDiff, in: rect, title: "\(name(base)) \(glyphs.arrowRight) \(name(state))", footer: StyledLine(footer, .muted))
+    }
+
+    var differenceLines: [StyledLine] {
+        let history = model.session.history
+        let (base, state) = compared
         let differences = RecipeDifference.lines(from: history.nodes[base].recipe, to: history.nodes[state].recipe, catalog: model.catalog)
         var lines: [StyledLine] = []
         for difference in differences {
@@ -66,9 +87,8 @@ extension Painter {
                 lines.append([Span("~ ", Style(.warning, .bold)), Span(what + ": "), Span(before, .muted), Span(" \(glyphs.arrowRight) ", .muted), Span(after, .bold)])
             }
         }
-        if lines.isEmpty { lines = [StyledLine(base == state ? "the same state" : "the same recipe", .muted)] }
+        if lines.isEmpty { lines = [StyledLine(base == state ? (history.nodes[state].parent == nil ? "here the session began" : "the same state") : "the same recipe", .muted)] }
         lines += [StyledLine(""), StyledLine("the recipe of \(name(state))", Style(.muted, .underline))]
-        lines += model.description(of: history.nodes[state].recipe).map { StyledLine($0) }
-        text(lines, in: content)
+        return lines + model.description(of: history.nodes[state].recipe).map { StyledLine($0) }
     }
 }

@@ -9,7 +9,7 @@ extension Painter {
         let running = rows.count { $0.update.state == .running || $0.update.state == .waiting }
         let content = panel(.jobList, in: rect, badge: running > 0 ? StyledLine("\(running) running", .accent) : StyledLine())
         guard !rows.isEmpty else {
-            return text([StyledLine("Nothing runs. Evaluations, timing (L) and exports (6) show their progress here.", .muted)], in: content)
+            return text([StyledLine("Nothing runs. Evaluations, timing (T) and exports (6) show their progress here.", .muted)], in: content)
         }
         // Two lines each: what it is, how far it is.
         for (line, index) in (state.offset..<rows.count).enumerated() where 2 * line + 1 < content.height {
@@ -41,9 +41,7 @@ extension Painter {
     }
 
     mutating func drawJobDetail(in rect: Rect) {
-        let content = panel(.jobDetail, in: rect, footer: StyledLine("y copies", .muted))
-        guard let row = model.selectedJob else { return }
-        text(model.detail(of: row).map { StyledLine($0) }, in: content)
+        textPane(.jobDetail, in: rect, footer: StyledLine("y copies", .muted))
     }
 
     // MARK: - Export
@@ -74,14 +72,21 @@ extension Painter {
     }
 
     mutating func drawExportSummary(in rect: Rect) {
-        let content = panel(.exportSummary, in: rect)
+        textPane(.exportSummary, in: rect)
+    }
+
+    func exportLines(width available: Int) -> [StyledLine] {
         var lines: [StyledLine] = []
         let figures = model.figuresNow
-        for (path, what) in model.export.files {
-            var line: StyledLine = [Span(path, .bold), Span("  \(what)", .muted)]
+        let files = model.export.files
+        let width = files.map { DisplayWidth.of($0.path) }.max() ?? 0
+        // In columns where they fit: path, size, what it is.
+        let isWide = width + 12 + (files.map { DisplayWidth.of($0.what) }.max() ?? 0) <= available
+        for (path, what) in files {
             let size: CompressionEngine.Figure? = path.hasSuffix(".onnx") ? figures?.serializedBytes : (path.hasSuffix(".lathe") ? figures?.packedBytes : nil)
-            if let size { line += [Span("  "), ShownFigure(size.value, .bytes, standing: size.provenance.standing).span(theme: theme)] }
-            lines.append(line)
+            let shown = size.map { ShownFigure($0.value, .bytes, standing: $0.provenance.standing).span(theme: theme) } ?? Span("")
+            let gap = isWide ? String(repeating: " ", count: max(0, width - DisplayWidth.of(path)) + max(0, 10 - shown.width)) : "  "
+            lines.append([Span(path, .bold), Span(gap), shown, Span("  \(what)", .muted)])
         }
         lines += [StyledLine(""), StyledLine("Recipe", Style(.muted, .underline))]
         lines += model.description(of: model.recipe).map { StyledLine($0) }
@@ -94,6 +99,6 @@ extension Painter {
         }
         if let problem = model.result?.problem { lines += [StyledLine(""), StyledLine("\(glyphs.cross) \(problem)", .bad)] }
         if let command = model.exportCommand { lines += [StyledLine(""), StyledLine("The same from the shell", Style(.muted, .underline)), StyledLine(command)] }
-        text(lines, in: content)
+        return lines
     }
 }

@@ -47,7 +47,7 @@ extension Painter {
         case .position: .fixed(3)
         case .name: .minimum(12)
         case .own: .fixed(11)
-        case .parameters: .fixed(7)
+        case .parameters: .fixed(8)
         case .sparsity: .fixed(7)
         case .bits: .fixed(5)
         case .file: .fixed(8)
@@ -102,7 +102,7 @@ extension Painter {
             text(lines, in: parts[0])
             drawHistograms(in: parts[2])
         } else {
-            let parts = content.columns([.fixed(min(34, content.width * 45 / 100)), .fixed(2), .fill])
+            let parts = content.columns([.fixed(min(34, max(28, content.width * 45 / 100))), .fixed(2), .fill])
             text(lines, in: parts[0])
             drawHistograms(in: parts[2])
         }
@@ -139,7 +139,10 @@ extension Painter {
         }
         func draw(_ counts: [Int], _ label: String, in rect: Rect) {
             // A pruned layer is one spike: on a linear scale nothing else would be seen.
-            let chart = Histogram(counts: counts.map(Double.init), range: value.range, x: Axis(label), isLogarithmic: true)
+            let width = (value.range.upperBound - value.range.lowerBound) / Double(max(1, counts.count))
+            let cursor = model.histogramCursor.map { value.range.lowerBound + (Double(min($0, counts.count - 1)) + 0.5) * width }
+            let chart = Histogram(
+                counts: counts.map(Double.init), range: value.range, x: Axis(label, format: .fixed(digits: 4, unit: "")), isLogarithmic: true, cursor: cursor)
             grid.draw(chart, in: rect, theme: theme)
         }
         guard let current = value.current else { return draw(value.baseline, "weight, baseline", in: rect) }

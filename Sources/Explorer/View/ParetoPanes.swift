@@ -7,35 +7,49 @@ extension Painter {
         let trials = model.plottedTrials
         let onFront = trials.count(where: \.isOnFront)
         var badge = StyledLine()
-        if !trials.isEmpty { badge = StyledLine("\(trials.count) trials, \(onFront) on the front", .muted) }
-        let title = "\(pane == .scatter ? "Trade-off" : "Pareto front"): \(model.axes.x.title), \(model.axes.y.title)"
-        let content = panel(pane, in: rect, title: title, badge: badge)
+        let title = pane == .scatter ? "Trade-off" : "Pareto front: \(model.axes.x.title), \(model.axes.y.title)"
+        let count = "\(trials.count) trial\(trials.count == 1 ? "" : "s")"
+        if !trials.isEmpty {
+            let full = "\(count), \(onFront) on the front"
+            badge = StyledLine(title.count + full.count + 6 <= rect.width ? full : count, .muted)
+        }
+        // The chart's top row is for what is under the cursor: what the markers mean stands below.
+        let content = panel(pane, in: rect, title: title, badge: badge, footer: markers(width: rect.width - 4))
         let hasCursor = pane == .paretoPlot || model.pane == .scatter
         let selected = hasCursor ? model.selectedTrial : nil
         let chart = scatterChart(trials, selected: selected)
         grid.draw(chart, in: content, theme: theme)
-        for y in content.minY..<content.maxY where model.isMouseOn {
-            for x in content.minX..<content.maxX {
-                guard let found = chart.nearest(to: Point(x: x, y: y), in: content) else { continue }
-                let point = chart.classes[found.pointClass].points[found.index]
-                guard let trial = trials.first(where: { $0.x == point.x && $0.y == point.y })?.trial else { continue }
-                hit(Rect(x: x, y: y, width: 1, height: 1), .trial(trial.id))
-            }
-        }
+        plots.append(Plot(rect: content, chart: chart, trials: trials))
     }
 
+    /// What the markers mean; closer together where room is short.
+    private func markers(width: Int) -> StyledLine {
+        func line(_ gap: String, _ between: String) -> StyledLine {
+            var line = StyledLine()
+            for (index, name) in Self.markerNames.enumerated() {
+                line += [Span(index > 0 ? between : ""), Span("\(glyphs.markers[index])\(gap)", Style(Self.markerRoles[index], .bold)), Span(name, .muted)]
+            }
+            return line
+        }
+        let wide = line(" ", "  ")
+        return wide.width <= width ? wide : line("", " ")
+    }
+
+    // The first is drawn on top: where one is.
+    private static let markerNames = ["now", "front", "pinned", "baseline", "other"]
+    private static let markerRoles: [Role] = [.accent, .good, .warning, .series(0), .muted]
+
     private func scatterChart(_ trials: [PlottedTrial], selected: TrialRecord?) -> ScatterChart {
-        func points(_ choose: (PlottedTrial) -> Bool) -> [ChartPoint] { trials.filter(choose).map { ChartPoint($0.x, $0.y) } }
         let present = model.recipe.canonical
-        let isPresent: (PlottedTrial) -> Bool = { $0.trial.recipe.canonical == present }
+        // Spelling a recipe out takes its time: once per trial.
+        let isNow = Set(trials.filter { $0.trial.recipe.canonical == present }.map(\.trial.id))
+        func points(_ choose: (PlottedTrial) -> Bool) -> [ChartPoint] { trials.filter(choose).map { ChartPoint($0.x, $0.y) } }
+        let isPresent: (PlottedTrial) -> Bool = { isNow.contains($0.trial.id) }
         // All of them, also the empty ones, so that a marker always means the same.
         let classes = [
-            ScatterChart.PointClass("front", points { $0.isOnFront && !isPresent($0) }, role: .good),
-            ScatterChart.PointClass("now", points(isPresent), role: .accent),
-            ScatterChart.PointClass("pinned", points { $0.trial.pinned && !$0.isOnFront && !isPresent($0) }, role: .warning),
-            ScatterChart.PointClass("baseline", baselinePoint.map { [$0] } ?? [], role: .series(0)),
-            ScatterChart.PointClass("other", points { !$0.isOnFront && !$0.trial.pinned && !isPresent($0) }, role: .muted),
-        ]
+            points(isPresent), points { $0.isOnFront && !isPresent($0) }, points { $0.trial.pinned && !$0.isOnFront && !isPresent($0) },
+            baselinePoint.map { [$0] } ?? [], points { !$0.isOnFront && !$0.trial.pinned && !isPresent($0) },
+        ].enumerated().map { ScatterChart.PointClass(Self.markerNames[$0], $1, role: Self.markerRoles[$0]) }
         let front = trials.filter(\.isOnFront).map { ChartPoint($0.x, $0.y) }
         let cursor = selected.flatMap { trial -> ChartPoint? in
             guard let x = model.axes.x.value(of: trial), let y = model.axes.y.value(of: trial) else { return nil }
@@ -43,7 +57,7 @@ extension Painter {
         }
         return ScatterChart(
             classes: classes, front: front, x: axis(model.axes.x), y: axis(model.axes.y), cursor: cursor,
-            cursorName: "")
+            cursorName: "", showsLegend: false)
     }
 
     private func axis(_ measure: Measure) -> Axis {
@@ -71,15 +85,16 @@ extension Painter {
         func column(_ measure: Measure, _ width: Int) -> TableColumn {
             TableColumn(measure.title, width: .fixed(width), alignment: .right, sort: sort.measure == measure ? (sort.isDescending ? .descending : .ascending) : nil)
         }
-        let shown: [Measure] = [.accuracy, .file, .packed, .latency, .macs]
+        // The measures of the axes first: where room is short they are the ones to be seen.
+        let shown = [model.axes.y, model.axes.x] + Measure.ofTrials.filter { $0 != model.axes.x && $0 != model.axes.y }
         let painter = self
-        let table = Table(
-            columns: [TableColumn("", width: .fixed(1)), TableColumn("recipe", width: .minimum(22))] + shown.map { column($0, $0 == .accuracy || $0 == .file ? 10 : 8) },
+        var table = Table(
+            columns: [TableColumn("", width: .fixed(1)), TableColumn("recipe", width: .minimum(22))] + shown.map { column($0, max(8, DisplayWidth.of($0.title) + 1)) },
             rowCount: trials.count, state: state, isFocused: isFocused(.paretoList), pinnedColumns: 2,
             emptyText: "no trials yet: every evaluated recipe is kept here"
         ) { index in
             let trial = trials[index]
-            let mark = trial.pinned ? "P" : (front.contains(trial.id) ? String(painter.glyphs.markers[0]) : " ")
+            let mark = trial.pinned ? "P" : (front.contains(trial.id) ? String(painter.glyphs.markers[1]) : " ")
             let numbers = shown.map { measure -> StyledLine in
                 let standing: ShownFigure.Standing = measure == .accuracy && !trial.accuracyComplete ? .estimated : (measure == .energy ? .modelled : .measured)
                 return StyledLine(ShownFigure(measure.value(of: trial), measure.format, standing: standing).span(theme: painter.theme))
@@ -87,6 +102,12 @@ extension Painter {
             return TableRow([StyledLine(mark, Style(.accent, .bold)), StyledLine(painter.model.summary(of: trial.recipe))] + numbers)
         }
         let area = content.inset(left: -1)
+        // The column the rows are sorted by is always in view.
+        if let measure = sort.measure, let sorted = shown.firstIndex(of: measure) {
+            while table.firstColumn < table.lastFirstColumn, !(area.minX..<area.maxX).contains(where: { table.column(atX: $0, in: area) == sorted + 2 }) {
+                table.firstColumn += 1
+            }
+        }
         grid.draw(table, in: area, theme: theme)
         for y in area.minY..<area.maxY {
             if let index = table.index(atY: y, in: area) { hit(Rect(x: area.x, y: y, width: area.width, height: 1), .row(.paretoList, index)) }
@@ -94,23 +115,27 @@ extension Painter {
     }
 
     mutating func drawTrialDetail(in rect: Rect) {
-        guard let trial = model.selectedTrial else {
-            let content = panel(.paretoDetail, in: rect)
-            return text([StyledLine("no trial is chosen", .muted)], in: content)
-        }
-        let content = panel(.paretoDetail, in: rect, badge: trial.pinned ? StyledLine("pinned", .accent) : StyledLine(), footer: StyledLine("Enter takes this recipe", .muted))
+        let trial = model.selectedTrial
+        textPane(
+            .paretoDetail, in: rect, badge: trial?.pinned == true ? StyledLine("pinned", .accent) : StyledLine(),
+            footer: StyledLine(trial == nil ? "" : "Enter takes this recipe", .muted))
+    }
+
+    var trialLines: [StyledLine] {
+        guard let trial = model.selectedTrial else { return [StyledLine("no trial is chosen", .muted)] }
         var lines = model.description(of: trial.recipe).map { StyledLine($0) }
         lines.append(StyledLine(""))
         for measure in Measure.ofTrials {
             guard let value = measure.value(of: trial) else { continue }
             let standing: ShownFigure.Standing = measure == .accuracy && !trial.accuracyComplete ? .estimated : (measure == .energy ? .modelled : .measured)
-            var line: StyledLine = [Span(measure.title + " ", .muted), ShownFigure(value, measure.format, standing: standing).span(theme: theme, over: .bold)]
+            let name = measure.title + String(repeating: " ", count: max(1, 10 - measure.title.count))
+            var line: StyledLine = [Span(name, .muted), ShownFigure(value, measure.format, standing: standing).span(theme: theme, over: .bold)]
             if measure == .accuracy, let interval = trial.accuracyInterval {
                 line += Span("  \(NumberFormat.fixed(interval.low * 100, digits: 2)) to \(NumberFormat.fixed(interval.high * 100, digits: 2)) %", .muted)
             }
             if measure == .latency, let ratio = trial.latencyRatio { line += Span("  \(NumberFormat.ratio().text(ratio))", .muted) }
             lines.append(line)
         }
-        text(lines, in: content)
+        return lines
     }
 }

@@ -32,9 +32,22 @@ public struct Axis: Hashable, Sendable {
             let pad = high == 0 ? 1 : abs(high) * 0.05
             (low, high) = (low - pad, high + pad)
         }
+        // Three digits must tell the ends apart where labels have no more.
+        if high - low < abs(high) * 0.02, hasThreeDigits {
+            let middle = (low + high) / 2
+            (low, high) = (middle - abs(high) * 0.01, middle + abs(high) * 0.01)
+        }
         let pad = (high - low) * 0.04
         // Zero is a natural end: do not pad across it.
         return (low >= 0 && low - pad < 0 ? 0 : low - pad)...(high <= 0 && high + pad > 0 ? 0 : high + pad)
+    }
+
+    /// Whether labels are rounded to three digits, however close the ticks are.
+    private var hasThreeDigits: Bool {
+        switch format {
+        case .percent, .fixed, .ratio, .points, .general: false
+        default: true
+        }
     }
 
     /// Where a value lies in a domain, 0...1 from low to high; nil when it cannot be shown on this scale.

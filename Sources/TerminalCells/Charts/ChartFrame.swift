@@ -110,10 +110,10 @@ struct ChartFrame {
         let name = StyledLine(x.label, Style(.muted, .italic))
         let width = name.width
         guard width > 0 else { return }
-        if let gap = gaps.last(where: { $0.width >= width + 2 }) {
-            // One column from the label behind it, none from the edge.
+        if let gap = gaps.last(where: { $0.width >= width + ($0.start + $0.width < frame.maxX ? 6 : 2) }) {
+            // In the middle between two labels, so that it is not read as part of one; at the right edge.
             let end = gap.start + gap.width
-            let start = end - width - (end < frame.maxX ? 1 : 0)
+            let start = end < frame.maxX ? gap.start + (gap.width - 1 - width) / 2 : end - width
             grid.put(name, in: Rect(x: start, y: row, width: width, height: 1))
         } else if width + 4 <= plot.width {
             grid.put(name, in: Rect(x: plot.maxX - width - 1, y: plot.maxY, width: width, height: 1))

@@ -69,7 +69,9 @@ public struct Histogram: Widget, Hashable, Sendable {
             let width = (range.upperBound - range.lowerBound) / Double(counts.count)
             let bin = min(counts.count - 1, Int((cursor - range.lowerBound) / width))
             let count = NumberFormat.general(counts[bin], significant: 12)
-            frame.header(StyledLine("\(x.label) \(x.format.text(cursor))  count \(count)", .bold), on: &grid)
+            let value = x.format.text(cursor)
+            frame.header(
+                StyledLine("\(x.label) \(value)  count \(count)", .bold), StyledLine("at \(value)  count \(count)", .bold), StyledLine("\(value): \(count)", .bold), on: &grid)
         }
     }
 

@@ -20,12 +20,15 @@ public struct LineChart: Widget, Hashable, Sendable {
         public var points: [ChartPoint]
         /// Points drawn with a marker: measured ones on an interpolated curve, say.
         public var marked: [ChartPoint]
+        /// Points drawn with a hollow marker, their values written as estimates.
+        public var estimated: [ChartPoint]
         public var role: Role?
 
-        public init(_ name: String, _ points: [ChartPoint], marked: [ChartPoint] = [], role: Role? = nil) {
+        public init(_ name: String, _ points: [ChartPoint], marked: [ChartPoint] = [], estimated: [ChartPoint] = [], role: Role? = nil) {
             self.name = name
             self.points = points
             self.marked = marked
+            self.estimated = estimated
             self.role = role
         }
     }
@@ -157,10 +160,15 @@ public struct LineChart: Widget, Hashable, Sendable {
             raster.draw(at: frame.plot.origin, on: &grid)
         }
         for index in series.indices.reversed() {
-            for point in series[index].marked {
-                guard let cell = frame.cell(point.x, point.y) else { continue }
-                grid.put(theme.glyphs.markers[index % 8], at: cell, style: style(of: index).adding(.bold))
+            func mark(_ points: [ChartPoint], _ marker: Character) {
+                for point in points {
+                    guard let cell = frame.cell(point.x, point.y) else { continue }
+                    grid.put(marker, at: cell, style: style(of: index).adding(.bold))
+                }
             }
+            // Full markers for what is measured lie over the hollow ones of estimates.
+            mark(series[index].estimated, theme.glyphs.markers[(index + 4) % 8])
+            mark(series[index].marked, theme.glyphs.markers[index % 8])
         }
     }
 
@@ -191,7 +199,8 @@ public struct LineChart: Widget, Hashable, Sendable {
             let near = candidates.filter { $0.y.isFinite }.min { abs($0.x - value) < abs($1.x - value) }
             guard let near else { continue }
             let name = series.count > 1 ? series[index].name + " " : ""
-            line += Span("  \(name)\(y.format.text(near.y))", style(of: index).adding(.bold))
+            let figure = Figure(near.y, y.format, standing: series[index].estimated.contains(near) && !series[index].marked.contains(near) ? .estimated : .measured)
+            line += Span("  \(name)\(figure.text(tier: theme.glyphTier))", style(of: index).adding(.bold))
             if near.x != value { line += Span(" at \(x.format.text(near.x))", .muted) }
         }
         return line

@@ -24,10 +24,12 @@ public struct ScatterChart: Widget, Hashable, Sendable {
     public var cursor: ChartPoint?
     /// What to call the point under the cursor.
     public var cursorName: String
+    /// Without a cursor the top row says what the markers mean.
+    public var showsLegend: Bool
 
     public init(
         classes: [PointClass], front: [ChartPoint] = [], x: Axis, y: Axis, cursor: ChartPoint? = nil,
-        cursorName: String = ""
+        cursorName: String = "", showsLegend: Bool = true
     ) {
         self.classes = classes
         self.front = front
@@ -35,6 +37,7 @@ public struct ScatterChart: Widget, Hashable, Sendable {
         self.y = y
         self.cursor = cursor
         self.cursorName = cursorName
+        self.showsLegend = showsLegend
     }
 
     private func frame(in rect: Rect) -> ChartFrame {
@@ -88,7 +91,7 @@ public struct ScatterChart: Widget, Hashable, Sendable {
             let labelled = StyledLine(
                 "\(x.label) \(x.format.text(cursor.x))  \(y.label) \(y.format.text(cursor.y))", .bold)
             frame.header(name + labelled, name + values, values, on: &grid)
-        } else {
+        } else if showsLegend {
             frame.header(legend(theme: theme), on: &grid)
         }
     }

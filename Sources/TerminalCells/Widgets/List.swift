@@ -56,8 +56,9 @@ public struct ItemList: Widget, Hashable, Sendable {
             detail = StyledLine(reason, Style(.muted, [.dim, .italic]))
         }
         let text = area.inset(left: 2)
-        // The name is worth more than the detail: the detail gets what the name leaves, but at least a third.
-        let room = max(text.width / 3, text.width - line.width - 2)
+        // The name is worth more than a reason, which gets what the name leaves, but at least a third. A detail is numbers, of no
+        // use when cut: it may take half.
+        let room = max(text.width / (item.disabledReason == nil ? 2 : 3), text.width - line.width - 2)
         let used = detail.isEmpty ? 0 : min(detail.width, max(0, room))
         grid.put(line, in: text.inset(right: used > 0 ? used + 1 : 0))
         grid.put(detail, in: Rect(x: text.maxX - used, y: text.y, width: used, height: 1), alignment: .right)

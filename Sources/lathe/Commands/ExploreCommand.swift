@@ -92,6 +92,7 @@ private final class ScreenPort: TerminalPort {
     func events(timeout: Double?) throws -> [InputEvent] { try screen.nextEvents(timeout: timeout) }
     func present(_ grid: CellGrid) { screen.paint(grid) }
     func setMouse(enabled: Bool) { screen.setMouse(enabled: enabled) }
+    func setColors(_ tier: ColorTier) { screen.setColors(tier) }
     func copy(_ text: String) -> Bool { screen.copy(text) }
     func suspend() -> [InputEvent] { screen.suspend() }
     func capturedLines() -> [String] { screen.capturedLines() }

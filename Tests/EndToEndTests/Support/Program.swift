@@ -69,8 +69,17 @@ enum Program {
         var argv: [UnsafeMutablePointer<CChar>?] = ([executable] + arguments).map { strdup($0) } + [nil]
         var envp: [UnsafeMutablePointer<CChar>?] = variables.map { strdup($0) } + [nil]
         defer { for text in argv + envp { free(text) } }
+        // Threads of libdispatch, on which tests run, block signals, and children inherit that: a shell started so would not
+        // even end on SIGHUP, nor tmux on `kill-server`.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
         var process = pid_t()
-        let failure = posix_spawn(&process, executable, &actions, nil, &argv, &envp)
+        let failure = posix_spawn(&process, executable, &actions, &attributes, &argv, &envp)
         try out.fileHandleForWriting.close()
         try err.fileHandleForWriting.close()
         guard failure == 0 else { throw CannotRun(description: "\(executable): \(String(cString: strerror(failure)))") }
