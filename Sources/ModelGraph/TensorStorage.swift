@@ -51,7 +51,7 @@ public final class TensorStorage: @unchecked Sendable {
         hash.value {
             defer { if byteCount > 1 << 20 { releasePages() } }
             var hash = ContentHash()
-            hash.combine(bytes: bytes, every: Self.passSlice) { releasePages(before: $0) }
+            hash.combine(bytes: bytes, every: Self.passSlice) { if byteCount > Self.passSlice { releasePages(before: $0) } }
             return hash
         }
     }

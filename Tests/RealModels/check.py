@@ -64,6 +64,7 @@ class Check:
         return run
 
     def fail(self, what):
+        what = what.replace(str(REPOSITORY) + "/", "")
         print(f"FAILURE {self.key}: {what}", flush=True)
         self.result["failures"].append(what)
 
@@ -74,7 +75,7 @@ class Check:
         run = Run([sys.executable, "-c", code, self.model])
         if run.status == 0:
             return json.loads(run.output), None
-        return None, " ".join(run.errors.strip().splitlines()[-1].split())[:200]
+        return None, " ".join(run.errors.strip().splitlines()[-1].replace(self.model, "the model").split())[:200]
 
     def run(self):
         inspected = self.lathe("inspect", self.model, "--json")

@@ -6,6 +6,7 @@ import sys
 
 import samples
 
+
 def megabytes(count):
     return f"{count / 1e6:.2f}" if count < 10e6 else f"{count / 1e6:.1f}"
 
@@ -56,7 +57,7 @@ def main(results, output):
         "the given shapes and at another batch or length where the model leaves them open, that applying again gives the same bytes, and that the agreement "
         "`lathe evaluate` states is what Python computes.", "",
         "A cell: size of the ONNX file against the original's, cosine of the output with the original's on generated inputs (mean over samples), latency "
-        "against the original. Defaults, no fine-tuning, no labels: the cosine says how far the outputs moved, not what a user would choose. For models whose "
+        "against the original (where it was measured). Defaults, no fine-tuning, no labels: the cosine says how far the outputs moved, not what a user would choose. For models whose "
         "output is a single number the cosine is only its sign. – means that the technique refuses every layer; below each table stands why.", ""]
     for title, chosen in (("Single techniques", singles), ("Combinations", combined)):
         lines += [f"## {title}", "", "| model | MB | layers | " + " | ".join(chosen) + " |", "|---|---:|---:|" + "---|" * len(chosen)]
@@ -77,7 +78,7 @@ def main(results, output):
             continue
         lines += [f"### {row['key']}", "", f"{row['package']} {row['version']}, `{row['path']}`, {row['licence']}. Stresses: {row['stresses']}."]
         if not result["runs"]:
-            lines += ["", f"ONNX Runtime does not run it: {result['problem']}"]
+            lines += ["", f"ONNX Runtime does not run it: {result['problem'].replace(str(samples.HERE.parent.parent) + '/', '')}"]
         by_reasons = {}
         for name in singles:
             entry = result["recipes"].get(name)
@@ -87,7 +88,7 @@ def main(results, output):
             lines.append("")
             lines += [f"- {', '.join(names)}: {text}" for text, names in by_reasons.items()]
         for failure in result["failures"]:
-            lines.append(f"- **failed**: {failure}")
+            lines.append(f"- **failed**: {failure.replace(str(samples.HERE.parent.parent) + '/', '')}")
         lines.append("")
     pathlib.Path(output).write_text("\n".join(lines).rstrip() + "\n")
     print(f"{output}: {len(found)} models, {applied} files, {refused} refusals, {failures} failures")

@@ -50,7 +50,8 @@ public struct AccuracyEvaluation: Sendable {
         self.workers = max(workers, 1)
         outputName = try Self.scoredOutput(of: model).name
         isBatchFree = samples.fixedBatch(of: model) == nil
-        batch = oneByOne && isBatchFree ? 1 : Self.batchSize(of: model, samples: samples)
+        // Outputs that are compared number by number may not depend on the company at all; a label's place rarely does.
+        batch = isBatchFree && (oneByOne || samples.labels == nil) ? 1 : Self.batchSize(of: model, samples: samples)
     }
 
     /// The output that is scored: the first floating-point one.

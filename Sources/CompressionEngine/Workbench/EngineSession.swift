@@ -314,7 +314,7 @@ extension EngineSession {
         if let known = cache.withLock({ $0.scores[split.rawValue] }), !known.scores.prefix(needed).contains(where: \.isNaN) { return known }
         let runner = try ModelRunner(model, library: runtime, label: "baseline")
         let known = cache.withLock { $0.areIndependent }
-        let areIndependent = try known ?? AccuracyEvaluation.areIndependent(set, model, runner, cancellation: cancellation)
+        let areIndependent = try known ?? (set.labels == nil || AccuracyEvaluation.areIndependent(set, model, runner, cancellation: cancellation))
         cache.withLock { $0.areIndependent = areIndependent }
         var reference: AccuracyEvaluation.ReferenceOutputs?
         if set.labels == nil {
