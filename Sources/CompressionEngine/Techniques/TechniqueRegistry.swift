@@ -5,7 +5,7 @@ public enum TechniqueRegistry {
         SVDFactorization(),
         WeightSharing(),
         HuffmanCoding(),
-        HalfPrecision(), StaticInt8(), DynamicInt8(), WeightQuantization(),
+        HalfPrecision(), StaticInt8(), DynamicInt8(), WeightQuantization(), GPTQ(), AdaRound(), CodebookQuantization(),
     ]
 
     public static func technique(_ id: String) -> (any Technique)? { byID[id] }
