@@ -68,8 +68,8 @@ import Testing
                 pairs.append((simulated, made))
             }
         }
-        // ONNX Runtime may fuse DequantizeLinear and MatMul into a kernel that rounds activations to 8 bits.
-        let tolerance = form == "matmul" ? 0.02 : 1e-5
+        // ONNX Runtime may fuse DequantizeLinear and the product into a kernel that rounds activations to 8 bits.
+        let tolerance = form.hasPrefix("ge") || form == "matmul" ? 0.02 : 1e-5
         let differences = try Quantization.differences(pairs)
         #expect(differences.count == pairs.count && differences.allSatisfy { $0 < tolerance }, "\(form) \(bits): \(differences)")
     }

@@ -144,6 +144,8 @@ struct WeightStorageWriter {
     /// integer rows and scale them afterwards.
     private func canDequantize(_ layer: Layer, _ request: Request) -> Bool {
         guard layer.kind != .embedding else { return request.granularity != .group }
+        // Scales per channel of recurrent and batched weights are blocks, which DequantizeLinear has from operator set 21 on.
+        if request.granularity == .channel { return [.conv, .convTranspose].contains(layer.kind) || layer.weightShape.count == 2 }
         guard request.granularity == .group else { return true }
         return opset >= 21 && (layer.kind == .gemm || layer.kind == .matMul) && layer.weightShape[layer.inputAxis] % request.groupSize == 0
     }
