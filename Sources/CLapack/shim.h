@@ -22,4 +22,7 @@ void dpotrf_(const char *uplo, const int32_t *n, double *a, const int32_t *lda, 
 void dpotrs_(const char *uplo, const int32_t *n, const int32_t *nrhs, const double *a, const int32_t *lda, double *b,
              const int32_t *ldb, int32_t *info);
 
+/// Inverse of a triangular matrix, in place, double precision.
+void dtrtri_(const char *uplo, const char *diag, const int32_t *n, double *a, const int32_t *lda, int32_t *info);
+
 #endif

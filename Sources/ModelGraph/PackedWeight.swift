@@ -11,8 +11,11 @@ public struct PackedWeight: Sendable {
     /// Stored bits of one weight.
     public var bits: Int
     public var scale: String?
-    /// Initializer with the code that means 0: one for all, or one for each scale.
+    /// Initializer with the code that means 0: one for all, or one for each scale. Half a code where there is no zero (−α and α
+    /// in one bit).
     public var zeroPoint: String?
+    /// Initializer with the value that each code stands for before scaling, where they are not evenly spaced.
+    public var codebook: String?
     /// Shape in which codes meet zero points and scales; its count is the number of codes, padding included.
     public var codeDims: [Int]
 }
@@ -25,6 +28,7 @@ extension Graph {
         var dims: [Int]?
         var scale: String?
         var zeroPoint: String?
+        var codebook: String?
         var codeDims: [Int]?
         var codeCount: Int?
         // Values still to follow, each with the width of a code where a shift on the way tells it.
@@ -79,6 +83,13 @@ extension Graph {
                     zeroPoint = stored
                 }
                 pending.append((first, width))
+            case "Gather":
+                // Looked up below the scale; the indices are the codes.
+                guard scale != nil, codebook == nil, node.int("axis") ?? 0 == 0, let values = initializers[first], values.dims.count == 1,
+                    values.elementType.isFloatingPoint, values.count <= 256, let indices = node.input(1)
+                else { return nil }
+                codebook = first
+                pending.append((indices, width))
             case "Add":
                 // Popped last in, first out: the first operand, the lower plane, comes first.
                 guard let second = node.input(1) else { return nil }
@@ -100,7 +111,7 @@ extension Graph {
         if let codeDims, Tensor.elementCount(codeDims).map({ $0 <= stored }) != true { return nil }
         if let codeCount, !(0...stored).contains(codeCount) { return nil }
         let unshaped = tensors.count == 1 && bits >= 8 ? tensors[0].dims : [codeCount ?? tensors[0].count * 8 / min(bits, 4)]
-        return PackedWeight(planes: planes, dims: dims, bits: bits, scale: scale, zeroPoint: zeroPoint, codeDims: codeDims ?? unshaped)
+        return PackedWeight(planes: planes, dims: dims, bits: bits, scale: scale, zeroPoint: zeroPoint, codebook: codebook, codeDims: codeDims ?? unshaped)
     }
 
     /// Every weight of this graph that a layer reads unpacked.

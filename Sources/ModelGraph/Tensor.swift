@@ -105,6 +105,11 @@ extension Tensor {
         self.init(trusted: name, .float16, dims, TensorStorage(copying: float16s), float16s.count)
     }
 
+    /// A bfloat16 tensor of float values rounded to nearest, ties to even.
+    public init(name: String, bfloat16s: [Float], dims: [Int]) {
+        self.init(trusted: name, .bfloat16, dims, TensorStorage(copying: bfloat16s.map(bfloat16Bits)), bfloat16s.count)
+    }
+
     private init(trusted name: String, _ elementType: ElementType, _ dims: [Int], _ storage: TensorStorage, _ count: Int) {
         precondition(dims.reduce(1, *) == count, "tensor '\(name)': \(count) elements do not fill \(dims)")
         self.name = name

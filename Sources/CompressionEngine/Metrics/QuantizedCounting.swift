@@ -19,7 +19,7 @@ struct QuantizedCounting {
 
     init(_ graph: Graph) {
         for weight in graph.packedWeights {
-            constants.formUnion([weight.scale, weight.zeroPoint].compactMap { $0 })
+            constants.formUnion([weight.scale, weight.zeroPoint, weight.codebook].compactMap { $0 })
             guard weight.bits <= 8, let count = Self.count(weight, graph) else { continue }
             counts[weight.planes[0]] = count
             companions[weight.planes[0]] = Array(weight.planes.dropFirst())
@@ -104,7 +104,11 @@ struct QuantizedCounting {
         guard planes.count == weight.planes.count, let first = planes.first else { return nil }
         let total = weight.codeDims.reduce(1, *)
         let zero = weight.zeroPoint.flatMap { graph.initializers[$0] }
-        let zeros = zero?.floats()?.map { UInt8(truncatingIfNeeded: Int($0)) } ?? [0]
+        let count = weight.dims.reduce(1, *)
+        if let offset = zero?.floats(), offset.contains(where: { $0 != $0.rounded() }) { return Count(parameters: count, nonZeros: count) }
+        let codebook = weight.codebook.flatMap { graph.initializers[$0] }?.floats()
+        if let codebook, !codebook.contains(0) { return Count(parameters: count, nonZeros: count) }
+        let zeros = codebook?.firstIndex(of: 0).map { [UInt8(truncatingIfNeeded: $0)] } ?? zero?.floats()?.map { UInt8(truncatingIfNeeded: Int($0)) } ?? [0]
         guard let codes = weight.bits == 8 && planes.count == 1 ? first.codes : unpacked(weight, planes, total), codes.count == total else { return nil }
         // Zero points broadcast over the codes: equal extents, or 1.
         let dims = zero?.dims ?? []
@@ -127,7 +131,7 @@ struct QuantizedCounting {
                 if code != zeros[position] { nonZeros += 1 }
             }
         }
-        return Count(parameters: weight.dims.reduce(1, *), nonZeros: nonZeros)
+        return Count(parameters: count, nonZeros: min(nonZeros, count))
     }
 
     /// Codes put together from bit planes.

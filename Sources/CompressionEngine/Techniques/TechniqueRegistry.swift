@@ -5,7 +5,8 @@ public enum TechniqueRegistry {
         SVDFactorization(),
         WeightSharing(),
         HuffmanCoding(),
-        HalfPrecision(), StaticInt8(), DynamicInt8(), WeightQuantization(),
+        HalfPrecision(), BFloat16(), StaticInt8(), DynamicInt8(), WeightQuantization(), GPTQ(), AdaRound(), CodebookQuantization(),
+        CrossLayerEqualization(), SmoothQuant(), AWQ(),
     ]
 
     public static func technique(_ id: String) -> (any Technique)? { byID[id] }

@@ -12,7 +12,10 @@ enum DataOracle {
 
     /// Runs a script with numpy as `np` and the arguments as `args`; returns what it printed.
     @discardableResult
-    static func run(_ script: String, _ arguments: String...) throws -> String {
+    static func run(_ script: String, _ arguments: String...) throws -> String { try run(script, arguments: arguments) }
+
+    @discardableResult
+    static func run(_ script: String, arguments: [String]) throws -> String {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: python)
         process.arguments = ["-c", "import sys, numpy as np\nargs = sys.argv[1:]\n" + script] + arguments

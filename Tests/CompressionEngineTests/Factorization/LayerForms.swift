@@ -48,6 +48,10 @@ enum LayerForms {
         elif form == 'depthwise': x = [1, 16, 6, 6]; weight('w', 16, 1, 3, 3); node('Conv', ['x', 'w'], group=16)
         elif form == 'lstm':
             x = [7, 2, 10]; weight('w', 1, 64, 10); weight('r', 1, 64, 16); nodes.append(helper.make_node('LSTM', ['x', 'w', 'r'], ['y'], hidden_size=16, name='y_node'))
+        elif form == 'gru':
+            x = [7, 2, 10]; weight('w', 2, 48, 10); weight('r', 2, 48, 16); nodes.append(helper.make_node('GRU', ['x', 'w', 'r'], ['y'], hidden_size=16, direction='bidirectional', name='y_node'))
+        elif form == 'rnn':
+            x = [7, 2, 10]; weight('w', 1, 16, 10); weight('r', 1, 16, 16); nodes.append(helper.make_node('RNN', ['x', 'w', 'r'], ['y'], hidden_size=16, name='y_node'))
         elif form == 'batched_constant': x = [4, 3, 20]; weight('w', 4, 20, 24); node('MatMul', ['x', 'w'])
         elif form == 'too_small': weight('w', 20, 1); node('MatMul', ['x', 'w'])
         elif form == 'read_elsewhere': weight('w', 20, 24); node('MatMul', ['x', 'w']); node('ReduceSum', ['w'], 'z'); outputs.append('z')

@@ -104,61 +104,67 @@ private struct RangeSearch {
 
     // MARK: - Kullback–Leibler divergence
 
-    /// Clips at ±T (or at T, where one sign only occurs) for the T whose quantised distribution tells least apart from
-    /// the true one.
+    /// Clips at ±T, within what was seen, for the T whose quantised distribution tells least apart from the true one.
+    ///
+    /// As in TensorRT every number of bins from as many as there are levels upward is a candidate, in at most 512 steps. The bin
+    /// around zero is filled like its neighbours: zero itself, of which a Relu makes most of its values, is exact on any
+    /// grid, and its peak would otherwise decide everything.
     func leastDivergence() -> (low: Float, high: Float) {
         let reach = TensorStatistics.reach
+        let levels = codes.count - (symmetric ? 1 : 0)
+        var histogram = statistics.bins.map { Double($0) }
         let oneSided = seen.low == 0 || seen.high == 0
-        // One-sided values use all codes on their side, two-sided ones half of them on either.
-        let levels = symmetric ? codes.upperBound - codes.lowerBound : codes.count
-        let magnitudes: [Double] = oneSided
-            ? (0..<reach).map { bin in Double(statistics.bins[reach + bin]) + (bin > 0 ? Double(statistics.bins[reach - bin]) : 0) }
-            : []
-        let distribution = oneSided ? magnitudes : statistics.bins.map(Double.init)
-        let used = distribution.lastIndex { $0 > 0 }.map { $0 + 1 } ?? 0
-        let first = distribution.firstIndex { $0 > 0 } ?? 0
-        let extent = oneSided ? used : max(used - reach, reach - first)
-        let sideLevels = oneSided ? levels : levels / 2
-        guard extent > sideLevels else { return seen }
-        var best = extent
+        histogram[reach] = oneSided ? max(histogram[reach - 1], histogram[reach + 1]) : (histogram[reach - 1] + histogram[reach + 1]) / 2
+        guard let first = histogram.firstIndex(where: { $0 > 0 }), let last = histogram.lastIndex(where: { $0 > 0 }) else { return seen }
+        let (below, above) = (max(reach - first, 0), max(last + 1 - reach, 0))
+        let extent = max(below, above)
+        // Bins from −T to T, as far as there are any.
+        func range(_ clip: Int) -> Range<Int> {
+            symmetric ? (reach - clip)..<(reach + clip) : (reach - min(clip, below))..<(reach + min(clip, above))
+        }
+        var best: Int?
         var least = Double.infinity
-        let stride = max(extent / 128, 1)
-        for clip in Swift.stride(from: extent, through: sideLevels, by: -stride) {
-            let range = oneSided ? 0..<clip : (reach - clip)..<(reach + clip)
-            let divergence = divergence(distribution, range: range, levels: oneSided ? levels : 2 * sideLevels)
+        for clip in Swift.stride(from: extent, through: 1, by: -max(extent / 512, 1)) {
+            let range = range(clip).clamped(to: 0..<histogram.count)
+            guard range.count >= levels else { break }
+            let divergence = divergence(histogram, range: range, levels: levels)
             if divergence < least { (best, least) = (clip, divergence) }
         }
+        guard let best, best < extent else { return seen }
         let threshold = Float(best) * statistics.binWidth
         return (-threshold, threshold)
     }
 
-    /// Divergence of `distribution` clipped to `range` from the same in `levels` levels.
+    /// Divergence of `distribution`, clipped to `range`, from the same in `levels` levels (Migacz 2017).
+    ///
+    /// The reference P takes what is clipped into its outermost bins. The candidate Q is made from the bins inside alone: each
+    /// level's mass is spread over those of its bins that P fills.
     private func divergence(_ distribution: [Double], range: Range<Int>, levels: Int) -> Double {
         let below = distribution[..<range.lowerBound].reduce(0, +)
         let above = distribution[range.upperBound...].reduce(0, +)
         let inside = distribution[range].reduce(0, +)
-        let total = below + inside + above
         guard inside > 0 else { return .infinity }
+        let total = below + inside + above
+        // A Q of zero where P is not would make the divergence infinite.
+        let smallest = 1e-4 / inside
         var sum = 0.0
         for level in 0..<levels {
             let start = range.lowerBound + level * range.count / levels
             let end = range.lowerBound + (level + 1) * range.count / levels
-            var mass = 0.0
-            var occupied = 0.0
-            for bin in start..<end where distribution[bin] > 0 {
-                mass += distribution[bin]
-                occupied += 1
+            func reference(_ bin: Int) -> Double {
+                distribution[bin] + (bin == range.lowerBound ? below : 0) + (bin == range.upperBound - 1 ? above : 0)
             }
-            guard occupied > 0 else { continue }
-            let quantized = mass / occupied / inside
+            var mass = 0.0
+            var filled = 0.0
+            for bin in start..<end where reference(bin) > 0 {
+                mass += distribution[bin]
+                filled += 1
+            }
+            guard filled > 0 else { continue }
+            let q = max(mass / filled / inside, smallest)
             for bin in start..<end {
-                // What lies outside saturates at the ends; where the end bin is empty no level stands for it.
-                var p = distribution[bin]
-                if bin == range.lowerBound { p += below }
-                if bin == range.upperBound - 1 { p += above }
-                guard p > 0 else { continue }
-                let q = distribution[bin] > 0 ? quantized : 1e-12
-                sum += p / total * log(p / total / q)
+                let p = reference(bin) / total
+                if p > 0 { sum += p * log(p / q) }
             }
         }
         return sum

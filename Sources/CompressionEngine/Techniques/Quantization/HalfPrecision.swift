@@ -32,7 +32,14 @@ public struct HalfPrecision: Technique {
         let computing = targets.filter { $0.parameters.choice("mode") == "compute" }
         let storing = targets.filter { $0.parameters.choice("mode") != "compute" }
         var counts = (clamped: 0, vanished: 0)
-        if !storing.isEmpty { model = try Self.storeWeights(of: storing.map(\.layer), in: model, counts: &counts, context: context) }
+        if !storing.isEmpty {
+            model = try HalfStorage.store(storing.map(\.layer), in: model, suffix: "half", context: context) { tensor in
+                let made = try HalfConversion.half(tensor)
+                counts.clamped += made.clamped
+                counts.vanished += made.vanished
+                return made.tensor
+            }
+        }
         if !computing.isEmpty {
             // Layers that only store halves, and those not selected, go on computing in float32.
             let half = Set(computing.map(\.layer.id))
@@ -48,48 +55,15 @@ public struct HalfPrecision: Technique {
         if counts.vanished > 0 { context.notes.add("\(counts.vanished) weights too small for float16 became zero") }
     }
 
-    /// Weights and biases of layers as halves behind a Cast.
-    private static func storeWeights(
-        of layers: [Layer], in model: Model, counts: inout (clamped: Int, vanished: Int), context: RewriteContext
-    ) throws -> Model {
-        var editor = GraphEditor(model)
-        var values: [String: String] = [:]
-        for (number, layer) in layers.enumerated() {
-            try context.cancellation.check()
-            context.progress(Double(number) / Double(layers.count), "halving \(layer.id)")
-            for name in [layer.weight] + layer.otherWeights + (layer.bias.map { [$0] } ?? []) {
-                guard let (tensor, owner) = editor.model.initializer(name, from: layer.path), tensor.elementType == .float32 else { continue }
-                // A Cast costs more than halving a small bias saves.
-                guard tensor.count >= 128 else { continue }
-                let key = "\(owner) \(name)"
-                let value: String
-                if let known = values[key] {
-                    value = known
-                } else {
-                    let made = try HalfConversion.half(tensor)
-                    counts.clamped += made.clamped
-                    counts.vanished += made.vanished
-                    let stored = editor.add(made.tensor, "\(name)_half", at: owner)
-                    value = editor.fresh("\(name)_float")
-                    editor.addFront(.cast(stored, value, to: .float32), at: owner)
-                    values[key] = value
-                }
-                editor.edit(layer.nodeIndex, at: layer.path) { $0.replaceInput(name, by: value) }
-            }
-        }
-        return editor.finish()
-    }
-
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (index, parameters) in targets {
-            states[index].weightBits = 16
-            if parameters.choice("mode") == "compute" {
-                states[index].operandBits = 16
-                states[index].overheadBits -= states[index].biasCount * 16
-            } else {
-                states[index].overheadBits += (QuantizationForecast.nodeBytes + QuantizationForecast.initializerBytes) * 8
-                if states[index].biasCount >= 128 { states[index].overheadBits -= states[index].biasCount * 16 }
+            guard parameters.choice("mode") == "compute" else {
+                HalfStorage.predict(&states[index])
+                continue
             }
+            states[index].weightBits = 16
+            states[index].operandBits = 16
+            states[index].overheadBits -= states[index].biasCount * 16
         }
     }
 }

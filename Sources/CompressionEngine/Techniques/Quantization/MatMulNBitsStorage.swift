@@ -36,14 +36,14 @@ struct MatMulNBitsStorage {
         case .group:
             blockSize = max(request.groupSize, 16)
             let view = try WeightView(rows: matrix, groupSize: blockSize)
-            self.weight = try WeightQuantizer.quantize(view.tensor, layout: view.layout, format: request.format, memo: memo)
+            self.weight = try WeightQuantizer.quantize(view, format: request.format, rounding: request.rounding, memo: memo)
         case .channel, .tensor:
             // A scale per row (or one for all), repeated for each block.
             blockSize = layer.kind == .embedding ? max(16, columns.roundedUpToPowerOfTwo) : 128
             let view = try WeightView(rows: matrix, groupSize: blockSize)
             let kind: ScaleLayout.Kind = request.granularity == .tensor ? .tensor : .axis(0)
             let coarse = try WeightQuantizer.quantize(
-                view.tensor, layout: ScaleLayout(kind, dims: view.layout.dims), format: request.format, memo: memo)
+                view, layout: ScaleLayout(kind, dims: view.layout.dims), format: request.format, rounding: request.rounding, memo: memo)
             self.weight = coarse.repeated(in: view.layout)
         }
     }

@@ -16,12 +16,27 @@ enum QuantizationForecast {
     static let nodeBytes = 70.0
     static let initializerBytes = 40.0
 
+    /// Codes of a layer's weights on the grids of a format.
+    static func codes(_ summary: LayerSummary, format: WeightFormat, granularity: Granularity, groupSize: Int) -> Codes {
+        let total = Double(summary.histogram.reduce(0, +))
+        guard total > 0, summary.maximumMagnitude > 0 else { return Codes(density: 0, distinct: 1, entropy: 0) }
+        if format.isBinary { return Codes(density: 1, distinct: 2, entropy: 1) }
+        if format.levels == .ternary {
+            let kept = 1 - summary.fraction(below: 0.7 * summary.meanMagnitude)
+            return Codes(density: kept, distinct: 2, entropy: 1)
+        }
+        return codes(summary, bits: format.bits, granularity: granularity, groupSize: groupSize, clipped: format.range == .leastSquares)
+    }
+
     /// Codes of a layer's weights on symmetric grids of `bits` bits.
-    static func codes(_ summary: LayerSummary, bits: Int, granularity: Granularity, groupSize: Int) -> Codes {
+    /// - Parameter clipped: the grids reach only as far as the squared error is least.
+    static func codes(_ summary: LayerSummary, bits: Int, granularity: Granularity, groupSize: Int, clipped: Bool = false) -> Codes {
         let reach = Double(max((1 << (bits - 1)) - 1, 1))
         let total = Double(summary.histogram.reduce(0, +))
         guard total > 0, summary.maximumMagnitude > 0 else { return Codes(density: 0, distinct: 1, entropy: 0) }
-        let step = typicalRange(summary, granularity: granularity, groupSize: groupSize) / reach
+        var range = typicalRange(summary, granularity: granularity, groupSize: groupSize)
+        if clipped, (2...8).contains(bits) { range = min(range, Double(summary.standardDeviation) * normalReach[bits - 2]) }
+        let step = max(range, Double(summary.maximumMagnitude) / 4096) / reach
         let binWidth = 2 * Double(summary.maximumMagnitude) / Double(summary.histogram.count)
         var counts: [Int: Double] = [:]
         for (bin, count) in summary.histogram.enumerated() where count > 0 {
@@ -41,6 +56,10 @@ enum QuantizationForecast {
         let entropy = counts.values.reduce(0.0) { $0 - $1 / nonZero * log2($1 / nonZero) }
         return Codes(density: nonZero / total, distinct: Double(counts.count), entropy: max(entropy, 0))
     }
+
+    /// How far the best grid of 2^bits − 1 values reaches for normally distributed weights, in standard deviations, for 2 to 8
+    /// bits (Max, "Quantizing for Minimum Distortion", 1960, in between interpolated).
+    private static let normalReach = [1.22, 1.95, 2.47, 2.95, 3.4, 3.8, 4.2]
 
     /// The range that a typical scale covers, as a magnitude.
     private static func typicalRange(_ summary: LayerSummary, granularity: Granularity, groupSize: Int) -> Double {
@@ -80,5 +99,75 @@ enum QuantizationForecast {
         state.density = min(state.density, codes.density)
         state.distinctValues = min(state.distinctValues ?? .infinity, codes.distinct)
         state.valueEntropy = min(state.valueEntropy ?? .infinity, codes.entropy)
+    }
+
+    /// Normalisation's four constants per channel become one bias, where there was none.
+    static func foldNormalization(into state: inout LayerState, _ summary: LayerSummary) {
+        let outputs = Double(summary.outputNormsL2.count)
+        guard summary.layer.kind == .conv, outputs > 0, state.attachedCount >= 4 * outputs else { return }
+        state.attachedCount -= 4 * outputs
+        if state.biasCount == 0 { state.biasCount = outputs }
+    }
+
+    /// Foretells what `WeightStorageWriter` will make of a layer's weights.
+    static func apply(_ request: WeightStorageWriter.Request, to state: inout LayerState, _ summary: LayerSummary) {
+        let made = request.values.map { codes(summary, values: $0, request) }
+            ?? codes(summary, format: request.format, granularity: request.granularity, groupSize: request.groupSize)
+        apply(made, to: &state)
+        // Signs have no zero: what was pruned comes back.
+        if request.format.isBinary, request.values == nil { state.density = 1 }
+        guard request.storage != .simulated else { return }
+        let count = state.weightCount
+        state.weightBits = storedBits(summary.layer, request, count: count)
+        let scales = scaleCount(summary.layer, weightCount: count, granularity: request.granularity, groupSize: request.groupSize)
+        let zeroBits = request.format.symmetric ? 0 : 8.0
+        let bits = request.values?.bits ?? request.format.bits
+        let nodes = state.weightBits < 8 && !usesKernel(summary.layer, request) ? Double(UnpackedStorage.nodeBytes(bits: bits)) : 2 * nodeBytes
+        let codebook = request.values.map { Double($0.entries.count) * 32 + (nodeBytes + initializerBytes) * 8 } ?? 0
+        state.overheadBits += scales * (32 + zeroBits) + codebook + (nodes + 2 * initializerBytes) * 8
+    }
+
+    private static func usesKernel(_ layer: Layer, _ request: WeightStorageWriter.Request) -> Bool {
+        guard request.storage == .matmulnbits || (request.storage == .auto && layer.kind == .embedding), [2, 4, 8].contains(request.format.bits),
+            layer.weightShape.count == 2
+        else { return false }
+        return layer.kind == .matMul || layer.kind == .gemm || layer.kind == .embedding
+    }
+
+    /// Bits of a weight in the file, as `WeightStorageWriter` will choose.
+    private static func storedBits(_ layer: Layer, _ request: WeightStorageWriter.Request, count: Double) -> Double {
+        let bits = request.values?.bits ?? request.format.bits
+        if request.storage == .dequantize { return layer.kind == .embedding || bits > 4 ? 8 : 4 }
+        if usesKernel(layer, request) || bits == 8 { return Double(bits) }
+        let saved = count - Double(BitPlanes.byteCount(Int(count), bits: bits))
+        return saved > Double(UnpackedStorage.nodeBytes(bits: bits)) ? Double(bits) : 8
+    }
+
+    /// Codes of a layer's weights in a set of values that are not evenly spaced, from its histogram.
+    private static func codes(_ summary: LayerSummary, values: ValueSet, _ request: WeightStorageWriter.Request) -> Codes {
+        let total = Double(summary.histogram.reduce(0, +))
+        guard total > 0, summary.maximumMagnitude > 0 else { return Codes(density: 0, distinct: 1, entropy: 0) }
+        let range = Float(typicalRange(summary, granularity: request.granularity, groupSize: request.groupSize))
+        let codebook = Codebook(centroids: values.entries, zero: false) { $0 }
+        let binWidth = 2 * summary.maximumMagnitude / Float(summary.histogram.count)
+        // Points closer than the entries around zero are.
+        let parts = 16
+        let points = (0..<(summary.histogram.count * parts)).map { (-summary.maximumMagnitude + binWidth * (Float($0) + 0.5) / Float(parts)) / range }
+        var counts = [Double](repeating: 0, count: values.entries.count)
+        for (point, entry) in points.withUnsafeBufferPointer({ codebook.assign($0) }).enumerated() {
+            counts[Int(entry)] += Double(summary.histogram[point / parts]) / Double(parts)
+        }
+        if let zero = values.entries.firstIndex(of: 0) { counts[zero] = 0 }
+        let nonZero = counts.reduce(0, +)
+        guard nonZero > 0 else { return Codes(density: 0, distinct: 1, entropy: 0) }
+        let entropy = counts.reduce(0.0) { $1 > 0 ? $0 - $1 / nonZero * log2($1 / nonZero) : $0 }
+        return Codes(density: nonZero / total, distinct: Double(counts.count { $0 > 0 }), entropy: entropy)
+    }
+}
+
+extension LayerSummary {
+    /// Mean |w|, from the quantiles.
+    fileprivate var meanMagnitude: Float {
+        magnitudeQuantiles.isEmpty ? 0 : magnitudeQuantiles.reduce(0, +) / Float(magnitudeQuantiles.count)
     }
 }

@@ -56,6 +56,17 @@ struct ScaleLayout: Hashable, Sendable {
 
     var scaleCount: Int { scaleDims.reduce(1, *) }
 
+    /// Which scale governs the element at an offset.
+    func scaleIndex(of element: Int) -> Int {
+        switch kind {
+        case .tensor: return 0
+        case .axis: return element / inner % length
+        case .blocks:
+            let position = element / inner % length
+            return (element / (length * inner) * blockCount + position / blockSize) * inner + element % inner
+        }
+    }
+
     /// Contiguous elements that share a scale, or whose scales are contiguous too.
     struct Run {
         var offset: Int

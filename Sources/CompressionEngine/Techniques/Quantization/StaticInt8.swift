@@ -14,12 +14,13 @@ public struct StaticInt8: Technique {
             convolution is folded into it first, zero padding before it too; biases become int32. A matrix product \
             whose result only float operators read gives floats directly.
 
-            Activation ranges are calibrated over streamed histograms: *minmax* (everything fits), *percentile* or *mse* (least squared error). On x86 unsigned activations with signed weights are fast; signed \
+            Activation ranges are calibrated over streamed histograms: *minmax* (everything fits), *percentile*, *entropy* (least \
+            Kullback–Leibler divergence) or *mse* (least squared error). On x86 unsigned activations with signed weights are fast; signed \
             activations are slow. Processors without VNNI saturate products of 8-bit weights: choose 7-bit weights if the model must \
             answer alike everywhere. Per-tensor weights hurt depthwise convolutions most. Recurrent layers stay float \
             (see dynamic-int8), so do embedding tables and layers in subgraphs (see weight-quantization).
             """,
-        source: "Jacob et al., arXiv:1712.05877; ONNX Runtime QDQ format",
+        source: "Jacob et al., arXiv:1712.05877; Migacz, 8-bit Inference with TensorRT, GTC 2017 (entropy); ONNX Runtime QDQ format",
         parameters: [
             ParameterDescriptor(
                 "weights", title: "Weight scales",
@@ -29,7 +30,7 @@ public struct StaticInt8: Technique {
                 "calibration", title: "Calibration",
                 domain: .choice([
                     .init("minmax", "smallest to largest value seen"), .init("percentile", "all but the outermost values"),
-                    .init("mse", "least squared error"),
+                    .init("entropy", "least divergence from the true distribution"), .init("mse", "least squared error"),
                 ]), default: .choice("minmax"), help: "How activation ranges are chosen from calibration data."),
             ParameterDescriptor(
                 "percentile", title: "Percentile", domain: .real(99...100, step: 0.01), default: .real(99.99), unit: "%",

@@ -3,8 +3,8 @@ import ModelGraph
 /// Writes a quantised weight as integers that plain operators turn back into floats. ONNX Runtime evaluates them once, while
 /// loading: the file is small, the layer computes exactly as with float weights, and memory holds floats as before.
 ///
-/// 8-bit codes: Cast, [Sub zero point], Mul scale. Narrower ones: BitShift unpacks bit planes first. `PackedWeight` in
-/// ModelGraph recognises the result.
+/// 8-bit codes: Cast, [Sub zero point], Mul scale. Narrower ones: BitShift unpacks bit planes first. Values that are not evenly
+/// spaced: Gather from their codebook in place of Sub. `PackedWeight` in ModelGraph recognises the result.
 struct UnpackedStorage {
     let weight: QuantizedWeight
     /// Shape of the weight, which may differ from the shape it was quantised in.
@@ -38,12 +38,17 @@ struct UnpackedStorage {
         if view.codes != (packsBits ? [weight.codes.count] : weight.layout.dims) {
             value = reshape(value, view.codes, &editor, path)
         }
-        if let zeroPoint = zeroPointName(view.scales, &editor, name: name, path) {
+        if let codebook = weight.codebook {
+            let entries = editor.add(Tensor(name: "", floats: codebook, dims: [codebook.count]), "\(name)_codebook", at: path)
+            let values = editor.scratch()
+            editor.addFront(.op("Gather", [entries, value], values), at: path)
+            value = values
+        } else if let zeroPoint = zeroPointName(view.scales, &editor, name: name, path) {
             let shifted = editor.scratch()
             editor.addFront(.op("Sub", [value, zeroPoint], shifted), at: path)
             value = shifted
         }
-        let scale = editor.add(reshaped(weight.scales, view.scales), "\(name)_scale", at: path)
+        let scale = editor.add(reshaped(storedScales, view.scales), "\(name)_scale", at: path)
         let result = editor.fresh("\(name)_dequantized")
         let isLast = view.codes == dims && crop == nil
         let scaled = isLast ? result : editor.scratch()
@@ -62,7 +67,7 @@ struct UnpackedStorage {
     private func emitBytes(_ editor: inout GraphEditor, name: String, _ path: GraphPath) -> String {
         let codes = editor.add(weight.codes, "\(name)_quantized", at: path)
         let value = editor.scratch()
-        editor.addFront(.cast(codes, value, to: .float32), at: path)
+        editor.addFront(.cast(codes, value, to: codeType), at: path)
         return value
     }
 
@@ -70,7 +75,9 @@ struct UnpackedStorage {
         let count = weight.codes.count
         var sum: String?
         for plane in BitPlanes.planes(bits: weight.bits) {
-            let storage = BitPlanes.pack(weight.codes.storage.bytes, plane: plane, offset: signOffset)
+            // Codes −1 and 1 raised by 1 differ in their second bit.
+            let from = isBinary ? BitPlanes.Plane(width: 1, shift: 1) : plane
+            let storage = BitPlanes.pack(weight.codes.storage.bytes, plane: from, offset: signOffset)
             // One byte per element by construction.
             guard let tensor = try? Tensor(name: "", elementType: .uint8, dims: [storage.byteCount], storage: storage) else { continue }
             let packed = editor.add(tensor, "\(name)_bits\(plane.shift)", at: path)
@@ -89,11 +96,14 @@ struct UnpackedStorage {
             editor.addFront(.op("Concat", pieces, value, [Attribute("axis", .int(0))]), at: path)
             if storage.byteCount * parts != count { value = slice(value, axis: 0, to: count, &editor, path) }
             let cast = editor.scratch()
-            editor.addFront(.cast(value, cast, to: .float32), at: path)
+            editor.addFront(.cast(value, cast, to: codeType), at: path)
             value = cast
             if plane.shift > 0 {
                 let scaled = editor.scratch()
-                let factor = editor.constant(Tensor(name: "", floats: [Float(1 << plane.shift)], dims: []), at: path)
+                let factor = editor.constant(
+                    weight.codebook == nil
+                        ? Tensor(name: "", floats: [Float(1 << plane.shift)], dims: []) : Tensor(name: "", int32s: [Int32(1 << plane.shift)], dims: []),
+                    at: path)
                 editor.addFront(.op("Mul", [value, factor], scaled), at: path)
                 value = scaled
             }
@@ -110,6 +120,17 @@ struct UnpackedStorage {
     /// What makes signed codes unsigned in bit planes.
     private var signOffset: Int { weight.isSymmetric ? 1 << (weight.bits - 1) : 0 }
 
+    /// One bit tells −1 from 1: value = (bit − ½) · 2α.
+    private var isBinary: Bool { packsBits && weight.bits == 1 && weight.isSymmetric }
+
+    private var storedScales: Tensor {
+        guard isBinary, let scales = weight.scales.floats() else { return weight.scales }
+        return weight.scales.withFloats(scales.map { 2 * $0 })
+    }
+
+    /// Type of unpacked codes: indices into a codebook are integers.
+    private var codeType: ElementType { weight.codebook == nil ? .float32 : .int32 }
+
     private func zeroPointName(_ dims: [Int], _ editor: inout GraphEditor, name: String, _ path: GraphPath) -> String? {
         if let zeroPoints = weight.zeroPoints {
             let stored = editor.add(reshaped(zeroPoints, dims), "\(name)_zero_point", at: path)
@@ -117,8 +138,8 @@ struct UnpackedStorage {
             editor.addFront(.cast(stored, value, to: .float32), at: path)
             return value
         }
-        guard packsBits else { return nil }
-        return editor.constant(Tensor(name: "", floats: [Float(signOffset)], dims: []), at: path)
+        guard packsBits, weight.isSymmetric else { return nil }
+        return editor.constant(Tensor(name: "", floats: [isBinary ? 0.5 : Float(signOffset)], dims: []), at: path)
     }
 
     /// The first `length` positions of an axis. Operator sets before 10 have Slice with attributes instead of inputs.

@@ -19,6 +19,27 @@ struct WeightStorageWriter {
         opset = model.opset
     }
 
+    /// The model with the weights of all targets replaced. Notes say which form each got.
+    /// - Parameter request: what a target's weights are to become.
+    static func rewritten(
+        _ model: Model, targets: [LayerTarget], context: RewriteContext, request: (LayerTarget) throws -> Request
+    ) throws -> Model {
+        var writer = WeightStorageWriter(model, context: context)
+        var forms: [String: [String]] = [:]
+        var order: [String] = []
+        for (number, target) in targets.enumerated() {
+            try context.cancellation.check()
+            context.progress(Double(number) / Double(targets.count), "quantising \(target.layer.id)")
+            var request = try request(target)
+            request.storage = writer.choice(for: target.layer, request)
+            let form = try writer.store(target.layer, request)
+            if forms[form] == nil { order.append(form) }
+            forms[form, default: []].append(target.layer.id)
+        }
+        for form in order { context.notes.add("\(form): \(WeightQuantization.list(forms[form] ?? []))") }
+        return writer.editor.finish()
+    }
+
     /// Everything a layer's weights are to become.
     struct Request {
         var format: WeightFormat
@@ -27,6 +48,15 @@ struct WeightStorageWriter {
         var storage: WeightStorage
         /// Whether MatMulNBits may round activations to int8 (accuracy level 4) or computes in float.
         var integerActivations: Bool
+        var rounding = CodeRounding.nearest
+        /// Values that are not evenly spaced, for `packed` and `simulated`.
+        var values: ValueSet?
+
+        /// The codes in words.
+        fileprivate var codes: String { values.map { "\($0.bits)-bit indices into \($0.title)" } ?? "\(format.bits)-bit codes" }
+
+        /// What distinguishes the values of one weight under different requests.
+        fileprivate var key: String { "\(format) \(granularity) \(groupSize) \(rounding.key) \(values.map { "\($0)" } ?? "")" }
     }
 
     /// Replaces the weights of a layer.
@@ -62,7 +92,8 @@ struct WeightStorageWriter {
     }
 
     private func quantized(_ view: WeightView, _ request: Request) throws -> QuantizedWeight {
-        try WeightQuantizer.quantize(view.tensor, layout: view.layout, format: request.format, memo: context.memo)
+        if let values = request.values { return try values.quantize(view, range: request.format.range, memo: context.memo) }
+        return try WeightQuantizer.quantize(view, format: request.format, rounding: request.rounding, memo: context.memo)
     }
 
     // MARK: - Forms
@@ -71,7 +102,7 @@ struct WeightStorageWriter {
         var storedBits = request.format.bits
         for name in [layer.weight] + layer.otherWeights {
             let (weight, owner) = try tensor(name, layer)
-            let key = "packed \(owner) \(name) \(request.format) \(request.granularity) \(request.groupSize) \(layer.kind)"
+            let key = "packed \(owner) \(name) \(request.key) \(layer.kind)"
             let view = try WeightView(weight, of: layer, granularity: request.granularity, groupSize: request.groupSize)
             let storage = UnpackedStorage(try quantized(view, request), dims: weight.dims, crop: view.crop, opset: opset)
             storedBits = storage.storedBits
@@ -86,21 +117,21 @@ struct WeightStorageWriter {
         }
         if storedBits != request.format.bits {
             let why = opset < 11 ? "operator set \(opset) has no BitShift to unpack them" : "too few weights to be worth unpacking"
-            return "\(request.format.bits)-bit codes in whole bytes (\(why)), unpacked while loading"
+            return "\(request.codes) in whole bytes (\(why)), unpacked while loading"
         }
-        return "\(storedBits)-bit codes, unpacked to float while loading"
+        return "\(request.codes), unpacked to float while loading"
     }
 
     private mutating func storeSimulated(_ layer: Layer, _ request: Request) throws -> String {
         for name in [layer.weight] + layer.otherWeights {
             let (weight, owner) = try tensor(name, layer)
-            let key = "simulated \(owner) \(name) \(request.format) \(request.granularity) \(request.groupSize) \(layer.kind)"
+            let key = "simulated \(owner) \(name) \(request.key) \(layer.kind)"
             let value: String
             if let known = values[key] {
                 value = known
             } else {
                 let view = try WeightView(weight, of: layer, granularity: request.granularity, groupSize: request.groupSize)
-                let rounded = cropped(WeightQuantizer.dequantize(try quantized(view, request)), view)
+                let rounded = view.cropped(WeightQuantizer.dequantize(try quantized(view, request)))
                 value = editor.add(weight.withFloats(rounded), "\(name)_rounded", at: owner)
                 values[key] = value
             }
@@ -109,18 +140,12 @@ struct WeightStorageWriter {
         return "float32 values on the \(request.format.bits)-bit grid: the file does not shrink"
     }
 
-    private func cropped(_ values: [Float], _ view: WeightView) -> [Float] {
-        guard let crop = view.crop else { return values }
-        let padded = view.layout.dims
-        let from = padded[crop.axis...].reduce(1, *)
-        let to = crop.length * padded[(crop.axis + 1)...].reduce(1, *)
-        return (0..<(values.count / from)).flatMap { values[($0 * from)..<($0 * from + to)] }
-    }
-
     /// MatMul and Gemm whose weight is a plain matrix on the right get DequantizeLinear in front; embeddings gather
     /// integer rows and scale them afterwards.
     private func canDequantize(_ layer: Layer, _ request: Request) -> Bool {
         guard layer.kind != .embedding else { return request.granularity != .group }
+        // Scales per channel of recurrent and batched weights are blocks, which DequantizeLinear has from operator set 21 on.
+        if request.granularity == .channel { return [.conv, .convTranspose].contains(layer.kind) || layer.weightShape.count == 2 }
         guard request.granularity == .group else { return true }
         return opset >= 21 && (layer.kind == .gemm || layer.kind == .matMul) && layer.weightShape[layer.inputAxis] % request.groupSize == 0
     }
@@ -134,7 +159,7 @@ struct WeightStorageWriter {
             let node = editor.graph(layer.path).nodes[layer.nodeIndex]
             // ONNX Runtime computes on the integers only where the weight is [inputs, outputs].
             let transposes = layer.kind == .gemm && node.int("transB") == 1 && node.input(1) == name
-            let key = "dequantize \(owner) \(name) \(request.format) \(request.granularity) \(request.groupSize) \(layer.kind) \(transposes)"
+            let key = "dequantize \(owner) \(name) \(request.key) \(layer.kind) \(transposes)"
             if transposes {
                 weight = try weight.transposedMatrix()
                 (oriented.outputAxis, oriented.inputAxis) = (1, 0)

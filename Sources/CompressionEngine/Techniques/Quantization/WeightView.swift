@@ -5,6 +5,19 @@ enum Granularity: String, CaseIterable, Sendable {
     case tensor, channel, group
 }
 
+/// Where the elements of a tensor stand that is one matrix of outputs × inputs.
+struct MatrixOrder: Hashable, Sendable {
+    var rows: Int
+    /// Inputs of an output.
+    var columns: Int
+    /// The same in the tensor, what fills the last block included.
+    var paddedColumns: Int
+    /// The tensor has outputs before inputs.
+    var rowsFirst: Bool
+
+    func offset(_ row: Int, _ column: Int) -> Int { rowsFirst ? row * paddedColumns + column : column * rows + row }
+}
+
 /// A weight tensor in the shape in which it is quantised.
 struct WeightView {
     /// The tensor, padded with zeros to whole blocks where they do not divide it.
@@ -14,6 +27,15 @@ struct WeightView {
     var dims: [Int]
     /// Axis and length to cut back to, where padded.
     var crop: (axis: Int, length: Int)?
+    /// The tensor as a matrix; `nil` where it is none.
+    var order: MatrixOrder? {
+        guard let rowsFirst else { return nil }
+        let shape = layout.dims
+        let rows = rowsFirst ? shape[0] : shape[1]
+        let padded = shape.reduce(1, *) / max(rows, 1)
+        return MatrixOrder(rows: rows, columns: dims.reduce(1, *) / max(rows, 1), paddedColumns: padded, rowsFirst: rowsFirst)
+    }
+    private var rowsFirst: Bool?
 
     /// - Parameters:
     ///   - weight: a weight tensor of `layer`, or one of its further weight matrices.
@@ -23,6 +45,11 @@ struct WeightView {
         tensor = weight
         layout = ScaleLayout(.tensor, dims: dims)
         let rank = weight.dims.count
+        switch layer.kind {
+        case .conv: rowsFirst = true
+        case .gemm, .matMul: rowsFirst = rank == 2 ? layer.outputAxis == 0 : nil
+        default: rowsFirst = nil
+        }
         switch (granularity, layer.kind) {
         case (.tensor, _):
             return
@@ -53,7 +80,17 @@ struct WeightView {
         dims = weight.dims
         tensor = weight
         layout = ScaleLayout(.tensor, dims: dims)
+        rowsFirst = true
         try pad(to: groupSize, axis: 1, shape: dims, whole: true)
+    }
+
+    /// Values of the padded shape without what was filled in.
+    func cropped(_ values: [Float]) -> [Float] {
+        guard let crop else { return values }
+        let padded = layout.dims
+        let from = padded[crop.axis...].reduce(1, *)
+        let to = crop.length * padded[(crop.axis + 1)...].reduce(1, *)
+        return (0..<(values.count / from)).flatMap { values[($0 * from)..<($0 * from + to)] }
     }
 
     private mutating func pad(to groupSize: Int, axis: Int, shape: [Int], whole: Bool = false) throws {

@@ -1,0 +1,147 @@
+import ModelGraph
+import Testing
+
+@testable import CompressionEngine
+
+/// Static and dynamic int8, half and bfloat16 storage, in Python's onnxruntime.
+@Suite struct IntegerTests {
+    /// bfloat16 against the definition: the nearest float with eight significant bits, ties to even; by NumPy on the bits.
+    @Test(arguments: ["gemm", "conv", "lstm", "embedding", "subgraph", "tied"]) func bfloat16IsTheUpperHalf(form: String) throws {
+        let folder = try TemporaryFolder()
+        let model = try Quantization.form(form, in: folder)
+        let made = try Quantization.apply("bf16", to: model).model
+        let path = try made.written(folder, "bf16.onnx")
+        try DataOracle.run(
+            """
+            import onnx
+            from onnx import numpy_helper
+            a, b = onnx.load(args[0]), onnx.load(args[1])
+            t = {x.name: x for x in b.graph.initializer}
+            checked = 0
+            for x in a.graph.initializer:
+                if x.name + '_bfloat16' in t:
+                    bits = numpy_helper.to_array(x).reshape(-1).view(np.uint32).astype(np.uint64)
+                    want = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+                    got = np.frombuffer(t[x.name + '_bfloat16'].raw_data, np.uint16)
+                    assert t[x.name + '_bfloat16'].data_type == onnx.TensorProto.BFLOAT16
+                    assert (want == got).all(); checked += 1
+            assert checked > 0
+            """, folder.path + "/\(form).onnx", path)
+        #expect(try Quantization.difference(model, made) < 0.02)
+        #expect(made.layers().map(\.id) == model.layers().map(\.id) && made.layers().allSatisfy { !$0.isFloat })
+    }
+
+    @Test func bfloat16NeedsItsCast() throws {
+        let folder = try TemporaryFolder()
+        let model = try Quantization.form("gemm_opset9", in: folder)
+        #expect(message { _ = try Quantization.apply("bf16", to: model) }.contains("operator set 9"))
+    }
+
+    /// float16 against NumPy's own conversion.
+    @Test(arguments: ["gemm", "conv", "lstm", "subgraph"]) func float16IsNumPys(form: String) throws {
+        let folder = try TemporaryFolder()
+        let model = try Quantization.form(form, in: folder)
+        let made = try Quantization.apply("fp16", to: model).model
+        try DataOracle.run(
+            """
+            import onnx
+            from onnx import numpy_helper
+            a, b = onnx.load(args[0]), onnx.load(args[1])
+            t = {x.name: x for x in b.graph.initializer}
+            checked = 0
+            for x in a.graph.initializer:
+                if x.name + '_half' in t:
+                    assert (numpy_helper.to_array(x).astype(np.float16) == numpy_helper.to_array(t[x.name + '_half'])).all(); checked += 1
+            assert checked > 0
+            """, folder.path + "/\(form).onnx", try made.written(folder, "half.onnx"))
+        #expect(try Quantization.difference(model, made) < 0.005)
+    }
+
+    /// Dynamic int8 is near the original, and its integers are those of `onnxruntime.quantization.quantize_dynamic` where both do the same:
+    /// a MatMul with symmetric int8 weights per tensor.
+    @Test func dynamicCodesAreOnnxRuntimes() throws {
+        let folder = try TemporaryFolder()
+        let model = try Quantization.form("matmul", in: folder)
+        let made = try Quantization.apply("dynamic-int8", ["weights": .choice("tensor")], to: model).model
+        let text = try DataOracle.run(
+            """
+            import onnx
+            from onnx import numpy_helper
+            from onnxruntime.quantization import quantize_dynamic, QuantType
+            quantize_dynamic(args[0], args[2], weight_type=QuantType.QInt8, extra_options={'WeightSymmetric': True})
+            def weight(path):
+                g = onnx.load(path).graph
+                node = next(n for n in g.node if n.op_type == 'MatMulInteger')
+                return numpy_helper.to_array(next(x for x in g.initializer if x.name == node.input[1]))
+            a, b = weight(args[1]), weight(args[2])
+            print(a.dtype == b.dtype, a.shape == b.shape, int(np.abs(a.astype(int) - b).max()))
+            """, folder.path + "/matmul.onnx", try made.written(folder, "ours.onnx"), folder.path + "/theirs.onnx")
+        #expect(text.contains("True True 0"), "\(text)")
+    }
+
+    @Test(arguments: ["gemm", "gemm_transB", "gemm_scaled", "matmul", "matmul_batched_input", "lstm", "embedding", "tied", "subgraph"]) func dynamicIsNear(form: String) throws {
+        let folder = try TemporaryFolder()
+        let model = try Quantization.form(form, in: folder)
+        for weights in ["tensor", "channel"] {
+            let made = try Quantization.apply("dynamic-int8", ["weights": .choice(weights)], to: model).model
+            #expect(try Quantization.difference(model, made) < 0.04, "\(form) \(weights)")
+            #expect(made.layers().allSatisfy { !$0.isFloat })
+        }
+    }
+
+    /// Static int8 over random data: near the original with every calibration, and byte for byte the same twice.
+    @Test(arguments: ["gemm", "gemm_transB", "gemm_scaled", "matmul", "conv", "conv_strided", "conv_1x1", "grouped", "depthwise"], ["minmax", "percentile", "entropy", "mse"])
+    func staticIsNear(form: String, calibration: String) throws {
+        let folder = try TemporaryFolder()
+        let model = try Quantization.form(form, in: folder)
+        let data = (0..<4).map { Pruning.inputs(for: model, batch: 32, seed: 300 + $0) }
+        for weights in ["tensor", "channel"] {
+            let parameters: [String: ParameterValue] = ["calibration": .choice(calibration), "weights": .choice(weights)]
+            let applied = try Quantization.apply("static-int8", parameters, to: model, calibration: data)
+            let made = applied.model
+            #expect(made.graph.nodes.contains { $0.opType == "QuantizeLinear" } && made.layers().allSatisfy { !$0.isFloat })
+            // Where the range was clipped, the largest outputs saturate.
+            #expect(try Quantization.difference(model, made) < (calibration == "minmax" ? 0.06 : 0.3), "\(form) \(weights)")
+            let again = try Quantization.apply("static-int8", parameters, to: model, calibration: data).model
+            #expect(try made.serialized().joined() == again.serialized().joined())
+        }
+    }
+
+    /// With calibration minmax, ranges and weights are those of `onnxruntime.quantization.quantize_static` in QDQ form.
+    @Test func staticGridsAreOnnxRuntimes() throws {
+        let folder = try TemporaryFolder()
+        let model = try Quantization.form("conv", in: folder)
+        let batches = (0..<2).map { Pruning.inputs(for: model, batch: 16, seed: 400 + $0) }
+        let made = try Quantization.apply("static-int8", to: model, calibration: batches).model
+        for (number, batch) in batches.enumerated() { try folder.write("x\(number).bin", [UInt8](batch[0].storage.bytes)) }
+        let text = try DataOracle.run(
+            """
+            import onnx
+            from onnx import numpy_helper
+            from onnxruntime.quantization import quantize_static, CalibrationDataReader, QuantFormat, QuantType
+            class Reader(CalibrationDataReader):
+                def __init__(self): self.left = [np.fromfile(args[2] + f'/x{i}.bin', np.float32).reshape(16, 8, 9, 9) for i in (0, 1)]
+                def get_next(self): return {'x': self.left.pop(0)} if self.left else None
+            theirs = args[2] + '/theirs.onnx'
+            quantize_static(args[0], theirs, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+            def constants(path):
+                g = onnx.load(path).graph
+                t = {x.name: numpy_helper.to_array(x) for x in g.initializer}
+                found = {}
+                for n in g.node:
+                    if n.op_type == 'QuantizeLinear': found['x' if n.input[0] == 'x' else 'y'] = (t[n.input[1]], t[n.input[2]])
+                    if n.op_type == 'DequantizeLinear' and n.input[0] in t and t[n.input[0]].ndim > 1: found['w'] = (t[n.input[0]], t[n.input[1]])
+                    if n.op_type == 'DequantizeLinear' and n.input[0] in t and t[n.input[0]].dtype == np.int32: found['b'] = (t[n.input[0]], t[n.input[1]])
+                return found
+            a, b = constants(args[1]), constants(theirs)
+            assert set(a) == set(b) == {'x', 'y', 'w', 'b'}, (set(a), set(b))
+            for k in a:
+                for p, q in zip(a[k], b[k]): print(k, float(np.abs(p.astype(np.float64).reshape(-1) - q.reshape(-1)).max() / np.abs(q).max()))
+            """, folder.path + "/conv.onnx", try made.written(folder, "ours.onnx"), folder.path)
+        for line in text.split(separator: "\n") {
+            let value = try #require(Double(line.split(separator: " ").last ?? ""))
+            // Codes: one of 127; int32 biases: a unit in the last place of a float scale.
+            #expect(value <= (line.hasPrefix("w") ? 1.0 / 127 : 1e-5), "\(line)")
+        }
+    }
+}
