@@ -17,8 +17,8 @@ public struct StaticInt8: Technique {
             Activation ranges are calibrated over streamed histograms: *minmax* (everything fits), *percentile*, *entropy* (least \
             Kullback–Leibler divergence) or *mse* (least squared error). On x86 unsigned activations with signed weights are fast; signed \
             activations are slow. Processors without VNNI saturate products of 8-bit weights: choose 7-bit weights if the model must \
-            answer alike everywhere. Per-tensor weights hurt depthwise convolutions most. Recurrent layers stay float \
-            (see dynamic-int8), so do embedding tables and layers in subgraphs (see weight-quantization).
+            answer alike everywhere. Per-tensor weights hurt depthwise convolutions most. Embedding tables become int8 rows that are scaled after \
+            they are gathered. Recurrent layers stay float (see dynamic-int8), so do layers in subgraphs (see weight-quantization).
             """,
         source: "Jacob et al., arXiv:1712.05877; Migacz, 8-bit Inference with TensorRT, GTC 2017 (entropy); ONNX Runtime QDQ format",
         parameters: [
@@ -58,7 +58,7 @@ public struct StaticInt8: Technique {
         case .convTranspose: return "ONNX Runtime has no 8-bit ConvTranspose; weight-quantization shrinks it"
         case .lstm: return "recurrent layers need dynamic-int8"
         case .gru, .rnn: return "ONNX Runtime has no 8-bit \(layer.opType); weight-quantization shrinks it"
-        case .embedding: return "a table has no activations to quantise; weight-quantization shrinks it"
+        case .embedding: return nil
         }
         guard layer.path.isMain else { return "in a subgraph, where calibration does not reach" }
         let graph = model.graph
@@ -76,8 +76,24 @@ public struct StaticInt8: Technique {
     }
 
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
-        var rewriter = try StaticInt8Rewriter(model, targets: targets, context: context)
-        model = try rewriter.rewritten()
+        // A table has no activations to calibrate: its rows are fetched as integers and scaled.
+        let tables = targets.filter { $0.layer.kind == .embedding }
+        let products = targets.filter { $0.layer.kind != .embedding }
+        if !products.isEmpty {
+            var rewriter = try StaticInt8Rewriter(model, targets: products, context: context)
+            model = try rewriter.rewritten()
+        }
+        guard !tables.isEmpty else { return }
+        let present = Dictionary(model.layers().map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        var writer = WeightStorageWriter(model, context: context)
+        for target in tables {
+            guard let layer = present[target.layer.id] else { continue }
+            let request = WeightStorageWriter.Request(
+                format: Self.weightFormat(target.parameters), granularity: Self.granularity(target.parameters), groupSize: 0, storage: .dequantize,
+                integerActivations: false)
+            _ = try writer.store(layer, request)
+        }
+        model = writer.editor.finish()
     }
 
     static func granularity(_ parameters: ParameterValues) -> Granularity { parameters.choice("weights") == "tensor" ? .tensor : .channel }
@@ -96,7 +112,7 @@ public struct StaticInt8: Technique {
                 summary, bits: parameters.choice("weight-bits") == "7" ? 7 : 8, granularity: granularity, groupSize: 0)
             QuantizationForecast.apply(codes, to: &states[index])
             states[index].weightBits = 8
-            states[index].operandBits = 8
+            if summary.layer.kind != .embedding { states[index].operandBits = 8 }
             let scales = QuantizationForecast.scaleCount(summary.layer, weightCount: states[index].weightCount, granularity: granularity, groupSize: 0)
             let outputs = Double(summary.outputNormsL2.count)
             // Normalisation's four constants per channel become one bias, where there was none.
