@@ -118,7 +118,7 @@ import Testing
         let before = try ratio(model)
         let half = try ratio(Quantization.apply("smoothquant", ["alpha": .real(0.5)], to: model, calibration: data).model)
         let full = try ratio(Quantization.apply("smoothquant", ["alpha": .real(1)], to: model, calibration: data).model)
-        #expect(before > 50 && half < before / 2 && abs(full - 1) < 1e-3, "\(before), \(half), \(full)")
+        #expect(before > 10 && half < before / 2 && abs(full - 1) < 1e-3, "\(before), \(half), \(full)")
     }
 
     /// AWQ is never worse on its calibration data than no scaling, and better where inputs are uneven.
