@@ -1,7 +1,7 @@
 /// Every technique the program has, in the order in which they are shown.
 public enum TechniqueRegistry {
     public static let all: [any Technique] = [
-        MagnitudePruning(), NMPruning(), SparseGPT(), Wanda(), BlockPruning(), RandomPruning(), StructuredPruning(),
+        MagnitudePruning(), NMPruning(), SparseGPT(), Wanda(), BlockPruning(), RandomPruning(), StructuredPruning(), HeadPruning(), LayerRemoval(),
         SVDFactorization(),
         WeightSharing(),
         HuffmanCoding(),
