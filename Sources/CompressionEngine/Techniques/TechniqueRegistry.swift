@@ -4,6 +4,7 @@ public enum TechniqueRegistry {
         MagnitudePruning(), NMPruning(), SparseGPT(), Wanda(), BlockPruning(), RandomPruning(), StructuredPruning(), HeadPruning(), LayerRemoval(),
         SVDFactorization(),
         WeightSharing(),
+        BatchNormReestimation(), BiasCorrection(), LeastSquaresReconstruction(),
         HuffmanCoding(),
         HalfPrecision(), StaticInt8(), DynamicInt8(), WeightQuantization(),
     ]
