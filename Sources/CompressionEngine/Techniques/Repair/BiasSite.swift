@@ -96,10 +96,14 @@ struct BiasSite {
         }
     }
 
-    /// Element type that a layer computes in.
+    /// Element type that a layer computes in: that of its weight where the node reads it, after whatever decodes it.
     static func type(of layer: Layer, in model: Model) -> ElementType {
-        if layer.weightType.isFloatingPoint { return layer.weightType }
-        let scale = layer.quantization?.scale.flatMap { model.initializer($0, from: layer.path)?.tensor.elementType }
-        return scale.map { $0.isFloatingPoint ? $0 : .float32 } ?? .float32
+        guard let weight = model.graph.nodes[layer.nodeIndex].input(1) else { return .float32 }
+        if let tensor = model.graph.initializers[weight] { return tensor.elementType.isFloatingPoint ? tensor.elementType : .float32 }
+        guard let maker = model.graph.nodes.first(where: { $0.outputs.contains(weight) }) else { return .float32 }
+        var found: ElementType?
+        if maker.isStandard("Cast") { found = maker.int("to").map { ElementType(rawValue: Int32($0)) } }
+        if maker.isStandard("DequantizeLinear") { found = maker.input(1).flatMap { model.graph.initializers[$0]?.elementType } }
+        return found.map { $0.isFloatingPoint ? $0 : .float32 } ?? .float32
     }
 }
