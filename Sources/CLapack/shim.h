@@ -17,10 +17,15 @@ void sgesdd_(const char *jobz, const int32_t *m, const int32_t *n, float *a, con
              const int32_t *ldu, float *vt, const int32_t *ldvt, float *work, const int32_t *lwork, int32_t *iwork,
              int32_t *info);
 
-/// Cholesky factorisation and the solve that goes with it, double precision.
+void dgemm_(const char *transa, const char *transb, const int32_t *m, const int32_t *n, const int32_t *k,
+            const double *alpha, const double *a, const int32_t *lda, const double *b, const int32_t *ldb,
+            const double *beta, double *c, const int32_t *ldc);
+
+/// Cholesky factorisation, the solve that goes with it and the inverse from it, double precision.
 void dpotrf_(const char *uplo, const int32_t *n, double *a, const int32_t *lda, int32_t *info);
 void dpotrs_(const char *uplo, const int32_t *n, const int32_t *nrhs, const double *a, const int32_t *lda, double *b,
              const int32_t *ldb, int32_t *info);
+void dpotri_(const char *uplo, const int32_t *n, double *a, const int32_t *lda, int32_t *info);
 
 /// Inverse of a triangular matrix, in place, double precision.
 void dtrtri_(const char *uplo, const char *diag, const int32_t *n, double *a, const int32_t *lda, int32_t *info);

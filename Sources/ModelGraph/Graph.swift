@@ -79,6 +79,9 @@ public struct Model: Sendable {
     public var metadata: OrderedDictionary<String, String>
     /// Model-local functions.
     public var functions: [Function]
+    /// Where rewrites removed channels: which indices of the model as it was read are left, by value of the main graph and
+    /// dimension counted from the end (−1 the last). Lives in memory only, for rewrites that compare with that model; never written.
+    public var keptChannels: [String: [Int: [Int]]] = [:]
     /// Fields that are not interpreted, written back as they were read.
     var preserved = OnnxModelProto()
 

@@ -19,22 +19,18 @@ public struct CalibrationRun: CalibrationSource {
     public func forEachBatch(
         of model: Model, values names: [String], limit: Int, cancellation: Cancellation, body: ([CalibrationValue]) throws -> Void
     ) throws {
-        var exposed = model
-        let outputs = Set(model.graph.outputs.map(\.name))
-        let inputs = Set(model.graph.inputs.map(\.name))
-        // A model input is its own value; the runtime will not give it as an output.
-        let produced = names.filter { !inputs.contains($0) }
-        for name in produced where !outputs.contains(name) {
-            exposed.graph.outputs.append(model.graph.valueInfos[name] ?? ValueInfo(name: name, elementType: nil, shape: nil))
-        }
-        var options = SessionOptions()
-        // Fusions that change values' bits would calibrate another network than the one quantised.
-        options.graphOptimizationLevel = .basic
-        let runner = try ModelRunner(exposed, library: library, threads: 2, options: options, label: "calibration model")
-        let fixed = samples.fixedBatch(of: model)
-        let largest = min(32, AccuracyEvaluation.batchSize(of: model, samples: samples))
+        try forEachBatch(ofAll: [(model, names)], limit: limit, cancellation: cancellation) { try body($0[0]) }
+    }
+
+    public func forEachBatch(
+        ofAll models: [(model: Model, values: [String])], limit: Int, cancellation: Cancellation, body: ([[CalibrationValue]]) throws -> Void
+    ) throws {
+        guard let first = models.first?.model else { return }
+        let exposed = try models.map { try Exposed($0.model, $0.values, library: library) }
+        let fixed = samples.fixedBatch(of: first)
         // The first sample tells how large the values are.
         var batch = fixed ?? 1
+        let largest = min(32, models.map { AccuracyEvaluation.batchSize(of: $0.model, samples: samples) }.min() ?? 1)
         let total = min(limit, samples.count)
         var next = 0
         while next < total {
@@ -46,15 +42,50 @@ public struct CalibrationRun: CalibrationSource {
                 range = max(range.upperBound - batch, 0)..<max(range.upperBound, batch)
             }
             let feeds = try samples.values(range)
-            let results = produced.isEmpty ? [] : try runner.run(feeds, outputs: produced, cancellation: cancellation)
+            let results = try exposed.map { try $0.run(feeds, cancellation) }
             if fixed == nil, batch == 1, range.lowerBound == 0 {
-                let bytes = try results.reduce(0) { try $0 + $1.withUnsafeBytes(\.count) }
+                let bytes = try results.joined().reduce(0) { try $0 + $1.value.withUnsafeBytes(\.count) }
                 batch = max(1, min(largest, Self.batchBytes / max(bytes, 1)))
             }
-            let byName = Dictionary(zip(produced, results) + feeds.map { ($0.0, $0.1) }, uniquingKeysWith: { first, _ in first })
-            try withValues(names, byName, [], body)
+            try withAllValues(exposed.map(\.names), results, [], body)
             try cancellation.check()
         }
+    }
+
+    /// A model in a session that gives intermediate values.
+    private struct Exposed {
+        let names: [String]
+        private let produced: [String]
+        private let runner: ModelRunner
+
+        init(_ model: Model, _ names: [String], library: RuntimeLibrary) throws {
+            var exposed = model
+            let outputs = Set(model.graph.outputs.map(\.name))
+            let inputs = Set(model.graph.inputs.map(\.name))
+            // A model input is its own value; the runtime will not give it as an output.
+            produced = names.filter { !inputs.contains($0) }
+            for name in produced where !outputs.contains(name) {
+                exposed.graph.outputs.append(model.graph.valueInfos[name] ?? ValueInfo(name: name, elementType: nil, shape: nil))
+            }
+            self.names = names
+            var options = SessionOptions()
+            // Fusions that change values' bits would calibrate another network than the one quantised.
+            options.graphOptimizationLevel = .basic
+            runner = try ModelRunner(exposed, library: library, threads: 2, options: options, label: "calibration model")
+        }
+
+        func run(_ feeds: [(String, Value)], _ cancellation: Cancellation) throws -> [String: Value] {
+            let results = produced.isEmpty ? [] : try runner.run(feeds, outputs: produced, cancellation: cancellation)
+            return Dictionary(zip(produced, results) + feeds.map { ($0.0, $0.1) }, uniquingKeysWith: { first, _ in first })
+        }
+    }
+
+    /// Gathers the values of each model in turn.
+    private func withAllValues(
+        _ names: [[String]], _ values: [[String: Value]], _ gathered: [[CalibrationValue]], _ body: ([[CalibrationValue]]) throws -> Void
+    ) throws {
+        guard gathered.count < names.count else { return try body(gathered) }
+        try withValues(names[gathered.count], values[gathered.count], []) { try withAllValues(names, values, gathered + [$0], body) }
     }
 
     /// Gathers the named values as float buffers that stay valid during `body`.

@@ -23,7 +23,9 @@ public enum LayerPreparation {
         let structure = ChannelStructure(of: model, layers: layers, shapes: shapes?.dims ?? [:])
         let norms = summaries.map { OutputNorms(l1: $0.outputNormsL1, l2: $0.outputNormsL2) }
         let channels = ChannelForecast(structure, norms: norms)
+        let branches = ResidualBranch.all(in: model, layers: layers, shapes: shapes?.dims ?? [:]).map(\.layers)
         for index in summaries.indices {
+            summaries[index].branches = branches
             summaries[index].attachedCount = structure.attachedCounts[index]
             summaries[index].channels = channels
         }

@@ -69,9 +69,6 @@ public final class RecipeExecutor: Sendable {
             throw EngineError(.recipe, "step \(number + 1): there is no technique '\(step.technique)'")
         }
         let descriptor = technique.descriptor
-        if descriptor.needsCalibration, context.calibration == nil {
-            throw EngineError(.technique, "step \(number + 1), \(descriptor.id): needs calibration data (--data) and ONNX Runtime")
-        }
         let layers = current.model.layers()
         let selection = try step.resolve(layers, step: number)
         var targets: [LayerTarget] = []
@@ -87,6 +84,9 @@ public final class RecipeExecutor: Sendable {
         guard !targets.isEmpty else {
             let why = layers.isEmpty ? ": it has none" : Self.summary(of: refused)
             throw EngineError(.technique, "step \(number + 1), \(descriptor.id): applies to no layer of this model\(why)")
+        }
+        if context.calibration == nil, let need = targets.lazy.compactMap({ descriptor.calibrationNeed($0.parameters) }).first {
+            throw EngineError(.technique, "step \(number + 1), \(need): needs calibration data (--data) and ONNX Runtime")
         }
         var result = current
         let notes = RewriteContext.Notes()
@@ -175,9 +175,14 @@ public enum RecipeOrder {
         describing: (String) -> TechniqueDescriptor? = { TechniqueRegistry.technique($0)?.descriptor }
     ) -> String? {
         guard let descriptor = describing(step.technique) else { return "there is no such technique" }
+        if descriptor.produces.contains(.repair), !earlier.contains(where: { describing($0.technique)?.produces.contains(.repair) == false }) {
+            return "has nothing to repair yet; put it behind the steps that change the model"
+        }
         for before in earlier where before.layers == step.layers || before.layers == .all {
             guard let previous = describing(before.technique) else { continue }
-            if previous.id == descriptor.id, before.layers == step.layers { return "stands twice in the recipe for the same layers" }
+            // A repair may come again once something else has been done.
+            let again = descriptor.produces.contains(.repair) && earlier.last.map { $0.technique != descriptor.id } ?? false
+            if previous.id == descriptor.id, before.layers == step.layers, !again { return "stands twice in the recipe for the same layers" }
             if previous.produces.contains(.loweredPrecision), descriptor.requires.contains(.floatWeights) {
                 return "needs float weights, but \(previous.id) before it lowers their precision; put it first"
             }
@@ -189,6 +194,9 @@ public enum RecipeOrder {
             }
             if previous.produces.contains(.sharedWeights), descriptor.produces.contains(.factorized) {
                 return "would undo the shared values that \(previous.id) made; factorise first"
+            }
+            if previous.produces.contains(.sharedWeights), descriptor.produces.contains(.refittedWeights) {
+                return "would undo the shared values that \(previous.id) made; put it first"
             }
         }
         return nil

@@ -33,6 +33,8 @@ public struct LayerSummary: Sendable {
     public var attachedCount: Int = 0
     /// Which channels of the model can be removed together; the same object in all summaries of a model.
     public var channels: ChannelForecast?
+    /// Layers, by position, of the residual branches that can be left out; the same in all summaries of a model.
+    public var branches: [[Int]] = []
 
     /// Fraction of weights with magnitude at most `threshold`.
     public func fraction(below threshold: Float) -> Double {

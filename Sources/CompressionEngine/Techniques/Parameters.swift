@@ -39,10 +39,13 @@ public struct ParameterDescriptor: Sendable {
     public struct Choice: Sendable {
         public var name: String
         public var help: String
+        /// Whether this choice looks at calibration data, where the technique as such does not.
+        public var needsCalibration: Bool
 
-        public init(_ name: String, _ help: String) {
+        public init(_ name: String, _ help: String, needsCalibration: Bool = false) {
             self.name = name
             self.help = help
+            self.needsCalibration = needsCalibration
         }
     }
 

@@ -57,6 +57,23 @@ public protocol CalibrationSource: Sendable {
         of model: Model, values: [String], limit: Int, cancellation: Cancellation,
         body: (_ values: [CalibrationValue]) throws -> Void
     ) throws
+
+    /// The same for several models at once, all on the same samples: `body` gets the values of each, by model, of one batch.
+    func forEachBatch(
+        ofAll models: [(model: Model, values: [String])], limit: Int, cancellation: Cancellation,
+        body: (_ values: [[CalibrationValue]]) throws -> Void
+    ) throws
+}
+
+extension CalibrationSource {
+    /// For sources that run one model at a time only.
+    public func forEachBatch(
+        ofAll models: [(model: Model, values: [String])], limit: Int, cancellation: Cancellation,
+        body: (_ values: [[CalibrationValue]]) throws -> Void
+    ) throws {
+        guard let only = models.first, models.count == 1 else { throw EngineError(.data, "this calibration data cannot be run through two models at once") }
+        try forEachBatch(of: only.model, values: only.values, limit: limit, cancellation: cancellation) { try body([$0]) }
+    }
 }
 
 /// One intermediate tensor of one batch.
@@ -87,6 +104,9 @@ public final class LayerMemo: Sendable {
     public let capacity: Int
 
     public init(capacity: Int = 512 << 20) { self.capacity = capacity }
+
+    /// What is remembered for `key`.
+    func known(_ key: String) -> [Tensor]? { state.withLock { $0.entries[key] } }
 
     /// The remembered tensors for `key`, or those `compute` makes now. `key` must name the technique, its parameters
     /// and the content hash of every input.

@@ -63,7 +63,7 @@ public struct LayerTarget: Sendable {
 
 public struct TechniqueDescriptor: Sendable {
     public enum Family: String, Sendable, CaseIterable {
-        case pruning, quantization, factorization, sharing, coding
+        case pruning, quantization, factorization, sharing, repair, coding
 
         public var title: String { rawValue.prefix(1).uppercased() + rawValue.dropFirst() }
     }
@@ -80,6 +80,10 @@ public struct TechniqueDescriptor: Sendable {
         case sparseWeights
         /// Layers become several layers.
         case factorized
+        /// Weights take new values, fitted to data.
+        case refittedWeights
+        /// Makes up for what earlier steps did, by comparing with or measuring the model they left.
+        case repair
         /// Declares how the packed archive codes weights; changes no number.
         case coding
     }
@@ -120,4 +124,22 @@ public struct TechniqueDescriptor: Sendable {
     }
 
     public func parameter(_ name: String) -> ParameterDescriptor? { parameters.first { $0.name == name } }
+
+    /// What in a step needs calibration data, in words for the user; `nil` if nothing does. Values not set have their default.
+    public func calibrationNeed(_ values: ParameterValues) -> String? {
+        if needsCalibration { return id }
+        for parameter in parameters {
+            guard case .choice(let choices) = parameter.domain, case .choice(let name) = values[parameter.name] ?? parameter.defaultValue else { continue }
+            if choices.contains(where: { $0.name == name && $0.needsCalibration }) { return "\(id) with \(parameter.name) \(name)" }
+        }
+        return nil
+    }
+
+    /// Choices that need calibration data where others of the same parameter do not: `criterion apoz`.
+    public var calibratedChoices: [String] {
+        parameters.flatMap { parameter -> [String] in
+            guard case .choice(let choices) = parameter.domain else { return [] }
+            return choices.filter(\.needsCalibration).map { "\(parameter.name) \($0.name)" }
+        }
+    }
 }

@@ -1,9 +1,10 @@
 /// Every technique the program has, in the order in which they are shown.
 public enum TechniqueRegistry {
     public static let all: [any Technique] = [
-        MagnitudePruning(), NMPruning(), StructuredPruning(),
+        MagnitudePruning(), NMPruning(), SparseGPT(), Wanda(), BlockPruning(), RandomPruning(), StructuredPruning(), HeadPruning(), LayerRemoval(),
         SVDFactorization(),
         WeightSharing(),
+        BatchNormReestimation(), BiasCorrection(), LeastSquaresReconstruction(),
         HuffmanCoding(),
         HalfPrecision(), BFloat16(), StaticInt8(), DynamicInt8(), WeightQuantization(), GPTQ(), AdaRound(), CodebookQuantization(),
         CrossLayerEqualization(), SmoothQuant(), AWQ(),

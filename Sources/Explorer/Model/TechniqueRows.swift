@@ -56,7 +56,7 @@ extension ExplorerModel {
     /// Why a technique cannot be switched on now; `nil` if it can.
     public func refusal(of descriptor: TechniqueDescriptor, step: RecipeStep? = nil) -> String? {
         guard let info else { return nil }
-        if descriptor.needsCalibration {
+        if descriptor.calibrationNeed(step?.parameters ?? ParameterValues()) != nil {
             if info.runtimeVersion == nil { return "needs ONNX Runtime" }
             if info.calibrationCount == 0 { return "needs data: --data" }
         }

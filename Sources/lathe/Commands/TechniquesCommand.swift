@@ -60,7 +60,9 @@ struct Techniques: ParsableCommand {
             }
             text += "\n\(table.text)\n"
         }
-        text += "\nneeds calibration data: \(descriptor.needsCalibration ? "yes" : "no")\nsource: \(descriptor.source)"
+        let choices = descriptor.calibratedChoices
+        let need = descriptor.needsCalibration ? "yes" : choices.isEmpty ? "no" : "for " + choices.joined(separator: ", ")
+        text += "\nneeds calibration data: \(need)\nsource: \(descriptor.source)"
         return text
     }
 }

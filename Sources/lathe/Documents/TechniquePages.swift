@@ -43,7 +43,7 @@ enum TechniquePages {
             text += "    parameters:\n" + descriptor.parameters.map { "      \($0.name): \($0.defaultValue.text)\n" }.joined()
         }
         text += "```\n\n```\n\(command(descriptor))\n```\n\n"
-        text += "Needs calibration data: \(descriptor.needsCalibration ? "yes (`--data`)" : "no").\n"
+        text += "Needs calibration data: \(calibration(descriptor)).\n"
         if let order = order(descriptor) { text += "\n\(order)\n" }
         text += "\nSource: \(descriptor.source)\n"
         return text
@@ -51,8 +51,14 @@ enum TechniquePages {
 
     private static func command(_ descriptor: TechniqueDescriptor) -> String {
         let first = descriptor.parameters.first.map { ":\($0.name)=\($0.defaultValue.text)" } ?? ""
-        let data = descriptor.needsCalibration ? " --data data.yaml" : ""
+        let data = descriptor.calibrationNeed(ParameterValues()) == nil ? "" : " --data data.yaml"
         return "lathe apply model.onnx --step '\(descriptor.id)\(first)' --output smaller.onnx\(data)"
+    }
+
+    private static func calibration(_ descriptor: TechniqueDescriptor) -> String {
+        if descriptor.needsCalibration { return "yes (`--data`)" }
+        let choices = descriptor.calibratedChoices
+        return choices.isEmpty ? "no" : "for \(choices.map { "`\($0)`" }.joined(separator: ", ")) (`--data`)"
     }
 
     /// What the traits mean for the order of steps.
@@ -62,6 +68,8 @@ enum TechniquePages {
             lines.append("Works on floating-point weights: it stands before any step that lowers their precision.")
         }
         if descriptor.produces.contains(.factorized) { lines.append("Stands before pruning and weight sharing, whose zeros and shared values it would undo.") }
+        if descriptor.produces.contains(.refittedWeights) { lines.append("Stands before weight sharing, whose shared values it would undo.") }
+        if descriptor.produces.contains(.repair) { lines.append("Repairs what other steps did: it stands behind one of them.") }
         if descriptor.produces.contains(.coding) { lines.append("Codes the final weights: it stands last.") }
         return lines.isEmpty ? nil : lines.joined(separator: " ")
     }

@@ -56,7 +56,9 @@ enum InputStatistics {
             let names = Array(Set(slots.map(\.input))).sorted()
             let place = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, $0) })
             var done = 0.0
-            try source.forEachBatch(of: model, values: names, limit: limit, cancellation: context.cancellation) { values in
+            // What lies behind the last of the values need not run.
+            let part = model.truncated(to: names)
+            try source.forEachBatch(of: part, values: names, limit: limit, cancellation: context.cancellation) { values in
                 // The buffers stay valid until this call returns.
                 nonisolated(unsafe) let values = values
                 DispatchQueue.concurrentPerform(iterations: slots.count) { index in

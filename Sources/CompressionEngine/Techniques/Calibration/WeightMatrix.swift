@@ -54,6 +54,14 @@ struct WeightMatrix {
         original.withFloats(transposed ? Self.transpose(values, rows: rows, columns: columns) : values, dims: dims)
     }
 
+    /// Marks of elements, from the matrix's order into the stored tensor's.
+    func inTensorOrder(_ marks: [Bool]) -> [Bool] {
+        guard transposed else { return marks }
+        var result = marks
+        for row in 0..<rows { for column in 0..<columns { result[column * rows + row] = marks[row * columns + column] } }
+        return result
+    }
+
     /// First element of a row: output `row` of group `group`.
     func offset(_ group: Int, _ row: Int) -> Int { (group * rows + row) * columns }
 

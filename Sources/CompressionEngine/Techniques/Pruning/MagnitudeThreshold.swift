@@ -51,4 +51,18 @@ struct MagnitudeThreshold {
         pattern = UInt32(bin) << Self.lowerBits | UInt32(part)
         ties = count - before
     }
+
+    /// Flags the weights of one run that go.
+    /// - Parameter ties: how many weights at the threshold may still go; counted down.
+    func mark(_ weights: UnsafeBufferPointer<Float>, _ ties: inout Int, _ flags: UnsafeMutableBufferPointer<Bool>) {
+        for (index, weight) in weights.enumerated() {
+            let key = Self.key(weight)
+            if key < pattern {
+                flags[index] = true
+            } else if key == pattern, ties > 0 {
+                flags[index] = true
+                ties -= 1
+            }
+        }
+    }
 }

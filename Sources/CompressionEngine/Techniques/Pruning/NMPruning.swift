@@ -4,7 +4,7 @@ import ModelGraph
 public struct NMPruning: Technique {
     public init() {}
 
-    private static let patterns: [(name: String, n: Int, m: Int)] = [
+    static let patterns: [(name: String, n: Int, m: Int)] = [
         ("3:4", 3, 4), ("1:2", 1, 2), ("2:4", 2, 4), ("4:8", 4, 8), ("1:4", 1, 4), ("2:8", 2, 8), ("1:8", 1, 8), ("4:16", 4, 16), ("2:16", 2, 16),
         ("1:16", 1, 16),
     ]

@@ -16,19 +16,30 @@ public struct StructuredPruning: Technique {
             that an addition couples, as in residual networks, lose the same channels: choosing one of them cuts all. \
             What reaches the model's outputs, or an operator that mixes channels such as LayerNormalization, stays.
 
-            A unit's score is the mean, over the coupled layers, of its norm divided by the layer's mean norm. File, parameters, MACs, \
+            A unit's score is the mean, over the coupled layers, of its norm (or what else the criterion looks at) divided by the layer's mean. \
+            Groups of layers of which a criterion says nothing, such as those without BatchNormalization, are ranked by l1. File, parameters, MACs, \
             activations and latency all go down, MACs about with the square of the kept fraction. Accuracy falls at once and is largely \
             won back by fine-tuning, little of it without.
             """,
-        source: "Li, Kadav, Durdanovic, Samet and Graf, Pruning Filters for Efficient ConvNets, ICLR 2017",
+        source: """
+            Li, Kadav, Durdanovic, Samet and Graf, Pruning Filters for Efficient ConvNets, ICLR 2017; criteria: He et al., Filter Pruning via \
+            Geometric Median, CVPR 2019; Liu et al., Learning Efficient Convolutional Networks through Network Slimming, ICCV 2017; Hu et al., \
+            Network Trimming, 2016 (arXiv:1607.03250)
+            """,
         parameters: [
             ParameterDescriptor(
                 "ratio", title: "Ratio", domain: .real(0...0.95, step: 0.01), default: .real(0.25),
                 help: "Fraction of units to remove, rounded to whole units in each group of coupled layers"),
             ParameterDescriptor(
                 "criterion", title: "Criterion",
-                domain: .choice([.init("l1", "sum of magnitudes of a unit's weights"), .init("l2", "root of the sum of their squares")]),
-                default: .choice("l1"), help: "Norm by which units are ranked"),
+                domain: .choice([
+                    .init("l1", "sum of magnitudes of a unit's weights (Li et al. 2017)"), .init("l2", "root of the sum of their squares"),
+                    .init("geometric-median", "distance to the layer's other filters: those that others stand in for go first (He et al. 2019)"),
+                    .init("batchnorm-scale", "scale of the BatchNormalization that follows (Liu et al. 2017)"),
+                    .init("apoz", "share of positive activations behind the nonlinearity (Hu et al. 2016)", needsCalibration: true),
+                    .init("weighted-norm", "l2 with each weight times the root mean square of its input", needsCalibration: true),
+                    .init("random", "drawn from the recipe's seed: the control"),
+                ]), default: .choice("l1"), help: "How units are ranked"),
             ParameterDescriptor(
                 "scope", title: "Scope",
                 domain: .choice([
@@ -41,6 +52,9 @@ public struct StructuredPruning: Technique {
             ParameterDescriptor(
                 "keep-at-least", title: "Keep at least", domain: .integer(1...64, step: 1), default: .integer(2), unit: "units",
                 help: "No group of layers is left with fewer units"),
+            ParameterDescriptor(
+                "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(256), unit: "samples",
+                help: "Calibration samples that apoz and weighted-norm look at"),
         ])
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
@@ -71,15 +85,13 @@ public struct StructuredPruning: Technique {
         for target in targets { if let index = position[target.layer.id] { values[index] = target.parameters } }
         let requests = Self.requests(structure, values)
         context.progress(0.2, "ranking filters")
-        let original = model
-        var norms: [OutputNorms] = []
-        for layer in layers {
-            try context.cancellation.check()
-            let tensors = ([layer.weight] + layer.otherWeights).compactMap { original.initializer($0, from: layer.path)?.tensor }
-            norms.append(OutputNorms(of: tensors, axis: layer.outputAxis))
+        let importance = ChannelImportance(
+            model: model, layers: layers, context: context, samples: targets.map { $0.parameters.integer("samples") }.max() ?? 0)
+        var rankings: [ChannelCriterion: ChannelRanking] = [:]
+        for criterion in ChannelCriterion.allCases where requests.contains(where: { $0?.criterion == criterion }) {
+            rankings[criterion] = try importance.ranking(structure, by: criterion)
         }
-        let forecast = ChannelForecast(structure, norms: norms)
-        let selection = ChannelSelection(structure, requests: requests) { forecast.ranking(by: $0) }
+        let selection = ChannelSelection(structure, requests: requests) { rankings[$0] }
         context.progress(0.8, "cutting")
         try structure.cut.apply(to: &model, removed: selection.removed)
         Self.report(structure, selection, requests, values, layers, to: context.notes)
@@ -88,7 +100,11 @@ public struct StructuredPruning: Technique {
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         guard let forecast = summaries.first?.channels else { return }
         let structure = forecast.structure
-        let selection = ChannelSelection(structure, requests: Self.requests(structure, targets)) { forecast.ranking(by: $0) }
+        Self.predict(&states, structure, ChannelSelection(structure, requests: Self.requests(structure, targets)) { forecast.ranking(by: $0) }, summaries)
+    }
+
+    /// What taking out the selected units leaves of each layer.
+    static func predict(_ states: inout [LayerState], _ structure: ChannelStructure, _ selection: ChannelSelection, _ summaries: [LayerSummary]) {
         func kept(_ units: [Int32]) -> Double {
             guard !units.isEmpty else { return 1 }
             return Double(units.count { $0 < 0 || !selection.removed[Int($0)] }) / Double(units.count)
@@ -126,7 +142,7 @@ public struct StructuredPruning: Technique {
         }
     }
 
-    private static func report(
+    static func report(
         _ structure: ChannelStructure, _ selection: ChannelSelection, _ requests: [ChannelSelection.Request?], _ targets: [Int: ParameterValues],
         _ layers: [Layer], to notes: RewriteContext.Notes
     ) {

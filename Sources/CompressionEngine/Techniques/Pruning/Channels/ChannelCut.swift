@@ -42,6 +42,9 @@ struct ChannelCut: Sendable {
             for (dimension, axis) in axes {
                 guard let indices = kept[axis] else { continue }
                 edits[path, default: GraphEdits()].extents[name, default: [:]][dimension] = .some(isBlocked[axis] ? nil : indices.count)
+                guard path.isMain, !isBlocked[axis] else { continue }
+                let before = model.keptChannels[name]?[dimension]
+                model.keptChannels[name, default: [:]][dimension] = before.map { before in indices.map { before[$0] } } ?? indices
             }
         }
         // Inner graphs first: adding nodes to an outer graph would move them.

@@ -3,6 +3,14 @@ import ModelGraph
 /// How important filters and neurons are taken to be.
 public enum ChannelCriterion: String, Sendable, CaseIterable {
     case l1, l2
+    case geometricMedian = "geometric-median"
+    case batchNormScale = "batchnorm-scale"
+    case apoz
+    case weightedNorm = "weighted-norm"
+    case random
+
+    /// How scores of the several outputs of one layer that are one unit come together: as squares, or as they are.
+    var isQuadratic: Bool { self == .l2 || self == .weightedNorm }
 }
 
 /// L1 and L2 norms of a layer's outputs.
@@ -81,25 +89,32 @@ public struct ChannelRanking: Sendable {
 
     /// - Parameter norms: norms of each layer's outputs, by layer position.
     public init(_ structure: ChannelStructure, norms: [OutputNorms], by criterion: ChannelCriterion) {
+        self.init(structure, scores: norms.map { criterion == .l1 ? $0.l1 : $0.l2 }, isQuadratic: criterion == .l2)
+    }
+
+    /// - Parameters:
+    ///   - scores: by layer position the importance of each output, not negative; empty where a layer has no say.
+    ///   - isQuadratic: whether the outputs of a unit in one layer count by their squares' mean.
+    public init(_ structure: ChannelStructure, scores: [[Float]], isQuadratic: Bool) {
         var total = [Double](repeating: 0, count: structure.unitCount)
         var members = [Double](repeating: 0, count: structure.unitCount)
         // Kept over layers and cleared by the units touched: layers are many, units more.
         var sum = total
         var rows = total
         for (layer, output) in structure.outputUnits.enumerated() {
-            let values = criterion == .l1 ? norms[layer].l1 : norms[layer].l2
+            let values = scores[layer]
             guard values.count == output.count else { continue }
             var touched: [Int] = []
             for (index, unit) in output.enumerated() where unit >= 0 {
                 let unit = Int(unit)
                 if rows[unit] == 0 { touched.append(unit) }
                 let value = Double(values[index])
-                sum[unit] += criterion == .l1 ? value : value * value
+                sum[unit] += isQuadratic ? value * value : value
                 rows[unit] += 1
             }
             func score(_ unit: Int) -> Double {
                 let mean = sum[unit] / rows[unit]
-                return criterion == .l1 ? mean : mean.squareRoot()
+                return isQuadratic ? mean.squareRoot() : mean
             }
             let mean = touched.reduce(0) { $0 + score($1) } / Double(max(touched.count, 1))
             for unit in touched {
@@ -128,5 +143,7 @@ public final class ChannelForecast: Sendable {
         l2 = ChannelRanking(structure, norms: norms, by: .l2)
     }
 
-    public func ranking(by criterion: ChannelCriterion) -> ChannelRanking { criterion == .l1 ? l1 : l2 }
+    /// The ranking by a norm; for criteria that look at more than norms the one by L1 stands in: with a ratio taken from every group
+    /// the sizes are the same.
+    public func ranking(by criterion: ChannelCriterion) -> ChannelRanking { criterion == .l2 ? l2 : l1 }
 }

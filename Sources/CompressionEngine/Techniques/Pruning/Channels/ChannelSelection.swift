@@ -20,14 +20,14 @@ struct ChannelSelection {
 
     /// - Parameters:
     ///   - requests: by group; `nil` leaves the group alone.
-    ///   - ranking: units in order of importance under a criterion.
-    init(_ structure: ChannelStructure, requests: [Request?], ranking: (ChannelCriterion) -> ChannelRanking) {
+    ///   - ranking: units in order of importance under a criterion; without one, groups that ask for it are left alone.
+    init(_ structure: ChannelStructure, requests: [Request?], ranking: (ChannelCriterion) -> ChannelRanking?) {
         removed = [Bool](repeating: false, count: structure.unitCount)
         kept = structure.groups.map(\.units.count)
         var group = [Int](repeating: 0, count: structure.unitCount)
         for (number, entry) in structure.groups.enumerated() { for unit in entry.units { group[Int(unit)] = number } }
         for pool in Self.pools(requests) {
-            let order = ranking(pool.criterion).order
+            guard let order = ranking(pool.criterion)?.order else { continue }
             var keep: [Int: Int] = [:]
             if pool.isGlobal {
                 keep = Self.globalCounts(structure, pool, requests, order, group)
