@@ -30,9 +30,10 @@ extension Node {
             if handed == name {
                 guard index.useCount(name) == 1 else { continue }
             } else {
-                guard let producer = index.producer[handed], body.nodes[producer].isStandard("Identity"), body.nodes[producer].inputs == [name],
-                    index.useCount(name) == 1, index.useCount(handed) == 1
-                else { continue }
+                guard let producer = index.producer[handed], body.nodes[producer].isStandard("Identity"), index.useCount(handed) == 1 else { continue }
+                let source = body.nodes[producer].inputs
+                // Reading a model makes readers of a weight, this one too, look past the Loop.
+                guard (source == [name] && index.useCount(name) == 1) || (source == [inputs[carried]] && index.useCount(name) == 0) else { continue }
             }
             if !result.isEmpty { replacements[result] = replacements[inputs[carried]] ?? inputs[carried] }
             inputs.remove(at: carried)
