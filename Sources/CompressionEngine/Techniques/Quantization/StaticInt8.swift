@@ -114,13 +114,7 @@ public struct StaticInt8: Technique {
             states[index].weightBits = 8
             if summary.layer.kind != .embedding { states[index].operandBits = 8 }
             let scales = QuantizationForecast.scaleCount(summary.layer, weightCount: states[index].weightCount, granularity: granularity, groupSize: 0)
-            let outputs = Double(summary.outputNormsL2.count)
-            // Normalisation's four constants per channel become one bias, where there was none.
-            if summary.layer.kind == .conv, outputs > 0, states[index].attachedCount >= 4 * outputs {
-                states[index].attachedCount -= 4 * outputs
-                states[index].overheadBits -= 4 * outputs * 32
-                if states[index].biasCount == 0 { states[index].biasCount = outputs }
-            }
+            QuantizationForecast.foldNormalization(into: &states[index], summary)
             let biasScales = states[index].biasCount > 0 ? scales * 32 : 0
             // Weight and bias dequantised, activation quantised and dequantised; scale and zero point of each.
             let nodes = 4 * QuantizationForecast.nodeBytes + 7 * QuantizationForecast.initializerBytes
