@@ -5,7 +5,7 @@ import Foundation
 struct Lathe: ParsableCommand {
     static let version = "0.1.0"
     /// Of this version, for the man page.
-    static let releaseDate = "November 21, 2026"
+    static let releaseDate = "November 25, 2026"
 
     static let configuration = CommandConfiguration(
         commandName: "lathe",
