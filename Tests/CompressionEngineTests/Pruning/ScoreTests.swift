@@ -28,9 +28,11 @@ import Testing
             scores = np.abs(w.reshape(len(w), -1)) * np.sqrt(np.mean(v ** 2, axis=0))
             rows = [scores.ravel()] if compare == 'layer' else list(scores)
             total, done, mask = 0, 0, []
+            # The layer's own count is rounded first, then spread over its rows.
+            share = np.floor(sparsity * w.size + 0.5) / w.size
             for row in rows:
                 total += row.size
-                count = int(np.floor(sparsity * total + 0.5)) - done
+                count = int(np.floor(share * total + 0.5)) - done
                 done += count
                 gone = np.zeros(row.size, bool); gone[np.argsort(row, kind='stable')[:count]] = True
                 mask.append(gone)
