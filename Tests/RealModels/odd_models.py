@@ -422,6 +422,14 @@ def feeds(running):
     return made
 
 
+def distance(a, b):
+    """Largest difference as a share of the largest value; the same places that are no numbers in both are no difference."""
+    if np.array_equal(a, b, equal_nan=True):
+        return 0.0
+    share = float(np.abs(a - b).max() / (np.abs(a).max() + 1e-9))
+    return share if np.isfinite(share) else 1e9
+
+
 def compare(folder):
     """For each NAME.after.onnx: whether it computes what NAME.onnx computes, to the precision of weights in halves."""
     folder = pathlib.Path(folder)
@@ -437,8 +445,7 @@ def compare(folder):
         try:
             given = feeds(original)
             before, now = original.run(None, given), session(after).run(None, given)
-            result["error"] = max((float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max() / (np.abs(a.astype(np.float64)).max() + 1e-9))
-                                   for a, b in zip(before, now) if a.size), default=0.0)
+            result["error"] = max((distance(a.astype(np.float64), b.astype(np.float64)) for a, b in zip(before, now) if a.size), default=0.0)
         except Exception as error:
             result["failed"] = " ".join(str(error).split())[:200]
         print(json.dumps(result))

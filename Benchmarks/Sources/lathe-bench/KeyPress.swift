@@ -1,6 +1,8 @@
 import CompressionEngine
+import Explorer
 import Foundation
 import ModelGraph
+import TerminalCells
 
 /// From key press to new analytic numbers on a generated model of 25 million parameters: `predict` of a recipe with
 /// several steps, as the explorer calls it on the terminal thread in the frame of the key press.
@@ -34,8 +36,12 @@ enum KeyPress {
         try model().serialized().write(to: path)
         let workbench = Workbench()
         let events = EventQueue()
+        var explorer = ExplorerModel(request: OpenRequest(modelPath: path), size: Size(width: 160, height: 48))
         workbench.open(OpenRequest(modelPath: path)) { events.push($0) }
-        try events.wait { if case .prepared = $0 { true } else { false } }
+        try events.wait { event in
+            _ = explorer.update(.engine(event), at: 0)
+            return if case .prepared = event { true } else { false }
+        }
         for techniques in [["magnitude-pruning"], ["structured-pruning"], ["svd"], ["magnitude-pruning", "weight-sharing", "huffman"], ["structured-pruning", "weight-quantization"]] {
             var recipe = Recipe(steps: techniques.map { RecipeStep(technique: $0) })
             guard let descriptor = TechniqueRegistry.technique(techniques[0])?.descriptor,
@@ -51,6 +57,26 @@ enum KeyPress {
             }
             times.printed(techniques.joined(separator: " + "))
         }
+        try redraw(&explorer, workbench)
         workbench.close()
+    }
+
+    /// The whole frame: key, new recipe, prediction, screen as cells. What curses writes to the terminal is left out.
+    private static func redraw(_ explorer: inout ExplorerModel, _ workbench: Workbench) throws {
+        var clock = 0.0
+        func press(_ text: String) throws {
+            guard let key = Key(text) else { throw EngineError(.recipe, "no key '\(text)'") }
+            clock += 1
+            for effect in explorer.update(.key(key), at: clock) {
+                guard case .predict(let recipe) = effect else { continue }
+                _ = explorer.update(.predicted(canonical: recipe.canonical, workbench.predict(recipe)), at: clock)
+            }
+            _ = ExplorerView.frame(explorer)
+        }
+        for key in ["space", "tab"] { try press(key) }
+        var times = Distribution()
+        for count in 0..<1000 { try times.measure { try press(count % 60 < 30 ? "right" : "left") } }
+        guard explorer.prediction != nil else { throw EngineError(.recipe, "the explorer has no prediction") }
+        times.printed("key to drawn frame, magnitude pruning, 160×48")
     }
 }
