@@ -57,6 +57,10 @@ public struct CalibrationRun: CalibrationSource {
         let names: [String]
         private let produced: [String]
         private let runner: ModelRunner
+        /// Weights handed over with every call; empty where they are constants of the session.
+        private let weights: [(String, Value)]
+        /// Bytes of weights above which they are not copied into the session.
+        private static let copiedBytes = 32 << 20
 
         init(_ model: Model, _ names: [String], library: RuntimeLibrary) throws {
             var exposed = model
@@ -71,11 +75,23 @@ public struct CalibrationRun: CalibrationSource {
             var options = SessionOptions()
             // Fusions that change values' bits would calibrate another network than the one quantised.
             options.graphOptimizationLevel = .basic
+            let bytes = model.graph.initializers.values.reduce(0) { $0 + $1.storage.byteCount }
+            var light = exposed
+            if bytes > Self.copiedBytes {
+                let moved = light.moveWeightsToInputs()
+                // Where a kernel insists on constant weights, the session gets them after all.
+                if let session = try? ModelRunner(light, library: library, threads: 2, options: options, label: "calibration model") {
+                    runner = session
+                    weights = try moved.map { ($0.name, try RuntimeValues.view($0)) }
+                    return
+                }
+            }
             runner = try ModelRunner(exposed, library: library, threads: 2, options: options, label: "calibration model")
+            weights = []
         }
 
         func run(_ feeds: [(String, Value)], _ cancellation: Cancellation) throws -> [String: Value] {
-            let results = produced.isEmpty ? [] : try runner.run(feeds, outputs: produced, cancellation: cancellation)
+            let results = produced.isEmpty ? [] : try runner.run(feeds + weights, outputs: produced, cancellation: cancellation)
             return Dictionary(zip(produced, results) + feeds.map { ($0.0, $0.1) }, uniquingKeysWith: { first, _ in first })
         }
     }

@@ -37,6 +37,23 @@ public final class ModelRunner: Sendable {
     }
 }
 
+extension Model {
+    /// Makes large float32 weights of the main graph inputs of the model, which the runtime reads in place: it neither copies
+    /// nor prepacks them. Slower to run than constants, so for few runs of models whose memory matters.
+    /// - Returns: the weights, to be handed over with every call.
+    mutating func moveWeightsToInputs() -> [Tensor] {
+        let listed = Set(graph.inputs.map(\.name))
+        let weights = graph.initializers.values.filter { $0.elementType == .float32 && $0.storage.byteCount > 65_536 }
+        for tensor in weights {
+            graph.initializers[tensor.name] = nil
+            if !listed.contains(tensor.name) {
+                graph.inputs.append(ValueInfo(name: tensor.name, elementType: tensor.elementType, shape: tensor.dims.map { .fixed($0) }))
+            }
+        }
+        return weights
+    }
+}
+
 /// Reads the shapes of all intermediate values by running the model once.
 public enum ShapeProbe {
     /// Shapes and types of every value of the main graph for the given inputs.
@@ -65,12 +82,7 @@ public enum ShapeProbe {
             // never written take no memory.
             let total = model.graph.initializers.values.reduce(0) { $0 + $1.storage.byteCount }
             let zeros = total > 48 << 20 ? try ZeroMemory(byteCount: model.graph.initializers.values.map(\.storage.byteCount).max() ?? 0) : nil
-            let listed = Set(exposed.graph.inputs.map(\.name))
-            for tensor in model.graph.initializers.values where tensor.elementType == .float32 && tensor.storage.byteCount > 65_536 {
-                exposed.graph.initializers[tensor.name] = nil
-                if !listed.contains(tensor.name) {
-                    exposed.graph.inputs.append(ValueInfo(name: tensor.name, elementType: tensor.elementType, shape: tensor.dims.map { .fixed($0) }))
-                }
+            for tensor in exposed.moveWeightsToInputs() {
                 if let zeros {
                     let bytes = UnsafeRawBufferPointer(rebasing: zeros.bytes[..<tensor.storage.byteCount])
                     feeds.append((tensor.name, try RuntimeValues.view(bytes, type: tensor.elementType, shape: tensor.dims, owner: zeros)))
