@@ -36,7 +36,8 @@ let package = Package(
             dependencies: [
                 .product(name: "SwiftProtobuf", package: "swift-protobuf"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
-            ]),
+            ],
+            exclude: ["Schema/onnx.proto"]),
         .target(name: "OnnxRuntime", dependencies: ["COnnxRuntime"]),
         .target(
             name: "CompressionEngine",
@@ -68,7 +69,7 @@ let package = Package(
         .testTarget(name: "CompressionEngineTests", dependencies: ["CompressionEngine", "ModelGraph", "OnnxRuntime"]),
         .testTarget(name: "TerminalCellsTests", dependencies: ["TerminalCells"], exclude: ["Snapshots"]),
         .testTarget(name: "TerminalCursesTests", dependencies: ["TerminalCurses", "TerminalCells", "CTerminalGuard"]),
-        .testTarget(name: "ExplorerTests", dependencies: ["Explorer", "TerminalCells", "CompressionEngine", "ModelGraph"]),
+        .testTarget(name: "ExplorerTests", dependencies: ["Explorer", "TerminalCells", "CompressionEngine", "ModelGraph"], exclude: ["Snapshots"]),
         .testTarget(name: "EndToEndTests", dependencies: []),
     ],
     swiftLanguageModes: [.v6]
