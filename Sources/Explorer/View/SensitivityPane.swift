@@ -26,8 +26,8 @@ extension Painter {
         let cell = model.heatCell
         let map = HeatMap(
             rowLabels: grid.units.map(\.title), columnLabels: columns, values: losses, format: .percent(digits: 1),
-            // Differences below a quarter point are noise, not a pattern.
-            range: 0...max(largest, 0.0025), cursor: cell.map { ($0.unit, $0.column) })
+            // Differences below a point are mostly noise at these sample counts, not a pattern.
+            range: 0...max(largest, 0.01), cursor: cell.map { ($0.unit, $0.column) })
         let parts = content.rows([.fill, .fixed(1)])
         // The map's own last line is covered by one that knows the interval.
         draw(map, in: Rect(x: parts[0].x, y: parts[0].y, width: parts[0].width, height: parts[0].height + 1))
