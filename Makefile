@@ -17,7 +17,7 @@ run: build
 	.build/release/lathe $(MODEL) --data $(DATA)
 
 build: setup
-	swift build -c release --product lathe
+	swift build --no-color-diagnostics -c release --product lathe
 
 setup:
 	@scripts/setup.sh runtime
@@ -31,7 +31,7 @@ test: setup setup-python
 	scripts/test.sh
 
 bench: build
-	swift build -c release --package-path Benchmarks
+	swift build --no-color-diagnostics -c release --package-path Benchmarks
 	Benchmarks/.build/release/lathe-bench
 
 # Everything in Docs/ that is generated.

@@ -39,10 +39,12 @@ let package = Package(
             ],
             exclude: ["Schema/onnx.proto"]),
         .target(name: "OnnxRuntime", dependencies: ["COnnxRuntime"]),
+        // Reverse-mode differentiation, losses and optimisers as graphs: knows neither data nor runtime.
+        .target(name: "Differentiation", dependencies: ["ModelGraph"]),
         .target(
             name: "CompressionEngine",
             dependencies: [
-                "ModelGraph", "OnnxRuntime", "CLapack", "CZlib", "CZip", "CImage",
+                "ModelGraph", "Differentiation", "OnnxRuntime", "CLapack", "CZlib", "CZip", "CImage",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "SwiftCSV", package: "SwiftCSV"),
@@ -66,6 +68,7 @@ let package = Package(
         // Tests.
         .testTarget(name: "ModelGraphTests", dependencies: ["ModelGraph"]),
         .testTarget(name: "OnnxRuntimeTests", dependencies: ["OnnxRuntime"]),
+        .testTarget(name: "DifferentiationTests", dependencies: ["Differentiation", "ModelGraph", "OnnxRuntime"]),
         .testTarget(name: "CompressionEngineTests", dependencies: ["CompressionEngine", "ModelGraph", "OnnxRuntime"]),
         .testTarget(name: "TerminalCellsTests", dependencies: ["TerminalCells"], exclude: ["Snapshots"]),
         .testTarget(name: "TerminalCursesTests", dependencies: ["TerminalCurses", "TerminalCells", "CTerminalGuard"]),

@@ -1,0 +1,78 @@
+import ModelGraph
+
+/// Normalisations.
+enum NormalizationGradients {
+    static let rules: [String: GradientRule] = [
+        BatchNormalizationMacro.opType: BatchNormalizationMacro.rule,
+        // By running statistics, which are constants: an affine map per channel.
+        "BatchNormalization": { node, g, b in
+            guard let dy = g[0] else { return [] }
+            let (x, scale, bias) = (node.inputs[0], node.inputs[1], node.inputs[2])
+            let dims = try b.shape(x)
+            let along = [1, dims[1]] + dims.dropFirst(2).map { _ in 1 }
+            let axes = BatchNormalizationMacro.axes(dims.count)
+            let shifted = try b.add(node.inputs[4], b.scalar(node.float("epsilon") ?? 1e-5))
+            let inverse = try b.reshape(try b.map("Reciprocal", try b.map("Sqrt", shifted)), along)
+            var result: [String?] = node.inputs.map { _ in nil }
+            if b.needs(x) { result[0] = try b.multiply(dy, try b.multiply(inverse, try b.reshape(scale, along))) }
+            if b.needs(scale) {
+                let centred = try b.subtract(x, try b.reshape(node.inputs[3], along))
+                let total = try b.sum(try b.multiply(dy, centred), axes: axes, keep: true)
+                result[1] = try b.reshape(try b.multiply(total, inverse), [dims[1]])
+            }
+            if b.needs(bias) { result[2] = try b.sum(dy, axes: axes, keep: false) }
+            return result
+        },
+        "LayerNormalization": { node, g, b in
+            guard let dy = g[0] else { return [] }
+            let (x, scale) = (node.inputs[0], node.inputs[1])
+            let dims = try b.shape(x)
+            let axes = Array(normalized(node.int("axis") ?? -1, dims.count)..<dims.count)
+            let (centred, inverse) = try standardised(x, axes, node.float("epsilon") ?? 1e-5, &b)
+            let hat = try b.multiply(centred, inverse)
+            var result: [String?] = node.inputs.map { _ in nil }
+            if b.needs(x) { result[0] = try inputGradient(try b.multiply(dy, scale), hat, inverse, axes, &b) }
+            if b.needs(scale) { result[1] = try b.reduce(try b.multiply(dy, hat), to: b.shape(scale)) }
+            if let bias = node.input(2), b.needs(bias) { result[2] = try b.reduce(dy, to: b.shape(bias)) }
+            return result
+        },
+        "InstanceNormalization": { node, g, b in
+            guard let dy = g[0] else { return [] }
+            let (x, scale, bias) = (node.inputs[0], node.inputs[1], node.inputs[2])
+            let dims = try b.shape(x)
+            let along = [1, dims[1]] + dims.dropFirst(2).map { _ in 1 }
+            let axes = Array(2..<dims.count)
+            let (centred, inverse) = try standardised(x, axes, node.float("epsilon") ?? 1e-5, &b)
+            let hat = try b.multiply(centred, inverse)
+            var result: [String?] = [nil, nil, nil]
+            if b.needs(x) { result[0] = try inputGradient(try b.multiply(dy, try b.reshape(scale, along)), hat, inverse, axes, &b) }
+            let others = [0] + axes
+            if b.needs(scale) { result[1] = try b.sum(try b.multiply(dy, hat), axes: others, keep: false) }
+            if b.needs(bias) { result[2] = try b.sum(dy, axes: others, keep: false) }
+            return result
+        },
+        "LpNormalization": { node, g, b in
+            guard let dy = g[0] else { return [] }
+            guard (node.int("p") ?? 2) == 2 else { throw DifferentiationError("norms other than L2") }
+            let x = node.inputs[0]
+            let axis = normalized(node.int("axis") ?? -1, try b.shape(x).count)
+            let norm = try b.map("Sqrt", try b.sum(try b.multiply(x, x), axes: [axis], keep: true))
+            let along = try b.sum(try b.multiply(dy, node.outputs[0]), axes: [axis], keep: true)
+            return [try b.divide(try b.subtract(dy, try b.multiply(node.outputs[0], along)), norm)]
+        },
+    ]
+
+    /// x − mean and 1/√(variance + ε) along axes.
+    private static func standardised(_ x: String, _ axes: [Int], _ epsilon: Float, _ b: inout GradientBuilder) throws -> (centred: String, inverse: String) {
+        let centred = try b.subtract(x, try b.mean(x, axes: axes, keep: true))
+        let variance = try b.mean(try b.multiply(centred, centred), axes: axes, keep: true)
+        return (centred, try b.map("Reciprocal", try b.map("Sqrt", try b.add(variance, b.scalar(epsilon)))))
+    }
+
+    /// s · (d − mean(d) − x̂ · mean(d·x̂)) for the gradient d of the standardised value x̂.
+    private static func inputGradient(_ d: String, _ hat: String, _ inverse: String, _ axes: [Int], _ b: inout GradientBuilder) throws -> String {
+        let level = try b.mean(d, axes: axes, keep: true)
+        let slope = try b.mean(try b.multiply(d, hat), axes: axes, keep: true)
+        return try b.multiply(try b.subtract(try b.subtract(d, level), try b.multiply(hat, slope)), inverse)
+    }
+}

@@ -1,0 +1,95 @@
+import ModelGraph
+
+/// What training makes small: a weighted sum of terms on outputs of the graph.
+public struct LossTerm: Sendable, Hashable {
+    public enum Kind: Sendable, Hashable {
+        /// Cross-entropy of class scores, [N, K] or [N, …, K], with integer labels; `smoothing` in 0…1 is spread over all classes
+        /// (Szegedy et al. 2016).
+        case crossEntropy(smoothing: Float)
+        /// Kullback–Leibler divergence of the softmax at a temperature from a teacher's, times the temperature squared
+        /// (Hinton, Vinyals and Dean 2015).
+        case distillation(temperature: Float)
+        /// Mean squared difference from a target of the same shape.
+        case meanSquare
+        /// Mean squared difference of attention maps: means of squares over channels, normalised per sample (Zagoruyko and
+        /// Komodakis 2017). For values of shape [N, C, …].
+        case attentionTransfer
+    }
+
+    public var kind: Kind
+    /// Value of the graph the term looks at.
+    public var value: String
+    /// Graph input that holds labels (int64), the teacher's scores, or the target.
+    public var target: String
+    public var weight: Float
+
+    public init(_ kind: Kind, value: String, target: String, weight: Float = 1) {
+        self.kind = kind
+        self.value = value
+        self.target = target
+        self.weight = weight
+    }
+}
+
+public enum Losses {
+    /// Appends the loss of one shard: the sum of terms over its samples, divided by the samples of the whole batch.
+    ///
+    /// - Parameter batch: samples of the whole batch, of which the graph sees a part.
+    /// - Returns: the scalar loss.
+    /// - Throws: `DifferentiationError` for shapes a term cannot work on.
+    public static func append(_ terms: [LossTerm], batch: Int, shard: Int, to b: inout GradientBuilder) throws -> String {
+        var parts: [String] = []
+        for term in terms { parts.append(try b.multiply(try value(of: term, batch: batch, shard: shard, &b), by: term.weight)) }
+        return try b.total(parts)
+    }
+
+    private static func value(of term: LossTerm, batch: Int, shard: Int, _ b: inout GradientBuilder) throws -> String {
+        let dims = try b.shape(term.value)
+        // Scores of several places per sample (sequences) count as so many decisions of the sample.
+        let perSample = Float(dims.dropLast().reduce(1, *)) / Float(max(shard, 1))
+        switch term.kind {
+        case .crossEntropy(let smoothing):
+            guard let classes = dims.last, dims.count >= 2 else { throw DifferentiationError("'\(term.value)' of shape \(dims) holds no class scores") }
+            let rows = dims.dropLast().reduce(1, *)
+            let logarithms = try logSoftmax(try b.reshape(term.value, [rows, classes]), &b)
+            let labels = try b.reshape(term.target, [rows])
+            let off = smoothing / Float(classes)
+            let hot = b.emit(
+                "OneHot", [labels, b.constant([classes]), b.constant([off, 1 - smoothing + off], [2])], [Attribute("axis", .integer(-1))],
+                shape: [rows, classes])
+            let total = try b.sum(try b.multiply(hot, logarithms), axes: [0, 1], keep: false)
+            return try b.multiply(total, by: -1 / (Float(batch) * perSample))
+        case .distillation(let temperature):
+            guard let classes = dims.last, dims.count >= 2 else { throw DifferentiationError("'\(term.value)' of shape \(dims) holds no class scores") }
+            let rows = dims.dropLast().reduce(1, *)
+            let own = try logSoftmax(try b.multiply(try b.reshape(term.value, [rows, classes]), by: 1 / temperature), &b)
+            let teacher = try logSoftmax(try b.multiply(try b.reshape(term.target, [rows, classes]), by: 1 / temperature), &b)
+            let likely = try b.map("Exp", teacher)
+            let total = try b.sum(try b.multiply(likely, try b.subtract(teacher, own)), axes: [0, 1], keep: false)
+            return try b.multiply(total, by: temperature * temperature / (Float(batch) * perSample))
+        case .meanSquare:
+            let difference = try b.subtract(term.value, term.target)
+            let total = try b.sum(try b.multiply(difference, difference), axes: Array(dims.indices), keep: false)
+            let each = dims.dropFirst().reduce(1, *)
+            return try b.multiply(total, by: 1 / (Float(batch) * Float(max(each, 1))))
+        case .attentionTransfer:
+            guard dims.count >= 3 else { throw DifferentiationError("'\(term.value)' of shape \(dims) has no places to attend to") }
+            let difference = try b.subtract(try attention(term.value, &b), try attention(term.target, &b))
+            let total = try b.sum(try b.multiply(difference, difference), axes: [0, 1], keep: false)
+            return try b.multiply(total, by: 1 / Float(batch))
+        }
+    }
+
+    private static func logSoftmax(_ value: String, _ b: inout GradientBuilder) throws -> String {
+        try b.map("LogSoftmax", value, [Attribute("axis", .integer(1))])
+    }
+
+    /// Mean of squares over channels, of unit length per sample, [N, places].
+    private static func attention(_ value: String, _ b: inout GradientBuilder) throws -> String {
+        let dims = try b.shape(value)
+        let places = dims.dropFirst(2).reduce(1, *)
+        let energy = try b.reshape(try b.mean(try b.multiply(value, value), axes: [1], keep: false), [dims[0], places])
+        let square = try b.sum(try b.multiply(energy, energy), axes: [1], keep: true)
+        return try b.divide(energy, try b.map("Sqrt", try b.add(square, b.scalar(1e-12))))
+    }
+}

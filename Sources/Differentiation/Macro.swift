@@ -1,0 +1,38 @@
+import ModelGraph
+
+/// Operators that exist only while a graph is differentiated: each stands for several standard ones but has one gradient
+/// rule of its own, which is shorter and quicker than the chain of its parts' rules.
+public enum Macro {
+    /// Domain of these operators; no file ever has it.
+    public static let domain = "lathe.training"
+
+    /// Makes standard nodes of macros, in place.
+    public static func lower(_ builder: inout GradientBuilder) throws {
+        let all = builder.nodes
+        guard all.contains(where: { $0.domain == domain }) else { return }
+        builder.nodes = []
+        for node in all {
+            guard node.domain == domain else {
+                builder.nodes.append(node)
+                continue
+            }
+            switch node.opType {
+            case BatchNormalizationMacro.opType: try BatchNormalizationMacro.lower(node, &builder)
+            case RecurrentMacro.opType: try RecurrentMacro.lower(node, &builder)
+            default: throw DifferentiationError("there is no macro '\(node.opType)'")
+            }
+        }
+    }
+}
+
+extension GradientBuilder {
+    /// Gives the last emitted node's output a name that others read already.
+    mutating func rename(_ value: String, to name: String) throws {
+        guard let index = nodes.lastIndex(where: { $0.outputs.contains(value) }), let shape = shapes[value] else {
+            throw DifferentiationError("'\(value)' is made by no node")
+        }
+        for position in nodes[index].outputs.indices where nodes[index].outputs[position] == value { nodes[index].outputs[position] = name }
+        shapes[value] = nil
+        shapes[name] = shape
+    }
+}
