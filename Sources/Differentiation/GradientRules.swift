@@ -11,7 +11,7 @@ public enum GradientRules {
         for group in [
             ElementwiseGradients.rules, ActivationGradients.rules, MatrixGradients.rules, ConvolutionGradients.rules, PoolingGradients.rules,
             NormalizationGradients.rules, ReductionGradients.rules, ShapeGradients.rules, SoftmaxGradients.rules, LookupGradients.rules,
-            QuantizationGradients.rules, RecurrentGradients.rules,
+            QuantizationGradients.rules, RecurrentGradients.rules, ResizingGradients.rules, PaddingGradients.rules, EinsumGradients.rules,
         ] { all.merge(group) { first, _ in first } }
         return all
     }()

@@ -18,7 +18,6 @@ public enum Macro {
             }
             switch node.opType {
             case BatchNormalizationMacro.opType: try BatchNormalizationMacro.lower(node, &builder)
-            case RecurrentMacro.opType: try RecurrentMacro.lower(node, &builder)
             default: throw DifferentiationError("there is no macro '\(node.opType)'")
             }
         }
@@ -35,4 +34,9 @@ extension GradientBuilder {
         shapes[value] = nil
         shapes[name] = shape
     }
+}
+
+extension Macro {
+    /// Batch normalisation by the batch's own statistics: x, scale, bias → y, mean, variance (biased), 1/√(variance + ε).
+    public static let batchNormalization = BatchNormalizationMacro.opType
 }

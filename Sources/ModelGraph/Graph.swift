@@ -28,6 +28,9 @@ public struct Graph: Sendable {
     /// Inputs that a caller must supply: those without an initializer of the same name.
     public var requiredInputs: [ValueInfo] { inputs.filter { initializers[$0.name] == nil } }
 
+    /// Whether an initializer came from a `Constant` node: a number that the network's author wrote down rather than one it learnt.
+    public func isFromConstantNode(_ name: String) -> Bool { constantNodes[name] != nil }
+
     /// Names of sparse initializers, which are constants this program keeps but does not read.
     public var sparseInitializerNames: [String] { preserved.sparseInitializer.map(\.values.name) }
 }

@@ -205,6 +205,12 @@ extension Tensor {
         case .int32: return (0..<count).map { Int(bytes.loadUnaligned(fromByteOffset: $0 * 4, as: Int32.self)) }
         case .int8: return (0..<count).map { Int(Int8(bitPattern: bytes[$0])) }
         case .uint8, .bool: return (0..<count).map { Int(bytes[$0]) }
+        case .int16: return (0..<count).map { Int(bytes.loadUnaligned(fromByteOffset: $0 * 2, as: Int16.self)) }
+        case .uint16: return (0..<count).map { Int(bytes.loadUnaligned(fromByteOffset: $0 * 2, as: UInt16.self)) }
+        case .int4: return (0..<count).map { (Int(bytes[$0 / 2] >> (4 * UInt8($0 % 2)) & 15) ^ 8) - 8 }
+        case .uint4: return (0..<count).map { Int(bytes[$0 / 2] >> (4 * UInt8($0 % 2)) & 15) }
+        case .int2: return (0..<count).map { (Int(bytes[$0 / 4] >> (2 * UInt8($0 % 4)) & 3) ^ 2) - 2 }
+        case .uint2: return (0..<count).map { Int(bytes[$0 / 4] >> (2 * UInt8($0 % 4)) & 3) }
         default: return nil
         }
     }

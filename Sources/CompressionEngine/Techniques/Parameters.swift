@@ -56,14 +56,19 @@ public struct ParameterDescriptor: Sendable {
     public var defaultValue: ParameterValue
     /// Unit shown after the number: `bits`, `%`, …; empty for none.
     public var unit: String
+    /// Steps go 1, 2, 5, 10, … (and from the smallest to 0, where the range begins there) instead of by equal amounts.
+    public var isLogarithmic: Bool
     public var help: String
 
-    public init(_ name: String, title: String, domain: Domain, default defaultValue: ParameterValue, unit: String = "", help: String) {
+    public init(
+        _ name: String, title: String, domain: Domain, default defaultValue: ParameterValue, unit: String = "", isLogarithmic: Bool = false, help: String
+    ) {
         self.name = name
         self.title = title
         self.domain = domain
         self.defaultValue = defaultValue
         self.unit = unit
+        self.isLogarithmic = isLogarithmic
         self.help = help
     }
 
@@ -103,9 +108,30 @@ public struct ParameterDescriptor: Sendable {
         }
     }
 
+    /// 1, 2, 5, 10, … times powers of ten within a range, its ends included.
+    private static func ladder(_ range: ClosedRange<Double>, smallest: Double) -> [Double] {
+        var rungs = [range.lowerBound]
+        let least = max(range.lowerBound, range.lowerBound == 0 ? smallest : range.lowerBound)
+        for exponent in -12...12 {
+            for factor in [1.0, 2, 5] {
+                // Written as decimal text, so that 0.0002 is that number and no neighbour of it.
+                guard let rung = Double("\(Int(factor))e\(exponent)"), rung >= least * (1 - 1e-9), rung <= range.upperBound else { continue }
+                if let last = rungs.last, rung > last { rungs.append(rung) }
+            }
+        }
+        if let last = rungs.last, last < range.upperBound { rungs.append(range.upperBound) }
+        return rungs
+    }
+
     /// The value `count` steps away, kept inside the range; choices and flags wrap round.
     public func stepped(_ value: ParameterValue, by count: Int) -> ParameterValue {
         switch (domain, value) {
+        case (.real(let range, let step), .real(let number)) where isLogarithmic:
+            let ladder = Self.ladder(range, smallest: step)
+            let place = ladder.lastIndex { $0 <= number * (1 + 1e-9) } ?? 0
+            // From between two rungs, down is the lower one.
+            let between = ladder[place] < number * (1 - 1e-9)
+            return .real(ladder[min(max(place + count + (between && count < 0 ? 1 : 0), 0), ladder.count - 1)])
         case (.real(let range, let step), .real(let number)):
             // Steps count from the lower bound, so that values stay on round numbers.
             let position = ((number - range.lowerBound) / step).rounded() + Double(count)

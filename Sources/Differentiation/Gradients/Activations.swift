@@ -78,6 +78,17 @@ enum ActivationGradients {
             let below = try b.multiply(dy, try b.add(node.outputs[0], b.scalar(node.float("alpha") ?? 1)))
             return [try b.select(positive, dy, below)]
         },
+        "Celu": { node, g, b in
+            guard let dy = g[0] else { return [] }
+            // Below zero y = α (exp(x/α) − 1), whose slope is y/α + 1.
+            let positive = try b.compare("Greater", node.inputs[0], b.scalar(0))
+            let slope = try b.add(try b.multiply(node.outputs[0], by: 1 / (node.float("alpha") ?? 1)), b.scalar(1))
+            return [try b.select(positive, dy, try b.multiply(dy, slope))]
+        },
+        "ThresholdedRelu": { node, g, b in
+            guard let dy = g[0] else { return [] }
+            return [try b.select(try b.compare("Greater", node.inputs[0], b.scalar(node.float("alpha") ?? 1)), dy, b.scalar(0))]
+        },
         "Selu": { node, g, b in
             guard let dy = g[0] else { return [] }
             let (alpha, gamma) = (node.float("alpha") ?? 1.673_263_2, node.float("gamma") ?? 1.050_701)

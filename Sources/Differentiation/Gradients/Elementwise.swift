@@ -60,6 +60,9 @@ enum ElementwiseGradients {
         "Abs": { node, g, b in try unary(g) { try b.multiply($0, try b.map("Sign", node.inputs[0])) } },
         "Sin": { node, g, b in try unary(g) { try b.multiply($0, try b.map("Cos", node.inputs[0])) } },
         "Cos": { node, g, b in try unary(g) { try b.map("Neg", try b.multiply($0, try b.map("Sin", node.inputs[0]))) } },
+        "Atan": { node, g, b in
+            try unary(g) { try b.divide($0, try b.add(try b.multiply(node.inputs[0], node.inputs[0]), b.scalar(1))) }
+        },
         "Erf": { node, g, b in
             try unary(g) {
                 // 2/√π · exp(−x²)

@@ -34,12 +34,39 @@ enum LookupGradients {
             let dims = try b.shape(node.inputs[0])
             return [b.emit("ScatterND", [try b.zeros(dims), node.inputs[1], dy], [Attribute("reduction", .text("add"))], shape: dims), nil]
         },
+        "ScatterND": { node, g, b in
+            guard let dy = g[0] else { return [] }
+            return try scattered(node, dy, back: "GatherND", [], &b)
+        },
+        "ScatterElements": { node, g, b in
+            guard let dy = g[0] else { return [] }
+            return try scattered(node, dy, back: "GatherElements", [Attribute("axis", .integer(node.int("axis") ?? 0))], &b)
+        },
+        "TopK": { node, g, b in
+            guard let dy = g[0] else { return [] }
+            guard b.opset >= 11 else { throw DifferentiationError("needs operator set 11") }
+            guard node.outputs.count > 1, !node.outputs[1].isEmpty else { throw DifferentiationError("gives out no indices") }
+            let dims = try b.shape(node.inputs[0])
+            let axis = Attribute("axis", .integer(node.int("axis") ?? -1))
+            return [b.emit("ScatterElements", [try b.zeros(dims), node.outputs[1], dy], [axis], shape: dims), nil]
+        },
     ]
+
+    /// What was written over gets nothing, what was written gets the gradient of its place.
+    private static func scattered(_ node: Node, _ dy: String, back: String, _ axis: [Attribute], _ b: inout GradientBuilder) throws -> [String?] {
+        let (data, indices, updates) = (node.inputs[0], node.inputs[1], node.inputs[2])
+        let reduction = node.string("reduction") ?? "none"
+        guard ["none", "add"].contains(reduction) else { throw DifferentiationError("scatters by \(reduction)") }
+        let dims = try b.shape(updates)
+        var result: [String?] = [nil, nil, nil]
+        if b.needs(data) { result[0] = try reduction == "add" ? dy : b.emit(node.opType, [dy, indices, b.zeros(dims)], axis, shape: b.shape(data)) }
+        if b.needs(updates) { result[2] = b.emit(back, [dy, indices], axis, shape: dims) }
+        return result
+    }
 
     /// Sums rows of a matrix into the rows of a zero tensor that indices name.
     private static func add(_ rows: String, at indices: String, count: Int, to dims: [Int], _ b: inout GradientBuilder) throws -> String {
         let flat = try b.reshape(indices, [count])
-        // Negative indices count from the end; both ways of summing want them counted from the front.
         if b.opset >= 16 {
             let wide = try b.reshape(flat, [count, 1])
             return b.emit("ScatterND", [try b.zeros(dims), wide, rows], [Attribute("reduction", .text("add"))], shape: dims)

@@ -51,14 +51,38 @@ enum NormalizationGradients {
             if b.needs(bias) { result[2] = try b.sum(dy, axes: others, keep: false) }
             return result
         },
+        "GroupNormalization": { node, g, b in
+            guard let dy = g[0] else { return [] }
+            let (x, scale, bias) = (node.inputs[0], node.inputs[1], node.inputs[2])
+            let dims = try b.shape(x)
+            guard let groups = node.int("num_groups"), groups > 0, dims[1] % groups == 0 else { throw DifferentiationError("has no groups") }
+            // Samples, groups, channels of a group, places; scales are per group before operator set 21, per channel since.
+            let split = [dims[0], groups, dims[1] / groups, dims.dropFirst(2).reduce(1, *)]
+            let isPerChannel = try b.shape(scale)[0] == dims[1] && groups != dims[1]
+            let along = isPerChannel ? [1, groups, split[2], 1] : [1, groups, 1, 1]
+            let others = isPerChannel ? [0, 3] : [0, 2, 3]
+            let (centred, inverse) = try standardised(try b.reshape(x, split), [2, 3], node.float("epsilon") ?? 1e-5, &b)
+            let hat = try b.multiply(centred, inverse)
+            let gradient = try b.reshape(dy, split)
+            var result: [String?] = [nil, nil, nil]
+            if b.needs(x) {
+                let scaled = try b.multiply(gradient, try b.reshape(scale, along))
+                result[0] = try b.reshape(try inputGradient(scaled, hat, inverse, [2, 3], &b), dims)
+            }
+            if b.needs(scale) { result[1] = try b.reshape(try b.sum(try b.multiply(gradient, hat), axes: others, keep: false), b.shape(scale)) }
+            if b.needs(bias) { result[2] = try b.reshape(try b.sum(gradient, axes: others, keep: false), b.shape(bias)) }
+            return result
+        },
         "LpNormalization": { node, g, b in
             guard let dy = g[0] else { return [] }
-            guard (node.int("p") ?? 2) == 2 else { throw DifferentiationError("norms other than L2") }
             let x = node.inputs[0]
-            let axis = normalized(node.int("axis") ?? -1, try b.shape(x).count)
-            let norm = try b.map("Sqrt", try b.sum(try b.multiply(x, x), axes: [axis], keep: true))
-            let along = try b.sum(try b.multiply(dy, node.outputs[0]), axes: [axis], keep: true)
-            return [try b.divide(try b.subtract(dy, try b.multiply(node.outputs[0], along)), norm)]
+            let axes = [normalized(node.int("axis") ?? -1, try b.shape(x).count)]
+            let isL1 = node.int("p") == 1
+            let sum = try b.sum(try isL1 ? b.map("Abs", x) : b.multiply(x, x), axes: axes, keep: true)
+            let norm = try isL1 ? sum : b.map("Sqrt", sum)
+            let along = try b.sum(try b.multiply(dy, node.outputs[0]), axes: axes, keep: true)
+            let direction = try isL1 ? b.map("Sign", x) : node.outputs[0]
+            return [try b.divide(try b.subtract(dy, try b.multiply(direction, along)), norm)]
         },
     ]
 

@@ -20,8 +20,15 @@ enum ReductionGradients {
         },
         "ReduceL2": { node, g, b in
             try rule(node, g, &b, axesAreInput: 18) { dy, axes, b in
+                // Of a norm of zero: no gradient, as in PyTorch.
                 let norm = try kept(node.outputs[0], axes, node, &b)
-                return try b.divide(try b.multiply(dy, node.inputs[0]), norm)
+                let safe = b.emit("Max", [norm, b.scalar(.leastNormalMagnitude)], shape: try b.shape(norm))
+                return try b.divide(try b.multiply(dy, node.inputs[0]), safe)
+            }
+        },
+        "ReduceLogSum": { node, g, b in
+            try rule(node, g, &b, axesAreInput: 18) { dy, axes, b in
+                try b.multiply(dy, try b.map("Exp", try b.map("Neg", try kept(node.outputs[0], axes, node, &b))))
             }
         },
         "ReduceLogSumExp": { node, g, b in

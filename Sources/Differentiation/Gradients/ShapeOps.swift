@@ -38,23 +38,6 @@ enum ShapeGradients {
             guard let dy = g[0] else { return [] }
             return [try unslice(node, dy, &b)] + node.inputs.dropFirst().map { _ in nil }
         },
-        "Pad": { node, g, b in
-            guard let dy = g[0] else { return [] }
-            guard (node.string("mode") ?? "constant") == "constant" else { throw DifferentiationError("pads by \(node.string("mode") ?? "")") }
-            let dims = try b.shape(node.inputs[0])
-            let pads = try b.opset < 11 ? node.ints("pads") : b.integers(node.input(1))
-            guard let pads else { throw DifferentiationError("has no pads") }
-            let axes = try b.integers(node.input(3))?.map { normalized($0, dims.count) } ?? Array(dims.indices)
-            var (before, after) = (dims.map { _ in 0 }, dims.map { _ in 0 })
-            for (index, axis) in axes.enumerated() { (before[axis], after[axis]) = (pads[index], pads[index + axes.count]) }
-            var result = dy
-            // A negative pad cut something off, to which nothing flows back.
-            result = try b.slice(
-                result, axes: Array(dims.indices), starts: before.map { max($0, 0) },
-                ends: dims.indices.map { max(before[$0], 0) + dims[$0] + min(before[$0], 0) + min(after[$0], 0) })
-            result = try b.pad(result, before: before.map { max(-$0, 0) }, after: after.map { max(-$0, 0) })
-            return [result] + node.inputs.dropFirst().map { _ in nil }
-        },
         "Expand": { node, g, b in
             guard let dy = g[0] else { return [] }
             return [try b.reduce(dy, to: b.shape(node.inputs[0])), nil]
@@ -81,6 +64,17 @@ enum ShapeGradients {
         "SpaceToDepth": { node, g, b in
             guard let dy = g[0] else { return [] }
             return [b.emit("DepthToSpace", [dy], [Attribute("blocksize", .integer(node.int("blocksize") ?? 1))], shape: try b.shape(node.inputs[0]))]
+        },
+        "Trilu": { node, g, b in
+            guard let dy = g[0] else { return [] }
+            let upper = Attribute("upper", .integer(node.int("upper") ?? 1))
+            return [b.emit("Trilu", [dy] + node.inputs.dropFirst(), [upper], shape: try b.shape(dy))] + node.inputs.dropFirst().map { _ in nil }
+        },
+        // An element is in all sums from its own on: the same sum from the other end.
+        "CumSum": { node, g, b in
+            guard let dy = g[0] else { return [] }
+            let attributes = [Attribute("exclusive", .integer(node.int("exclusive") ?? 0)), Attribute("reverse", .integer(1 - (node.int("reverse") ?? 0)))]
+            return [b.emit("CumSum", [dy, node.inputs[1]], attributes, shape: try b.shape(dy)), nil]
         },
     ]
 

@@ -1,0 +1,59 @@
+import Foundation
+import Synchronization
+
+/// How a training goes.
+public struct TrainingProgress: Sendable {
+    /// Mean loss of an epoch and what the validation split says after it.
+    public struct Epoch: Sendable, Codable, Hashable {
+        /// Counted from 1; 0 is the start.
+        public var number: Int
+        /// `nil` for the start.
+        public var loss: Double?
+        public var accuracy: Double
+        public var seconds: Double
+    }
+
+    public var step: Int
+    public var totalSteps: Int
+    /// Epochs finished.
+    public var epochs: [Epoch]
+    public var totalEpochs: Int
+    /// Mean loss of the last steps.
+    public var loss: Double?
+    public var rate: Double
+    public var elapsed: Double
+    public var trainedParameters: Int
+    public var metric: String
+
+    public var fraction: Double { Double(step) / Double(max(totalSteps, 1)) }
+    public var remaining: Double? { step > 2 && step < totalSteps ? elapsed / Double(step) * Double(totalSteps - step) : nil }
+}
+
+/// Lets one thread tell a running training to pause, or to end with the best state it has.
+public final class TrainingControl: Sendable {
+    private struct State {
+        var isPaused = false
+        var shouldFinish = false
+    }
+    private let state = Mutex(State())
+
+    public init() {}
+
+    public var isPaused: Bool {
+        get { state.withLock { $0.isPaused } }
+        set { state.withLock { $0.isPaused = newValue } }
+    }
+
+    /// Ends the training after the step that runs.
+    public func finish() { state.withLock { $0.shouldFinish = true } }
+
+    var shouldFinish: Bool { state.withLock { $0.shouldFinish } }
+
+    /// Returns when not paused, or when told to finish or cancelled.
+    func wait(_ cancellation: Cancellation) throws {
+        while isPaused, !shouldFinish {
+            try cancellation.check()
+            Thread.sleep(forTimeInterval: 0.05)
+        }
+    }
+}

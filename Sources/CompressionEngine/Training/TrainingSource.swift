@@ -1,0 +1,41 @@
+import ModelGraph
+import OnnxRuntime
+
+/// What training needs beside the model: samples to learn from, a measure of success, the runtime.
+public struct TrainingSource: Sendable {
+    /// Samples to learn from, in a fixed order; never those of the validation or test split.
+    public let samples: SampleSet
+    /// Labels of the samples, in their order; `nil` where there are none.
+    public let labels: [Int]?
+    public let library: RuntimeLibrary
+    /// Validation accuracy of a model.
+    public let evaluate: @Sendable (Model, Cancellation) throws -> AccuracyEstimate
+    /// Where finished trainings and checkpoints are kept; `nil` to keep none.
+    public let store: TrainingStore?
+    /// Whether a training that is not in the store may be run now. Live previews may not.
+    public var mayTrain = true
+    public var demand = Demand.none
+    public var control = TrainingControl()
+    public var progress: @Sendable (TrainingProgress) -> Void = { _ in }
+
+    /// What is wanted of the store.
+    public enum Demand: Sendable {
+        /// Take what is there: a finished training, else a checkpoint to go on from.
+        case none
+        /// There must be a checkpoint or a finished training.
+        case checkpoint
+        /// Train from the start.
+        case anew
+    }
+
+    public init(
+        samples: SampleSet, labels: [Int]?, library: RuntimeLibrary, store: TrainingStore?,
+        evaluate: @escaping @Sendable (Model, Cancellation) throws -> AccuracyEstimate
+    ) {
+        self.samples = samples
+        self.labels = labels
+        self.library = library
+        self.store = store
+        self.evaluate = evaluate
+    }
+}

@@ -1,0 +1,376 @@
+import Differentiation
+import Dispatch
+import Foundation
+import ModelGraph
+import OnnxRuntime
+import Synchronization
+
+/// One training step: gradients of the shards of a batch on every core, then one update.
+///
+/// The same model, plan and data give the same weights, bit for bit, on any number of cores: how a batch is cut into shards and
+/// in which order their gradients are summed is fixed by the plan.
+final class TrainingStep {
+    private let plan: TrainingPlan
+    private let source: TrainingSource
+    private let trainable: TrainableModel
+    let feeder: BatchFeeder
+    private let optimizer: Optimizer
+    private let gradientSession: Session
+    private let updateSession: Session
+    private let gradientSignature: Session.Signature
+    private let updateSignature: Session.Signature
+    private let teacher: ModelRunner?
+    private let teacherOutputs: [String]
+    private let shard: Int
+    let batch: Int
+    private let lanes: [Lane]
+    /// Current values and where the next ones go; they change places every step.
+    private var weights: [[Value]]
+    private var states: [[Value]]
+    private var current = 0
+    private let trained: [TrainedParameter]
+    private(set) var statistics: [String: [Float]] = [:]
+    private(set) var notes: [String]
+    private let rateValue: Value
+    private let correctionValues: [Value]
+
+    private static let labelInput = "lathe.labels"
+    private static func teacherInput(_ number: Int) -> String { "lathe.teacher.\(number)" }
+
+    /// Tensors of one thread's work.
+    private struct Lane: @unchecked Sendable {
+        var shards: [Int]
+        var inputs: [Value]
+        var labels: Value?
+        var teacher: [Value]
+        var loss: Value
+        var gradients: [Value]
+        /// Sums over this lane's shards, where it has several.
+        var sums: [Value]
+        var statistics: [Value]
+    }
+
+    /// - Parameters:
+    ///   - teacher: the model whose outputs are learnt, if the plan distils.
+    /// - Throws: `EngineError` if the model cannot be trained on these data.
+    init(_ model: Model, plan: TrainingPlan, source: TrainingSource, teacher teacherModel: Model? = nil, cancellation: Cancellation) throws {
+        self.plan = plan
+        self.source = source
+        let samples = source.samples
+        guard samples.count > 0 else { throw EngineError(.data, "there are no samples to train on") }
+        var trainable = try TrainableModel(model, plan: plan)
+        notes = trainable.notes
+        // Shards: as the model demands, else small enough to stay in a core's cache.
+        if let fixed = samples.fixedBatch(of: model) {
+            shard = fixed
+        } else {
+            shard = min(plan.shard > 0 ? plan.shard : min(32, plan.batch), samples.count)
+        }
+        guard samples.count >= shard else { throw EngineError(.data, "the model takes \(shard) samples at once, but there are \(samples.count) to train on") }
+        let shardCount = max(1, min(plan.batch, samples.count) / shard)
+        batch = shardCount * shard
+        feeder = try BatchFeeder(samples, augmentation: plan.augmentation, seed: plan.seed)
+        optimizer = plan.optimizer
+
+        // The forward graph with all shapes fixed.
+        let inputs = try samples.inputs.enumerated().map { index, input in
+            try Tensor(
+                name: input.name, elementType: ElementType(rawValue: input.type.rawValue), dims: input.valueShape(rows: shard),
+                storage: TensorStorage(viewing: try samples.prepared.samples(0..<(input.isWhole ? 1 : shard), input: index), owner: samples.prepared))
+        }
+        var probed = try TrainingShapes.probe(trainable.forward, inputs: inputs, library: source.library, cancellation: cancellation)
+        if plan.batchNorm == .batch { trainable.useBatchStatistics() }
+        var places: [String: Int] = [:]
+        for norm in trainable.batchNorms {
+            for value in [norm.batchMean, norm.batchVariance] { probed.shapes[value] = [norm.channels] }
+            places[norm.batchMean] = (probed.shapes[norm.output]?.reduce(1, *) ?? norm.channels) / max(norm.channels, 1)
+            statistics[norm.mean] = model.graph.initializers[norm.mean]?.floats() ?? []
+            statistics[norm.variance] = model.graph.initializers[norm.variance]?.floats() ?? []
+        }
+        normPlaces = places
+        var forward = trainable.forward
+        for input in inputs {
+            guard let place = forward.graph.inputs.firstIndex(where: { $0.name == input.name }) else { continue }
+            forward.graph.inputs[place].shape = input.dims.map { .fixed($0) }
+        }
+
+        // The loss.
+        let scores = try Self.scores(of: forward)
+        guard let scoreShape = probed.shapes[scores] else { throw EngineError(.runtime, "the shape of '\(scores)' is not known") }
+        var terms: [LossTerm] = []
+        var targets: [ValueInfo] = []
+        let labelled = source.labels != nil && plan.labelWeight > 0
+        if labelled {
+            guard scoreShape.count >= 2, scoreShape.dropLast().reduce(1, *) == shard, (scoreShape.last ?? 1) > 1 else {
+                throw EngineError(.data, "the model gives \(scoreShape) numbers for \(shard) samples, not one score per class, so it cannot learn from labels")
+            }
+            terms.append(LossTerm(.crossEntropy(smoothing: plan.smoothing), value: scores, target: Self.labelInput, weight: plan.labelWeight))
+            targets.append(ValueInfo(name: Self.labelInput, elementType: .int64, shape: [.fixed(shard)]))
+        }
+        var teacherOutputs: [String] = []
+        let distillation = plan.distillation ?? (labelled ? nil : Distillation(.logits))
+        if let distillation {
+            guard let teacherModel else { throw EngineError(.technique, "there is no teacher to learn from") }
+            let teacherScores = try Self.scores(of: teacherModel)
+            let kind: LossTerm.Kind =
+                switch distillation.kind {
+                case .soft(let temperature) where scoreShape.count >= 2 && (scoreShape.last ?? 1) > 1: .distillation(temperature: temperature)
+                default: .meanSquare
+                }
+            terms.append(LossTerm(kind, value: scores, target: Self.teacherInput(0), weight: distillation.weight))
+            targets.append(ValueInfo(name: Self.teacherInput(0), elementType: .float32, shape: scoreShape.map { .fixed($0) }))
+            teacherOutputs = [teacherScores]
+            for (number, pair) in distillation.features.enumerated() {
+                guard let shape = probed.shapes[pair.student] else { throw EngineError(.technique, "the model has no value '\(pair.student)'") }
+                terms.append(
+                    LossTerm(pair.asAttention ? .attentionTransfer : .meanSquare, value: pair.student, target: Self.teacherInput(number + 1), weight: pair.weight))
+                targets.append(ValueInfo(name: Self.teacherInput(number + 1), elementType: .float32, shape: shape.map { .fixed($0) }))
+                teacherOutputs.append(pair.teacher)
+            }
+            var exposed = teacherModel
+            let known = Set(exposed.graph.outputs.map(\.name))
+            for name in teacherOutputs where !known.contains(name) {
+                exposed.graph.outputs.append(ValueInfo(name: name, elementType: nil, shape: nil))
+            }
+            teacher = try ModelRunner(exposed, library: source.library, threads: 1, label: "teacher")
+        } else {
+            teacher = nil
+        }
+        self.teacherOutputs = teacherOutputs
+
+        // Gradients.
+        let gradient: GradientGraph
+        do {
+            gradient = try GradientGraph(
+                forward: forward, shapes: probed.shapes, integers: probed.integers, trained: trainable.parameters.map(\.name), loss: terms, targets: targets,
+                batch: batch, shard: shard, outputs: trainable.batchNorms.flatMap { [$0.batchMean, $0.batchVariance] })
+        } catch let error as DifferentiationError {
+            throw EngineError(.technique, "the model cannot be trained: \(error.message)")
+        }
+        for barrier in gradient.barriers {
+            notes.append("what lies before \(barrier.opType) ('\(barrier.node)') is not trained: it \(barrier.reason)")
+        }
+        let reached = trainable.parameters.filter { gradient.gradients[$0.name] != nil }
+        trained = reached
+        let held = Set(trainable.parameters.map(\.name)).subtracting(reached.map(\.name))
+        self.trainable = trainable
+        var options = SessionOptions()
+        options.intraOpThreads = 1
+        // Blocked layouts want constant weights; here weights are inputs.
+        options.graphOptimizationLevel = .extended
+        options.flushesDenormals = true
+        var gradientModel = gradient.model
+        // Weights that no gradient reaches stay as they are.
+        for parameter in trainable.parameters where held.contains(parameter.name) {
+            gradientModel.graph.inputs.removeAll { $0.name == parameter.name }
+            gradientModel.graph.initializers[parameter.name] = Tensor(name: parameter.name, floats: parameter.start, dims: parameter.dims)
+        }
+        gradientSession = try ModelRunner(gradientModel, library: source.library, threads: 1, options: options, label: "training graph").session
+        let laneCount = min(shardCount, Self.laneLimit(reached))
+        let updated = reached.map { parameter in
+            var weight = UpdatedWeight(name: parameter.name, dims: parameter.dims, decays: parameter.decays, rate: parameter.rate, mask: parameter.mask)
+            weight.l1 = parameter.l1
+            weight.groupLasso = parameter.groupLasso
+            return weight
+        }
+        let update = try UpdateGraph(optimizer, weights: updated, shards: laneCount)
+        options.intraOpThreads = 2
+        updateSession = try ModelRunner(update.model, library: source.library, threads: 2, options: options, label: "update graph").session
+
+        // Memory.
+        let library = source.library
+        func zeros(_ dims: [Int]) throws -> Value { try Value(zeros: .float, shape: dims, library: library) }
+        let starts = try reached.map { try Value($0.start, shape: $0.dims, library: library) }
+        weights = [starts, try reached.map { try zeros($0.dims) }]
+        let stateDims = reached.flatMap { parameter in (0..<plan.optimizer.stateCount).map { _ in parameter.dims } }
+        states = [try stateDims.map(zeros), try stateDims.map(zeros)]
+        rateValue = try zeros([])
+        correctionValues = [try zeros([]), try zeros([])]
+        let dataInputs = inputs.filter { input in gradientSession.inputs.contains { $0.name == input.name } }
+        lanes = try (0..<laneCount).map { lane in
+            Lane(
+                shards: Array(stride(from: lane, to: shardCount, by: laneCount)),
+                inputs: try dataInputs.map { input in
+                    guard let type = Value.ElementType(onnxDataType: Int(input.elementType.rawValue)) else {
+                        throw EngineError(.runtime, "element type \(input.elementType) cannot be handed to the runtime")
+                    }
+                    return try Value(zeros: type, shape: input.dims, library: library)
+                },
+                labels: labelled ? try Value(zeros: .int64, shape: [shard], library: library) : nil, teacher: [],
+                loss: try zeros([]), gradients: try reached.map { try zeros($0.dims) },
+                sums: shardCount > laneCount ? try reached.map { try zeros($0.dims) } : [],
+                statistics: try trainable.batchNorms.flatMap { [try zeros([$0.channels]), try zeros([$0.channels])] })
+        }
+        gradientSignature = try gradientSession.signature(
+            inputs: dataInputs.map(\.name) + (labelled ? [Self.labelInput] : []) + (0..<teacherOutputs.count).map(Self.teacherInput) + reached.map(\.name),
+            outputs: [GradientGraph.loss] + reached.compactMap { gradient.gradients[$0.name] } + trainable.batchNorms.flatMap { [$0.batchMean, $0.batchVariance] })
+        inputPlaces = dataInputs.map { input in samples.inputs.firstIndex { $0.name == input.name } ?? 0 }
+        let stateNames = reached.flatMap { parameter in (0..<plan.optimizer.stateCount).map { UpdateGraph.state(parameter.name, $0) } }
+        updateSignature = try updateSession.signature(
+            inputs: [UpdateGraph.rate, UpdateGraph.correction1, UpdateGraph.correction2].filter { name in updateSession.inputs.contains { $0.name == name } }
+                + reached.map(\.name) + stateNames + (0..<laneCount).flatMap { lane in reached.map { UpdateGraph.gradient($0.name, shard: lane) } },
+            outputs: reached.map { UpdateGraph.updated($0.name) } + stateNames.map(UpdateGraph.updated))
+        scalarsRead = [UpdateGraph.rate, UpdateGraph.correction1, UpdateGraph.correction2].map { name in updateSession.inputs.contains { $0.name == name } }
+    }
+
+    private let inputPlaces: [Int]
+    private let scalarsRead: [Bool]
+    /// Samples times places behind each batch statistic of a shard.
+    private let normPlaces: [String: Int]
+
+    /// Lanes keep a gradient of everything each: as many as there are cores in common machines, fewer for large models.
+    private static func laneLimit(_ parameters: [TrainedParameter]) -> Int {
+        let bytes = parameters.reduce(0) { $0 + $1.start.count * 4 }
+        return max(2, min(8, (512 << 20) / max(bytes, 1)))
+    }
+
+    /// The scores a model computes before it turns them into probabilities.
+    static func scores(of model: Model) throws -> String {
+        var name = try AccuracyEvaluation.scoredOutput(of: model).name
+        while let node = model.graph.nodes.first(where: { $0.outputs.contains(name) }), ["Softmax", "LogSoftmax", "Identity"].contains(node.opType) { name = node.inputs[0] }
+        return name
+    }
+
+    var trainedCount: Int { trained.reduce(0) { $0 + $1.start.count } }
+    var stepsPerEpoch: Int { max(1, source.samples.count / batch) }
+    var totalSteps: Int { min(plan.maximumSteps ?? .max, plan.epochs * stepsPerEpoch) }
+    /// Bytes that training keeps: weights twice, states twice, gradients of every lane.
+    var trainingBytes: Int { trainedCount * 4 * (2 + 2 * optimizer.stateCount + lanes.count) }
+
+    // MARK: One step
+
+    /// One step on the given samples; returns the mean loss.
+    func run(_ entries: ArraySlice<BatchFeeder.Entry>, number: Int, cancellation: Cancellation) throws -> Double {
+        let present = weights[current]
+        let failure = Mutex<(any Error)?>(nil)
+        let losses = Mutex([Double](repeating: 0, count: lanes.count))
+        let moments = Mutex([Int: [[Float]]]())
+        nonisolated(unsafe) let trainer = self
+        DispatchQueue.concurrentPerform(iterations: lanes.count) { index in
+            do {
+                let lane = trainer.lanes[index]
+                var loss = 0.0
+                for (turn, shardNumber) in lane.shards.enumerated() {
+                    try cancellation.check()
+                    let first = entries.startIndex + shardNumber * trainer.shard
+                    let part = entries[first..<first + trainer.shard]
+                    loss += try trainer.gradients(of: part, lane, present, cancellation)
+                    if !lane.sums.isEmpty { try trainer.accumulate(lane, isFirst: turn == 0) }
+                    if !lane.statistics.isEmpty {
+                        let values = try lane.statistics.map { try $0.floats() }
+                        moments.withLock { $0[shardNumber] = values }
+                    }
+                }
+                losses.withLock { $0[index] = loss }
+            } catch {
+                failure.withLock { $0 = $0 ?? error }
+            }
+        }
+        if let error = failure.withLock({ $0 }) {
+            if let error = error as? OnnxRuntimeError { throw EngineError(.runtime, "training stopped: \(error)") }
+            throw error
+        }
+        let loss = losses.withLock { $0.reduce(0, +) }
+        guard loss.isFinite else { throw EngineError(.technique, "the loss is not finite at step \(number + 1): try a lower learning rate") }
+        follow(moments.withLock { $0 })
+        try update(number)
+        return loss
+    }
+
+    private func gradients(of part: ArraySlice<BatchFeeder.Entry>, _ lane: Lane, _ present: [Value], _ cancellation: Cancellation) throws -> Double {
+        for (value, input) in zip(lane.inputs, inputPlaces) { try feeder.fill(value, input: input, with: part) }
+        if let labels = lane.labels, let all = source.labels {
+            try labels.withUnsafeMutableBytes { bytes in
+                let numbers = bytes.bindMemory(to: Int64.self)
+                for (place, entry) in part.enumerated() { numbers[place] = Int64(all[entry.sample]) }
+            }
+        }
+        var taught: [Value] = []
+        if let teacher {
+            let names = source.samples.inputs.map(\.name)
+            var feeds: [(String, Value)] = []
+            for (value, input) in zip(lane.inputs, inputPlaces) { feeds.append((names[input], value)) }
+            taught = try teacher.run(feeds, outputs: teacherOutputs, cancellation: cancellation)
+        }
+        let inputs = lane.inputs + (lane.labels.map { [$0] } ?? []) + taught + present
+        try gradientSession.run(gradientSignature, inputs, into: [lane.loss] + lane.gradients + lane.statistics)
+        return Double(try lane.loss.floats()[0])
+    }
+
+    private func accumulate(_ lane: Lane, isFirst: Bool) throws {
+        for (sum, gradient) in zip(lane.sums, lane.gradients) {
+            try gradient.withUnsafeBytes { from in
+                try sum.withUnsafeMutableBytes { to in
+                    if isFirst { return to.copyMemory(from: from) }
+                    let (total, part) = (to.bindMemory(to: Float.self), from.bindMemory(to: Float.self))
+                    for index in total.indices { total[index] += part[index] }
+                }
+            }
+        }
+    }
+
+    private func update(_ number: Int) throws {
+        let corrections = UpdateGraph.corrections(optimizer, step: number + 1)
+        let scalars = [(rateValue, plan.rate(step: number, of: totalSteps)), (correctionValues[0], corrections.0), (correctionValues[1], corrections.1)]
+        for (value, number) in scalars { try value.withUnsafeMutableBytes { $0.storeBytes(of: number, as: Float.self) } }
+        let next = 1 - current
+        let gradients = lanes.flatMap { $0.sums.isEmpty ? $0.gradients : $0.sums }
+        let inputs = zip(scalars, scalarsRead).filter(\.1).map(\.0.0) + weights[current] + states[current] + gradients
+        do {
+            try updateSession.run(updateSignature, inputs, into: weights[next] + states[next])
+        } catch {
+            throw EngineError(.runtime, "training stopped: \(error)")
+        }
+        current = next
+    }
+
+    /// Moves running statistics a tenth of the way to those of the batch, as PyTorch does.
+    private func follow(_ moments: [Int: [[Float]]]) {
+        guard !moments.isEmpty else { return }
+        let shards = moments.keys.sorted().compactMap { moments[$0] }
+        for (index, norm) in trainable.batchNorms.enumerated() {
+            guard var mean = statistics[norm.mean], var variance = statistics[norm.variance] else { continue }
+            let count = Float((normPlaces[norm.batchMean] ?? 1) * shards.count)
+            for channel in 0..<norm.channels {
+                let means = shards.map { $0[2 * index][channel] }
+                let middle = means.reduce(0, +) / Float(shards.count)
+                // Over all shards: within them and between them.
+                let spread = zip(shards, means).reduce(Float(0)) { $0 + $1.0[2 * index + 1][channel] + ($1.1 - middle) * ($1.1 - middle) } / Float(shards.count)
+                mean[channel] = 0.9 * mean[channel] + 0.1 * middle
+                variance[channel] = 0.9 * variance[channel] + 0.1 * spread * count / max(count - 1, 1)
+            }
+            statistics[norm.mean] = mean
+            statistics[norm.variance] = variance
+        }
+    }
+
+    // MARK: State
+
+    /// Everything that changes from step to step.
+    struct State: Sendable {
+        var weights: [[Float]]
+        var states: [[Float]]
+        var statistics: [String: [Float]]
+    }
+
+    func state() throws -> State {
+        State(weights: try weights[current].map { try $0.floats() }, states: try states[current].map { try $0.floats() }, statistics: statistics)
+    }
+
+    /// - Throws: `EngineError` if the state is of another training.
+    func restore(_ state: State) throws {
+        guard state.weights.count == trained.count, state.states.count == states[current].count,
+            zip(state.weights, trained).allSatisfy({ $0.count == $1.start.count })
+        else { throw EngineError(.data, "the checkpoint is of another training") }
+        for (values, place) in zip(state.weights + state.states, weights[current] + states[current]) {
+            try place.withUnsafeMutableBytes { bytes in values.withUnsafeBytes { bytes.copyMemory(from: $0) } }
+        }
+        statistics = state.statistics
+    }
+
+    /// The model with the weights of a state.
+    func model(_ state: State) throws -> Model {
+        let values = Dictionary(uniqueKeysWithValues: zip(trained.map(\.name), state.weights))
+        return try trainable.model(with: trainable.parameters.map { values[$0.name] ?? $0.start }, statistics: state.statistics)
+    }
+}

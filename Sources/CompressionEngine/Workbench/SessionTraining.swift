@@ -1,0 +1,44 @@
+import ModelGraph
+import OnnxRuntime
+
+extension Recipe {
+    /// Whether a step that is on learns from training data.
+    public var learns: Bool { activeSteps.contains { TechniqueRegistry.technique($0.technique)?.descriptor.produces.contains(.training) ?? false } }
+
+    /// The steps before the first that learns: what can be shown without training.
+    public var beforeTraining: Recipe {
+        var result = self
+        if let first = steps.firstIndex(where: { $0.enabled && TechniqueRegistry.technique($0.technique)?.descriptor.produces.contains(.training) ?? false }) {
+            result.steps = Array(steps[..<first])
+        }
+        return result
+    }
+}
+
+extension EngineSession {
+    /// What techniques that learn train on: the training split, or the calibration split where there is no other.
+    ///
+    /// - Throws: `EngineError` without data or runtime, or if the data have neither split.
+    public func trainingSource(store: TrainingStore? = .standard()) throws -> TrainingSource {
+        guard let runtime else { throw EngineError(.runtime, info.runtimeProblem ?? "ONNX Runtime is missing") }
+        guard let data else { throw EngineError(.data, "training needs a data set: give one with --data") }
+        guard let split = data.train ?? data.calibration else {
+            throw EngineError(.data, "\(data.path): has no train split, and no calibration split to train on instead")
+        }
+        let samples = try SampleSet(split, metric: data.metric)
+        return TrainingSource(samples: samples, labels: samples.labels, library: runtime, store: store) { [self] model, cancellation in
+            try evaluate(model, cancellation: cancellation)
+        }
+    }
+}
+
+extension EngineSession {
+    /// The same data and runtime with another model of the same inputs and outputs as the baseline.
+    public func replacingModel(_ other: Model) throws -> EngineSession {
+        var changed = info
+        changed.modelHash = other.contentHash.description
+        return EngineSession(
+            model: other, layers: other.layers(), info: changed, runtime: runtime, data: data, validation: validation,
+            calibration: try data?.calibration.map { try SampleSet($0, metric: validation?.metric ?? .top1) }, inputShapes: inputShapes)
+    }
+}

@@ -1,0 +1,120 @@
+import ArgumentParser
+import CompressionEngine
+import Foundation
+import ModelGraph
+
+struct Train: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "train",
+        abstract: "Train a model, after a recipe or as it is, and write it.",
+        discussion: """
+            The same as a 'fine-tuning' step at the end of a recipe: stochastic gradient descent on the data set's train split, run by ONNX \
+            Runtime. Zeros of pruned weights, shared values and integers are kept. After each epoch the validation split is looked at; \
+            the best epoch is kept. The same seed gives the same weights, bit for bit.
+
+            A checkpoint is written after every epoch: a training that was interrupted goes on where it was with --resume. What was trained \
+            once is remembered, and comes at once the next time; --anew trains again.
+            """)
+
+    @OptionGroup var source: ModelOptions
+
+    @Option(help: ArgumentHelp("The data set, with a train split: a YAML description.", valueName: "file"), completion: .file(extensions: ["yaml", "yml", "npz"]))
+    var data: String
+
+    @OptionGroup(title: "Recipe before training") var recipe: RecipeOptions
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The ONNX file to write.", valueName: "file"), completion: .file(extensions: ["onnx"]))
+    var output: String
+
+    @Option(help: ArgumentHelp("Passes over the training samples.", valueName: "count"))
+    var epochs: String?
+
+    @Option(help: ArgumentHelp("Largest learning rate.", valueName: "rate"))
+    var learningRate: String?
+
+    @Option(help: ArgumentHelp("adamw, adam or sgd.", valueName: "name"), completion: .list(["adamw", "adam", "sgd"]))
+    var optimizer: String?
+
+    @Option(help: ArgumentHelp("Samples of a step.", valueName: "count"))
+    var batch: String?
+
+    @Option(help: ArgumentHelp("labels, distillation, both or logits.", valueName: "name"), completion: .list(["labels", "distillation", "both", "logits"]))
+    var loss: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Any other parameter of 'fine-tuning', as name=value; may be repeated.", discussion: "'lathe techniques fine-tuning' lists them.", valueName: "name=value"))
+    var set: [String] = []
+
+    @Option(help: ArgumentHelp("Seed of the order of samples and of augmentation.", valueName: "number"))
+    var seed: UInt64?
+
+    @Flag(help: "Start from random weights instead of the model's (He initialisation).")
+    var initialize = false
+
+    @Flag(help: "Go on from the checkpoint of an interrupted training; an error if there is none.")
+    var resume = false
+
+    @Flag(help: "Train again, even if this training is remembered or has a checkpoint.")
+    var anew = false
+
+    @OptionGroup var printing: OutputOptions
+
+    func validate() throws {
+        if resume, anew { throw ValidationError("--resume and --anew exclude each other") }
+    }
+
+    func run() throws {
+        if Apply.isSameFile(output, source.model) { throw BadInput("\(output): would overwrite the model itself") }
+        var recipe = try recipe.resolve()
+        if let seed { recipe.seed = seed }
+        recipe.steps.append(try step())
+        let cancellation = Interruption.watch()
+        let progress = ProgressLine(quiet: printing.json)
+        let document = try Failure.about(source.model) { try trained(recipe, progress, cancellation) }
+        progress.clear()
+        Console.print(printing.json ? try document.printed() : document.text)
+    }
+
+    private func step() throws -> RecipeStep {
+        let descriptor = FineTuning().descriptor
+        var values = ParameterValues()
+        let given = [("epochs", epochs), ("learning-rate", learningRate), ("optimizer", optimizer), ("batch", batch), ("loss", loss)]
+        var pairs = given.compactMap { name, value in value.map { (name, $0) } }
+        for text in set {
+            let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+            guard parts.count == 2 else { throw BadInput("--set \(text): expected name=value") }
+            pairs.append((parts[0], parts[1]))
+        }
+        for (name, text) in pairs {
+            guard let parameter = descriptor.parameter(name) else {
+                throw BadInput("--set \(name): fine-tuning has \(descriptor.parameters.map(\.name).joined(separator: ", "))")
+            }
+            values[name] = try parameter.parse(text)
+        }
+        return RecipeStep(technique: descriptor.id, parameters: values)
+    }
+
+    private func trained(_ recipe: Recipe, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> TrainDocument {
+        var session = try EngineSession.open(
+            OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime), cancellation: cancellation,
+            progress: { progress.show($0, $1) })
+        for warning in RecipeNotes.warnings(recipe, session) { Console.warn("\(source.model): \(warning)") }
+        if initialize { session = try session.replacingModel(Initialization.random(session.model, seed: recipe.seed)) }
+        var source = try session.trainingSource()
+        let last = TrainingRecord()
+        source.progress = { last.set($0) }
+        source.demand = resume ? .checkpoint : anew ? .anew : .none
+        let quiet = printing.json
+        let began = Date()
+        let applied = try session.apply(recipe, training: source, cancellation: cancellation) { fraction, text in
+            progress.show(text, fraction)
+            if !quiet { last.printNewEpochs() }
+        }
+        progress.show("writing \(output)")
+        try applied.model.serialized().write(to: output)
+        return try TrainDocument(
+            session: session, recipe: recipe, applied: applied, summary: applied.reports.last?.training, seconds: Date().timeIntervalSince(began), output: output,
+            split: source.samples.count)
+    }
+}

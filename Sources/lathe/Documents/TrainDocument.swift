@@ -1,0 +1,80 @@
+import CompressionEngine
+import Foundation
+import Synchronization
+
+/// What `lathe train --json` prints.
+struct TrainDocument: JSONDocument {
+    struct Epoch: Encodable {
+        var number: Int
+        /// Mean over the epoch; none for the start.
+        var loss: Double?
+        /// On the validation split, 0…1.
+        var accuracy: Double
+        var seconds: Double
+    }
+
+    let schema = "lathe.train/1"
+    var model: ModelReference
+    var recipe: RecipeDocument
+    var samples: Int
+    var trainedParameters: Int
+    /// Bytes of weights, gradients and optimiser states while training.
+    var bytes: Int
+    var steps: Int
+    /// The start as number 0, then each epoch.
+    var epochs: [Epoch]
+    /// Number of the epoch whose weights were kept.
+    var kept: Int
+    /// Wall time of this run; next to none where the training was remembered.
+    var seconds: Double
+    var file: String
+    var fileBytes: Int
+
+    init(session: EngineSession, recipe: Recipe, applied: AppliedModel, summary: TrainingStore.Summary?, seconds: Double, output: String, split: Int) throws {
+        model = ModelReference(session.info)
+        self.recipe = RecipeDocument(recipe, reports: applied.reports)
+        samples = split
+        trainedParameters = summary?.trainedParameters ?? 0
+        bytes = summary?.bytes ?? 0
+        steps = summary?.steps ?? 0
+        epochs = (summary?.epochs ?? []).map { Epoch(number: $0.number, loss: $0.loss, accuracy: $0.accuracy, seconds: $0.seconds) }
+        kept = summary?.kept ?? 0
+        self.seconds = seconds
+        file = output
+        fileBytes = try WrittenFile(output).bytes
+    }
+
+    var text: String {
+        var lines: [String] = []
+        if let first = epochs.first, let best = epochs.first(where: { $0.number == kept }) {
+            lines.append(
+                "\(model.name): validation \(Written.percent(first.accuracy)) before, \(Written.percent(best.accuracy)) after epoch \(kept) of \(epochs.count - 1), which is kept")
+        }
+        lines.append("trained \(Written.exact(trainedParameters)) parameters on \(Written.exact(samples)) samples, \(Written.exact(steps)) steps")
+        for note in recipe.steps.last?.notes ?? [] where !note.hasPrefix("validation ") { lines.append("  \(note.onOneLine)") }
+        lines.append("wrote \(file) (\(Written.exact(fileBytes)) bytes)")
+        return lines.joined(separator: "\n")
+    }
+}
+
+/// The epochs of a running training, printed as they end.
+final class TrainingRecord: Sendable {
+    private struct State {
+        var epochs: [TrainingProgress.Epoch] = []
+        var printed = 0
+    }
+    private let state = Mutex(State())
+
+    func set(_ progress: TrainingProgress) { state.withLock { $0.epochs = progress.epochs } }
+
+    func printNewEpochs() {
+        let fresh = state.withLock { state -> [TrainingProgress.Epoch] in
+            defer { state.printed = state.epochs.count }
+            return Array(state.epochs.dropFirst(state.printed))
+        }
+        for epoch in fresh {
+            let loss = epoch.loss.map { String(format: "  loss %.4f", $0) } ?? "             "
+            Console.print(String(format: "epoch %3d", epoch.number) + loss + String(format: "  validation %.2f %%  %.1f s", 100 * epoch.accuracy, epoch.seconds))
+        }
+    }
+}
