@@ -68,7 +68,7 @@ let package = Package(
         // Tests.
         .testTarget(name: "ModelGraphTests", dependencies: ["ModelGraph"]),
         .testTarget(name: "OnnxRuntimeTests", dependencies: ["OnnxRuntime"]),
-        .testTarget(name: "DifferentiationTests", dependencies: ["Differentiation", "ModelGraph", "OnnxRuntime"]),
+        .testTarget(name: "DifferentiationTests", dependencies: ["Differentiation", "ModelGraph", "OnnxRuntime"], exclude: ["Reference"]),
         .testTarget(name: "CompressionEngineTests", dependencies: ["CompressionEngine", "ModelGraph", "OnnxRuntime"]),
         .testTarget(name: "TerminalCellsTests", dependencies: ["TerminalCells"], exclude: ["Snapshots"]),
         .testTarget(name: "TerminalCursesTests", dependencies: ["TerminalCurses", "TerminalCells", "CTerminalGuard"]),

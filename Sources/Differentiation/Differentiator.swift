@@ -32,7 +32,7 @@ public struct Differentiator: Sendable {
         }
         builder.active = active
         guard active.contains(loss) else { return [:] }
-        var arriving: [String: [String]] = [loss: [builder.constant([1], try builder.shape(loss))]]
+        var arriving: [String: [String]] = [loss: [builder.constant([Float(1)], try builder.shape(loss))]]
         for node in forward.reversed() where node.inputs.contains(where: { active.contains($0) }) {
             var gradients: [String?] = []
             for output in node.outputs {

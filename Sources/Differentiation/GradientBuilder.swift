@@ -145,11 +145,23 @@ public struct GradientBuilder: Sendable {
     /// `condition ? a : b`, for a boolean condition.
     public mutating func select(_ condition: String, _ a: String, _ b: String) throws(DifferentiationError) -> String {
         let inner = Self.broadcast(try shape(a), try shape(b))
+        if opset < 9 {
+            // Nothing selects there: products with 1 and 0.
+            let chosen = try toFloat(condition)
+            let first = try multiply(a, chosen)
+            return b == scalar(0) ? first : try add(first, try multiply(b, try subtract(scalar(1), chosen)))
+        }
         return emit("Where", [condition, a, b], shape: Self.broadcast(try shape(condition), inner))
     }
 
     /// A comparison, which gives booleans.
-    public mutating func compare(_ type: String, _ a: String, _ b: String) throws(DifferentiationError) -> String { try binary(type, a, b) }
+    public mutating func compare(_ type: String, _ a: String, _ b: String) throws(DifferentiationError) -> String {
+        if type == "Equal", opset < 11 {
+            // Equality of floats came with operator set 11.
+            return try map("Not", try binary("Or", try binary("Less", a, b), try binary("Greater", a, b)))
+        }
+        return try binary(type, a, b)
+    }
 
     /// The float 1 where a boolean is true, else 0.
     public mutating func toFloat(_ a: String) throws(DifferentiationError) -> String {
@@ -193,9 +205,18 @@ public struct GradientBuilder: Sendable {
         }
         if whole { return a }
         if opset < 10 {
-            guard steps.allSatisfy({ $0 == 1 }) else { throw DifferentiationError("operator set \(opset) has no slices with steps") }
-            return emit(
-                "Slice", [a], [Attribute("axes", .integers(axes)), Attribute("starts", .integers(starts)), Attribute("ends", .integers(ends))], shape: dims)
+            // Slices had no steps then.
+            var result = a
+            for (index, axis) in axes.enumerated() where steps[index] != 1 {
+                let end = min(ends[index], try shape(result)[axis])
+                result = try gather(result, Array(stride(from: starts[index], to: end, by: steps[index])), axis: axis)
+            }
+            let plain = axes.indices.filter { steps[$0] == 1 }
+            if plain.isEmpty { return result }
+            let attributes = [("axes", axes), ("starts", starts), ("ends", ends)].map { name, values in
+                Attribute(name, .integers(plain.map { values[$0] }))
+            }
+            return emit("Slice", [result], attributes, shape: dims)
         }
         return emit("Slice", [a, constant(starts), constant(ends), constant(axes), constant(steps)], shape: dims)
     }
@@ -279,7 +300,8 @@ public struct GradientBuilder: Sendable {
         if transA { attributes.append(Attribute("transA", .integer(1))) }
         if transB { attributes.append(Attribute("transB", .integer(1))) }
         if alpha != 1 { attributes.append(Attribute("alpha", .float(alpha))) }
-        return emit("Gemm", [a, b], attributes, shape: [transA ? left[1] : left[0], transB ? right[0] : right[1]])
+        // Operator sets before 11 want something to add.
+        return emit("Gemm", opset < 11 ? [a, b, constant([Float(0)], [1])] : [a, b], attributes, shape: [transA ? left[1] : left[0], transB ? right[0] : right[1]])
     }
 
     /// Swaps the last two axes.

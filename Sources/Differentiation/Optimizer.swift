@@ -122,10 +122,9 @@ public struct UpdateGraph: Sendable {
                 step = gradient
                 if optimizer.momentum > 0 {
                     let velocity = try b.add(try b.multiply(Self.state(old, 0), by: optimizer.momentum), gradient)
-                    step = optimizer.nesterov ? try b.add(gradient, try b.multiply(velocity, by: optimizer.momentum)) : velocity
                     let name = Self.updated(Self.state(old, 0))
                     try output(velocity, as: name, weight.dims)
-                    if step == velocity { step = name }
+                    step = optimizer.nesterov ? try b.add(gradient, try b.multiply(name, by: optimizer.momentum)) : name
                 }
                 step = try b.multiply(step, rate)
             case .adam, .adamw:

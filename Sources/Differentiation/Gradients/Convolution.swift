@@ -32,7 +32,9 @@ enum ConvolutionGradients {
             let geometry = try transposed(node, kernel: kernel, b)
             let group = node.int("group") ?? 1
             var result: [String?] = node.inputs.map { _ in nil }
-            let planarDy = try b.reshape(dy, geometry.planar(b.shape(dy)))
+            let whole = try b.reshape(dy, geometry.planar(b.shape(dy)))
+            // What output padding added beyond all windows depends on the bias alone.
+            let planarDy = try b.slice(whole, axes: [2, 3], starts: [0, 0], ends: geometry.input)
             if b.needs(x) {
                 let planarW = try b.reshape(w, geometry.planar(b.shape(w)))
                 var attributes = [
@@ -47,7 +49,7 @@ enum ConvolutionGradients {
                 let planarX = try b.reshape(x, geometry.planar(b.shape(x)))
                 result[1] = try b.reshape(try weightGradient(planarDy, planarX, geometry, group, &b), b.shape(w))
             }
-            if let bias = node.input(2), b.needs(bias) { result[2] = try b.sum(planarDy, axes: [0, 2, 3], keep: false) }
+            if let bias = node.input(2), b.needs(bias) { result[2] = try b.sum(whole, axes: [0, 2, 3], keep: false) }
             return result
         },
     ]
@@ -75,9 +77,9 @@ enum ConvolutionGradients {
                 geometry.after[axis] = reach - geometry.input[axis] - geometry.before[axis]
             }
         }
-        guard geometry.after.allSatisfy({ $0 >= 0 }) else {
-            // The output is larger than windows reach: zeros behind, which a pad below zero stands for.
-            throw DifferentiationError("output padding beyond the window")
+        for axis in skip..<2 where geometry.after[axis] < 0 {
+            geometry.input[axis] += geometry.after[axis]
+            geometry.after[axis] = 0
         }
         return geometry
     }

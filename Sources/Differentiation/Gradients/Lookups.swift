@@ -45,10 +45,10 @@ enum LookupGradients {
         "TopK": { node, g, b in
             guard let dy = g[0] else { return [] }
             guard b.opset >= 11 else { throw DifferentiationError("needs operator set 11") }
-            guard node.outputs.count > 1, !node.outputs[1].isEmpty else { throw DifferentiationError("gives out no indices") }
             let dims = try b.shape(node.inputs[0])
             let axis = Attribute("axis", .integer(node.int("axis") ?? -1))
-            return [b.emit("ScatterElements", [try b.zeros(dims), node.outputs[1], dy], [axis], shape: dims), nil]
+            let indices = try b.output(1, of: node, shape: b.shape(dy))
+            return [b.emit("ScatterElements", [try b.zeros(dims), indices, dy], [axis], shape: dims), nil]
         },
     ]
 

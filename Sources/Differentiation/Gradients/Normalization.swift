@@ -28,7 +28,11 @@ enum NormalizationGradients {
             let (x, scale) = (node.inputs[0], node.inputs[1])
             let dims = try b.shape(x)
             let axes = Array(normalized(node.int("axis") ?? -1, dims.count)..<dims.count)
-            let (centred, inverse) = try standardised(x, axes, node.float("epsilon") ?? 1e-5, &b)
+            guard g.dropFirst().allSatisfy({ $0 == nil }) else { throw DifferentiationError("gives out statistics that the loss depends on") }
+            // The forward operator knows both statistics already.
+            let reduced = dims.indices.map { axes.contains($0) ? 1 : dims[$0] }
+            let centred = try b.subtract(x, try b.output(1, of: node, shape: reduced))
+            let inverse = try b.output(2, of: node, shape: reduced)
             let hat = try b.multiply(centred, inverse)
             var result: [String?] = node.inputs.map { _ in nil }
             if b.needs(x) { result[0] = try inputGradient(try b.multiply(dy, scale), hat, inverse, axes, &b) }

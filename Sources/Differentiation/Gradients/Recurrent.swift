@@ -90,18 +90,7 @@ struct RecurrentLayer {
             }
         }
         x = try b.reshape(node.inputs[0], [steps * batch, width])
-        let all = [steps, directions, batch, hidden]
-        if let name = node.outputs.first, !name.isEmpty {
-            y = name
-        } else {
-            // The model does not read the states of all steps: the node gives them out from now on.
-            y = b.fresh("d.\(node.opType)")
-            guard let index = b.nodes.firstIndex(where: { $0.opType == node.opType && $0.outputs == node.outputs && $0.inputs == node.inputs }) else {
-                throw DifferentiationError("is not in the graph")
-            }
-            b.nodes[index].outputs[0] = y
-        }
-        b.note(y, shape: all)
+        y = try b.output(0, of: node, shape: [steps, directions, batch, hidden])
     }
 
     /// A weight of one direction: [gates·H, I] or [gates·H, H].
@@ -237,9 +226,23 @@ extension GradientBuilder {
         return emit("Split", [a], [along, Attribute("split", .integers(sizes))], shapes: shapes)
     }
 
+    /// An output of a forward node, which gives it out from now on if it did not before.
+    mutating func output(_ index: Int, of node: Node, shape: [Int]) throws(DifferentiationError) -> String {
+        let known = Set(node.outputs.filter { !$0.isEmpty })
+        guard let place = nodes.firstIndex(where: { $0.opType == node.opType && !known.isDisjoint(with: $0.outputs) }) else {
+            throw DifferentiationError("is not in the graph")
+        }
+        while nodes[place].outputs.count <= index { nodes[place].outputs.append("") }
+        if nodes[place].outputs[index].isEmpty { nodes[place].outputs[index] = fresh("d.\(node.opType)") }
+        let name = nodes[place].outputs[index]
+        shapes[name] = shape
+        return name
+    }
+
     /// x · wᵀ + c of matrices, c being a matrix of the result's shape, a row or nothing.
     mutating func linear(_ x: String, _ w: String, plus c: String? = nil) throws(DifferentiationError) -> String {
-        emit("Gemm", [x, w] + (c.map { [$0] } ?? []), [Attribute("transB", .integer(1))], shape: [try shape(x)[0], try shape(w)[0]])
+        guard let c else { return try gemm(x, w, transB: true) }
+        return emit("Gemm", [x, w, c], [Attribute("transB", .integer(1))], shape: [try shape(x)[0], try shape(w)[0]])
     }
 
     /// a · w + c of matrices.

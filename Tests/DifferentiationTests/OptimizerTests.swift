@@ -1,0 +1,110 @@
+import Foundation
+import ModelGraph
+import OnnxRuntime
+import Testing
+
+@testable import Differentiation
+
+/// Optimiser steps against their formulas, and against PyTorch's figures (Reference/optimizers.py).
+@Suite struct OptimizerTests {
+    /// Two weights and their gradients by rules that Python repeats.
+    private static let dims = [[2, 3], [4]]
+    private static func weight(_ number: Int) -> [Double] { (0..<(number == 0 ? 6 : 4)).map { sin(Double($0 + 7 * number)) } }
+    private static func gradient(_ number: Int, step: Int) -> [Double] { (0..<(number == 0 ? 6 : 4)).map { cos(Double($0) + 3 * Double(step) + Double(number)) } }
+
+    /// Weights after some steps, each gradient handed over in two unequal shards.
+    private func run(_ optimizer: Optimizer, steps: Int, change: (inout [UpdatedWeight]) -> Void = { _ in }) throws -> [[Float]] {
+        var weights = (0..<2).map { UpdatedWeight(name: "w\($0)", dims: Self.dims[$0], decays: $0 == 0) }
+        change(&weights)
+        let update = try UpdateGraph(optimizer, weights: weights, shards: 2)
+        let library = try GradientCheck.runtime.get()
+        let session = try GradientCheck.session(update.model, library)
+        var values: [String: [Float]] = [:]
+        for (number, weight) in weights.enumerated() {
+            values[weight.name] = Self.weight(number).map { Float($0) }
+            for state in 0..<optimizer.stateCount { values[UpdateGraph.state(weight.name, state)] = [Float](repeating: 0, count: weight.dims.reduce(1, *)) }
+        }
+        for step in 1...steps {
+            let corrections = UpdateGraph.corrections(optimizer, step: step)
+            values[UpdateGraph.rate] = [0.1]
+            values[UpdateGraph.correction1] = [corrections.0]
+            values[UpdateGraph.correction2] = [corrections.1]
+            for (number, weight) in weights.enumerated() {
+                for shard in 0..<2 {
+                    values[UpdateGraph.gradient(weight.name, shard: shard)] = Self.gradient(number, step: step).map { Float($0) * (shard == 0 ? 0.25 : 0.75) }
+                }
+            }
+            let feeds = try session.inputs.map { input in
+                (input.name, try Value(try #require(values[input.name]), shape: (input.dimensions ?? []).map(\.size), library: library))
+            }
+            for (name, result) in zip(session.outputNames, try session.run(inputs: feeds)) {
+                if name.hasPrefix("new.") { values[String(name.dropFirst(4))] = try result.floats() }
+            }
+        }
+        return try weights.map { try #require(values[$0.name]) }
+    }
+
+    private func expect(_ found: [[Float]], _ expected: [[Double]], within tolerance: Double = 2e-6, at location: SourceLocation = #_sourceLocation) {
+        for (a, b) in zip(found, expected) {
+            #expect(a.count == b.count, sourceLocation: location)
+            for (x, y) in zip(a, b) { #expect(abs(Double(x) - y) < tolerance, sourceLocation: location) }
+        }
+    }
+
+    @Test(arguments: OptimizerReference.all)
+    func agreesWithPyTorch(_ reference: OptimizerReference) throws {
+        expect(try run(reference.optimizer, steps: 5), reference.weights)
+    }
+
+    @Test func plainDescentIsTheFormula() throws {
+        var optimizer = Optimizer(.sgd)
+        optimizer.momentum = 0
+        #expect(optimizer.stateCount == 0)
+        expect(try run(optimizer, steps: 1), (0..<2).map { number in zip(Self.weight(number), Self.gradient(number, step: 1)).map { $0 - 0.1 * $1 } })
+    }
+
+    @Test func maskedElementsStayZeroAndOthersGoTheirWay() throws {
+        let mask: [Float] = [1, 0, 1, 1, 0, 1]
+        var optimizer = Optimizer(.adamw)
+        optimizer.weightDecay = 0.01
+        let free = try run(optimizer, steps: 3)
+        let masked = try run(optimizer, steps: 3) { $0[0].mask = mask }
+        for (index, kept) in mask.enumerated() { #expect(masked[0][index] == (kept == 0 ? 0 : free[0][index])) }
+        #expect(masked[1] == free[1])
+    }
+
+    /// Masked gradients do not count for the norm that is clipped.
+    @Test func clippingSeesWhatIsTrained() throws {
+        var optimizer = Optimizer(.sgd)
+        optimizer.momentum = 0
+        optimizer.clipNorm = 0.5
+        let mask: [Float] = [1, 0, 0, 0, 0, 0]
+        let found = try run(optimizer, steps: 1) { $0[0].mask = mask }
+        let (first, second) = (Self.gradient(0, step: 1)[0], Self.gradient(1, step: 1))
+        let norm = (first * first + second.reduce(0) { $0 + $1 * $1 }).squareRoot()
+        expect([found[1]], [zip(Self.weight(1), second).map { $0 - 0.1 * $1 * 0.5 / (norm + 1e-6) }])
+    }
+
+    @Test func penaltiesAddTheirSubgradients() throws {
+        var optimizer = Optimizer(.sgd)
+        optimizer.momentum = 0
+        let found = try run(optimizer, steps: 1) {
+            $0[0].groupLasso = 0.3
+            $0[1].l1 = 0.2
+        }
+        let (w, g) = (Self.weight(0), Self.gradient(0, step: 1))
+        let lasso = w.indices.map { index -> Double in
+            let row = w[(index / 3 * 3)..<(index / 3 * 3 + 3)]
+            return w[index] - 0.1 * (g[index] + 0.3 * 3.0.squareRoot() * w[index] / row.reduce(0) { $0 + $1 * $1 }.squareRoot())
+        }
+        let l1 = zip(Self.weight(1), Self.gradient(1, step: 1)).map { $0 - 0.1 * ($1 + 0.2 * ($0 > 0 ? 1 : -1)) }
+        expect(found, [lasso, l1])
+    }
+
+    @Test func aWeightsOwnRateScalesItsStep() throws {
+        var optimizer = Optimizer(.sgd)
+        optimizer.momentum = 0
+        let found = try run(optimizer, steps: 1) { $0[0].rate = 0.1 }
+        expect([found[0]], [zip(Self.weight(0), Self.gradient(0, step: 1)).map { $0 - 0.01 * $1 }])
+    }
+}
