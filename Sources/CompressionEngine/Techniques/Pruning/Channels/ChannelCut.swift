@@ -135,7 +135,9 @@ struct ChannelCut: Sendable {
             for (position, value) in change.1.changes { values[position] = value }
             edits[use.path, default: GraphEdits()].attributes.append((use.node, change.name, .integers(values)))
         }
-        for use in vectors.keys.sorted(by: { ($0.path.steps.count, $0.node, $0.input) < ($1.path.steps.count, $1.node, $1.input) }) {
+        // Names are given in this order: branches of an If must have one too.
+        let rank = Dictionary(uniqueKeysWithValues: model.graph.graphPaths().enumerated().map { ($1, $0) })
+        for use in vectors.keys.sorted(by: { (rank[$0.path] ?? 0, $0.node, $0.input) < (rank[$1.path] ?? 0, $1.node, $1.input) }) {
             guard let vector = vectors[use], let node = model.graph[use.path]?.nodes[use.node], let name = node.input(use.input) else { continue }
             if let (tensor, owner) = model.initializer(name, from: use.path), var values = tensor.integers() {
                 // The element itself may be written otherwise (negative, beyond the end): take what it means.
