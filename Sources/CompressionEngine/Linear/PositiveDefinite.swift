@@ -21,6 +21,22 @@ enum PositiveDefinite {
         return a
     }
 
+    /// The solutions x of A·x = b for several b, which are the rows of `sides`; row-major.
+    /// - Returns: `nil` if the matrix is not positive definite.
+    static func solve(_ matrix: [Double], size: Int, sides: [Double]) -> [Double]? {
+        guard size > 0, size < 32768, matrix.count == size * size, sides.count % size == 0, matrix.allSatisfy(\.isFinite) else { return nil }
+        Lapack.useOneThread()
+        var (a, b) = (matrix, sides)
+        var n = Int32(size)
+        var count = Int32(sides.count / size)
+        var info: Int32 = 0
+        dpotrf_("L", &n, &a, &n, &info)
+        guard info == 0 else { return nil }
+        // Row-major rows are LAPACK's columns, so each side is a column of its own.
+        dpotrs_("L", &n, &count, a, &n, &b, &n, &info)
+        return info == 0 ? b : nil
+    }
+
     /// C = A·B for row-major matrices, A rows × inner, B inner × columns.
     static func product(_ a: [Double], _ b: [Double], rows: Int, inner: Int, columns: Int) -> [Double] {
         Lapack.useOneThread()
