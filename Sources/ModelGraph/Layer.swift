@@ -30,13 +30,17 @@ public struct Layer: Sendable, Identifiable {
     public struct Quantization: Sendable {
         public var scale: String?
         public var zeroPoint: String?
-        /// Operator that dequantises or computes on integers: DequantizeLinear, QLinearConv, MatMulInteger, …; Gather
-        /// where the weights are indices into a codebook, Cast where plain operators decode them.
+        /// Operator that dequantises or computes on integers: DequantizeLinear, QLinearConv, MatMulInteger, …; Quant or BipolarQuant
+        /// where it rounds floats that a network was trained with; Gather
+        /// where the weights are indices into a codebook, Cast where plain operators decode them, `Layer.computed` where they
+        /// compute them from fewer numbers.
         public var opType: String
         /// Bits of a weight as stored.
         public var bits: Int
     }
 
+    /// Stands for an operator where weights are a `ComputedWeight`.
+    public static let computed = "Computed"
     /// Weights in the main tensor.
     public var weightCount: Int { weightShape.reduce(1, *) }
     /// A convolution with one input channel per group.
@@ -72,6 +76,8 @@ private struct LayerFinder {
     let path: GraphPath
     /// This graph and those around it, innermost first, with the node that makes each value.
     private var scopes: [Scope] = []
+    /// Nodes of this graph that compute a weight, and are no layers themselves.
+    private let computing: Set<Int>
 
     private struct Scope {
         var graph: Graph
@@ -83,6 +89,7 @@ private struct LayerFinder {
         self.model = model
         self.graph = graph
         self.path = path
+        computing = graph.computedWeights.reduce(into: []) { $0.formUnion($1.nodes) }
         var path = path
         while let scope = model.graph[path] {
             var producer: [String: Int] = [:]
@@ -118,7 +125,34 @@ private struct LayerFinder {
             let quantization = Layer.Quantization(scale: packed.scale, zeroPoint: packed.zeroPoint, opType: "Cast", bits: packed.bits)
             return Source(tensor: plane, dims: packed.dims, quantization: quantization)
         }
+        if let computed = scope.graph.computedWeight(name, producer: { scope.producer[$0] }), let tensor = scope.graph.initializers[computed.main] {
+            let quantization = Layer.Quantization(
+                scale: computed.codebook ?? computed.stored.first { $0 != computed.main }, zeroPoint: nil, opType: Layer.computed,
+                bits: max(Int(computed.bits.rounded()), 1))
+            return Source(tensor: tensor, dims: computed.dims, quantization: quantization)
+        }
+        if let quantized = trained(node, scope) { return quantized }
         return decoded(node, scope, depth: 0)
+    }
+
+    /// Weights that a network was trained to have rounded, by Brevitas' or QONNX's operators: kept as floats, of as many bits as
+    /// the operator says (QONNX, "Quant" and "BipolarQuant").
+    private func trained(_ node: Node, _ scope: Scope) -> Source? {
+        guard ["onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general"].contains(node.domain),
+            let stored = node.input(0), let found = model.initializer(stored, from: scope.path), found.tensor.elementType.isFloatingPoint
+        else { return nil }
+        let bits: Int
+        switch node.opType {
+        case "BipolarQuant": bits = 1
+        case "Quant":
+            guard let width = node.input(3).flatMap({ model.initializer($0, from: scope.path) })?.tensor.floats(), width.count == 1, (1...32).contains(width[0])
+            else { return nil }
+            bits = Int(width[0].rounded(.up))
+        default: return nil
+        }
+        let quantization = Layer.Quantization(
+            scale: node.input(1), zeroPoint: node.opType == "Quant" ? node.input(2) : nil, opType: node.opType, bits: bits)
+        return Source(tensor: found.tensor, dims: found.tensor.dims, quantization: quantization)
     }
 
     /// Weights that a file decodes by hand from integers: a chain of Cast, Sub, Add, Mul, Div, Reshape and Transpose
@@ -145,6 +179,7 @@ private struct LayerFinder {
     func layer(at index: Int) -> Layer? {
         let node = graph.nodes[index]
         let microsoft = node.domain == "com.microsoft"
+        guard !computing.contains(index) else { return nil }
         guard node.domain.isEmpty || node.domain == "ai.onnx" || microsoft else { return nil }
         switch node.opType {
         case "Conv", "FusedConv", "NhwcFusedConv":

@@ -36,4 +36,27 @@ import Testing
         #expect(graph.nodes.count == 1)
         #expect(Array(graph.initializers.keys) == ["listed"])
     }
+
+    /// Brevitas and QONNX keep the floats a network was trained with and round them as it runs: they count with the operator's bits.
+    @Test func weightsRoundedByTrainingOperators() throws {
+        func layers(_ operation: String, _ domain: String, bits: [Float]) -> [Layer] {
+            let rounding = Node(operation, domain: domain, inputs: ["w", "scale", "zero", "bits"], outputs: ["rounded"])
+            let graph = Graph(
+                name: "g", nodes: [rounding, Node("Conv", inputs: ["x", "rounded"], outputs: ["y"])],
+                inputs: [ValueInfo(name: "x", elementType: .float32, shape: nil)], outputs: [ValueInfo(name: "y", elementType: .float32, shape: nil)],
+                initializers: [
+                    Tensor(name: "w", floats: [Float](repeating: 0.5, count: 54), dims: [2, 3, 3, 3]), Tensor(name: "scale", floats: [0.1], dims: []),
+                    Tensor(name: "zero", floats: [0], dims: []), Tensor(name: "bits", floats: bits, dims: [bits.count]),
+                ])
+            return Model(graph: graph).layers()
+        }
+        for domain in ["onnx.brevitas", "qonnx.custom_op.general"] {
+            let layer = try #require(layers("Quant", domain, bits: [4]).first)
+            #expect(layer.weight == "w" && layer.weightShape == [2, 3, 3, 3] && layer.quantization?.bits == 4 && !layer.isFloat)
+            #expect(layers("BipolarQuant", domain, bits: [4]).first?.quantization?.bits == 1)
+        }
+        // What cannot be known is not guessed.
+        #expect(layers("Quant", "onnx.brevitas", bits: [4, 8]).isEmpty && layers("Quant", "onnx.brevitas", bits: [-.infinity]).isEmpty)
+        #expect(layers("Quant", "elsewhere", bits: [4]).isEmpty)
+    }
 }
