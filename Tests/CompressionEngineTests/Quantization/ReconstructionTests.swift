@@ -234,7 +234,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [("lstm", "LSTM"), ("embedding", "Gather"), ("matmul_left", "left operand"), ("batched_constant", "not one product"), ("float16", "float16"), ("conv_transpose", "ConvTranspose")])
+    @Test(arguments: [("lstm", "recurrent"), ("embedding", "looked up"), ("matmul_left", "left operand"), ("batched_constant", "not one matrix"), ("float16", "float16"), ("conv_transpose", "transposed convolutions")])
     func refusesWithAReason(form: String, reason: String) throws {
         let folder = try TemporaryFolder()
         let model = try Quantization.form(form, in: folder)

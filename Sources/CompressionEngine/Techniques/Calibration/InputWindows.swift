@@ -17,10 +17,11 @@ struct InputWindows {
     /// Why the inputs of a layer cannot be unfolded; `nil` if they can.
     static func refusal(for layer: Layer, in model: Model) -> String? {
         guard layer.path.isMain else { return "in a subgraph, where calibration does not reach" }
-        guard WeightMatrix.shape(of: layer) != nil else { return "a \(layer.opType) is not one product with its inputs" }
+        if let reason = WeightMatrix.refusal(of: layer) { return reason }
         let node = model.graph.nodes[layer.nodeIndex]
         guard node.domain.isEmpty || node.domain == "ai.onnx" else { return "\(node.domain).\(node.opType) is not a standard operator" }
-        guard node.input(1) == layer.weight else { return "the weight is the left operand, or hidden behind other operators" }
+        if node.input(0) == layer.weight { return "the weight is the left operand" }
+        guard node.input(1) == layer.weight else { return "its weight is computed by other operators" }
         guard let input = node.input(0), model.graph.initializers[input] == nil else { return "the input is a constant" }
         if layer.kind == .conv, layer.weightShape.count > 5 { return "more than three spatial axes" }
         return nil

@@ -38,6 +38,17 @@ struct WeightMatrix {
         }
     }
 
+    /// Why a layer is no such matrix, in words for the user; `nil` if it is one.
+    static func refusal(of layer: Layer) -> String? {
+        guard shape(of: layer) == nil else { return nil }
+        return switch layer.kind {
+        case .embedding: "rows of a table are looked up, not multiplied"
+        case .lstm, .gru, .rnn: "recurrent layers multiply several matrices, step by step"
+        case .convTranspose: "transposed convolutions are not one matrix of outputs by inputs"
+        case .conv, .gemm, .matMul: "its weight is not one matrix of outputs by inputs"
+        }
+    }
+
     /// - Parameter tensor: the weight of `layer`.
     init?(_ tensor: Tensor, of layer: Layer) {
         guard let shape = Self.shape(of: layer), tensor.dims == layer.weightShape, let floats = tensor.floats() else { return nil }

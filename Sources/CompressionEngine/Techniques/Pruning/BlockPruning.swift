@@ -42,7 +42,7 @@ public struct BlockPruning: Technique {
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
         if let reason = PrunableWeights.refusal(for: layer) { return reason }
-        return WeightMatrix.shape(of: layer) == nil ? "a \(layer.opType) is not one matrix of outputs by inputs" : nil
+        return WeightMatrix.refusal(of: layer)
     }
 
     private static func extent(_ parameters: ParameterValues, _ shape: WeightMatrix.Shape) -> (rows: Int, columns: Int) {

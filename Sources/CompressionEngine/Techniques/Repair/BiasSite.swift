@@ -44,7 +44,7 @@ struct BiasSite {
             else { return .failure("no bias is added behind it") }
             return .success(BiasSite(place: .add(node: reader, input: place, name: tensor.name), count: count, dimension: -1, scale: 1))
         default:
-            return .failure("a \(node.opType) has no bias that can be changed")
+            return .failure("\(node.opType) has no bias that can be changed")
         }
     }
 

@@ -79,12 +79,11 @@ struct ScalingSites {
     private func consumerRefusal(_ layer: Layer) -> Refusal? {
         if let reason = QuantizationRefusal.reason(for: layer) { return "\(reason)" }
         guard layer.path.isMain else { return "in a subgraph" }
-        guard layer.kind == .conv || layer.kind == .gemm || layer.kind == .matMul, WeightMatrix.shape(of: layer) != nil else {
-            return "the inputs of a \(layer.opType) cannot be scaled one by one"
-        }
+        if let reason = WeightMatrix.refusal(of: layer) { return "\(reason)" }
         let node = graph.nodes[layer.nodeIndex]
         guard node.domain.isEmpty || node.domain == "ai.onnx" else { return "\(node.domain).\(node.opType) is not a standard operator" }
-        guard node.input(1) == layer.weight else { return "the weight is the left operand, or hidden behind other operators" }
+        if node.input(0) == layer.weight { return "the weight is the left operand" }
+        guard node.input(1) == layer.weight else { return "its weight is computed by other operators" }
         guard node.int("transA") ?? 0 == 0 else { return "the input is transposed (transA)" }
         guard isOwn(layer.weight) else { return "its weight is shared with another layer" }
         return nil
