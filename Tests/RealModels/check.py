@@ -23,6 +23,8 @@ COMBINATIONS = [
 ]
 # A second setting of a technique that takes another way through its code.
 VARIANTS = [["fp16:mode=compute"]]
+# What a repair is put behind; magnitude pruning where nothing is named here.
+DAMAGE = {"batchnorm-reestimation": "structured-pruning", "bias-correction": "weight-quantization:bits=4"}
 
 
 class Run:
@@ -107,7 +109,7 @@ class Check:
             files = [self.folder / f"{which}.onnx" for which in "ab"]
             runs = [self.lathe("apply", self.model, "--output", str(file), "--json", *steps) for file in files]
             if runs[0].status == 0:
-                entry["refused"] = self.reasons(json.loads(runs[0].output))
+                entry["steps"] = self.reasons(json.loads(runs[0].output))
                 entry["bytes"] = files[0].stat().st_size
                 if files[0].read_bytes() != files[1].read_bytes():
                     self.fail(f"{name}: not the same bytes twice")
@@ -117,8 +119,11 @@ class Check:
                 file.unlink(missing_ok=True)
 
     def named_recipes(self):
-        techniques = [t["id"] for t in json.loads(Run([self.options.lathe, "techniques", "--json"]).output)["techniques"]]
-        for recipe in [[t] for t in techniques] + VARIANTS + COMBINATIONS:
+        techniques = json.loads(Run([self.options.lathe, "techniques", "--json"]).output)["techniques"]
+        # A repair alone has nothing to mend.
+        repairs = [t["id"] for t in techniques if t["family"] == "repair"]
+        alone = [[t["id"]] for t in techniques if t["id"] not in repairs]
+        for recipe in alone + VARIANTS + [[DAMAGE.get(t, "magnitude-pruning"), t] for t in repairs] + COMBINATIONS:
             name = " + ".join(recipe)
             if not self.options.recipes or name in self.options.recipes:
                 yield name, [part for step in recipe for part in ("--step", step)]
@@ -156,7 +161,8 @@ class Check:
                 entry["accuracy"] = document["accuracy"]["value"]
                 entry["packed"] = document["figures"]["candidate"]["sizes"].get("packed")
                 if "latency" in document:
-                    entry["latency"] = document["latency"]["ratio"]
+                    entry["latency"], entry["disturbed"] = document["latency"]["ratio"], "warning" in document["latency"]
+                entry["warnings"] = document.get("warnings", [])
                 if document["figures"]["candidate"]["sizes"]["serialized"] != entry["bytes"]:
                     self.fail(f"{name}: evaluate says {document['figures']['candidate']['sizes']['serialized']} bytes, the file has {entry['bytes']}")
             else:
@@ -206,7 +212,7 @@ def main():
     parser.add_argument("keys", nargs="*")
     options = parser.parse_args()
     failures = 0
-    for row in samples.models():
+    for row in sorted(samples.models(), key=lambda row: row["bytes"]):
         if options.keys and row["key"] not in options.keys:
             continue
         check = Check(row, options)

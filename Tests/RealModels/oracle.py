@@ -36,6 +36,14 @@ def cosine(a, b):
     return float(value) if np.isfinite(value) else 0.0
 
 
+def distance(outputs, expected):
+    """Of all calls together: the root of the mean squared difference against that of the original's values."""
+    own, theirs = (np.concatenate([np.asarray(values, np.float64).ravel() for values in side]) for side in (outputs, expected))
+    scale = np.sqrt((theirs * theirs).sum())
+    value = np.sqrt(((own - theirs) ** 2).sum()) / scale if scale > 0 else 0.0
+    return float(value) if np.isfinite(value) else None
+
+
 def is_valid(path):
     try:
         onnx.checker.check_model(path)
@@ -68,6 +76,7 @@ def main(key, original, first, count, files):
             result["shapes"] = all(a.shape == b.shape for own, theirs in zip(outputs, expected) for a, b in zip(own, theirs))
             if result["shapes"]:
                 result["cosine"] = float(np.mean([np.float32(cosine(own[scored], theirs[scored])) for own, theirs in zip(outputs, expected)]))
+                result["distance"] = distance([own[scored] for own in outputs], [theirs[scored] for theirs in expected])
             if other:
                 at_other = running.run(None, other)
                 result["other_shapes"] = all(a.shape == b.shape for a, b in zip(at_other, expected_other))
