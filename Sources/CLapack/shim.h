@@ -30,4 +30,8 @@ void dpotri_(const char *uplo, const int32_t *n, double *a, const int32_t *lda, 
 /// Inverse of a triangular matrix, in place, double precision.
 void dtrtri_(const char *uplo, const char *diag, const int32_t *n, double *a, const int32_t *lda, int32_t *info);
 
+/// Eigenvalues and eigenvectors of a symmetric matrix, divide and conquer, double precision.
+void dsyevd_(const char *jobz, const char *uplo, const int32_t *n, double *a, const int32_t *lda, double *w, double *work,
+             const int32_t *lwork, int32_t *iwork, const int32_t *liwork, int32_t *info);
+
 #endif

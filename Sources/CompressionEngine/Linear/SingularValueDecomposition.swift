@@ -49,6 +49,22 @@ enum Lapack {
         return try decompose(matrix, rows: rows, columns: columns, vt: &none, u: &alsoNone, job: "N")
     }
 
+    /// `svd` of an array.
+    static func svd(array: [Float], rows: Int, columns: Int) throws(EngineError) -> SingularValueDecomposition {
+        let result: Result<SingularValueDecomposition, EngineError> = array.withUnsafeBufferPointer { matrix in
+            Result { () throws(EngineError) in try svd(matrix, rows: rows, columns: columns) }
+        }
+        return try result.get()
+    }
+
+    /// `singularValues` of an array.
+    static func singularValues(array: [Float], rows: Int, columns: Int) throws(EngineError) -> [Float] {
+        let result: Result<[Float], EngineError> = array.withUnsafeBufferPointer { matrix in
+            Result { () throws(EngineError) in try singularValues(matrix, rows: rows, columns: columns) }
+        }
+        return try result.get()
+    }
+
     private static func decompose(
         _ matrix: UnsafeBufferPointer<Float>, rows: Int, columns: Int, vt: inout [Float], u: inout [Float], job: String
     ) throws(EngineError) -> [Float] {

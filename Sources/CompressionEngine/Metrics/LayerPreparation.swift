@@ -14,18 +14,22 @@ public enum LayerPreparation {
             var summary = summary(of: layer, in: model)
             if layer.path.isMain {
                 summary.macs = macs?[layer.nodeIndex]
-                summary.outputElements = model.graph.nodes[layer.nodeIndex].outputs.first.flatMap { shapes?[$0] }.map { Double($0.count) }
+                let node = model.graph.nodes[layer.nodeIndex]
+                summary.outputElements = node.outputs.first.flatMap { shapes?[$0] }.map { Double($0.count) }
+                summary.inputElements = node.input(node.input(1) == layer.weight ? 0 : 1).flatMap { shapes?[$0] }.map { Double($0.count) }
             }
             results.set(index, summary)
         }
         try cancellation.check()
         var summaries = results.all
+        for (index, spectra) in try SpectrumPreparation.spectra(of: layers, in: model, cancellation: cancellation) { summaries[index].spectra = spectra }
         let structure = ChannelStructure(of: model, layers: layers, shapes: shapes?.dims ?? [:])
         let norms = summaries.map { OutputNorms(l1: $0.outputNormsL1, l2: $0.outputNormsL2) }
         let channels = ChannelForecast(structure, norms: norms)
         let branches = ResidualBranch.all(in: model, layers: layers, shapes: shapes?.dims ?? [:]).map(\.layers)
         for index in summaries.indices {
             summaries[index].branches = branches
+            summaries[index].positions = InputPositions(of: layers[index], in: model, shapes: shapes?.dims ?? [:])
             summaries[index].attachedCount = structure.attachedCounts[index]
             summaries[index].channels = channels
         }

@@ -22,17 +22,21 @@ public struct LayerSummary: Sendable {
     /// L1 and L2 norm of each output unit (filter or neuron).
     public var outputNormsL1: [Float]
     public var outputNormsL2: [Float]
-    /// Singular values of the weight as an outputs × inputs matrix, largest first; empty until computed.
-    public var singularValues: [Float] = []
+    /// Singular values of the weight read as a matrix, by the way it is read; those that would take long to compute are missing.
+    public var spectra: [WeightUnfolding: Spectrum] = [:]
     /// MACs of one inference (batch 1); `nil` until shapes are known.
     public var macs: Double?
     /// Elements of the layer's main output at batch 1; `nil` until shapes are known.
     public var outputElements: Double?
+    /// Elements of the layer's main input at batch 1; `nil` until shapes are known.
+    public var inputElements: Double?
     /// Elements of tensors that follow the layer's outputs one by one and belong to no layer: normalisation constants,
     /// biases in nodes of their own. Structured pruning cuts them with the outputs.
     public var attachedCount: Int = 0
     /// Which channels of the model can be removed together; the same object in all summaries of a model.
     public var channels: ChannelForecast?
+    /// Where the inputs of an output lie in a plane; `nil` if they have no positions.
+    var positions: InputPositions?
     /// Layers, by position, of the residual branches that can be left out; the same in all summaries of a model.
     public var branches: [[Int]] = []
 
@@ -81,8 +85,8 @@ public struct LayerState: Sendable {
     public var inputsKept: Double = 1
     /// Index bits for relative indices in the packed archive; `nil` lets the archive choose.
     public var indexBits: Int?
-    /// Whether the packed archive may use Huffman codes for the layer.
-    public var entropyCoded = true
+    /// Codes that the packed archive may use for the layer.
+    public var coder = EntropyCoder.smallest
 
     /// The layer as it is in the baseline.
     public init(_ summary: LayerSummary) {

@@ -36,13 +36,29 @@ public enum SlowdownCause {
         if candidate.graph.initializers.values.contains(where: { $0.elementType == .float16 }) {
             causes.append("float16 has few kernels on CPUs: the runtime converts to float32 and back")
         }
-        if nodes.count > baseline.graph.nodes.count, after == before {
+        if let factors = splitLayers(baseline: baseline, candidate: candidate) {
+            causes.append(factors)
+        } else if nodes.count > baseline.graph.nodes.count, after == before {
             causes.append("\(nodes.count - baseline.graph.nodes.count) more operators than before: each call costs, and small layers feel it")
         }
         if figures.baselineMedian < 0.2 {
             causes.append("the model is so small that a call's fixed cost outweighs its arithmetic")
         }
         return causes
+    }
+
+    /// Layers that a factorisation replaced by several, each named after the one it came from.
+    private static func splitLayers(baseline: Model, candidate: Model) -> String? {
+        let (before, after) = (baseline.layers(), candidate.layers())
+        let (known, left) = (Set(before.map(\.id)), Set(after.map(\.id)))
+        let parts = Dictionary(grouping: after.filter { !known.contains($0.id) }) { layer in
+            layer.id.lastIndex(of: "/").map { String(layer.id[..<$0]) } ?? ""
+        }
+        let split = before.filter { !left.contains($0.id) && parts[$0.id] != nil }
+        guard let first = split.first, let smaller = parts[first.id] else { return nil }
+        let total = split.reduce(0) { $0 + (parts[$1.id]?.count ?? 0) }
+        return
+            "\(split.count) layers became \(total) smaller ones (first: \(first.id) became \(smaller.count), the smallest of \(smaller.map(\.weightCount).min() ?? 0) weights): layers too small do not earn back a call and a further intermediate value each"
     }
 
     /// Convolutions that had a multiple of 16 filters and no longer have: the runtime's blocked layout (NCHWc) works in

@@ -2,67 +2,31 @@ import Foundation
 import ModelGraph
 import Synchronization
 
-/// A weight matrix W (rows × columns) as left · right, the square roots of the singular values in both.
-struct Factors: Sendable {
-    var rows: Int
-    var columns: Int
-    var rank: Int
-    /// rows × rank, row-major.
-    var left: [Float]
-    /// rank × columns, row-major.
-    var right: [Float]
-    /// Share of the sum of squared singular values kept.
-    var energy: Double
-
-    /// rank × rows, row-major.
-    var leftTransposed: [Float] { Self.transpose(left, rows, rank) }
-    /// columns × rank, row-major.
-    var rightTransposed: [Float] { Self.transpose(right, rank, columns) }
-
-    /// Keeps `rank` singular values of a decomposition.
-    init(_ svd: (u: [Float], s: [Float], vt: [Float]), rows: Int, columns: Int, rank: Int) {
-        self.rows = rows
-        self.columns = columns
-        self.rank = rank
-        let k = svd.s.count
-        let roots = svd.s.prefix(rank).map { max($0, 0).squareRoot() }
-        left = [Float](repeating: 0, count: rows * rank)
-        right = [Float](repeating: 0, count: rank * columns)
-        for row in 0..<rows { for index in 0..<rank { left[row * rank + index] = svd.u[row * k + index] * roots[index] } }
-        for index in 0..<rank { for column in 0..<columns { right[index * columns + column] = svd.vt[index * columns + column] * roots[index] } }
-        let squares = svd.s.map { Double($0) * Double($0) }
-        let total = squares.reduce(0, +)
-        energy = total > 0 ? squares.prefix(rank).reduce(0, +) / total : 1
-    }
-
-    private static func transpose(_ matrix: [Float], _ rows: Int, _ columns: Int) -> [Float] {
-        [Float](unsafeUninitializedCapacity: rows * columns) { out, initialized in
-            for row in 0..<rows { for column in 0..<columns { out.initializeElement(at: column * rows + row, to: matrix[row * columns + column]) } }
-            initialized = rows * columns
-        }
-    }
-}
-
-/// Decomposes the weights of targets, each content once, on all cores; decompositions are remembered, so that moving
-/// the rank only scales and copies.
-struct FactorSource {
+/// Factorises the weights of targets, each content once, on all cores. `Request` is what of the parameters decides the factors.
+struct FactorSource<Request: Hashable & Sendable, Factored: Sendable> {
     private struct Job: Hashable {
         var place: WeightReaders.Place
-        var choice: RankChoice
+        var kind: Layer.Kind
+        var outputAxis: Int
+        var group: Int
+        var request: Request
     }
 
     private let model: Model
     private let context: RewriteContext
-    private var made: [Job: Factors] = [:]
+    private let request: (LayerTarget) -> Request
+    private var made: [Job: Factored] = [:]
 
-    init(model: Model, context: RewriteContext) {
+    init(model: Model, context: RewriteContext, request: @escaping (LayerTarget) -> Request) {
         self.model = model
         self.context = context
+        self.request = request
     }
 
-    /// Decomposes what the targets need. Layers that would not shrink, or whose weights other nodes read as well, get
-    /// no factors and a note.
-    mutating func prepare(_ targets: [LayerTarget]) throws {
+    /// Factorises what the targets need. Layers whose weights other nodes read as well, or for which `factorize` gives `nil` or an
+    /// error of kind `technique`, get no factors and a note.
+    /// - Parameter factorize: factors of a layer's weight; called from several threads.
+    mutating func prepare(_ targets: [LayerTarget], factorize: @Sendable (Layer, Tensor, Request) throws -> Factored?) throws {
         let readers = WeightReaders(model)
         let nodes = Set(targets.map(\.layer.reader))
         var jobs: [(job: Job, layer: Layer)] = []
@@ -75,18 +39,27 @@ struct FactorSource {
             }
             if known.insert(job).inserted { jobs.append((job, target.layer)) }
         }
-        let results = Mutex<[Int: Result<Factors?, any Error>]>([:])
+        let results = Mutex<[Int: Result<Factored?, any Error>]>([:])
         let done = Mutex(0)
         let (model, context, all) = (model, context, jobs)
         DispatchQueue.concurrentPerform(iterations: all.count) { index in
             guard !context.cancellation.isCancelled else { return }
-            let result = Result { try Self.factors(all[index].layer, all[index].job.choice, in: model, context: context) }
+            let layer = all[index].layer
+            let result = Result { () throws -> Factored? in
+                guard let tensor = model.initializer(layer.weight, from: layer.path)?.tensor else { return nil }
+                do {
+                    return try factorize(layer, tensor, all[index].job.request)
+                } catch let error as EngineError where error.kind == .technique {
+                    context.notes.add("\(layer.id): \(error.message); left as it is")
+                    return nil
+                }
+            }
             results.withLock { $0[index] = result }
             let count = done.withLock { done in
                 done += 1
                 return done
             }
-            context.progress(Double(count) / Double(all.count), "decomposing \(all[index].layer.id)")
+            context.progress(Double(count) / Double(all.count), "decomposing \(layer.id)")
         }
         try context.cancellation.check()
         for (index, result) in results.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {
@@ -94,45 +67,37 @@ struct FactorSource {
         }
     }
 
-    func factors(of target: LayerTarget) throws -> Factors? { job(of: target).flatMap { made[$0] } }
+    func factors(of target: LayerTarget) -> Factored? { job(of: target).flatMap { made[$0] } }
+
+    /// Puts the factors of every target that has some in its place.
+    /// - Parameter links: the nodes to put in a layer's place.
+    func insert(_ targets: [LayerTarget], into model: inout Model, links: (Layer, Node, Factored) throws -> [FactorLink]) throws {
+        // From the last node to the first, inner graphs before the node that holds them: indices stay valid.
+        let ordered = targets.sorted { $1.layer.position.lexicographicallyPrecedes($0.layer.position) }
+        var names = FactorNames(model.graph)
+        for target in ordered {
+            try context.cancellation.check()
+            guard let factors = factors(of: target), let node = model.graph[target.layer.path]?.nodes[target.layer.nodeIndex] else { continue }
+            try FactorChain(layer: target.layer, links: links(target.layer, node, factors)).insert(into: &model, names: &names)
+        }
+    }
 
     private func job(of target: LayerTarget) -> Job? {
-        model.place(of: target.layer.weight, readBy: target.layer).map { Job(place: $0, choice: RankChoice(target.parameters)) }
-    }
-
-    private static func factors(_ layer: Layer, _ choice: RankChoice, in model: Model, context: RewriteContext) throws -> Factors? {
-        guard let tensor = model.initializer(layer.weight, from: layer.path)?.tensor, let (rows, columns) = SingularValues.matrixShape(of: layer)
-        else { return nil }
-        // Without the spectrum, rank and ratio already tell whether to decompose at all.
-        if choice.mode != .energy {
-            let rank = choice.rank(rows: rows, columns: columns, singularValues: [])
-            guard RankChoice.saves(rank, rows: rows, columns: columns) else { return leaveAlone(layer, rank, rows, columns, context) }
+        let layer = target.layer
+        return model.place(of: layer.weight, readBy: layer).map {
+            Job(place: $0, kind: layer.kind, outputAxis: layer.outputAxis, group: layer.group, request: request(target))
         }
-        let parts: [Tensor]
-        do {
-            parts = try context.memo.tensors("svd \(tensor.contentHash) \(rows)x\(columns)") { try decompose(tensor, rows, columns) }
-        } catch let error as EngineError where error.kind == .technique {
-            context.notes.add("\(layer.id): \(error.message); left as it is")
-            return nil
-        }
-        guard parts.count == 3, let u = parts[0].floats(), let s = parts[1].floats(), let vt = parts[2].floats() else { return nil }
-        let rank = choice.rank(rows: rows, columns: columns, singularValues: s)
-        guard RankChoice.saves(rank, rows: rows, columns: columns) else { return leaveAlone(layer, rank, rows, columns, context) }
-        return Factors((u, s, vt), rows: rows, columns: columns, rank: rank)
+    }
+}
+
+extension RewriteContext {
+    /// Notes that factors of `count` weights would not be fewer than the layer's own.
+    func noteNothingSaved(_ layer: Layer, ranks: String, count: Int) {
+        notes.add("\(layer.id): \(ranks) saves nothing (\(count) weights instead of \(layer.weightCount)); left as it is")
     }
 
-    private static func decompose(_ tensor: Tensor, _ rows: Int, _ columns: Int) throws -> [Tensor] {
-        let svd = try tensor.withFloats { try Lapack.svd($0, rows: rows, columns: columns) }
-        guard let svd else { throw EngineError(.technique, "its weights cannot be read") }
-        return [
-            Tensor(name: "u", floats: svd.u, dims: [rows, svd.s.count]), Tensor(name: "s", floats: svd.s, dims: [svd.s.count]),
-            Tensor(name: "vt", floats: svd.vt, dims: [svd.s.count, columns]),
-        ]
-    }
-
-    private static func leaveAlone(_ layer: Layer, _ rank: Int, _ rows: Int, _ columns: Int, _ context: RewriteContext) -> Factors? {
-        let limit = (rows * columns - 1) / (rows + columns)
-        context.notes.add("\(layer.id): rank \(rank) saves nothing on \(rows) × \(columns) (the largest that does is \(limit)); left as it is")
-        return nil
+    /// What is remembered under `key`, or the arrays of floats that `compute` makes now.
+    func remembered(_ key: String, compute: () throws -> [[Float]]) throws -> [[Float]] {
+        try memo.tensors(key) { try compute().map { Tensor(name: "", floats: $0, dims: [$0.count]) } }.map { $0.floats() ?? [] }
     }
 }
