@@ -7,6 +7,8 @@ public struct RewriteContext: Sendable {
     public var calibration: (any CalibrationSource)?
     /// The model before the first step of the recipe, for steps that repair what earlier ones did; `nil` outside a recipe.
     public var baseline: Model?
+    /// What techniques that learn train on; `nil` without a split for it, or without runtime.
+    public var training: TrainingSource?
     /// Shapes of intermediate values at batch 1, by value name, where known (from the runtime). Those of `baseline`.
     public var shapes: [String: [Int]]
     /// Seed of everything random.
@@ -20,12 +22,13 @@ public struct RewriteContext: Sendable {
     public var notes: Notes
 
     public init(
-        calibration: (any CalibrationSource)? = nil, baseline: Model? = nil, shapes: [String: [Int]] = [:], seed: UInt64 = 0,
+        calibration: (any CalibrationSource)? = nil, baseline: Model? = nil, training: TrainingSource? = nil, shapes: [String: [Int]] = [:], seed: UInt64 = 0,
         cancellation: Cancellation = Cancellation(), progress: @escaping @Sendable (Double, String) -> Void = { _, _ in },
         memo: LayerMemo = LayerMemo(), notes: Notes = Notes()
     ) {
         self.calibration = calibration
         self.baseline = baseline
+        self.training = training
         self.shapes = shapes
         self.seed = seed
         self.cancellation = cancellation
@@ -37,7 +40,13 @@ public struct RewriteContext: Sendable {
     /// Collects remarks from concurrent work.
     public final class Notes: Sendable {
         private let lines = Mutex<[String]>([])
+        private let trained = Mutex<TrainingStore.Summary?>(nil)
         public init() {}
+        /// What a step that learns did.
+        public var training: TrainingStore.Summary? {
+            get { trained.withLock { $0 } }
+            set { trained.withLock { $0 = newValue } }
+        }
         public func add(_ line: String) { lines.withLock { if !$0.contains(line) { $0.append(line) } } }
         public var all: [String] { lines.withLock { $0 } }
     }
@@ -49,6 +58,8 @@ public protocol CalibrationSource: Sendable {
     var contentHash: ContentHash { get }
     /// Number of calibration samples.
     var sampleCount: Int { get }
+    /// Class of each sample, in the order in which they come; `nil` where the data have none.
+    var labels: [Int]? { get }
 
     /// Runs `model` over at most `limit` samples in batches and hands each batch's values of the named tensors (float32,
     /// row-major, batch first as the model has it) to `body`. Keeps no activation after `body` returns. Calls to
@@ -66,6 +77,8 @@ public protocol CalibrationSource: Sendable {
 }
 
 extension CalibrationSource {
+    public var labels: [Int]? { nil }
+
     /// For sources that run one model at a time only.
     public func forEachBatch(
         ofAll models: [(model: Model, values: [String])], limit: Int, cancellation: Cancellation,

@@ -63,7 +63,7 @@ public struct LayerTarget: Sendable {
 
 public struct TechniqueDescriptor: Sendable {
     public enum Family: String, Sendable, CaseIterable {
-        case pruning, quantization, factorization, sharing, repair, coding
+        case pruning, quantization, factorization, sharing, repair, training, conditional, coding
 
         public var title: String { rawValue.prefix(1).uppercased() + rawValue.dropFirst() }
     }
@@ -84,6 +84,10 @@ public struct TechniqueDescriptor: Sendable {
         case refittedWeights
         /// Makes up for what earlier steps did, by comparing with or measuring the model they left.
         case repair
+        /// Weights are learnt on training data, which takes time: the step runs as a job and is remembered.
+        case training
+        /// Which parts of the network run depends on the sample; fitted to the network as it then is.
+        case conditional
         /// Declares how the packed archive codes weights; changes no number.
         case coding
     }

@@ -25,6 +25,7 @@ struct TrainableModel {
         /// Values of the training graph that hold a shard's statistics.
         var batchMean: String
         var batchVariance: String
+        var batchInverse: String
         var channels: Int
     }
 
@@ -277,10 +278,10 @@ struct TrainableModel {
             else { continue }
             let base = node.outputs[0]
             let norm = BatchNorm(
-                output: base, mean: node.inputs[3], variance: node.inputs[4], batchMean: base + ".mean", batchVariance: base + ".variance", channels: channels)
+                output: base, mean: node.inputs[3], variance: node.inputs[4], batchMean: base + ".mean", batchVariance: base + ".variance", batchInverse: base + ".inverse", channels: channels)
             var macro = Node(
                 Macro.batchNormalization, name: node.name, domain: Macro.domain, inputs: Array(node.inputs.prefix(3)),
-                outputs: [base, norm.batchMean, norm.batchVariance, base + ".inverse"])
+                outputs: [base, norm.batchMean, norm.batchVariance, norm.batchInverse])
             macro.set("epsilon", .float(node.float("epsilon") ?? 1e-5))
             forward.graph.nodes[index] = macro
             batchNorms.append(norm)

@@ -15,6 +15,8 @@ public struct Trainer {
         public var trainedParameters: Int
         /// Bytes that weights, gradients and optimiser states took.
         public var bytes: Int
+        /// Median time of a step.
+        public var stepMilliseconds: Double
         public var notes: [String]
     }
 
@@ -57,6 +59,7 @@ public struct Trainer {
         let spent = record.epochs.reduce(0) { $0 + $1.seconds }
         let total = step.totalSteps
         var recent: [Double] = []
+        var times: [Double] = []
         func report(_ rate: Float) {
             source.progress(
                 TrainingProgress(
@@ -75,7 +78,9 @@ public struct Trainer {
                 try source.control.wait(cancellation)
                 try cancellation.check()
                 if source.control.shouldFinish { break training }
+                let stepBegan = DispatchTime.now()
                 let loss = try step.run(order[turn * step.batch..<(turn + 1) * step.batch], number: record.step, cancellation: cancellation)
+                times.append(Double(DispatchTime.now().uptimeNanoseconds - stepBegan.uptimeNanoseconds) / 1e6)
                 losses.append(loss)
                 recent.append(loss)
                 if recent.count > 64 { recent.removeFirst(32) }
@@ -99,7 +104,7 @@ public struct Trainer {
         guard let best = record.best else { throw EngineError.cancelled }
         return Outcome(
             model: try step.model(best), epochs: record.epochs, kept: record.kept, steps: record.step, trainedParameters: step.trainedCount,
-            bytes: step.trainingBytes, notes: step.notes)
+            bytes: step.trainingBytes, stepMilliseconds: times.isEmpty ? 0 : times.sorted()[times.count / 2], notes: step.notes)
     }
 
     /// How far a training has come.

@@ -15,6 +15,8 @@ public struct TrainingSource: Sendable {
     /// Whether a training that is not in the store may be run now. Live previews may not.
     public var mayTrain = true
     public var demand = Demand.none
+    /// What to say of the samples; `nil` for nothing.
+    public var remark: String?
     public var control = TrainingControl()
     public var progress: @Sendable (TrainingProgress) -> Void = { _ in }
 

@@ -61,11 +61,8 @@ final class TrainingStep {
         var trainable = try TrainableModel(model, plan: plan)
         notes = trainable.notes
         // Shards: as the model demands, else small enough to stay in a core's cache.
-        if let fixed = samples.fixedBatch(of: model) {
-            shard = fixed
-        } else {
-            shard = min(plan.shard > 0 ? plan.shard : min(32, plan.batch), samples.count)
-        }
+        let shard = samples.fixedBatch(of: model) ?? min(plan.shard > 0 ? plan.shard : min(32, plan.batch), samples.count)
+        self.shard = shard
         guard samples.count >= shard else { throw EngineError(.data, "the model takes \(shard) samples at once, but there are \(samples.count) to train on") }
         let shardCount = max(1, min(plan.batch, samples.count) / shard)
         batch = shardCount * shard
@@ -82,7 +79,7 @@ final class TrainingStep {
         if plan.batchNorm == .batch { trainable.useBatchStatistics() }
         var places: [String: Int] = [:]
         for norm in trainable.batchNorms {
-            for value in [norm.batchMean, norm.batchVariance] { probed.shapes[value] = [norm.channels] }
+            for value in [norm.batchMean, norm.batchVariance, norm.batchInverse] { probed.shapes[value] = [norm.channels] }
             places[norm.batchMean] = (probed.shapes[norm.output]?.reduce(1, *) ?? norm.channels) / max(norm.channels, 1)
             statistics[norm.mean] = model.graph.initializers[norm.mean]?.floats() ?? []
             statistics[norm.variance] = model.graph.initializers[norm.variance]?.floats() ?? []
@@ -165,7 +162,8 @@ final class TrainingStep {
             gradientModel.graph.inputs.removeAll { $0.name == parameter.name }
             gradientModel.graph.initializers[parameter.name] = Tensor(name: parameter.name, floats: parameter.start, dims: parameter.dims)
         }
-        gradientSession = try ModelRunner(gradientModel, library: source.library, threads: 1, options: options, label: "training graph").session
+        let gradientRun = try ModelRunner(gradientModel, library: source.library, threads: 1, options: options, label: "training graph").session
+        gradientSession = gradientRun
         let laneCount = min(shardCount, Self.laneLimit(reached))
         let updated = reached.map { parameter in
             var weight = UpdatedWeight(name: parameter.name, dims: parameter.dims, decays: parameter.decays, rate: parameter.rate, mask: parameter.mask)
@@ -173,9 +171,11 @@ final class TrainingStep {
             weight.groupLasso = parameter.groupLasso
             return weight
         }
+        let norms = trainable.batchNorms
         let update = try UpdateGraph(optimizer, weights: updated, shards: laneCount)
         options.intraOpThreads = 2
-        updateSession = try ModelRunner(update.model, library: source.library, threads: 2, options: options, label: "update graph").session
+        let updateRun = try ModelRunner(update.model, library: source.library, threads: 2, options: options, label: "update graph").session
+        updateSession = updateRun
 
         // Memory.
         let library = source.library
@@ -186,7 +186,7 @@ final class TrainingStep {
         states = [try stateDims.map(zeros), try stateDims.map(zeros)]
         rateValue = try zeros([])
         correctionValues = [try zeros([]), try zeros([])]
-        let dataInputs = inputs.filter { input in gradientSession.inputs.contains { $0.name == input.name } }
+        let dataInputs = inputs.filter { input in gradientRun.inputs.contains { $0.name == input.name } }
         lanes = try (0..<laneCount).map { lane in
             Lane(
                 shards: Array(stride(from: lane, to: shardCount, by: laneCount)),
@@ -199,18 +199,18 @@ final class TrainingStep {
                 labels: labelled ? try Value(zeros: .int64, shape: [shard], library: library) : nil, teacher: [],
                 loss: try zeros([]), gradients: try reached.map { try zeros($0.dims) },
                 sums: shardCount > laneCount ? try reached.map { try zeros($0.dims) } : [],
-                statistics: try trainable.batchNorms.flatMap { [try zeros([$0.channels]), try zeros([$0.channels])] })
+                statistics: try norms.flatMap { [try zeros([$0.channels]), try zeros([$0.channels])] })
         }
-        gradientSignature = try gradientSession.signature(
+        gradientSignature = try gradientRun.signature(
             inputs: dataInputs.map(\.name) + (labelled ? [Self.labelInput] : []) + (0..<teacherOutputs.count).map(Self.teacherInput) + reached.map(\.name),
-            outputs: [GradientGraph.loss] + reached.compactMap { gradient.gradients[$0.name] } + trainable.batchNorms.flatMap { [$0.batchMean, $0.batchVariance] })
+            outputs: [GradientGraph.loss] + reached.compactMap { gradient.gradients[$0.name] } + norms.flatMap { [$0.batchMean, $0.batchVariance] })
         inputPlaces = dataInputs.map { input in samples.inputs.firstIndex { $0.name == input.name } ?? 0 }
         let stateNames = reached.flatMap { parameter in (0..<plan.optimizer.stateCount).map { UpdateGraph.state(parameter.name, $0) } }
-        updateSignature = try updateSession.signature(
-            inputs: [UpdateGraph.rate, UpdateGraph.correction1, UpdateGraph.correction2].filter { name in updateSession.inputs.contains { $0.name == name } }
+        updateSignature = try updateRun.signature(
+            inputs: [UpdateGraph.rate, UpdateGraph.correction1, UpdateGraph.correction2].filter { name in updateRun.inputs.contains { $0.name == name } }
                 + reached.map(\.name) + stateNames + (0..<laneCount).flatMap { lane in reached.map { UpdateGraph.gradient($0.name, shard: lane) } },
             outputs: reached.map { UpdateGraph.updated($0.name) } + stateNames.map(UpdateGraph.updated))
-        scalarsRead = [UpdateGraph.rate, UpdateGraph.correction1, UpdateGraph.correction2].map { name in updateSession.inputs.contains { $0.name == name } }
+        scalarsRead = [UpdateGraph.rate, UpdateGraph.correction1, UpdateGraph.correction2].map { name in updateRun.inputs.contains { $0.name == name } }
     }
 
     private let inputPlaces: [Int]

@@ -35,7 +35,19 @@ public struct TrainingStore: Sendable {
         public var steps: Int
         public var trainedParameters: Int
         public var bytes: Int
+        /// Median time of a step when it was trained.
+        public var stepMilliseconds: Double
         public var notes: [String]
+
+        init(_ outcome: Trainer.Outcome) {
+            epochs = outcome.epochs
+            kept = outcome.kept
+            steps = outcome.steps
+            trainedParameters = outcome.trainedParameters
+            bytes = outcome.bytes
+            stepMilliseconds = outcome.stepMilliseconds
+            notes = outcome.notes
+        }
     }
 
     /// Keeps the tensors in which the trained model differs from the one before.
@@ -43,8 +55,7 @@ public struct TrainingStore: Sendable {
         let changed = outcome.model.graph.initializers.values.filter { tensor in
             before.graph.initializers[tensor.name].map { $0.storage !== tensor.storage } ?? true
         }
-        let summary = Summary(
-            epochs: outcome.epochs, kept: outcome.kept, steps: outcome.steps, trainedParameters: outcome.trainedParameters, bytes: outcome.bytes, notes: outcome.notes)
+        let summary = Summary(outcome)
         try write(changed, ["summary": String(decoding: JSONEncoder().encode(summary), as: UTF8.self)], to: path(key, "result"), opset: outcome.model.opset)
         try? FileManager.default.removeItem(atPath: path(key, "checkpoint"))
     }

@@ -26,9 +26,13 @@ extension EngineSession {
             throw EngineError(.data, "\(data.path): has no train split, and no calibration split to train on instead")
         }
         let samples = try SampleSet(split, metric: data.metric)
-        return TrainingSource(samples: samples, labels: samples.labels, library: runtime, store: store) { [self] model, cancellation in
+        var source = TrainingSource(samples: samples, labels: samples.labels, library: runtime, store: store) { [self] model, cancellation in
             try evaluate(model, cancellation: cancellation)
         }
+        if data.train == nil {
+            source.remark = "trained on the \(split.count) samples of the calibration split: \(data.path) has no train split here"
+        }
+        return source
     }
 }
 

@@ -66,7 +66,8 @@ enum LookupGradients {
 
     /// Sums rows of a matrix into the rows of a zero tensor that indices name.
     private static func add(_ rows: String, at indices: String, count: Int, to dims: [Int], _ b: inout GradientBuilder) throws -> String {
-        let flat = try b.reshape(indices, [count])
+        // Lookups may have int32 indices, sums may not.
+        let flat = b.emit("Cast", [try b.reshape(indices, [count])], [Attribute("to", .integer(7))], shape: [count])
         if b.opset >= 16 {
             let wide = try b.reshape(flat, [count, 1])
             return b.emit("ScatterND", [try b.zeros(dims), wide, rows], [Attribute("reduction", .text("add"))], shape: dims)

@@ -21,6 +21,8 @@ struct TrainDocument: JSONDocument {
     /// Bytes of weights, gradients and optimiser states while training.
     var bytes: Int
     var steps: Int
+    /// Median time of a step when it was trained.
+    var stepMilliseconds: Double
     /// The start as number 0, then each epoch.
     var epochs: [Epoch]
     /// Number of the epoch whose weights were kept.
@@ -37,6 +39,7 @@ struct TrainDocument: JSONDocument {
         trainedParameters = summary?.trainedParameters ?? 0
         bytes = summary?.bytes ?? 0
         steps = summary?.steps ?? 0
+        stepMilliseconds = summary?.stepMilliseconds ?? 0
         epochs = (summary?.epochs ?? []).map { Epoch(number: $0.number, loss: $0.loss, accuracy: $0.accuracy, seconds: $0.seconds) }
         kept = summary?.kept ?? 0
         self.seconds = seconds

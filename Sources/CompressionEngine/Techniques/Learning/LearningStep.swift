@@ -10,6 +10,7 @@ enum LearningStep {
         guard let source = context.training else {
             throw EngineError(.technique, "\(name): needs a training split (--data) and ONNX Runtime")
         }
+        if let remark = source.remark { context.notes.add(remark) }
         let key = key(model, plan: plan, teacher: teacher, source: source)
         if source.demand == .anew { source.store?.forget(key) }
         if let (tensors, summary) = source.store?.result(key) {
@@ -30,10 +31,7 @@ enum LearningStep {
         let outcome = try trainer.run(key: key, cancellation: context.cancellation)
         try source.store?.save(outcome, before: model, as: key)
         model = outcome.model
-        describe(
-            TrainingStore.Summary(
-                epochs: outcome.epochs, kept: outcome.kept, steps: outcome.steps, trainedParameters: outcome.trainedParameters, bytes: outcome.bytes,
-                notes: outcome.notes), context)
+        describe(TrainingStore.Summary(outcome), context)
     }
 
     /// What a training is called in the store: equal for equal models, plans, data and runtimes.
