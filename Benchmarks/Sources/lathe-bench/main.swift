@@ -1,6 +1,6 @@
 import Foundation
 
-// lathe-bench [key-press | first-estimate | full-evaluation]…
+// lathe-bench [key-press | first-estimate | full-evaluation | decoding]…
 //
 // Prints p50, p90 and p99 of what the explorer promises. Each figure is a ratio or a time of this machine in this run.
 
@@ -11,6 +11,7 @@ do {
     if runs("full-evaluation") { try FullEvaluation.run() }
     if runs("first-estimate") { try FirstEstimate.run() }
     if runs("key-press") { try KeyPress.run() }
+    if runs("decoding") { try Decoding.run() }
 } catch {
     FileHandle.standardError.write(Data("lathe-bench: \(error)\n".utf8))
     exit(2)

@@ -28,8 +28,8 @@ struct ArchiveReader {
         var reader = ByteReader(bytes)
         _ = try reader.take(Archive.magic.count)
         let version = try reader.fixed()
-        guard version == Archive.version else {
-            throw EngineError(.model, "archive format version \(version), this program reads version \(Archive.version)")
+        guard Archive.readableVersions.contains(version) else {
+            throw EngineError(.model, "archive format version \(version), this program reads versions up to \(Archive.version)")
         }
         let checksum = try reader.fixed()
         guard Deflate.crc32(UnsafeRawBufferPointer(rebasing: bytes[Archive.prefixLength...])) == checksum else {

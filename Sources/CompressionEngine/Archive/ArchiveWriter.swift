@@ -17,13 +17,15 @@ struct ArchiveWriter {
 
     private let serialized: SerializedModel
     private let rules: [String: CodingDeclaration.Rule]
+    private let coder: EntropyCoder?
     private let names: [ObjectIdentifier: String]
     private let cancellation: Cancellation
     private let progress: @Sendable (Double, String) -> Void
 
-    init(_ model: Model, cancellation: Cancellation, progress: @escaping @Sendable (Double, String) -> Void) throws {
+    init(_ model: Model, coder: EntropyCoder?, cancellation: Cancellation, progress: @escaping @Sendable (Double, String) -> Void) throws {
         serialized = try model.serialized()
         rules = CodingDeclaration(model)?.byTensor ?? [:]
+        self.coder = coder
         var names: [ObjectIdentifier: String] = [:]
         model.forEachInitializer { _, tensor in
             if names[ObjectIdentifier(tensor.storage)] == nil { names[ObjectIdentifier(tensor.storage)] = tensor.name }
@@ -98,7 +100,7 @@ struct ArchiveWriter {
         let total = max(Double(serialized.byteCount), 1)
         // Largest first, so that no core is left with the largest at the end.
         let order = parts.indices.sorted { (parts[$1].tensor.storage.byteCount, $0) < (parts[$0].tensor.storage.byteCount, $1) }
-        let (rules, cancellation, progress) = (rules, cancellation, progress)
+        let (rules, coder, cancellation, progress) = (rules, coder, cancellation, progress)
         let work = parts
         DispatchQueue.concurrentPerform(iterations: order.count) { position in
             guard !cancellation.isCancelled else { return }
@@ -106,7 +108,7 @@ struct ArchiveWriter {
             let tensor = work[index].tensor.renamed(work[index].name)
             let result = Result {
                 if let earlier = work[index].sameAs { return TensorCoding(tensor, sameAs: earlier) }
-                return try TensorCoding(tensor, rule: rules[tensor.name], cancellation: cancellation)
+                return try TensorCoding(tensor, rule: rules[tensor.name], coder: coder, cancellation: cancellation)
             }
             let done = results.withLock { state in
                 state.coded[index] = result

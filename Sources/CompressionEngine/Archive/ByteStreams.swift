@@ -34,6 +34,9 @@ struct ByteReader {
 
     var remaining: Int { bytes.count - position }
 
+    /// What has not been read yet.
+    var rest: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: bytes[position...]) }
+
     mutating func byte() throws(EngineError) -> UInt8 {
         guard remaining > 0 else { throw Self.truncated }
         defer { position += 1 }

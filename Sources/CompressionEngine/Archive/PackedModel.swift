@@ -37,7 +37,9 @@ public enum Archive {
     /// The first bytes of every archive. As in PNG, a byte above 127 and both kinds of line end show damage by transfer
     /// as text.
     static let magic: [UInt8] = [0x89, 0x4C, 0x54, 0x48, 0x0D, 0x0A, 0x1A, 0x0A]
-    static let version: UInt32 = 1
+    /// Version 2 added range codes; version 1 is still read.
+    static let version: UInt32 = 2
+    static let readableVersions: ClosedRange<UInt32> = 1...2
     /// Bytes before the part that the checksum covers: magic, version, checksum.
     static let prefixLength = 16
     /// Smaller tensors stay in the graph and are compressed with it.
@@ -48,14 +50,17 @@ public enum Archive {
 
     /// Packs a model. The same model always gives the same bytes.
     ///
-    /// What the model declares under `lathe.coding` (technique `huffman`) is followed; everything else is coded in whatever way is
-    /// smallest.
-    /// - Parameter progress: fraction done in 0…1 and what is being packed; from any thread.
+    /// What the model declares under `lathe.coding` (techniques `huffman` and `range-coding`) is followed; everything else is coded
+    /// in whatever way is smallest.
+    /// - Parameters:
+    ///   - coder: codes to use for everything, whatever the model declares; `nil` follows it.
+    ///   - progress: fraction done in 0…1 and what is being packed; from any thread.
     /// - Throws: `EngineError.cancelled`; `ModelGraphError` if the model cannot be serialised.
     public static func pack(
-        _ model: Model, cancellation: Cancellation = Cancellation(), progress: @escaping @Sendable (Double, String) -> Void = { _, _ in }
+        _ model: Model, coder: EntropyCoder? = nil, cancellation: Cancellation = Cancellation(),
+        progress: @escaping @Sendable (Double, String) -> Void = { _, _ in }
     ) throws -> PackedModel {
-        try ArchiveWriter(model, cancellation: cancellation, progress: progress).pack()
+        try ArchiveWriter(model, coder: coder, cancellation: cancellation, progress: progress).pack()
     }
 
     /// Packs a model into a file that appears whole or not at all.

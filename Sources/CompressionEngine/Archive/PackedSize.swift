@@ -27,8 +27,8 @@ public enum PackedSize {
         let fillers = TheoreticalSize.expectedFillers(nonZeros: nonZeros, density: state.density, indexBits: indexBits)
         guard fillers.isFinite else { return .infinity }
         let stored = nonZeros + fillers
-        let stepBits = state.entropyCoded ? stepEntropy(density: state.density, indexBits: indexBits) : Double(indexBits)
-        let table = state.entropyCoded ? Double(1 << indexBits) * 4 : 0
+        let stepBits = state.coder != .fixed ? stepEntropy(density: state.density, indexBits: indexBits) : Double(indexBits)
+        let table = state.coder != .fixed ? Double(1 << indexBits) * 4 : 0
         return stored * stepBits + table + values.bits(stored, zeroShare: stored > 0 ? fillers / stored : 0)
     }
 
@@ -56,16 +56,19 @@ public enum PackedSize {
         private var entries: Double?
         private var elementBits: Double
         private var entropyCoded: Bool
+        /// Huffman codes: a whole bit at least for every value.
+        private var wholeBits: Bool
 
         init(_ state: LayerState) {
-            entropyCoded = state.entropyCoded
+            entropyCoded = state.coder != .fixed
+            wholeBits = state.coder == .huffman
             // Sub-byte weights are packed, and coded by the byte.
-            elementBits = max(state.weightBits, 1)
+            elementBits = max(state.weightBits, 0.01)
             if let distinct = state.distinctValues, distinct < state.weightCount / 2, distinct <= 65536 {
                 entries = max(distinct, 1)
                 let entropy = state.valueEntropy ?? log2(max(distinct, 1))
                 // Whole bits cost Huffman codes a few per cent over the entropy.
-                valueBits = entropyCoded ? entropy + 0.03 : TheoreticalSize.indexWidth(entries: distinct + 1)
+                valueBits = entropyCoded ? entropy + (wholeBits ? 0.03 : 0.002) : TheoreticalSize.indexWidth(entries: distinct + 1)
             } else {
                 valueBits = elementBits * (entropyCoded ? Self.continuousShare(bits: elementBits) : 1)
             }
@@ -92,7 +95,7 @@ public enum PackedSize {
             let codebook = (entries + (zeroShare > 0 ? 1 : 0)) * elementBits + 8 * 12
             guard entropyCoded else { return count * valueBits + codebook }
             let entropy = (1 - zeroShare) * valueBits + Self.binaryEntropy(zeroShare)
-            return count * (entries > 1 || zeroShare > 0 ? max(entropy, 1) : 0) + codebook
+            return count * (entries > 1 || zeroShare > 0 ? max(entropy, wholeBits ? 1 : 0) : 0) + codebook
         }
 
         func denseBits(_ count: Double, density: Double) -> Double { bits(count, zeroShare: 1 - density) }

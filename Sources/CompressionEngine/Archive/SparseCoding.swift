@@ -18,14 +18,15 @@ struct SparseCoding: Sendable {
     private let pairs: [UInt8]
     private let valueBytes: [UInt8]
 
-    /// Bytes as coded, exactly.
+    /// Bytes as coded; as exact as `SymbolStream.byteCount`.
     let byteCount: Int
     /// Bytes of the distances and their table.
     var indexBytes: Int { distances.byteCount }
     var codebookBytes: Int { values.codebookBytes }
     var tableBytes: Int { distances.tableBytes + values.tableBytes }
     var codebookEntries: Int { values.entries }
-    var isEntropyCoded: Bool { values.isEntropyCoded || distances.mode == .huffman }
+    var isEntropyCoded: Bool { values.isEntropyCoded || distances.isEntropyCoded }
+    var usesRange: Bool { values.usesRange || distances.mode == .range }
 
     /// Codes a tensor, with the number of index bits that takes least room among `choices`; `nil` if nothing is to be
     /// left out or the tensor would take at least `limit` bytes.
@@ -43,7 +44,7 @@ struct SparseCoding: Sendable {
             let values = ValueCoding(
                 count: pairs, width: width, counts: counts?.replacing(skipped, count: fillers),
                 planeCounts: Self.adding(fillers, of: skipped, to: keptPlanes), options: options)
-            let steps = SymbolStream(counts: gaps.symbols(indexBits: bits), ordered: false, huffman: options.huffman)
+            let steps = SymbolStream(counts: gaps.symbols(indexBits: bits), ordered: false, coder: options.coder)
             let size = 1 + width + ByteWriter.varintLength(pairs) + steps.byteCount + values.byteCount
             if size < best?.size ?? limit { best = (bits, size) }
         }
@@ -53,7 +54,7 @@ struct SparseCoding: Sendable {
         kept = gaps.kept
         fillers = gaps.fillers(indexBits: best.bits)
         let count = kept + fillers
-        distances = SymbolStream(counts: gaps.symbols(indexBits: best.bits), ordered: false, huffman: options.huffman)
+        distances = SymbolStream(counts: gaps.symbols(indexBits: best.bits), ordered: false, coder: options.coder)
         (pairs, valueBytes) = Self.pairs(bytes, width: width, skipping: skipped, indexBits: best.bits, count: count)
         values = try valueBytes.withUnsafeBytes { stored in
             try ValueCoding(

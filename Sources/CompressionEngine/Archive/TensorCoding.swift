@@ -27,13 +27,15 @@ public struct PackedTensor: Sendable {
     /// Bytes in the archive, its entry in the directory apart.
     public var packedBytes: Int
     public var encoding: Encoding
-    /// Whether Huffman codes or DEFLATE are used; fixed widths otherwise.
+    /// Whether Huffman codes, range codes or DEFLATE are used; fixed widths otherwise.
     public var isEntropyCoded: Bool
+    /// Whether range codes are used.
+    public var usesRange = false
     /// Shannon entropy of an element in bits, elements taken as independent; `nil` where more than 65,536 differ.
     public var entropy: Double?
     /// Of `packedBytes`: codebook entries.
     public var codebookBytes = 0
-    /// Of `packedBytes`: Huffman code tables.
+    /// Of `packedBytes`: code and frequency tables.
     public var tableBytes = 0
     /// Of `packedBytes`: relative indices with their code table.
     public var indexBytes = 0
@@ -72,13 +74,15 @@ struct TensorCoding {
     }
 
     /// Codes a tensor.
-    /// - Parameter rule: what the model declares for it; `nil` leaves everything open.
-    init(_ tensor: Tensor, rule: CodingDeclaration.Rule?, cancellation: Cancellation?) throws {
+    /// - Parameters:
+    ///   - rule: what the model declares for it; `nil` leaves everything open.
+    ///   - coder: codes to use whatever the rule says; `nil` follows it.
+    init(_ tensor: Tensor, rule: CodingDeclaration.Rule?, coder: EntropyCoder? = nil, cancellation: Cancellation?) throws {
         let source = tensor.storage.bytes
         let width = Self.width(of: tensor.elementType)
         let count = source.count / width
         var options = ValueCoding.Options()
-        options.huffman = rule?.huffman ?? true
+        options.coder = coder ?? rule?.entropyCoder ?? .smallest
         let counts = PatternCounts(source, width: width, limit: width <= 2 ? 1 << 16 : min(1 << 16, max(count / 2, 16)))
         try cancellation?.check()
         let planes = Elements.planeCounts(source, width: width)
@@ -105,6 +109,7 @@ struct TensorCoding {
             sparse.write(width: width, to: &out)
             report.encoding = sparse.codebookEntries > 0 ? .sparseCodebook : .sparse
             report.isEntropyCoded = sparse.isEntropyCoded
+            report.usesRange = sparse.usesRange
             report.codebookBytes = sparse.codebookBytes
             report.codebookEntries = sparse.codebookEntries
             report.tableBytes = sparse.tableBytes
@@ -122,6 +127,7 @@ struct TensorCoding {
                 case .codebook: .codebook
                 }
             report.isEntropyCoded = dense.isEntropyCoded
+            report.usesRange = dense.usesRange
             report.codebookBytes = dense.codebookBytes
             report.codebookEntries = dense.entries
             report.tableBytes = dense.tableBytes

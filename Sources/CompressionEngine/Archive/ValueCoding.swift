@@ -4,14 +4,14 @@
 /// - stored: the elements;
 /// - deflated: length (varint) and zlib data;
 /// - planes: for each byte of an element, lowest first, a symbol stream over 256 symbols;
-/// - codebook: number of entries (varint), the entries, a symbol stream with the entry of each element. With Huffman
-///   codes entries stand in order of their code words, so that the code table needs only the number of words of each length.
+/// - codebook: number of entries (varint), the entries, a symbol stream with the entry of each element. Entries stand in
+///   the order that makes the stream's table short.
 struct ValueCoding: Sendable {
     enum Form: UInt8, Sendable { case stored, deflated, planes, codebook }
 
     /// What a run may use.
     struct Options: Sendable {
-        var huffman = true
+        var coder = EntropyCoder.smallest
         /// Tries DEFLATE, which takes long and wins only where bytes repeat in runs.
         var deflate = true
     }
@@ -21,12 +21,14 @@ struct ValueCoding: Sendable {
     private(set) var byteCount: Int
     /// Bytes of codebook entries.
     private(set) var codebookBytes = 0
-    /// Bytes of code tables.
+    /// Bytes of code and frequency tables.
     private(set) var tableBytes = 0
     /// Entries of the codebook; 0 without one.
     private(set) var entries = 0
-    /// Whether Huffman codes are used.
+    /// Whether Huffman codes, range codes or DEFLATE are used.
     private(set) var isEntropyCoded = false
+    /// Whether range codes are used.
+    private(set) var usesRange = false
     private var deflated: [UInt8] = []
     private var planes: [SymbolStream] = []
     private var codebook: (stream: SymbolStream, patterns: [UInt64])?
@@ -37,13 +39,13 @@ struct ValueCoding: Sendable {
         form = .stored
         byteCount = 1 + count * width
         guard count > 0 else { return }
-        if options.huffman {
-            let streams = planeCounts.map { SymbolStream(counts: $0, ordered: false, huffman: true) }
+        if options.coder != .fixed {
+            let streams = planeCounts.map { SymbolStream(counts: $0, ordered: false, coder: options.coder) }
             let size = 1 + streams.reduce(0) { $0 + $1.byteCount }
             if size < byteCount { adopt(planes: streams, size) }
         }
         if let counts, !counts.patterns.isEmpty {
-            let stream = SymbolStream(counts: counts.counts, ordered: true, huffman: options.huffman)
+            let stream = SymbolStream(counts: counts.counts, ordered: true, coder: options.coder)
             let book = counts.patterns.count * width
             let size = 1 + ByteWriter.varintLength(counts.patterns.count) + book + stream.byteCount
             if size < byteCount {
@@ -53,7 +55,8 @@ struct ValueCoding: Sendable {
                 codebookBytes = book
                 tableBytes = stream.tableBytes
                 entries = counts.patterns.count
-                isEntropyCoded = stream.mode == .huffman
+                isEntropyCoded = stream.isEntropyCoded
+                usesRange = stream.mode == .range
             }
         }
     }
@@ -63,7 +66,7 @@ struct ValueCoding: Sendable {
         _ bytes: UnsafeRawBufferPointer, width: Int, counts: PatternCounts?, planeCounts: [[Int]], options: Options, cancellation: Cancellation?
     ) throws {
         self.init(count: bytes.count / width, width: width, counts: counts, planeCounts: planeCounts, options: options)
-        guard options.deflate, options.huffman, bytes.count >= 32, try Self.deflatePays(bytes, against: byteCount, cancellation) else { return }
+        guard options.deflate, options.coder != .fixed, bytes.count >= 32, try Self.deflatePays(bytes, against: byteCount, cancellation) else { return }
         let packed = try Deflate.compress(bytes, level: 9, cancellation: cancellation)
         let size = 1 + ByteWriter.varintLength(packed.count) + packed.count
         if size < byteCount {
@@ -72,6 +75,7 @@ struct ValueCoding: Sendable {
             deflated = packed
             (codebookBytes, tableBytes, entries) = (0, 0, 0)
             isEntropyCoded = true
+            usesRange = false
         }
     }
 
@@ -80,7 +84,8 @@ struct ValueCoding: Sendable {
         byteCount = size
         planes = streams
         tableBytes = streams.reduce(0) { $0 + $1.tableBytes }
-        isEntropyCoded = streams.contains { $0.mode == .huffman }
+        isEntropyCoded = streams.contains(where: \.isEntropyCoded)
+        usesRange = streams.contains { $0.mode == .range }
     }
 
     /// Whether DEFLATE is worth running on everything, judged on small runs by doing it and on larger ones by sixteen
@@ -129,9 +134,7 @@ struct ValueCoding: Sendable {
         case .codebook:
             guard let codebook else { return }
             var patterns = codebook.patterns
-            if let lengths = codebook.stream.lengths {
-                patterns = patterns.indices.sorted { (lengths[$0], $0) < (lengths[$1], $1) }.map { codebook.patterns[$0] }
-            }
+            if let order = codebook.stream.order { patterns = order.map { codebook.patterns[$0] } }
             out.append(varint: patterns.count)
             for pattern in patterns { out.append(pattern: pattern, width: width) }
             let index = PatternIndex(patterns)

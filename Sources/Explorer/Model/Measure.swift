@@ -30,7 +30,7 @@ public enum Measure: String, CaseIterable, Sendable, Codable {
         switch self {
         case .accuracy: "Share of validation samples answered right, with its 95 % interval; the difference is paired on the same samples."
         case .file: "Bytes of the ONNX file that export writes. Zeros in a dense tensor make it no smaller."
-        case .packed: "Bytes of lathe's archive: sparse indices, codebooks and Huffman code tables counted."
+        case .packed: "Bytes of lathe's archive: sparse indices, codebooks and code tables counted."
         case .gzip: "Bytes of the ONNX file after gzip: what a compressed transfer sends."
         case .encoding: "Bits that the techniques' encodings need in theory, in bytes. No file of this size exists."
         case .macs: "Multiply-accumulates of one inference; FLOPs = 2 × MACs. Bias, activations and pooling are not counted."

@@ -81,7 +81,7 @@ import Testing
             }
             var counts = [Int](repeating: 0, count: size)
             for symbol in symbols { counts[symbol] += 1 }
-            let stream = SymbolStream(counts: counts, ordered: ordered, huffman: huffman)
+            let stream = SymbolStream(counts: counts, ordered: ordered, coder: huffman ? .huffman : .fixed)
             var out = ByteWriter()
             stream.write(to: &out) { symbols[$0] }
             #expect(out.bytes.count == stream.byteCount)

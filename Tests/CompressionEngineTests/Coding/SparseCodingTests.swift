@@ -15,7 +15,7 @@ import Testing
             #expect(gaps.symbols(indexBits: 3) == [0, 1, 2, 0, 0, 0, 0, 1])
             let sparse = try #require(
                 try SparseCoding(
-                    bytes, width: 4, skipping: 0, counts: nil, choices: [3], options: .init(huffman: false), below: 1000, cancellation: nil))
+                    bytes, width: 4, skipping: 0, counts: nil, choices: [3], options: .init(coder: .fixed), below: 1000, cancellation: nil))
             #expect(sparse.fillers == 1 && sparse.kept == 3)
         }
     }

@@ -14,17 +14,49 @@ public struct CodingDeclaration: Codable, Hashable, Sendable {
         public var indexBits: Int?
         /// Huffman codes for values and index steps; fixed widths otherwise.
         public var huffman: Bool
+        /// An `EntropyCoder` in place of what `huffman` says, which is all that older versions read.
+        public var coder: String?
 
-        public init(tensors: [String], indexBits: Int?, huffman: Bool) {
+        public init(tensors: [String], indexBits: Int?, coder: EntropyCoder) {
             self.tensors = tensors
             self.indexBits = indexBits
-            self.huffman = huffman
+            huffman = coder.allowsHuffman
+            self.coder = coder == .huffman || coder == .fixed ? nil : coder.rawValue
         }
+
+        /// Codes that the archive may use.
+        public var entropyCoder: EntropyCoder { coder.flatMap(EntropyCoder.init) ?? (huffman ? .huffman : .fixed) }
     }
 
     public var rules: [Rule]
 
     public init(rules: [Rule]) { self.rules = rules }
+
+    /// Rules for the weights of a step's targets, codebooks and all else that weights are computed from included.
+    init(_ targets: [LayerTarget], in model: Model, coder: (ParameterValues) -> EntropyCoder) {
+        rules = []
+        var positions: [ParameterValues: Int] = [:]
+        let computed = model.computedWeights
+        for target in targets {
+            var names = target.layer.weightNames
+            if let graph = model.graph[target.layer.path] {
+                names += graph.codebookWeights.filter { $0.indices == target.layer.weight }.map(\.codebook)
+            }
+            names += computed.filter { $0.weight.stored.contains(target.layer.weight) }.flatMap(\.weight.stored)
+            let position = positions[target.parameters] ?? rules.count
+            if position == rules.count {
+                positions[target.parameters] = position
+                rules.append(Rule(tensors: [], indexBits: target.parameters.indexBits, coder: coder(target.parameters)))
+            }
+            for name in names where !rules[position].tensors.contains(name) { rules[position].tensors.append(name) }
+        }
+    }
+
+    /// Bits of the distance to the next non-zero weight: a parameter of every technique that codes.
+    static let indexBits = ParameterDescriptor(
+        "index-bits", title: "Index bits",
+        domain: .choice([.init("auto", "the best for each tensor")] + (2...8).map { .init(String($0), "steps of up to \(1 << $0)") }),
+        default: .choice("auto"), unit: "bits", help: "Bits of the distance to the next non-zero weight in sparse tensors")
 
     /// The model's declaration. Metadata that does not parse, or holds values out of range, counts as none: it only ever
     /// asks for a preference.
@@ -48,4 +80,9 @@ public struct CodingDeclaration: Codable, Hashable, Sendable {
         for rule in rules { for name in rule.tensors { result[name] = rule } }
         return result
     }
+}
+
+extension ParameterValues {
+    /// The choice `index-bits` as a number; `nil` for auto.
+    var indexBits: Int? { Int(choice("index-bits")) }
 }
