@@ -1,6 +1,6 @@
 import Foundation
 
-/// One-dimensional k-means: Lloyd's iteration on sorted values, O(k log n) each.
+/// One-dimensional k-means: the optimum (`OptimalKMeans`), or Lloyd's iteration on sorted values, O(k log n) each.
 struct ScalarKMeans: Sendable {
     /// Where centroids start (Han, Mao and Dally 2016, section 3.2).
     enum Initialization: String, Sendable, CaseIterable {
@@ -10,6 +10,8 @@ struct ScalarKMeans: Sendable {
         case density
         /// Values drawn at random (Forgy).
         case random
+        /// At quantiles of the cube root of the density, where the optimum of many clusters has them (Panter and Dite 1951).
+        case cubeRoot
     }
 
     /// Ascending. Clusters that lost all their values are dropped.
@@ -18,25 +20,38 @@ struct ScalarKMeans: Sendable {
     private(set) var sizes: [Double]
     /// Iterations done; fewer than allowed if it converged.
     private(set) var iterations: Int
+    /// Whether no other clustering has a lower squared error.
+    private(set) var isOptimal = false
 
     /// Clusters `distribution` into at most `count` values.
     init(_ distribution: ValueDistribution, count: Int, initialization: Initialization, iterations limit: Int, seed: UInt64) {
         let n = distribution.values.count
-        guard count > 0, n > 0 else {
-            (centroids, sizes, iterations) = ([], [], 0)
+        guard n > count, count > 0 else {
+            self.init(distribution, centers: count > 0 ? distribution.values.map(Double.init) : [], bounds: Array(0...n), iterations: 0)
+            isOptimal = distribution.isExact
             return
         }
-        if n <= count {
-            centroids = distribution.values
-            sizes = (0..<n).map { distribution.countBefore[$0 + 1] - distribution.countBefore[$0] }
-            iterations = 0
-            return
+        let centers = Self.initial(distribution, count: count, initialization, seed: seed)
+        self.init(distribution, centers: centers, bounds: Self.bounds(centers, distribution), iterations: limit)
+    }
+
+    /// Clusters `distribution` into at most `count` values at the least squared error there is. Where values had to be gathered in
+    /// groups for that, Lloyd's iteration follows on all of them.
+    init(optimal distribution: ValueDistribution, count: Int) {
+        let optimum = OptimalKMeans(distribution, count: count)
+        let centers = zip(optimum.bounds, optimum.bounds.dropFirst()).map { start, end in
+            (distribution.sumBefore[end] - distribution.sumBefore[start]) / (distribution.countBefore[end] - distribution.countBefore[start])
         }
-        var centers = Self.initial(distribution, count: count, initialization, seed: seed)
-        var bounds = Self.bounds(centers, distribution)
+        self.init(distribution, centers: centers, bounds: optimum.bounds, iterations: optimum.isOptimal ? 0 : 200)
+        isOptimal = optimum.isOptimal
+    }
+
+    /// Lloyd's iteration from ascending centres and the bounds of their clusters.
+    private init(_ distribution: ValueDistribution, centers start: [Double], bounds first: [Int], iterations limit: Int) {
+        var (centers, bounds) = (start, first)
         iterations = 0
         while iterations < limit {
-            for cluster in 0..<count {
+            for cluster in centers.indices {
                 let members = distribution.countBefore[bounds[cluster + 1]] - distribution.countBefore[bounds[cluster]]
                 // An empty cluster stays where it is: order is kept, and it may catch values later.
                 guard members > 0 else { continue }
@@ -49,7 +64,7 @@ struct ScalarKMeans: Sendable {
         }
         centroids = []
         sizes = []
-        for cluster in 0..<count {
+        for cluster in centers.indices {
             let members = distribution.countBefore[bounds[cluster + 1]] - distribution.countBefore[bounds[cluster]]
             guard members > 0 else { continue }
             centroids.append(Float(centers[cluster]))
@@ -84,6 +99,8 @@ struct ScalarKMeans: Sendable {
             return (0..<count).map { low + (high - low) * Double($0) / Double(count - 1) }
         case .density:
             return (0..<count).map { Double(distribution.quantile((Double($0) + 0.5) / Double(count))) }
+        case .cubeRoot:
+            return cubeRoot(distribution, count)
         case .random:
             // Distinct weights, by the order in which the generator first names them.
             var generator = SeededGenerator(seed: seed)
@@ -97,6 +114,27 @@ struct ScalarKMeans: Sendable {
             }
             while centers.count < count { centers.append(low + (high - low) * Double(centers.count) / Double(count - 1)) }
             return centers.sorted()
+        }
+    }
+
+    private static func cubeRoot(_ distribution: ValueDistribution, _ count: Int) -> [Double] {
+        let cells = 256
+        let (low, high) = (Double(distribution.minimum), Double(distribution.maximum))
+        let width = (high - low) / Double(cells)
+        guard width > 0 else { return [Double](repeating: low, count: count) }
+        var before = [0.0]
+        var position = 0
+        for cell in 0..<cells {
+            let end = cell == cells - 1 ? distribution.values.count : distribution.position(after: low + Double(cell + 1) * width, in: position..<distribution.values.count)
+            before.append(before[cell] + pow(distribution.countBefore[end] - distribution.countBefore[position], 1.0 / 3))
+            position = end
+        }
+        var cell = 0
+        return (0..<count).map { index in
+            let target = (Double(index) + 0.5) / Double(count) * before[cells]
+            while cell < cells - 1, before[cell + 1] < target { cell += 1 }
+            let step = before[cell + 1] - before[cell]
+            return low + (Double(cell) + (step > 0 ? (target - before[cell]) / step : 0.5)) * width
         }
     }
 }

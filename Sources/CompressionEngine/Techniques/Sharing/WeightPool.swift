@@ -39,11 +39,10 @@ struct WeightPool: Sendable {
             ValueDistribution(of: members.map(\.values), keepingZeros: !preserveZeros).tensors
         }
         guard let distribution = ValueDistribution(remembered) else { throw EngineError(.technique, "weights cannot be sorted") }
-        let clusters = ScalarKMeans(
-            distribution, count: (1 << parameters.integer("bits")) - (zeros ? 1 : 0),
-            initialization: ScalarKMeans.Initialization(rawValue: parameters.choice("initialization")) ?? .linear,
-            iterations: parameters.integer("iterations"), seed: context.seed)
-        if !distribution.isExact {
+        let clusters = clusters(of: distribution, count: (1 << parameters.integer("bits")) - (zeros ? 1 : 0), seed: context.seed)
+        if parameters.choice("method") == "exact" {
+            if !clusters.isOptimal { context.notes.add("\(layers[0].id): clustered on groups of its \(Int(distribution.count)) weights, then by Lloyd's algorithm") }
+        } else if !distribution.isExact {
             context.notes.add("\(layers[0].id): clustered on \(distribution.values.count) bins of its \(Int(distribution.count)) weights")
         }
         return try members.map { member in
@@ -53,6 +52,15 @@ struct WeightPool: Sendable {
                 layer: member.layer, name: member.tensor.name, codebook: codebook,
                 indices: member.values.withUnsafeBufferPointer { codebook.assign($0) }, storesCodebook: parameters.choice("storage") == "codebook")
         }
+    }
+}
+
+extension WeightPool {
+    private func clusters(of distribution: ValueDistribution, count: Int, seed: UInt64) -> ScalarKMeans {
+        guard parameters.choice("method") == "lloyd" else { return ScalarKMeans(optimal: distribution, count: count) }
+        return ScalarKMeans(
+            distribution, count: count, initialization: ScalarKMeans.Initialization(rawValue: parameters.choice("initialization")) ?? .linear,
+            iterations: parameters.integer("iterations"), seed: seed)
     }
 }
 

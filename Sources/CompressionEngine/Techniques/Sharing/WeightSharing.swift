@@ -17,19 +17,32 @@ public struct WeightSharing: Technique {
             values, and runs everywhere at the same speed. The gain is in the packed archive (bits per weight plus a codebook; \
             less with Huffman codes) and in part in the gzipped file. With storage codebook the file holds one byte per weight \
             and a codebook, about a quarter; the runtime looks the weights up when it loads the model, so memory and speed in use \
-            are as before. Linear initialisation does best when weights were pruned: it keeps the few large weights apart.
+            are as before.
+
+            Method exact finds the clusters of least squared error, for up to 262,144 different weights; beyond, neighbouring weights are gathered in at most \
+            65,536 groups first and Lloyd's algorithm follows on all of them. Method lloyd is that of the paper, which found linear initialisation best \
+            for pruned weights that are trained afterwards: it keeps the few large weights apart.
             """,
-        source: "Han, Mao and Dally, Deep Compression, ICLR 2016, section 3",
+        source: """
+            Han, Mao and Dally, Deep Compression, ICLR 2016, section 3; exact: Wang and Song, Ckmeans.1d.dp, R Journal 2011, and Grønlund et al., \
+            arXiv:1701.07204, section 2.3
+            """,
         parameters: [
             ParameterDescriptor(
                 "bits", title: "Bits", domain: .integer(1...8, step: 1), default: .integer(5), unit: "bits",
                 help: "2^bits different values per codebook, zero included if zeros are preserved"),
             ParameterDescriptor(
+                "method", title: "Method",
+                domain: .choice([
+                    .init("exact", "least squared error, by dynamic programming"),
+                    .init("lloyd", "Lloyd's algorithm, from initial centroids"),
+                ]), default: .choice("exact"), help: "How k-means is solved"),
+            ParameterDescriptor(
                 "initialization", title: "Initial centroids",
                 domain: .choice([
                     .init("linear", "evenly spaced from the smallest to the largest weight"),
                     .init("density", "at evenly spaced quantiles"), .init("random", "weights drawn at random"),
-                ]), default: .choice("linear"), help: "Where k-means starts"),
+                ]), default: .choice("linear"), help: "Where Lloyd's algorithm starts"),
             ParameterDescriptor(
                 "iterations", title: "Iterations", domain: .integer(1...200, step: 1), default: .integer(50),
                 help: "Most iterations of Lloyd's algorithm; it stops when nothing moves"),
@@ -90,11 +103,12 @@ public struct WeightSharing: Technique {
             let state = states[index]
             let keepsZeros = parameters.flag("preserve-zeros") && state.density < 1
             let entries = 1 << parameters.integer("bits")
+            let exact = parameters.choice("method") == "exact"
             // As many iterations as a key press allows: they matter most for few clusters and cost least there.
             let clusters = ScalarKMeans(
                 summaries[index].signedDistribution(density: state.density, resolution: 4 * entries), count: max(entries - (keepsZeros ? 1 : 0), 1),
-                initialization: ScalarKMeans.Initialization(rawValue: parameters.choice("initialization")) ?? .linear,
-                iterations: min(parameters.integer("iterations"), max(1600 / entries, 6)), seed: 0)
+                initialization: exact ? .cubeRoot : ScalarKMeans.Initialization(rawValue: parameters.choice("initialization")) ?? .linear,
+                iterations: min(exact ? 200 : parameters.integer("iterations"), max(1600 / entries, 6)), seed: 0)
             states[index].distinctValues = min(Double(clusters.centroids.count), state.nonZeroCount.rounded())
             states[index].valueEntropy = clusters.entropy
             if parameters.choice("storage") == "codebook" {
