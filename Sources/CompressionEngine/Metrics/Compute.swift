@@ -7,7 +7,9 @@ public enum Compute {
     /// MACs of every node of the main graph that has any, by node index, for the shapes given.
     public static func macs(of graph: Graph, shapes: ValueShapes) -> [Int: Double] {
         var result: [Int: Double] = [:]
-        for (index, node) in graph.nodes.enumerated() {
+        // What is computed from constants alone is computed once, while loading.
+        let constants = graph.constantNames()
+        for (index, node) in graph.nodes.enumerated() where !node.outputs.allSatisfy(constants.contains) {
             if let macs = macs(of: node, in: graph, shapes: shapes) { result[index] = macs }
         }
         return result

@@ -25,6 +25,11 @@ struct QuantizedCounting {
             companions[weight.planes[0]] = Array(weight.planes.dropFirst())
             for plane in weight.planes.dropFirst() { counts[plane] = Count(parameters: 0, nonZeros: 0) }
         }
+        for weight in graph.computedWeights {
+            guard let name = weight.codebook, let codes = graph.initializers[weight.main], let codebook = graph.initializers[name] else { continue }
+            constants.insert(name)
+            counts[weight.main] = Self.count(codes, codebook, weight.dims.reduce(1, *))
+        }
         for node in graph.nodes {
             switch node.opType {
             case "MatMulNBits":
@@ -49,6 +54,16 @@ struct QuantizedCounting {
             default: continue
             }
         }
+    }
+
+    /// Weights that stand for rows of a codebook. Where codes do not count rows from the first, all count as non-zero.
+    private static func count(_ codes: Tensor, _ codebook: Tensor, _ weights: Int) -> Count {
+        let width = codebook.dims.dropFirst().reduce(1, *)
+        guard let rows = codes.floats()?.map({ Int($0) }), let values = codebook.floats(), width > 0 else { return Count(parameters: weights, nonZeros: weights) }
+        let nonZeros = (0..<(values.count / width)).map { row in values[(row * width)..<((row + 1) * width)].count { $0 != 0 } }
+        let total = min(weights, codes.count * width)
+        guard rows.allSatisfy(nonZeros.indices.contains) else { return Count(parameters: total, nonZeros: total) }
+        return Count(parameters: total, nonZeros: min(rows.reduce(0) { $0 + nonZeros[$1] }, total))
     }
 
     private static func layout(_ dims: [Int], scaleDims: [Int], _ node: Node) -> ScaleLayout {
