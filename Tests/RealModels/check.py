@@ -120,6 +120,7 @@ class Check:
 
     def named_recipes(self):
         techniques = json.loads(Run([self.options.lathe, "techniques", "--json"]).output)["techniques"]
+        self.result["families"] = {t["id"]: t["family"] for t in techniques}
         # A repair alone has nothing to mend.
         repairs = [t["id"] for t in techniques if t["family"] == "repair"]
         alone = [[t["id"]] for t in techniques if t["id"] not in repairs]

