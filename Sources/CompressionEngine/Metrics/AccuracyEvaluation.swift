@@ -76,7 +76,8 @@ public struct AccuracyEvaluation: Sendable {
     static func batchSize(of model: Model, samples: SampleSet) -> Int {
         if let fixed = samples.fixedBatch(of: model) { return fixed }
         let dynamic: Set<String> = ["DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"]
-        if model.graph.nodes.contains(where: { dynamic.contains($0.opType) }) { return 1 }
+        let graphs = model.graph.graphPaths().lazy.compactMap { model.graph[$0] }
+        if graphs.contains(where: { $0.nodes.contains { dynamic.contains($0.opType) } }) { return 1 }
         return max(1, min(64, (4 << 20) / max(samples.sampleBytes, 1)))
     }
 

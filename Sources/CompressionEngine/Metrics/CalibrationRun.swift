@@ -15,6 +15,7 @@ public struct CalibrationRun: CalibrationSource {
 
     public var contentHash: ContentHash { ContentHash(of: samples.contentHash) }
     public var sampleCount: Int { samples.count }
+    public var labels: [Int]? { samples.labels }
 
     public func forEachBatch(
         of model: Model, values names: [String], limit: Int, cancellation: Cancellation, body: ([CalibrationValue]) throws -> Void

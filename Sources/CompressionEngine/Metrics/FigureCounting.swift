@@ -36,14 +36,22 @@ public enum FigureCounting {
     ///
     /// Parameters are the elements of every floating-point or quantised initializer of at least one dimension (weights,
     /// biases, normalisation constants), without scales and zero points of quantisation.
-    public static func figures(of model: Model, shapes: ValueShapes?) throws -> ModelFigures {
+    ///
+    /// Of a model with early exits MACs and energy are those expected of a sample.
+    /// - Parameter exitShares: shares of samples that leave at each exit, as measured; those of the calibration data otherwise.
+    public static func figures(of model: Model, shapes: ValueShapes?, exitShares: [Double]? = nil) throws -> ModelFigures {
         let layers = model.layers()
+        let exits = ExitDeclaration(model)
+        let running = exits?.paths(in: model) ?? [.main]
+        let reach = ExitDeclaration.reach(exitShares ?? exits?.exits.map(\.share) ?? [])
+        let share = Dictionary(zip(running, reach), uniquingKeysWith: { first, _ in first })
         var parameters = 0
         var nonZeros = 0
         var tensorNonZeros: [TensorPlace: Int] = [:]
         // Weights whose elements do not tell their number: packed codes, with further planes of the same weight.
         var codes: [TensorPlace: (count: QuantizedCounting.Count, companions: [String])] = [:]
         var weightBytes = 0.0
+        var readBytes = 0.0
         for path in model.graph.graphPaths() {
             guard let graph = model.graph[path] else { continue }
             let quantized = QuantizedCounting(graph)
@@ -53,6 +61,7 @@ public enum FigureCounting {
                 uniquingKeysWith: { first, _ in first })
             for tensor in graph.initializers.values {
                 weightBytes += Double(tensor.storage.byteCount)
+                readBytes += Double(tensor.storage.byteCount) * (share[path] ?? 1)
                 let counted = tensor.elementType.isFloatingPoint || tensor.elementType.isQuantized || quantized.biases.contains(tensor.name)
                 guard counted, !excluded.contains(tensor.name), !tensor.dims.isEmpty else { continue }
                 if let known = quantized.counts[tensor.name] {
@@ -71,36 +80,63 @@ public enum FigureCounting {
         var figures = ModelFigures(
             parameters: Figure(Double(parameters), .measured), nonZeros: Figure(Double(nonZeros), .measured),
             serializedBytes: Figure(Double(try model.serialized().byteCount), .measured))
-        let macs = shapes.map { Compute.macs(of: model.graph, shapes: $0) }
+        let graphs = Dictionary(running.map { ($0, graph(at: $0, in: model)) }, uniquingKeysWith: { first, _ in first })
+        let macs = shapes.map { shapes in graphs.mapValues { Compute.macs(of: $0, shapes: shapes) } }
         var macsByBits: [(count: Double, bits: Double)] = []
-        var layerNodes = Set<Int>()
-        let index = GraphIndex(model.graph)
+        var layerNodes: [GraphPath: Set<Int>] = [:]
+        let indices = graphs.mapValues { GraphIndex($0) }
         for layer in layers {
             var entry = layerFigures(of: layer, in: model, nonZeros: tensorNonZeros, codes: codes)
-            if layer.path.isMain {
-                entry.macs = macs?[layer.nodeIndex]
-                entry.outputElements = model.graph.nodes[layer.nodeIndex].outputs.first.flatMap { shapes?[$0] }.map { Double($0.count) }
-                layerNodes.insert(layer.nodeIndex)
+            if let graph = graphs[layer.path], let index = indices[layer.path] {
+                entry.macs = macs?[layer.path]?[layer.nodeIndex].map { $0 * (share[layer.path] ?? 1) }
+                entry.outputElements = graph.nodes[layer.nodeIndex].outputs.first.flatMap { shapes?[$0] }.map { Double($0.count) }
+                layerNodes[layer.path, default: []].insert(layer.nodeIndex)
                 // Weight-only quantisation computes in float; only operators on integers compute in integers.
-                if let count = entry.macs { macsByBits.append((count, computeBits(of: layer, in: model.graph, index: index))) }
+                if let count = entry.macs { macsByBits.append((count, computeBits(of: layer, in: graph, index: index))) }
             }
             figures.layers.append(entry)
         }
         if let macs, let shapes {
-            for (node, count) in macs where !layerNodes.contains(node) { macsByBits.append((count, 32)) }
-            // Layers in subgraphs cannot be counted; none counted at all is not zero.
-            if !macs.isEmpty || layers.isEmpty { figures.macs = Figure(macs.values.reduce(0, +), .measured) }
-            if let peak = ActivationMemory.peakBytes(of: model.graph, shapes: shapes) {
+            var total = 0.0
+            for path in running {
+                for (node, count) in macs[path] ?? [:] {
+                    total += count * (share[path] ?? 1)
+                    if layerNodes[path]?.contains(node) != true { macsByBits.append((count * (share[path] ?? 1), 32)) }
+                }
+            }
+            // Layers in other subgraphs cannot be counted; none counted at all is not zero.
+            if macs.values.contains(where: { !$0.isEmpty }) || layers.isEmpty { figures.macs = Figure(total, exits == nil || exitShares != nil ? .measured : .estimated) }
+            // The most a sample can need.
+            if let peak = ActivationMemory.peakBytes(of: exits?.unrolled(model).graph ?? model.graph, shapes: shapes) {
                 figures.peakActivationBytes = Figure(Double(peak), .measured)
                 figures.memoryBytes = Figure(Double(peak) + weightBytes, .measured)
             }
-            let constants = model.graph.constantNames()
-            let produced = model.graph.nodes.flatMap(\.outputs).filter { !constants.contains($0) }.compactMap { shapes[$0] }
-            let activationBits = produced.reduce(0.0) { $0 + Double($1.byteCount) * 8 }
+            let activationBits = running.reduce(0.0) { sum, path in
+                guard let graph = graphs[path] else { return sum }
+                let constants = graph.constantNames()
+                let produced = graph.nodes.flatMap(\.outputs).filter { !constants.contains($0) }.compactMap { shapes[$0] }
+                return sum + produced.reduce(0.0) { $0 + Double($1.byteCount) * 8 } * (share[path] ?? 1)
+            }
             figures.energyPicojoules = Figure(
-                EnergyModel.picojoules(macs: macsByBits, weightBits: weightBytes * 8, activationBits: activationBits), .modelled)
+                EnergyModel.picojoules(macs: macsByBits, weightBits: readBytes * 8, activationBits: activationBits), .modelled)
         }
         return figures
+    }
+
+    /// The graph at a path with the constants that it sees from outside.
+    private static func graph(at path: GraphPath, in model: Model) -> Graph {
+        guard var graph = model.graph[path], !path.isMain else { return model.graph }
+        var outer = path
+        while !outer.isMain {
+            outer.steps.removeLast()
+            for (name, tensor) in model.graph[outer]?.initializers ?? [:] where graph.initializers[name] == nil { graph.initializers[name] = tensor }
+        }
+        return graph
+    }
+
+    /// MACs of the part before the first exit, of that between the first and the second, and so on, each in full.
+    static func partMACs(of model: Model, _ exits: ExitDeclaration, shapes: ValueShapes) -> [Double] {
+        exits.paths(in: model).map { Compute.macs(of: graph(at: $0, in: model), shapes: shapes).values.reduce(0, +) }
     }
 
     /// Width of the operands a layer multiplies: 8 where integer weights meet quantised activations, else float.

@@ -6,14 +6,17 @@ import OnnxRuntime
 public enum LatencyMeasurement {
     /// - Parameters:
     ///   - seconds: time to spend, warm-up included.
-    ///   - inputs: values for one call of `batch` rows.
+    ///   - inputs: values for one call of `batch` rows. Several of them are taken in turn, the same for both models, and then means are compared.
     public static func compare(
-        baseline: ModelRunner, candidate: ModelRunner, inputs: [(String, Value)], outputs: [String], batch: Int, threads: Int,
+        baseline: ModelRunner, candidate: ModelRunner, inputs: [[(String, Value)]], outputs: [String], batch: Int, threads: Int,
         seconds: Double = 2, version: String, cancellation: Cancellation, progress: (Double) -> Void = { _ in }
     ) throws -> LatencyFigures {
+        guard !inputs.isEmpty else { throw EngineError(.data, "no samples to time") }
+        var place = 0
         func time(_ runner: ModelRunner, repeats: Int) throws -> Double {
+            let feeds = inputs[place % inputs.count]
             let start = DispatchTime.now().uptimeNanoseconds
-            for _ in 0..<repeats { _ = try runner.run(inputs, outputs: outputs, cancellation: cancellation) }
+            for _ in 0..<repeats { _ = try runner.run(feeds, outputs: outputs, cancellation: cancellation) }
             return Double(DispatchTime.now().uptimeNanoseconds - start) / 1e6 / Double(repeats)
         }
         Denormals.setFlushed(true)
@@ -28,19 +31,29 @@ public enum LatencyMeasurement {
             single = try max(time(baseline, repeats: 1), time(candidate, repeats: 1))
             warmups += 1
         } while warmups < 3 || (elapsed() < seconds * 0.15 && warmups < 200)
-        // A round long enough for the clock: at least half a millisecond of each.
-        let repeats = max(1, min(64, Int((0.5 / max(single, 0.001)).rounded(.up))))
+        // A round long enough for the clock: at least half a millisecond of each. Of a sample's own time, the middle one of three calls: means have
+        // no defence against a call that something else interrupted.
+        let isMean = inputs.count > 1
+        let repeats = isMean ? 1 : max(1, min(64, Int((0.5 / max(single, 0.001)).rounded(.up))))
+        let calls = isMean ? 3 : 1
+        let mostRounds = isMean ? inputs.count : 2000
         var baselineTimes: [Double] = []
         var candidateTimes: [Double] = []
-        while (elapsed() < seconds || baselineTimes.count < 10) && baselineTimes.count < 2000 {
-            // Alternate who goes first, so that neither always finds the other's caches.
-            if baselineTimes.count % 2 == 0 {
-                baselineTimes.append(try time(baseline, repeats: repeats))
-                candidateTimes.append(try time(candidate, repeats: repeats))
-            } else {
-                candidateTimes.append(try time(candidate, repeats: repeats))
-                baselineTimes.append(try time(baseline, repeats: repeats))
+        while (elapsed() < seconds || baselineTimes.count < min(isMean ? 500 : 10, mostRounds)) && baselineTimes.count < mostRounds {
+            var (before, after): ([Double], [Double]) = ([], [])
+            for call in 0..<calls {
+                // Alternate who goes first, so that neither always finds the other's caches.
+                if (baselineTimes.count + call) % 2 == 0 {
+                    before.append(try time(baseline, repeats: repeats))
+                    after.append(try time(candidate, repeats: repeats))
+                } else {
+                    after.append(try time(candidate, repeats: repeats))
+                    before.append(try time(baseline, repeats: repeats))
+                }
             }
+            baselineTimes.append(Quantiles.median(before) ?? .nan)
+            candidateTimes.append(Quantiles.median(after) ?? .nan)
+            place += 1
             progress(min(elapsed() / seconds, 1))
         }
         let ratios = zip(candidateTimes, baselineTimes).map { $0 / $1 }
@@ -51,6 +64,12 @@ public enum LatencyMeasurement {
             candidateMedian: quantile(candidateTimes, 0.5), candidateP90: quantile(candidateTimes, 0.9), ratio: quantile(candidateTimes, 0.5) / quantile(baselineTimes, 0.5),
             ratioP90: quantile(ratios, 0.9), ratioInterval: interval, batch: batch,
             threads: threads, rounds: ratios.count, instructionSet: InstructionSet.current, runtimeVersion: version)
+        if isMean {
+            let (before, after) = (baselineTimes.reduce(0, +) / Double(baselineTimes.count), candidateTimes.reduce(0, +) / Double(candidateTimes.count))
+            figures.means = LatencyFigures.Means(baseline: before, candidate: after, samples: min(place, inputs.count) * batch)
+            figures.ratio = after / before
+            figures.ratioInterval = Bootstrap.meanRatioInterval(candidateTimes, over: baselineTimes, seed: 1) ?? interval
+        }
         if let load = foreignLoad(before: loadBefore, after: cpuTimes(), own: ownSeconds() - ownBefore), load > 0.2 {
             figures.warning = "other processes used \(Int((load * 100).rounded())) % of a core meanwhile; timings may be off"
         }

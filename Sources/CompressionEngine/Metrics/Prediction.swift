@@ -36,6 +36,7 @@ public struct Predictor: Sendable {
                 targets[index] = values.resolved(by: technique.descriptor)
             }
             guard !targets.isEmpty else {
+                if step.optional { continue }
                 let why = refused.min { $0.key < $1.key }.map { ": \($0.value)" } ?? ""
                 throw EngineError(.technique, "step \(number + 1), \(step.technique): applies to no layer of this model\(why)")
             }

@@ -37,23 +37,27 @@ public struct RecipeStep: Hashable, Sendable {
     /// Other parameter values for some of the layers; later entries win.
     public var overrides: [LayerOverride]
     public var enabled: Bool
+    /// Where the technique applies to none of the layers, or the layers do not exist, the step is passed over instead of being an error: for
+    /// recipes that are meant for any model.
+    public var optional: Bool
 
     public init(
         technique: String, parameters: ParameterValues = ParameterValues(), layers: LayerSelector = .all,
-        overrides: [LayerOverride] = [], enabled: Bool = true
+        overrides: [LayerOverride] = [], enabled: Bool = true, optional: Bool = false
     ) {
         self.technique = technique
         self.parameters = parameters
         self.layers = layers
         self.overrides = overrides
         self.enabled = enabled
+        self.optional = optional
     }
 
     public var canonical: String {
         var values = parameters
         if let descriptor = TechniqueRegistry.technique(technique)?.descriptor { values = values.resolved(by: descriptor) }
         let exceptions = overrides.map { "[\($0.layers.canonical):\($0.parameters.canonical)]" }.joined()
-        return "\(technique)(\(values.canonical))@\(layers.canonical)\(exceptions)"
+        return "\(technique)\(optional ? "?" : "")(\(values.canonical))@\(layers.canonical)\(exceptions)"
     }
 }
 

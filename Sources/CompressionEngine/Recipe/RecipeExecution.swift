@@ -16,6 +16,10 @@ public struct StepReport: Sendable {
     /// Layers that the selector named but the technique refused, with the reason.
     public var refused: [(layer: String, reason: String)]
     public var notes: [String]
+    /// Why an optional step was left out; `nil` if it was applied.
+    public var skipped: String?
+    /// How the training went, for steps that learn.
+    public var training: TrainingStore.Summary?
 }
 
 /// Applies recipes to one model, remembering the model after every prefix of steps, so that turning the last knob
@@ -39,7 +43,9 @@ public final class RecipeExecutor: Sendable {
         try RecipeOrder.check(recipe)
         var current = AppliedModel(model: baseline, reports: [])
         let steps = recipe.activeSteps
-        var key = "seed=\(recipe.seed) data=\(context.calibration?.contentHash.description ?? "none")"
+        // What a preview trains is no result of the recipe.
+        let isPreview = context.training?.maximumSteps != nil || context.training?.demand == .anew
+        var key = (isPreview ? "preview " : "") + "seed=\(recipe.seed) data=\(context.calibration?.contentHash.description ?? "none")"
         for (number, step) in steps.enumerated() {
             try context.cancellation.check()
             key += "\n" + step.canonical
@@ -54,7 +60,13 @@ public final class RecipeExecutor: Sendable {
             stepContext.progress = { fraction, what in
                 progress((Double(number) + fraction) / Double(steps.count), what)
             }
-            current = try applyStep(step, number: number, to: current, context: stepContext)
+            do {
+                current = try applyStep(step, number: number, to: current, context: stepContext)
+            } catch let error as EngineError where step.optional && error.kind == .technique {
+                // What does not apply is passed over; missing data and runtime are not the model's fault.
+                let why = error.message.hasPrefix("step ") ? String(error.message.drop { $0 != ":" }.dropFirst(2)) : error.message
+                current.reports.append(StepReport(technique: step.technique, layers: [], refused: [], notes: [], skipped: why))
+            }
             let result = current
             stages.withLock { stages in
                 stages[key] = result
@@ -82,11 +94,11 @@ public final class RecipeExecutor: Sendable {
             }
         }
         guard !targets.isEmpty else {
-            let why = layers.isEmpty ? ": it has none" : Self.summary(of: refused)
+            let why = layers.isEmpty ? ": no node of it holds weights" : Self.summary(of: refused)
             throw EngineError(.technique, "step \(number + 1), \(descriptor.id): applies to no layer of this model\(why)")
         }
         if context.calibration == nil, let need = targets.lazy.compactMap({ descriptor.calibrationNeed($0.parameters) }).first {
-            throw EngineError(.technique, "step \(number + 1), \(need): needs calibration data (--data) and ONNX Runtime")
+            throw EngineError(.data, "step \(number + 1), \(need): needs calibration data (--data) and ONNX Runtime")
         }
         var result = current
         let notes = RewriteContext.Notes()
@@ -97,7 +109,7 @@ public final class RecipeExecutor: Sendable {
         result.model.graph.removeDeadCode()
         result.model.settleListedWeights(after: current.model)
         result.reports.append(
-            StepReport(technique: descriptor.id, layers: targets.map(\.layer.id), refused: refused, notes: notes.all))
+            StepReport(technique: descriptor.id, layers: targets.map(\.layer.id), refused: refused, notes: notes.all, training: notes.training))
         return result
     }
 
@@ -113,12 +125,20 @@ public final class RecipeExecutor: Sendable {
 
 extension RecipeStep {
     /// Layers the step works on, by position, each with its own parameters (not yet resolved against defaults).
-    /// - Throws: `EngineError` if a pattern names a layer the model does not have.
+    /// - Throws: `EngineError` if a pattern names a layer the model does not have, unless the step is optional.
     public func resolve(_ layers: [Layer], step: Int) throws(EngineError) -> [Int: ParameterValues] {
         func expand(_ selector: LayerSelector) throws(EngineError) -> Set<Int> {
             var chosen = selector.include.isEmpty ? Set(layers.indices) : []
-            for pattern in selector.include { chosen.formUnion(try pattern.positions(in: layers, step: step)) }
-            for pattern in selector.exclude { chosen.subtract(try pattern.positions(in: layers, step: step)) }
+            func positions(_ pattern: LayerPattern) throws(EngineError) -> Set<Int> {
+                do {
+                    return try pattern.positions(in: layers, step: step)
+                } catch {
+                    guard optional else { throw error }
+                    return []
+                }
+            }
+            for pattern in selector.include { chosen.formUnion(try positions(pattern)) }
+            for pattern in selector.exclude { chosen.subtract(try positions(pattern)) }
             return chosen
         }
         var values: [Int: ParameterValues] = [:]
@@ -180,11 +200,14 @@ public enum RecipeOrder {
         }
         for before in earlier where before.layers == step.layers || before.layers == .all {
             guard let previous = describing(before.technique) else { continue }
-            // A repair may come again once something else has been done.
-            let again = descriptor.produces.contains(.repair) && earlier.last.map { $0.technique != descriptor.id } ?? false
+            // A repair or a training may come again once something else has been done.
+            let again = !descriptor.produces.isDisjoint(with: [.repair, .training]) && earlier.last.map { $0.technique != descriptor.id } ?? false
             if previous.id == descriptor.id, before.layers == step.layers, !again { return "stands twice in the recipe for the same layers" }
             if previous.produces.contains(.loweredPrecision), descriptor.requires.contains(.floatWeights) {
                 return "needs float weights, but \(previous.id) before it lowers their precision; put it first"
+            }
+            if previous.produces.contains(.conditional), !descriptor.produces.contains(.coding) {
+                return "must come before \(previous.id), which is fitted to the model as it leaves it"
             }
             if previous.produces.contains(.coding) {
                 return "must come before \(previous.id), which codes the final weights"

@@ -7,7 +7,9 @@ import Yams
 extension Recipe {
     /// Reads a recipe file.
     /// - Throws: `EngineError` of one line that names the file, the line and what was expected.
+    /// - Parameter path: of a file, or `preset:NAME` for one of `RecipePreset.all`.
     public static func read(path: String) throws(EngineError) -> Recipe {
+        if let preset = try RecipePreset.named(in: path) { return try preset.recipe() }
         guard let data = FileManager.default.contents(atPath: path) else { throw EngineError(.recipe, "\(path): cannot be read") }
         return try parse(String(decoding: data, as: UTF8.self), file: path)
     }
@@ -34,6 +36,7 @@ extension Recipe {
         for step in steps {
             lines.append("  - technique: \(step.technique)")
             if !step.enabled { lines.append("    enabled: false") }
+            if step.optional { lines.append("    optional: true") }
             if !step.parameters.explicit.isEmpty {
                 lines.append("    parameters:")
                 for (key, value) in step.parameters.explicit.sorted(by: { $0.key < $1.key }) { lines.append("      \(key): \(value.text)") }
@@ -119,7 +122,7 @@ private struct RecipeParser {
     }
 
     private func step(_ node: Yams.Node) throws(EngineError) -> RecipeStep {
-        let fields = try mapping(node, "a step", allowed: ["technique", "parameters", "layers", "overrides", "enabled"])
+        let fields = try mapping(node, "a step", allowed: ["technique", "parameters", "layers", "overrides", "enabled", "optional"])
         guard let name = fields["technique"] else { throw fail(node, "a step needs 'technique'") }
         let id = try text(name, "technique")
         guard let technique = TechniqueRegistry.technique(id) else {
@@ -132,6 +135,10 @@ private struct RecipeParser {
         if let enabled = fields["enabled"] {
             guard let flag = enabled.bool else { throw fail(enabled, "enabled: expected true or false") }
             step.enabled = flag
+        }
+        if let optional = fields["optional"] {
+            guard let flag = optional.bool else { throw fail(optional, "optional: expected true or false") }
+            step.optional = flag
         }
         if let overrides = fields["overrides"] {
             guard let sequence = overrides.sequence else { throw fail(overrides, "overrides: expected a list") }

@@ -1,11 +1,13 @@
 /// Every technique the program has, in the order in which they are shown.
 public enum TechniqueRegistry {
     public static let all: [any Technique] = [
-        MagnitudePruning(), NMPruning(), SparseGPT(), Wanda(), BlockPruning(), RandomPruning(), StructuredPruning(), HeadPruning(), LayerRemoval(),
-        SVDFactorization(),
-        WeightSharing(),
+        MagnitudePruning(), NMPruning(), SparseGPT(), Wanda(), BlockPruning(), RandomPruning(), StructuredPruning(), HeadPruning(), LayerRemoval(), AttentionMask(),
+        SVDFactorization(), ActivationAwareSVD(), EmbeddingFactorization(), SpatialSVD(), Tucker2(), CPDecomposition(), TensorTrainFactorization(),
+        WeightSharing(), HashedNets(), ProductQuantization(), WeightTying(), ParameterPrediction(),
         BatchNormReestimation(), BiasCorrection(), LeastSquaresReconstruction(),
-        HuffmanCoding(),
+        FineTuning(),
+        EarlyExits(),
+        HuffmanCoding(), RangeCoding(),
         HalfPrecision(), BFloat16(), StaticInt8(), DynamicInt8(), WeightQuantization(), GPTQ(), AdaRound(), CodebookQuantization(),
         CrossLayerEqualization(), SmoothQuant(), AWQ(),
     ]

@@ -17,8 +17,10 @@ public final class EngineSession: Sendable {
     public let calibration: (any CalibrationSource)?
     public let executor: RecipeExecutor
     /// Shapes given for inputs whose extents the model leaves open.
-    private let inputShapes: [String: [Int]]
+    let inputShapes: [String: [Int]]
     private let cache = Mutex(Cache())
+    /// What was found about models with early exits, whatever their thresholds.
+    let exitProfiles = Mutex<[ContentHash: ExitProfile]>([:])
 
     private struct Cache {
         var shapes: [ContentHash: ValueShapes] = [:]
@@ -89,7 +91,7 @@ public final class EngineSession: Sendable {
             inputShapes: inputShapes)
     }
 
-    private init(
+    init(
         model: Model, layers: [Layer], info: SessionInfo, runtime: RuntimeLibrary?, data: Dataset?, validation: SampleSet?,
         calibration samples: SampleSet?, inputShapes: [String: [Int]]
     ) {
@@ -113,7 +115,8 @@ public final class EngineSession: Sendable {
         }
         let quantized = layers.count { $0.quantization != nil }
         if quantized > 0 { warnings.append("\(quantized) of \(layers.count) layers are quantised already and are left as they are") }
-        let inSubgraphs = layers.count { !$0.path.isMain }
+        let counted = Set(ExitDeclaration(model)?.paths(in: model) ?? [])
+        let inSubgraphs = layers.count { !$0.path.isMain && !counted.contains($0.path) }
         if inSubgraphs > 0 { warnings.append("\(inSubgraphs) layers sit in subgraphs (If, Loop, Scan): their MACs are not counted") }
         if !model.functions.isEmpty { warnings.append("\(model.functions.count) local functions are kept but not looked into") }
         return warnings
@@ -150,17 +153,24 @@ extension EngineSession {
         guard let runtime else { return nil }
         let key = model.structureHash
         if let known = cache.withLock({ $0.shapes[key] }) { return known }
-        let shapes: ValueShapes
+        var shapes: ValueShapes
+        let exits = ExitDeclaration(model)
+        // Behind exits nothing may run: there the shapes are those of the network without branches.
+        let model = exits?.unrolled(model) ?? model
         if validation != nil {
             shapes = try ShapeProbe.shapes(of: model, inputs: try probeInputs(guess: .usual), library: runtime, cancellation: cancellation)
         } else {
             shapes = try guessedShapes(of: model, library: runtime, cancellation: cancellation)
         }
+        for exit in exits?.exits ?? [] {
+            shapes.values[exit.gathered] = shapes[exit.cut]
+        }
+        let found = shapes
         cache.withLock { cache in
             if cache.shapes.count > 64 { cache.shapes = [:] }
-            cache.shapes[key] = shapes
+            cache.shapes[key] = found
         }
-        return shapes
+        return found
     }
 
     /// False once the opened model was found not to run here: only sizes are known then.
@@ -197,7 +207,9 @@ extension EngineSession {
             // Without data the inputs are guesses: a model that rejects them still has sizes. So has one that never runs.
             shapes = nil
         }
-        var figures = try FigureCounting.figures(of: model, shapes: shapes)
+        let exits = try exitFigures(of: model, cancellation: cancellation)
+        var figures = try FigureCounting.figures(of: model, shapes: shapes, exitShares: exits.map { Array($0.shares.dropLast()) })
+        figures.exits = exits
         if slowSizes { try addSlowSizes(&figures, of: model, cancellation: cancellation) }
         return figures
     }
@@ -250,11 +262,14 @@ extension EngineSession {
     }
 
     /// Applies a recipe to the model.
+    /// - Parameter training: what steps that learn train on; by default the session's own, without which they are an error.
     public func apply(
-        _ recipe: Recipe, cancellation: Cancellation = Cancellation(), progress: @escaping @Sendable (Double, String) -> Void = { _, _ in }
+        _ recipe: Recipe, training: TrainingSource? = nil, cancellation: Cancellation = Cancellation(),
+        progress: @escaping @Sendable (Double, String) -> Void = { _, _ in }
     ) throws -> AppliedModel {
         let shapes = (try? self.shapes(of: model, cancellation: cancellation))?.dims ?? [:]
-        let context = RewriteContext(calibration: calibration, shapes: shapes, seed: recipe.seed, cancellation: cancellation, progress: progress)
+        var context = RewriteContext(calibration: calibration, shapes: shapes, seed: recipe.seed, cancellation: cancellation, progress: progress)
+        if recipe.learns { context.training = try training ?? trainingSource() }
         return try executor.apply(recipe, context: context)
     }
 }
@@ -263,12 +278,15 @@ extension EngineSession {
 
 extension EngineSession {
     /// A split's samples. The test split is made ready only here, when asked for by name.
-    private func samples(_ split: SplitName) throws -> SampleSet {
+    func samples(_ split: SplitName) throws -> SampleSet {
         if split == .validation, let validation { return validation }
         guard let data else { throw EngineError(.data, "no data set: give one with --data") }
         guard let part = data.split(split) else { throw EngineError(.data, "\(data.path): has no \(split.rawValue) split") }
         return try SampleSet(part, metric: data.metric)
     }
+
+    /// The baseline's outputs on a split without labels; known after `baselineScores`.
+    func knownReference(_ split: SplitName) -> AccuracyEvaluation.ReferenceOutputs? { cache.withLock { $0.reference[split.rawValue] } }
 
     private func requireRuntime() throws -> RuntimeLibrary {
         guard let runtime else { throw EngineError(.runtime, info.runtimeProblem ?? "ONNX Runtime is missing") }
@@ -351,13 +369,19 @@ extension EngineSession {
         cancellation: Cancellation = Cancellation(), progress: (Double) -> Void = { _ in }
     ) throws -> (LatencyFigures, [OperatorTime]) {
         let runtime = try requireRuntime()
+        // Where the time hangs on the sample, each call gets another.
+        let isConditional = ExitDeclaration(candidate) != nil || ExitDeclaration(model) != nil
         let (inputs, rows) = try latencyInputs(batch: batch)
+        var further: [[(String, Value)]] = []
+        if isConditional, let samples = validation, samples.count >= rows {
+            further = try stride(from: rows, through: min(samples.count, 4096) - rows, by: rows).map { try samples.values($0..<($0 + rows)) }
+        }
         let known = cache.withLock { $0.baselineRunners[threads] }
         let baseline = try known ?? ModelRunner(model, library: runtime, threads: threads, label: "baseline")
         cache.withLock { $0.baselineRunners[threads] = baseline }
         let runner = try ModelRunner(candidate, library: runtime, threads: threads)
         let figures = try LatencyMeasurement.compare(
-            baseline: baseline, candidate: runner, inputs: inputs, outputs: model.graph.outputs.map(\.name), batch: rows, threads: threads,
+            baseline: baseline, candidate: runner, inputs: isConditional ? [inputs] + further : [inputs], outputs: model.graph.outputs.map(\.name), batch: rows, threads: threads,
             seconds: seconds, version: runtime.version.description, cancellation: cancellation, progress: progress)
         let times =
             operators ? try OperatorProfile.measure(candidate, library: runtime, inputs: inputs, threads: threads, cancellation: cancellation) : []

@@ -30,6 +30,13 @@ public protocol ExplorerEngine: Sendable {
     /// Gives each layer its own value by measured sensitivities. Answers `jobUpdated` and `allocated`.
     func allocate(_ grid: SensitivityGrid, measure: AllocationMeasure, goal: AllocationGoal, job: Int)
 
+    /// Trains what a recipe's steps learn. Answers `jobUpdated` and `training` as it goes, then `trained` or `failed`.
+    /// - Parameter steps: a preview: stop after so many steps, and keep nothing.
+    func train(_ recipe: Recipe, steps: Int?, job: Int)
+
+    /// Pauses a training or lets it go on; ends one early with the best state so far.
+    func control(_ command: TrainingCommand, job: Int)
+
     /// Cancels a job by number, or the evaluation and the curve under way (`nil`).
     func cancel(job: Int?)
 
@@ -74,6 +81,11 @@ public struct ExportRequest: Sendable {
         self.includeArchive = includeArchive
         self.overwrite = overwrite
     }
+}
+
+/// What can be done to a running training, beside cancelling it.
+public enum TrainingCommand: Sendable, Hashable {
+    case pause, goOn, finish
 }
 
 /// Facts about the opened model and data.
@@ -137,6 +149,12 @@ public enum EngineEvent: Sendable {
     case exported(job: Int, files: [String])
     /// The sensitivities so far.
     case sensitivity(job: Int, SensitivityGrid)
+    /// How the training of a recipe goes.
+    case training(job: Int, TrainingProgress)
+    /// A recipe is trained; evaluating it now gives its own numbers.
+    case trained(job: Int, Recipe)
+    /// What a short training of so many steps recovered, estimated on part of the validation split.
+    case recovered(job: Int, Recipe, AccuracyEstimate, steps: Int)
     /// The recipe that an allocation found; whether it meets its goal, by measurement.
     case allocated(job: Int, Recipe, isMet: Bool)
     /// `generation` is that of the request that failed, `job` that of a job.
@@ -165,6 +183,8 @@ public struct WhatIfPoint: Sendable {
     public var value: ParameterValue
     public var accuracy: AccuracyEstimate?
     public var serializedBytes: Double?
+    /// What early exits are expected to do at this threshold.
+    public var exits: ExitFigures?
     /// Why there is no number at this value.
     public var problem: String?
 

@@ -104,6 +104,10 @@ enum ExportReport {
         lines.append("Replay: `lathe apply \(session.info.modelPath) --recipe \(recipePath) --output \(modelPath)`")
         lines.append("")
         for report in applied.reports {
+            if let why = report.skipped {
+                lines.append("- **\(report.technique)**: passed over: \(why)")
+                continue
+            }
             lines.append("- **\(report.technique)**: \(report.layers.count) layers (\(report.layers.joined(separator: ", ")))")
             for refused in report.refused { lines.append("  - not \(refused.layer): \(refused.reason)") }
             for note in report.notes { lines.append("  - \(note)") }

@@ -52,6 +52,8 @@ public struct ModelFigures: Sendable {
     /// Energy of one inference in picojoules (45 nm model), always modelled.
     public var energyPicojoules: Figure?
     public var layers: [LayerFigures]
+    /// Of a model with early exits: shares of samples by exit, and what is to be expected; `nil` for others and without data.
+    public var exits: ExitFigures?
 
     public init(parameters: Figure, nonZeros: Figure, serializedBytes: Figure, layers: [LayerFigures] = []) {
         self.parameters = parameters
@@ -123,7 +125,10 @@ public struct AccuracyEstimate: Sendable {
     /// Samples for which the output holds an infinity or NaN: overflowing halves, or NaN in the data.
     public var notFinite = 0
 
-    public var isComplete: Bool { seen == total && total > 0 }
+    /// Put together from what parts of the model say of each sample, not from running the model itself.
+    public var isForetold = false
+
+    public var isComplete: Bool { seen == total && total > 0 && !isForetold }
 
     public init(metric: String, seen: Int, total: Int, value: Double, interval: Interval) {
         self.metric = metric
@@ -153,6 +158,15 @@ public struct LatencyFigures: Sendable {
     public var runtimeVersion: String
     /// What made the machine noisy during measurement, if anything.
     public var warning: String?
+    /// Where times depend on the sample: mean time of a call over `samples` different ones, of baseline and candidate. The ratio and its interval are then
+    /// those of the means.
+    public var means: Means?
+
+    public struct Means: Sendable {
+        public var baseline: Double
+        public var candidate: Double
+        public var samples: Int
+    }
 
     public init(
         baselineMedian: Double, baselineP90: Double, candidateMedian: Double, candidateP90: Double, ratio: Double, ratioP90: Double,

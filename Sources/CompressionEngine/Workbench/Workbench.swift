@@ -19,11 +19,14 @@ public final class Workbench: ExplorerEngine {
         var current: Cancellation?
         var opening = Cancellation()
         var jobs: [Int: Cancellation] = [:]
+        var trainings: [Int: TrainingControl] = [:]
         var closed = false
         var workerRunning = false
         /// The last rewritten model and the recipe it came from.
         var latest: (canonical: String, model: Model)?
         var results = ResultCache()
+        /// Models with early exits by the recipe that made them, whatever its threshold.
+        var exitKeys: [String: ContentHash] = [:]
         var store: TrialStore?
     }
 
@@ -101,8 +104,9 @@ public final class Workbench: ExplorerEngine {
     // MARK: Requests
 
     public func predict(_ recipe: Recipe) -> ModelFigures? {
-        guard let predictor = state.withLock({ $0.predictor }) else { return nil }
-        return try? predictor.figures(for: recipe)
+        guard let predictor = state.withLock({ $0.predictor }), var figures = try? predictor.figures(for: recipe) else { return nil }
+        addExits(to: &figures, recipe)
+        return figures
     }
 
     public func evaluate(_ recipe: Recipe, generation: Int) {
@@ -122,7 +126,9 @@ public final class Workbench: ExplorerEngine {
     }
 
     public func traceWhatIf(_ recipe: Recipe, step: Int, parameter: String, generation: Int) {
-        let trace = WhatIfTrace(recipe: recipe, step: step, parameter: parameter, generation: generation)
+        // The threshold of prepared exits costs nothing to try.
+        let isDense = parameter == "threshold" && exitFigures(for: recipe) != nil
+        let trace = WhatIfTrace(recipe: recipe, step: step, parameter: parameter, generation: generation, isDense: isDense)
         state.withLock { $0.trace = trace }
         wake.signal()
     }

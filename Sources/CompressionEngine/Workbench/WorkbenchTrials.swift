@@ -57,7 +57,7 @@ extension Workbench {
                 trial.figures.accuracyInterval = accuracy.interval
             }
             if let latency {
-                trial.figures.latencyMedian = latency.candidateMedian
+                trial.figures.latencyMedian = latency.means?.candidate ?? latency.candidateMedian
                 trial.figures.latencyP90 = latency.candidateP90
                 trial.figures.latencyRatio = latency.ratio
                 trial.figures.latencyRatioInterval = latency.ratioInterval

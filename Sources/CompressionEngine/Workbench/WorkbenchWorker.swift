@@ -21,7 +21,8 @@ struct WhatIfTrace {
     /// Samples of the validation set behind one point of the curve.
     static let sampleLimit = 2000
 
-    init(recipe: Recipe, step: Int, parameter: String, generation: Int) {
+    /// - Parameter isDense: every value of the parameter's range.
+    init(recipe: Recipe, step: Int, parameter: String, generation: Int, isDense: Bool = false) {
         self.recipe = recipe
         self.step = step
         self.parameter = parameter
@@ -31,11 +32,11 @@ struct WhatIfTrace {
             let descriptor = technique.descriptor.parameter(parameter)
         else { return }
         let present = recipe.steps[step].parameters[parameter] ?? descriptor.defaultValue
-        values = Self.grid(descriptor, around: present)
+        values = Self.grid(descriptor, around: present, isDense: isDense)
     }
 
     /// About twenty values over the range, the present one and its neighbours first.
-    static func grid(_ descriptor: ParameterDescriptor, around present: ParameterValue) -> [ParameterValue] {
+    static func grid(_ descriptor: ParameterDescriptor, around present: ParameterValue, isDense: Bool = false) -> [ParameterValue] {
         var all: [ParameterValue] = []
         func position(_ value: ParameterValue) -> Double {
             switch value {
@@ -53,7 +54,8 @@ struct WhatIfTrace {
             all = Swift.stride(from: range.lowerBound, through: range.upperBound, by: stride).map { .integer($0) }
         case .real(let range, let step):
             let count = Int(((range.upperBound - range.lowerBound) / step).rounded())
-            let stride = max(1, (count + 19) / 20)
+            // Where a point costs nothing the curve is fine.
+            let stride = isDense ? 1 : max(1, (count + 19) / 20)
             all = Swift.stride(from: 0, through: count, by: stride).map { descriptor.stepped(.real(range.lowerBound), by: $0) }
         }
         let near = [present, descriptor.stepped(present, by: 1), descriptor.stepped(present, by: -1)]
@@ -122,8 +124,9 @@ extension Workbench {
 
     private func evaluateNow(_ recipe: Recipe, _ generation: Int, _ session: EngineSession, _ cancellation: Cancellation) {
         do {
-            let applied = try session.apply(recipe, cancellation: cancellation)
+            let (applied, measured) = try shown(recipe, session, cancellation)
             state.withLock { $0.latest = (recipe.canonical, applied.model) }
+            noteExits(recipe, applied.model)
             var figures = try session.figures(of: applied.model, slowSizes: false, cancellation: cancellation)
             send(.rewritten(generation: generation, figures, reports: applied.reports))
             var accuracy: AccuracyEstimate?
@@ -133,15 +136,34 @@ extension Workbench {
                 }
             }
             // Stored at once: who quits now, with the accuracy on the screen, finds it again.
-            if accuracy != nil { record(recipe, figures, accuracy, latency: nil, session) }
+            if accuracy != nil { record(measured, figures, accuracy, latency: nil, session) }
             try session.addSlowSizes(&figures, of: applied.model, cancellation: cancellation)
             send(.rewritten(generation: generation, figures, reports: applied.reports))
-            record(recipe, figures, accuracy, latency: nil, session)
+            record(measured, figures, accuracy, latency: nil, session)
             send(.settled(generation: generation))
+            try prepareExits(recipe, applied.model, session, cancellation)
         } catch let error as EngineError where error.kind == .cancelled {
             return
         } catch {
             if !cancellation.isCancelled { send(.failed(generation: generation, job: nil, message: "\(error)")) }
+        }
+    }
+
+    /// The model to show for a recipe: trained, where the training was run before; otherwise that of the other steps alone.
+    /// - Returns: also the recipe whose numbers the model's are.
+    private func shown(_ recipe: Recipe, _ session: EngineSession, _ cancellation: Cancellation) throws -> (applied: AppliedModel, recipe: Recipe) {
+        guard recipe.learns else { return (try session.apply(recipe, cancellation: cancellation), recipe) }
+        var source = try session.trainingSource()
+        source.mayTrain = false
+        do {
+            return (try session.apply(recipe, training: source, cancellation: cancellation), recipe)
+        } catch let error as EngineError where error.kind == .untrained {
+            let raw = recipe.withoutTraining
+            var applied = try session.apply(raw, cancellation: cancellation)
+            for step in recipe.activeSteps where step.learns {
+                applied.reports.append(StepReport(technique: step.technique, layers: [], refused: [], notes: [], skipped: StepReport.untrained))
+            }
+            return (applied, raw)
         }
     }
 
@@ -162,7 +184,7 @@ extension Workbench {
 
     private func measureNow(_ recipe: Recipe, _ generation: Int, _ session: EngineSession, _ cancellation: Cancellation) {
         do {
-            let applied = try session.apply(recipe, cancellation: cancellation)
+            let (applied, measured) = try shown(recipe, session, cancellation)
             let (figures, operators) = try session.latency(of: applied.model, cancellation: cancellation)
             send(.latency(generation: generation, figures, operators: operators))
             if figures.ratioInterval.low > 1.02 {
@@ -170,7 +192,7 @@ extension Workbench {
                     send(.remark("slower than the baseline, likely because \(cause)"))
                 }
             }
-            record(recipe, nil, nil, latency: figures, session)
+            record(measured, nil, nil, latency: figures, session)
             send(.settled(generation: generation))
         } catch let error as EngineError where error.kind == .cancelled {
             return
@@ -181,6 +203,10 @@ extension Workbench {
 
     private func tracePoint(_ trace: WhatIfTrace, _ value: ParameterValue, _ session: EngineSession, _ cancellation: Cancellation) {
         let recipe = trace.recipe(with: value)
+        if let point = exitPoint(trace, value) {
+            send(.whatIf(generation: trace.generation, point))
+            return
+        }
         if let known = state.withLock({ $0.results.points[recipe.canonical] }) {
             var point = known
             (point.step, point.parameter, point.value) = (trace.step, trace.parameter, value)
@@ -189,7 +215,7 @@ extension Workbench {
         }
         var point = WhatIfPoint(step: trace.step, parameter: trace.parameter, value: value)
         do {
-            let applied = try session.apply(recipe, cancellation: cancellation)
+            let applied = try shown(recipe, session, cancellation).applied
             point.serializedBytes = Double(try applied.model.serialized().byteCount)
             if session.runtime != nil, session.validation != nil, session.runs {
                 point.accuracy = try accuracy(of: applied.model, limit: WhatIfTrace.sampleLimit, session, cancellation) { _ in }

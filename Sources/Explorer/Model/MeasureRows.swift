@@ -25,7 +25,10 @@ extension ExplorerModel {
     /// Accuracy of the present recipe, or that of an earlier one marked stale.
     public var accuracyNow: (estimate: AccuracyEstimate, isStale: Bool)? {
         if isBaseline { return baselineAccuracy.map { ($0, false) } }
-        if let accuracy = result?.accuracy { return (accuracy, false) }
+        let foretold = prediction?.exits?.accuracy
+        // What exits foretell from every sample says more than a first part of the samples.
+        if let accuracy = result?.accuracy, accuracy.isComplete || accuracy.seen >= foretold?.seen ?? 0 { return (accuracy, false) }
+        if let foretold { return (foretold, false) }
         return staleAccuracy.map { ($0, true) }
     }
 
@@ -111,18 +114,24 @@ extension ExplorerModel {
     }
 
     private var latencyRow: MeasureRow {
+        if result?.latency == nil, comparedState == nil, let exits = figuresNow?.exits, let now = exits.milliseconds, let before = exits.baselineMilliseconds {
+            return MeasureRow(
+                measure: .latency, reference: ShownFigure(before, .milliseconds), now: ShownFigure(now, .milliseconds, standing: .estimated),
+                change: ShownFigure(before > 0 ? now / before : nil, .ratio(), standing: .estimated), verdict: now < before ? .better : .worse)
+        }
         guard let now = latencyNow else {
             return MeasureRow(measure: .latency, reference: .absent, now: .absent, change: .absent, verdict: .none)
         }
         // Against a pinned state only its own measurement can be compared, which was not taken in turns with this one.
-        let before = comparedState == nil ? now.figures.baselineMedian : reference.latency?.candidateMedian
-        let ratio = comparedState == nil ? now.figures.ratio : before.map { now.figures.candidateMedian / $0 }
+        let candidate = now.figures.means?.candidate ?? now.figures.candidateMedian
+        let before = comparedState == nil ? now.figures.means?.baseline ?? now.figures.baselineMedian : reference.latency?.candidateMedian
+        let ratio = comparedState == nil ? now.figures.ratio : before.map { candidate / $0 }
         var verdict = MeasureRow.Verdict.unclear
         if comparedState == nil, now.figures.ratioInterval.high < 1 { verdict = .better }
         if comparedState == nil, now.figures.ratioInterval.low > 1 { verdict = .worse }
         return MeasureRow(
             measure: .latency, reference: ShownFigure(before, .milliseconds, isStale: now.isStale),
-            now: ShownFigure(now.figures.candidateMedian, .milliseconds, isStale: now.isStale),
+            now: ShownFigure(candidate, .milliseconds, isStale: now.isStale),
             change: ShownFigure(ratio, .ratio(), isStale: now.isStale), verdict: verdict)
     }
 }

@@ -24,6 +24,12 @@ public struct RecipeResults: Sendable {
 
     public subscript(canonical: String) -> RecipeResult? { entries[canonical] }
 
+    /// Drops what is known of a recipe, because it has changed.
+    public mutating func forget(_ canonical: String) {
+        entries[canonical] = nil
+        order.removeAll { $0 == canonical }
+    }
+
     public mutating func update(_ canonical: String, _ change: (inout RecipeResult) -> Void) {
         if entries[canonical] == nil {
             order.append(canonical)
@@ -47,6 +53,8 @@ extension ModelFigures {
         figures.peakActivationBytes = peakActivationBytes ?? prediction.peakActivationBytes
         figures.memoryBytes = memoryBytes ?? prediction.memoryBytes
         figures.energyPicojoules = energyPicojoules ?? prediction.energyPicojoules
+        // Timed later than counted.
+        if exits == nil || exits?.milliseconds == nil { figures.exits = prediction.exits ?? exits }
         return figures
     }
 }

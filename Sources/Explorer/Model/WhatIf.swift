@@ -44,7 +44,9 @@ public struct WhatIfCurve: Sendable {
         if let index = points.firstIndex(where: { $0.x >= x }) {
             // What was run on more samples says more: a point of the curve does not take the place of the whole evaluation.
             if points[index].x == x {
-                if point.accuracy?.seen ?? 0 >= points[index].point.accuracy?.seen ?? 0 { points[index].point = point }
+                if points[index].point.accuracy?.isComplete == true, point.accuracy?.isComplete == false {
+                    points[index].point.exits = point.exits
+                } else if point.accuracy?.seen ?? 0 >= points[index].point.accuracy?.seen ?? 0 { points[index].point = point }
             } else { points.insert(Point(x: x, point: point), at: index)
             }
         } else {

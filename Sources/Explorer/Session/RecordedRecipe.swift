@@ -5,6 +5,8 @@ public struct RecordedRecipe: Codable, Hashable, Sendable {
     public struct Step: Codable, Hashable, Sendable {
         var technique: String
         var enabled: Bool
+        /// Absent in logs of earlier versions.
+        var optional: Bool?
         var parameters: [String: String]
         var layers: Selector
         var overrides: [Override]
@@ -62,7 +64,7 @@ public struct RecordedRecipe: Codable, Hashable, Sendable {
         seed = recipe.seed
         steps = recipe.steps.map { step in
             Step(
-                technique: step.technique, enabled: step.enabled, parameters: step.parameters.explicit.mapValues(\.text),
+                technique: step.technique, enabled: step.enabled, optional: step.optional ? true : nil, parameters: step.parameters.explicit.mapValues(\.text),
                 layers: Selector(step.layers),
                 overrides: step.overrides.map { Override(layers: Selector($0.layers), parameters: $0.parameters.explicit.mapValues(\.text)) })
         }
@@ -72,7 +74,7 @@ public struct RecordedRecipe: Codable, Hashable, Sendable {
     public func recipe(_ catalog: TechniqueCatalog) throws(RecipeRefusal) -> Recipe {
         var recipe = Recipe(seed: seed)
         for step in steps {
-            var read = RecipeStep(technique: step.technique, layers: step.layers.selector, enabled: step.enabled)
+            var read = RecipeStep(technique: step.technique, layers: step.layers.selector, enabled: step.enabled, optional: step.optional ?? false)
             read.parameters = try values(step.parameters, of: step.technique, catalog)
             for override in step.overrides {
                 read.overrides.append(

@@ -11,6 +11,8 @@ public enum PaletteEntry: Sendable, Hashable {
     case set(StepAddress, String, ParameterValue)
     case sort(LayerColumn)
     case axis(Measure, isX: Bool)
+    /// Takes a recipe that comes with the program.
+    case preset(String)
     case unusable
 }
 
@@ -50,6 +52,7 @@ extension ExplorerModel {
                     .knob(entry.step, parameter.name))
             }
         }
+        for preset in RecipePreset.all { add(Command("preset: \(preset.title)", group: "preset \(preset.id)"), .preset(preset.id)) }
         for column in LayerColumn.allCases { add(Command("sort layers by \(column.title)", group: "sort \(column.rawValue)"), .sort(column)) }
         for measure in Measure.ofTrials {
             add(Command("x axis: \(measure.title)", group: "axis x \(measure.rawValue)"), .axis(measure, isX: true))
@@ -99,6 +102,9 @@ extension ExplorerModel {
             view = .layers
             sortLayers(by: column)
         case .axis(let measure, let isX): if isX { axes.x = measure } else { axes.y = measure }
+        case .preset(let id):
+            guard let recipe = try? RecipePreset.all.first(where: { $0.id == id })?.recipe() else { return }
+            act(.edit(.replace(recipe, why: "preset: \(recipe.name)")))
         case .unusable: break
         }
         traceCurve()

@@ -23,6 +23,7 @@ extension Painter {
             if index == selected { selectedLine = lines.count }
             lines.append(.measure(index, row))
             if row.measure == .accuracy { lines += accuracyDetail(width: rect.width - 6).map(Line.detail) }
+            if row.measure == .macs { lines += exitDetail.map(Line.detail) }
             if row.measure == .latency { lines += latencyDetail.map(Line.detail) }
         }
         let state = ListState(selected: model.pane == .figures ? selectedLine : 0)
@@ -97,6 +98,17 @@ extension Painter {
                 "\(percent(estimate.interval.low))\(dash)\(percent(estimate.interval.high)) %  n "
                     + (estimate.isComplete ? Grouping.text(estimate.total) : "\(Grouping.text(estimate.seen))/\(Grouping.text(estimate.total))"), .muted)
         ]
+        if model.isUntrained, !now.isStale {
+            if let preview = model.training?.preview {
+                lines.append([
+                    Span("\(theme.glyphTier == .ascii ? "~" : "≈")\(percent(preview.accuracy.value)) % after \(preview.steps) steps", .accent), Span(" (preview)", .muted),
+                ])
+            } else {
+                let (train, preview) = (model.keyLabel(.train, theme.glyphTier), model.keyLabel(.previewRecovery, theme.glyphTier))
+                lines.append(StyledLine("before training: \(train) trains, \(preview) previews", .warning))
+            }
+            return lines
+        }
         if now.isStale { lines[0] = StyledLine("of the recipe before; estimating", .muted) }
         if model.comparedState != nil, !model.isBaseline {
             lines.append(StyledLine("not paired: no test against a pinned state", .muted))
@@ -114,7 +126,15 @@ extension Painter {
         return lines
     }
 
+    /// Where samples leave a network with early exits.
+    private var exitDetail: [StyledLine] {
+        guard let exits = model.figuresNow?.exits, exits.shares.count > 1 else { return [] }
+        let shares = exits.shares.map { NumberFormat.fixed($0 * 100, digits: 0) }
+        return [StyledLine("leave \(shares.dropLast().joined(separator: ", ")) %, stay \(shares[shares.count - 1]) %", .muted)]
+    }
+
     private var latencyDetail: [StyledLine] {
+        if model.result?.latency == nil, let exits = model.figuresNow?.exits, exits.milliseconds != nil { return [StyledLine("mean over samples, foretold", .muted)] }
         guard let latency = model.latencyNow, !latency.isStale else {
             guard model.latencyRun == nil, model.info?.runtimeVersion != nil, model.info?.cannotRun == nil else { return [] }
             let key = model.keyMap.binding(of: .measureLatency, in: model.pane).flatMap { model.keyMap.reachableKeys(of: $0, in: model.pane).first }

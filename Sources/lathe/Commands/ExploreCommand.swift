@@ -20,7 +20,7 @@ struct Explore: ParsableCommand {
     @Option(help: ArgumentHelp("The data set: a YAML description, or an .npz with the model's inputs.", valueName: "file"), completion: .file(extensions: ["yaml", "yml", "npz"]))
     var data: String?
 
-    @Option(help: ArgumentHelp("Start with this recipe.", valueName: "file"), completion: .file(extensions: ["yaml", "yml"]))
+    @Option(help: ArgumentHelp("Start with this recipe, or with preset:NAME.", valueName: "file"), completion: .file(extensions: ["yaml", "yml"]))
     var recipe: String?
 
     @Option(name: .customLong("onnxruntime"), help: ArgumentHelp("ONNX Runtime's shared library to use.", valueName: "library"), completion: .file())
@@ -49,7 +49,7 @@ struct Explore: ParsableCommand {
         guard TerminalScreen.isInteractive else {
             throw BadInput("the explorer needs a terminal; without one use 'lathe inspect \(model)', 'lathe evaluate' or 'lathe apply'")
         }
-        try Self.check([model, data, recipe].compactMap { $0 })
+        try Self.check([model, data, recipe?.hasPrefix(RecipePreset.prefix) == true ? nil : recipe].compactMap { $0 })
         let settings = try ExplorerSettings.load()
         let keyMap = try KeyMap(overrides: settings.keys)
         let writer = try noLog ? nil : SessionLogWriter(path: log ?? SessionLogs.newPath(model: model))

@@ -25,6 +25,10 @@ struct ApplyDocument: JSONDocument {
     var text: String {
         var lines = ["\(model.name): \(EvaluateText.steps(recipe))"]
         for step in recipe.steps {
+            if let why = step.skipped {
+                lines.append("  \(step.technique): passed over: \(why.onOneLine)")
+                continue
+            }
             let count = step.layers?.count ?? 0
             lines.append("  \(step.technique): \(count) layer\(count == 1 ? "" : "s")")
             for refusal in step.refused ?? [] { lines.append("    \(refusal.layer.onOneLine) left alone: \(refusal.reason.onOneLine)") }

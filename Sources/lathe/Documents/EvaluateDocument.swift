@@ -45,6 +45,10 @@ struct EvaluateDocument: JSONDocument {
         var instructionSet: String
         var runtime: String
         var warning: String?
+        /// Where times depend on the sample: means over `samples` different ones, of which `ratio` then is.
+        var baselineMean: Double?
+        var candidateMean: Double?
+        var samples: Int?
         /// Time of the candidate's operators, milliseconds.
         var operators: [Operator]
     }
@@ -112,6 +116,9 @@ extension EvaluateDocument.Latency {
         instructionSet = figures.instructionSet
         runtime = figures.runtimeVersion
         warning = figures.warning
+        baselineMean = figures.means?.baseline
+        candidateMean = figures.means?.candidate
+        samples = figures.means?.samples
         self.operators = operators.map { EvaluateDocument.Operator(node: $0.node, type: $0.opType, milliseconds: $0.milliseconds) }
     }
 }

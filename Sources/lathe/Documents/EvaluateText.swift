@@ -8,9 +8,11 @@ enum EvaluateText {
         let part = accuracy.samples == accuracy.total ? Written.exact(accuracy.total) : "\(Written.exact(accuracy.samples)) of \(Written.exact(accuracy.total))"
         var lines = ["\(document.model.name): \(steps(document.recipe))", "\(document.data.name), \(document.data.split): \(part) samples", ""]
         lines += [figures(document), "", verdict(accuracy)]
+        if let exits = document.figures.candidate.exits { lines.append(leaving(exits, MetricText(accuracy.metric), accuracy.metric)) }
         if let latency = document.latency { lines.append(timing(latency)) }
         for step in document.recipe.steps {
             for refusal in step.refused ?? [] { lines.append("note: \(step.technique) leaves \(refusal.layer.onOneLine) alone: \(refusal.reason.onOneLine)") }
+            if let why = step.skipped { lines.append("note: \(step.technique) is passed over: \(why.onOneLine)") }
             for note in step.notes ?? [] { lines.append("note: \(step.technique): \(note.onOneLine)") }
         }
         for warning in document.warnings { lines.append("warning: \(warning.onOneLine)") }
@@ -44,13 +46,14 @@ enum EvaluateText {
         add("theoretical", whole(before.sizes.theoretical), whole(after.sizes.theoretical), Written.bytes)
         add("parameters", whole(before.parameters), whole(after.parameters), Written.count)
         add("non-zeros", whole(before.nonZeros), whole(after.nonZeros), Written.count)
-        add("MACs", whole(before.macs), whole(after.macs), Written.count)
+        add(after.exits == nil && before.exits == nil ? "MACs" : "MACs, expected", whole(before.macs), whole(after.macs), Written.count)
         add("peak activations", whole(before.peakActivationBytes), whole(after.peakActivationBytes), Written.bytes)
         add("memory", whole(before.memoryBytes), whole(after.memoryBytes), Written.bytes)
         add("energy, modelled", before.energyPicojoulesModelled, after.energyPicojoulesModelled) { $0.map { "≈\(($0 / 1e6).formatted(digits: 3)) µJ" } ?? "–" }
         if let latency = document.latency {
             add("latency, median", latency.baselineMedian, latency.candidateMedian, Written.milliseconds)
             add("latency, p90", latency.baselineP90, latency.candidateP90, Written.milliseconds)
+            add("latency, mean", latency.baselineMean, latency.candidateMean, Written.milliseconds)
         }
         return table.text
     }
@@ -67,11 +70,20 @@ enum EvaluateText {
         return text
     }
 
+    private static func leaving(_ exits: [FiguresDocument.Exit], _ metric: MetricText, _ name: String) -> String {
+        let parts = exits.enumerated().map { number, exit in
+            let place = number == exits.count - 1 ? "through everything" : "exit \(number + 1)"
+            return "\(place) \(Written.percent(exit.share, digits: 1))" + (exit.value.map { " (\(name) \(metric.value($0)))" } ?? "")
+        }
+        return "samples leave at " + parts.joined(separator: ", ")
+    }
+
     private static func timing(_ latency: EvaluateDocument.Latency) -> String {
         let interval = latency.ratioInterval
         var text = "latency \(latency.ratio.formatted(digits: 3))× the baseline's [\(interval.low.formatted(digits: 3)), \(interval.high.formatted(digits: 3))]"
         text += ", batch \(latency.batch), \(latency.threads) thread\(latency.threads == 1 ? "" : "s"), \(latency.instructionSet)"
         text += ", ONNX Runtime \(latency.runtime), \(latency.rounds) rounds"
+        if let samples = latency.samples { text += ", means over \(Written.exact(samples)) different samples" }
         if let warning = latency.warning { text += "\nwarning: \(warning.onOneLine)" }
         return text
     }

@@ -23,6 +23,15 @@ struct FiguresDocument: Encodable {
     var memoryBytes: Int?
     /// Modelled, never measured.
     var energyPicojoulesModelled: Double?
+    /// Of a model with early exits: where samples leave, exit by exit and, last, at the end of the network. MACs and energy are then means over samples.
+    var exits: [Exit]?
+
+    struct Exit: Encodable {
+        /// Share of the samples that leave here.
+        var share: Double
+        /// The metric over those.
+        var value: Double?
+    }
 
     init(_ figures: ModelFigures) {
         parameters = figures.parameters.value.whole
@@ -36,6 +45,7 @@ struct FiguresDocument: Encodable {
         peakActivationBytes = figures.peakActivationBytes?.value.whole
         memoryBytes = figures.memoryBytes?.value.whole
         energyPicojoulesModelled = figures.energyPicojoules?.value
+        exits = figures.exits.map { exits in zip(exits.shares, exits.values).map { Exit(share: $0, value: $1) } }
     }
 }
 
@@ -50,6 +60,8 @@ struct RecipeDocument: Encodable {
         var layers: [String]?
         var refused: [Refusal]?
         var notes: [String]?
+        /// Why an optional step was passed over; absent if it was done.
+        var skipped: String?
     }
 
     struct Refusal: Encodable {
@@ -72,7 +84,7 @@ struct RecipeDocument: Encodable {
             return Step(
                 technique: step.technique, parameters: values.explicit.mapValues { TechniqueDocument.Scalar(value: $0) },
                 selector: step.layers.canonical, layers: report?.layers,
-                refused: report?.refused.map { Refusal(layer: $0.layer, reason: $0.reason) }, notes: report?.notes)
+                refused: report?.refused.map { Refusal(layer: $0.layer, reason: $0.reason) }, notes: report?.notes, skipped: report?.skipped)
         }
     }
 }

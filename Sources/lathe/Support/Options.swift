@@ -24,15 +24,16 @@ struct ModelOptions: ParsableArguments {
 
 /// What is to be done to the model.
 struct RecipeOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("A recipe file.", valueName: "file"), completion: .file(extensions: ["yaml", "yml"]))
+    @Option(help: ArgumentHelp("A recipe file, or preset:NAME for one of 'lathe presets'.", valueName: "file"), completion: .file(extensions: ["yaml", "yml"]))
     var recipe: String?
 
     @Option(
         help: ArgumentHelp(
             "One step, instead of or after the recipe's; may be repeated.",
             discussion: """
-                technique[:key=value,…][@layer,…], for example 'magnitude-pruning:sparsity=0.8' or 'svd:rank=8@fc*'. A layer is a name \
+                technique[?][:key=value,…][@layer,…], for example 'magnitude-pruning:sparsity=0.8' or 'svd:rank=8@fc*'. A layer is a name \
                 (* stands for any run of characters), kind:conv, or 0..3 (positions, the last excluded); ! before it leaves it out. \
+                With ? the step is passed over where it applies to no layer. \
                 'lathe techniques' lists techniques and parameters.
                 """,
             valueName: "spec"),

@@ -1,11 +1,11 @@
 import ArgumentParser
 import CompressionEngine
 
-/// A recipe step on the command line: `technique[:key=value,…][@layer,…]`, for example
+/// A recipe step on the command line: `technique[?][:key=value,…][@layer,…]`, for example
 /// `magnitude-pruning:sparsity=0.8` or `svd:rank=8@fc*`.
 ///
 /// A layer is a name (`*` stands for any run of characters), `kind:conv`, or `0..3` (positions, the last excluded);
-/// `!` before it leaves such layers out.
+/// `!` before it leaves such layers out. `?` behind the technique makes the step optional.
 struct StepSpecification: ExpressibleByArgument {
     /// Kept as it is and read by `resolve`: ArgumentParser's own message would not say what is wrong with it.
     private var text: String
@@ -22,12 +22,13 @@ struct StepSpecification: ExpressibleByArgument {
         func fail(_ message: String) -> BadInput { BadInput("--step '\(text)': \(message)") }
         let halves = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
         let head = halves[0].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        let id = String(head[0])
+        let isOptional = head[0].hasSuffix("?")
+        let id = String(isOptional ? head[0].dropLast() : head[0])
         guard let descriptor = TechniqueRegistry.technique(id)?.descriptor else {
             let known = TechniqueRegistry.all.map(\.descriptor.id).joined(separator: ", ")
             throw fail("there is no technique '\(id)', expected one of \(known)")
         }
-        var step = RecipeStep(technique: id)
+        var step = RecipeStep(technique: id, optional: isOptional)
         if head.count == 2 {
             for assignment in head[1].split(separator: ",") {
                 let sides = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)

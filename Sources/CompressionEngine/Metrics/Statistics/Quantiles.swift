@@ -69,6 +69,26 @@ public enum Bootstrap {
         return interval(of: ratios, confidence)
     }
 
+    /// Interval of mean(numerators) / mean(denominators) over the same rounds.
+    /// - Precondition: as many numerators as denominators.
+    public static func meanRatioInterval(
+        _ numerators: [Double], over denominators: [Double], confidence: Double = 0.95, resamples: Int = 2000, seed: UInt64 = 0
+    ) -> Interval? {
+        precondition(numerators.count == denominators.count, "rounds are paired")
+        guard !numerators.isEmpty else { return nil }
+        var generator = SeededGenerator(seed: seed)
+        let ratios = (0..<resamples).map { _ -> Double in
+            var (above, below) = (0.0, 0.0)
+            for _ in numerators {
+                let round = generator.below(numerators.count)
+                above += numerators[round]
+                below += denominators[round]
+            }
+            return above / below
+        }
+        return interval(of: ratios, confidence)
+    }
+
     private static func interval(of statistics: [Double], _ confidence: Double) -> Interval? {
         let sorted = statistics.sorted()
         let tail = (1 - confidence) / 2

@@ -8,6 +8,18 @@ struct AttentionProjections {
     /// Node indices of the layers that make the values that are attended to.
     private(set) var values: Set<Int> = []
 
+    /// The attentions found, in graph order.
+    private(set) var attentions: [Attention] = []
+
+    struct Attention {
+        /// Node index of the Softmax.
+        var softmax: Int
+        /// Weights stand left of what is attended to, so that a row of scores belongs to a query.
+        var rowsAreQueries: Bool
+        /// Node indices of the layers that make its queries, keys and values.
+        var layers: Set<Int>
+    }
+
     private let graph: Graph
     private let index: GraphIndex
     private let layers: Set<Int>
@@ -20,10 +32,11 @@ struct AttentionProjections {
         for (position, node) in graph.nodes.enumerated() where node.isStandard("Softmax") {
             guard let scores = node.input(0).flatMap({ product(behind: $0, depth: 8) }) else { continue }
             guard let output = node.outputs.first, let (mix, side) = reader(of: output, depth: 6), mix != position else { continue }
-            for operand in graph.nodes[scores].inputs { nodes.formUnion(projections(operand)) }
             let attended = projections(graph.nodes[mix].inputs[1 - side])
             values.formUnion(attended)
-            nodes.formUnion(attended)
+            let all = graph.nodes[scores].inputs.reduce(attended) { $0.union(projections($1)) }
+            nodes.formUnion(all)
+            attentions.append(Attention(softmax: position, rowsAreQueries: side == 0, layers: all))
         }
     }
 
