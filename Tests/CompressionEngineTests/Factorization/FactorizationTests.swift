@@ -151,7 +151,6 @@ import Testing
         let technique = SVDFactorization()
         var targets: [Int: ParameterValues] = [:]
         for (index, layer) in layers.enumerated() {
-            summaries[index].singularValues = SingularValues.compute(try #require(model.graph.initializers[layer.weight]))
             summaries[index].macs = Double(layer.weightCount)
             if technique.refusal(for: layer, in: model) == nil { targets[index] = ParameterValues(values).resolved(by: technique.descriptor) }
         }

@@ -29,6 +29,18 @@ enum LayerForms {
         elif form == 'conv_1d': x = [1, 8, 30]; weight('w', 16, 8, 4); weight('b', 16); node('Conv', ['x', 'w', 'b'], strides=[3])
         elif form == 'conv_3d': x = [1, 4, 6, 6, 6]; weight('w', 16, 4, 3, 3, 3); node('Conv', ['x', 'w'])
         elif form == 'conv_same': x = [1, 8, 9, 9]; weight('w', 16, 8, 3, 3); node('Conv', ['x', 'w'], auto_pad='SAME_UPPER', strides=[2, 2])
+        elif form == 'conv_same_lower': x = [1, 8, 10, 9]; weight('w', 16, 8, 3, 4); node('Conv', ['x', 'w'], auto_pad='SAME_LOWER', strides=[2, 1], dilations=[1, 1])
+        elif form == 'conv_tall': x = [1, 8, 11, 9]; weight('w', 16, 8, 5, 1); weight('b', 16); node('Conv', ['x', 'w', 'b'], strides=[1, 2], pads=[2, 1, 2, 0])
+        elif form == 'depthwise_wide': x = [1, 16, 9, 9]; weight('w', 32, 1, 5, 5); weight('b', 32); node('Conv', ['x', 'w', 'b'], group=16, pads=[2, 2, 2, 2], strides=[2, 1])
+        elif form == 'tied_conv':
+            x = [1, 12, 9, 9]; weight('w', 12, 12, 3, 3); node('Conv', ['x', 'w'], 'h', pads=[1, 1, 1, 1]); node('Relu', ['h'], 'r'); node('Conv', ['r', 'w'], strides=[2, 2])
+        elif form == 'conv_float16': kind = np.float16; x = [1, 8, 9, 9]; weight('w', 16, 8, 3, 3); weight('b', 16); node('Conv', ['x', 'w', 'b'])
+        elif form == 'subgraph_conv':
+            x = [1, 8, 9, 9]
+            def arm(name, scale):
+                t = numpy_helper.from_array(rng.standard_normal((16, 8, 3, 3)).astype(np.float32) * scale, name + '_w')
+                return helper.make_graph([helper.make_node('Conv', ['x', name + '_w'], [name], name=name + '_node')], name, [], [helper.make_tensor_value_info(name, T.FLOAT, None)], [t])
+            nodes.append(helper.make_node('If', ['flag'], ['y'], name='choice', then_branch=arm('yes', 1), else_branch=arm('no', 2)))
         elif form == 'conv_1x1': x = [1, 24, 5, 5]; weight('w', 16, 24, 1, 1); weight('b', 16); node('Conv', ['x', 'w', 'b'])
         elif form == 'conv_transpose': x = [1, 16, 5, 5]; weight('w', 16, 8, 3, 3); weight('b', 8); node('ConvTranspose', ['x', 'w', 'b'])
         elif form == 'conv_transpose_strided': x = [1, 16, 5, 5]; weight('w', 16, 8, 3, 3); node('ConvTranspose', ['x', 'w'], strides=[2, 2], output_padding=[1, 1], pads=[1, 1, 1, 1])
@@ -59,7 +71,7 @@ enum LayerForms {
         kinds = {np.float32: T.FLOAT, np.float16: T.FLOAT16}
         shape = [d if d is not None else 'n' for d in x]
         inputs = [helper.make_tensor_value_info('x', T.INT64 if form.startswith('embedding') else kinds[kind], shape)]
-        if form == 'subgraph': inputs.append(helper.make_tensor_value_info('flag', T.BOOL, []))
+        if form.startswith('subgraph'): inputs.append(helper.make_tensor_value_info('flag', T.BOOL, []))
         initializers = [numpy_helper.from_array(v, k) for k, v in weights.items()]
         if form == 'constant_node':
             nodes.insert(0, helper.make_node('Constant', [], ['w'], value=initializers.pop(), name='w_node'))
