@@ -97,6 +97,8 @@ struct GradientCheck {
             graph.nodes.append(Node("Identity", inputs: [gradient], outputs: ["gradient of \(name)"]))
             graph.outputs.append(ValueInfo(name: "gradient of \(name)", elementType: .float32, shape: nil))
         }
+        // Rules may rewrite the forward part: it has to compute what the model does.
+        graph.outputs += model.graph.outputs
         graph.removeDeadCode()
         var whole = model
         whole.graph = graph
@@ -107,6 +109,12 @@ struct GradientCheck {
         for ((name, _), result) in zip(wanted, results) {
             guard result.shape == shapes[name] else { throw DifferentiationError("the gradient of \(name) has shape \(result.shape ?? [])") }
             gradients[name] = try result.floats()
+        }
+        let forward = try Self.session(Self.lowered(model), library, optimised: false).run(inputs: try Self.feeds(model, values, library))
+        for ((name, expected), found) in zip(zip(outputs, forward), results.dropFirst(wanted.count)) {
+            for (x, y) in zip(try expected.floats(), try found.floats()) where abs(x - y) > 1e-5 * max(abs(x), 1) {
+                throw DifferentiationError("output \(name) is \(y) in the training graph, \(x) in the model")
+            }
         }
         // The builder's idea of every shape is what rules go by: it has to be true.
         for (value, dims) in try Self.shapes(of: whole, values, library) {

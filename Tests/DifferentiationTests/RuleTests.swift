@@ -17,6 +17,15 @@ import Testing
     /// Rules whose gradient is a convention, not a derivative: StraightThroughTests holds them to their definitions.
     static let conventions: Set<String> = ["Round", "Floor", "Ceil", "QuantizeLinear", "DequantizeLinear"]
 
+    /// Rounding has slope zero: a gradient that passes it must not pass the check.
+    @Test func aWrongGradientIsSeen() throws {
+        let rounding = GradientCase("Round") { s in
+            let x = s.input(2, 3)
+            return s.node("Add", s.node("Round", x), s.node("Mul", x, s.floats([0.01], [])))
+        }
+        #expect(try GradientCheck(rounding).outcome().error > 0.5)
+    }
+
     @Test func everyRuleHasACase() {
         let covered = Set(Self.cases.flatMap { $0.sketch.model.graph.nodes.map(\.opType) }).union(Self.conventions)
         #expect(Set(GradientRules.operators).subtracting(covered) == [])

@@ -2,136 +2,181 @@ import ModelGraph
 
 /// Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000):
 /// c′ = f·c + i·g, h′ = o·tanh(c′), with i, o, f sigmoids and g a tanh of x·Wᵀ + h·Rᵀ + b, in ONNX's order i, o, f, g.
-enum LSTMCell {
-    static func back(_ d: RecurrentDirection, _ b: inout GradientBuilder) throws -> RecurrentDirection.Gradients {
-        let bias = try zip2(d.inputBias, d.recurrentBias).map { try b.add($0, $1) }
-        let sums = try b.linear(d.before, d.recurrentWeight, plus: try b.linear(d.layer.x, d.inputWeight, plus: bias))
-        let parts = try d.byGates(sums, &b)
-        let i = try b.map("Sigmoid", parts[0]), o = try b.map("Sigmoid", parts[1]), f = try b.map("Sigmoid", parts[2])
-        let g = try b.map("Tanh", parts[3])
+struct LSTMCell: RecurrentCell {
+    struct Step: RecurrentStep {
+        var before, cellBefore, i, o, f, g, squashed, state: String
+        var cell: String?
+    }
 
-        // Cell states come back step by step.
-        let kept = try d.bySteps(f, &b)
-        let written = try d.bySteps(try b.multiply(i, g), &b)
-        let start = try d.cell ?? b.zeros([d.layer.batch, d.layer.hidden])
-        var cells: [Int: String] = [:], earlier: [Int: String] = [:]
-        var cell = start
-        for step in d.order {
-            earlier[step] = cell
-            cell = try b.add(try b.multiply(kept[step], cell), written[step])
-            cells[step] = cell
+    static let gates = 4
+
+    func forward(_ d: RecurrentDirection, _ b: inout GradientBuilder) throws -> [Step] {
+        let fromInput = try d.bySteps(try b.linear(d.x, d.inputWeight, plus: d.bias(&b)), &b)
+        var (state, cell) = (d.state, d.cell)
+        return try d.order.map { time in
+            let parts = try d.byGates(try b.linear(state, d.recurrentWeight, plus: fromInput[time]), &b)
+            let i = try b.map("Sigmoid", parts[0]), o = try b.map("Sigmoid", parts[1]), f = try b.map("Sigmoid", parts[2])
+            let g = try b.map("Tanh", parts[3])
+            let next = try b.add(try b.multiply(f, cell), try b.multiply(i, g))
+            let squashed = try b.map("Tanh", next)
+            let step = Step(before: state, cellBefore: cell, i: i, o: o, f: f, g: g, squashed: squashed, state: try b.multiply(o, squashed), cell: next)
+            (state, cell) = (step.state, next)
+            return step
         }
-        let squashed = try b.map("Tanh", try d.together(cells, &b))
+    }
 
-        // Slopes of all steps at once: of the gates' sums by the gradients of h′ and c′, and of c′ by that of h′.
-        let outputSlope = try d.bySteps(try b.multiply(squashed, try b.sigmoidSlope(o)), &b)
-        let cellSlope = try d.bySteps(try b.multiply(o, try b.tanhSlope(squashed)), &b)
-        let inputSlope = try d.bySteps(try b.multiply(g, try b.sigmoidSlope(i)), &b)
-        let forgetSlope = try d.bySteps(try b.multiply(try d.together(earlier, &b), try b.sigmoidSlope(f)), &b)
-        let candidateSlope = try d.bySteps(try b.multiply(i, try b.tanhSlope(g)), &b)
+    func back(
+        _ d: RecurrentDirection, _ step: Step, _ dh: String, _ dc: inout String?, _ b: inout GradientBuilder
+    ) throws -> (gates: String, recurrentGates: String, before: String) {
+        var memory = try b.multiply(dh, try b.multiply(step.o, try b.tanhSlope(step.squashed)))
+        if let dc { memory = try b.add(memory, dc) }
+        let sums = try b.concat(
+            [
+                try b.multiply(memory, try b.multiply(step.g, try b.sigmoidSlope(step.i))),
+                try b.multiply(dh, try b.multiply(step.squashed, try b.sigmoidSlope(step.o))),
+                try b.multiply(memory, try b.multiply(step.cellBefore, try b.sigmoidSlope(step.f))),
+                try b.multiply(memory, try b.multiply(step.i, try b.tanhSlope(step.g))),
+            ], axis: 1)
+        dc = try b.multiply(memory, step.f)
+        return (sums, sums, try b.gemm(sums, d.recurrentWeight))
+    }
 
-        var gates: [Int: String] = [:]
-        var flowing = d.arrivingCell
-        let state = try d.backwards(&b) { step, dh, b in
-            var dc = try b.multiply(dh, cellSlope[step])
-            if let flowing { dc = try b.add(dc, flowing) }
-            let sums = try b.concat(
-                [
-                    try b.multiply(dc, inputSlope[step]), try b.multiply(dh, outputSlope[step]), try b.multiply(dc, forgetSlope[step]),
-                    try b.multiply(dc, candidateSlope[step]),
-                ], axis: 1)
-            gates[step] = sums
-            flowing = try b.multiply(dc, kept[step])
-            return try b.gemm(sums, d.recurrentWeight)
-        }
-        let all = try d.together(gates, &b)
-        return .init(gates: all, recurrentGates: all, recurrentWeight: try b.gemm(all, d.before, transA: true), state: state, cell: flowing)
+    func recurrentWeight(_ d: RecurrentDirection, _ chain: [Step], _ gradient: String, _ b: inout GradientBuilder) throws -> String {
+        try b.gemm(gradient, try d.together(chain, \.before, &b), transA: true)
     }
 }
 
-/// Gated recurrent unit (Cho et al. 2014): h′ = (1 − z)·n + z·h, in ONNX's order z, r, n. The reset gate acts on the hidden
-/// state before its product with the recurrent weights, or on that product (`linearBeforeReset`, as in PyTorch and cuDNN).
-enum GRUCell {
-    static func back(_ d: RecurrentDirection, linearBeforeReset: Bool, _ b: inout GradientBuilder) throws -> RecurrentDirection.Gradients {
-        try linearBeforeReset ? afterProduct(d, &b) : beforeProduct(d, &b)
+/// Gated recurrent unit (Cho et al. 2014): h′ = (1 − z)·n + z·h, in ONNX's order z, r, n, with the reset gate acting on the
+/// product of the hidden state and the recurrent weights, n = tanh(x·Wₙᵀ + r·(h·Rₙᵀ + b)), as in PyTorch and cuDNN.
+struct GRUCellAfterProduct: RecurrentCell {
+    struct Step: RecurrentStep {
+        var before, z, r, n, product, state: String
+        var cell: String? { nil }
     }
 
-    private static func afterProduct(_ d: RecurrentDirection, _ b: inout GradientBuilder) throws -> RecurrentDirection.Gradients {
-        let fromInput = try d.byGates(try b.linear(d.layer.x, d.inputWeight, plus: d.inputBias), &b)
-        let fromState = try d.byGates(try b.linear(d.before, d.recurrentWeight, plus: d.recurrentBias), &b)
-        let z = try b.map("Sigmoid", try b.add(fromInput[0], fromState[0]))
-        let r = try b.map("Sigmoid", try b.add(fromInput[1], fromState[1]))
-        let n = try b.map("Tanh", try b.add(fromInput[2], try b.multiply(r, fromState[2])))
+    static let gates = 3
 
-        let candidateSlope = try b.multiply(try b.subtract(b.scalar(1), z), try b.tanhSlope(n))
-        let updateSlope = try d.bySteps(try b.multiply(try b.subtract(d.before, n), try b.sigmoidSlope(z)), &b)
-        let resetSlope = try d.bySteps(try b.multiply(try b.multiply(candidateSlope, fromState[2]), try b.sigmoidSlope(r)), &b)
-        let productSlope = try d.bySteps(try b.multiply(candidateSlope, r), &b)
-        let kept = try d.bySteps(z, &b)
-
-        var gates: [Int: String] = [:], gradients: [Int: String] = [:]
-        let state = try d.backwards(&b) { step, dh, b in
-            let sums = try b.concat(
-                [try b.multiply(dh, updateSlope[step]), try b.multiply(dh, resetSlope[step]), try b.multiply(dh, productSlope[step])], axis: 1)
-            (gates[step], gradients[step]) = (sums, dh)
-            return try b.product(sums, d.recurrentWeight, plus: try b.multiply(dh, kept[step]))
+    func forward(_ d: RecurrentDirection, _ b: inout GradientBuilder) throws -> [Step] {
+        let fromInput = try d.byGates(try b.linear(d.x, d.inputWeight, plus: d.inputBias), &b).map { try d.bySteps($0, &b) }
+        var state = d.state
+        return try d.order.map { time in
+            let parts = try d.byGates(try b.linear(state, d.recurrentWeight, plus: d.recurrentBias), &b)
+            let z = try b.map("Sigmoid", try b.add(fromInput[0][time], parts[0]))
+            let r = try b.map("Sigmoid", try b.add(fromInput[1][time], parts[1]))
+            let n = try b.map("Tanh", try b.add(fromInput[2][time], try b.multiply(r, parts[2])))
+            let step = Step(before: state, z: z, r: r, n: n, product: parts[2], state: try b.mixed(z, state, n))
+            state = step.state
+            return step
         }
-        let recurrent = try d.together(gates, &b)
-        let candidate = try b.multiply(try d.together(gradients, &b), candidateSlope)
-        let both = try b.slice(recurrent, axes: [1], starts: [0], ends: [2 * d.layer.hidden])
-        return .init(
-            gates: try b.concat([both, candidate], axis: 1), recurrentGates: recurrent,
-            recurrentWeight: try b.gemm(recurrent, d.before, transA: true), state: state)
     }
 
-    private static func beforeProduct(_ d: RecurrentDirection, _ b: inout GradientBuilder) throws -> RecurrentDirection.Gradients {
-        let hidden = d.layer.hidden
-        let bias = try zip2(d.inputBias, d.recurrentBias).map { try b.add($0, $1) }
-        let fromInput = try d.byGates(try b.linear(d.layer.x, d.inputWeight, plus: bias), &b)
-        let weights = try b.split(d.recurrentWeight, axis: 0, sizes: [2 * hidden, hidden])
-        let fromState = try d.byGates(try b.linear(d.before, weights[0]), &b)
-        let z = try b.map("Sigmoid", try b.add(fromInput[0], fromState[0]))
-        let r = try b.map("Sigmoid", try b.add(fromInput[1], fromState[1]))
-        let reset = try b.multiply(r, d.before)
-        let n = try b.map("Tanh", try b.linear(reset, weights[1], plus: fromInput[2]))
+    func back(
+        _ d: RecurrentDirection, _ step: Step, _ dh: String, _ dc: inout String?, _ b: inout GradientBuilder
+    ) throws -> (gates: String, recurrentGates: String, before: String) {
+        let candidate = try b.candidate(dh, step.z, step.n)
+        let update = try b.update(dh, step.z, step.before, step.n)
+        let reset = try b.multiply(candidate, try b.multiply(step.product, try b.sigmoidSlope(step.r)))
+        let recurrent = try b.concat([update, reset, try b.multiply(candidate, step.r)], axis: 1)
+        let before = try b.product(recurrent, d.recurrentWeight, plus: try b.multiply(dh, step.z))
+        return (try b.concat([update, reset, candidate], axis: 1), recurrent, before)
+    }
 
-        let candidateSlope = try d.bySteps(try b.multiply(try b.subtract(b.scalar(1), z), try b.tanhSlope(n)), &b)
-        let updateSlope = try d.bySteps(try b.multiply(try b.subtract(d.before, n), try b.sigmoidSlope(z)), &b)
-        let resetSlope = try d.bySteps(try b.multiply(d.before, try b.sigmoidSlope(r)), &b)
-        let (kept, resets) = (try d.bySteps(z, &b), try d.bySteps(r, &b))
+    func recurrentWeight(_ d: RecurrentDirection, _ chain: [Step], _ gradient: String, _ b: inout GradientBuilder) throws -> String {
+        try b.gemm(gradient, try d.together(chain, \.before, &b), transA: true)
+    }
+}
 
-        var gates: [Int: String] = [:]
-        let state = try d.backwards(&b) { step, dh, b in
-            let candidate = try b.multiply(dh, candidateSlope[step])
-            let throughReset = try b.gemm(candidate, weights[1])
-            let both = try b.concat([try b.multiply(dh, updateSlope[step]), try b.multiply(throughReset, resetSlope[step])], axis: 1)
-            gates[step] = try b.concat([both, candidate], axis: 1)
-            let direct = try b.add(try b.multiply(dh, kept[step]), try b.multiply(throughReset, resets[step]))
-            return try b.product(both, weights[0], plus: direct)
+/// The gated recurrent unit whose reset gate acts on the hidden state itself, n = tanh(x·Wₙᵀ + (r·h)·Rₙᵀ + b).
+struct GRUCellBeforeProduct: RecurrentCell {
+    struct Step: RecurrentStep {
+        var before, z, r, n, reset, state: String
+        /// Recurrent weights of both gates and of the candidate.
+        var weights: [String]
+        var cell: String? { nil }
+    }
+
+    static let gates = 3
+
+    func forward(_ d: RecurrentDirection, _ b: inout GradientBuilder) throws -> [Step] {
+        let sums = try b.linear(d.x, d.inputWeight, plus: d.bias(&b))
+        let sizes = [2 * d.layer.hidden, d.layer.hidden]
+        let split = try b.split(sums, axis: 1, sizes: sizes).map { try d.bySteps($0, &b) }
+        let weights = try b.split(d.recurrentWeight, axis: 0, sizes: sizes)
+        var state = d.state
+        return try d.order.map { time in
+            let parts = try d.byGates(try b.linear(state, weights[0], plus: split[0][time]), &b)
+            let z = try b.map("Sigmoid", parts[0]), r = try b.map("Sigmoid", parts[1])
+            let reset = try b.multiply(r, state)
+            let n = try b.map("Tanh", try b.linear(reset, weights[1], plus: split[1][time]))
+            let step = Step(before: state, z: z, r: r, n: n, reset: reset, state: try b.mixed(z, state, n), weights: weights)
+            state = step.state
+            return step
         }
-        let all = try d.together(gates, &b)
-        let split = try b.split(all, axis: 1, sizes: [2 * hidden, hidden])
-        let weight = try b.concat([try b.gemm(split[0], d.before, transA: true), try b.gemm(split[1], reset, transA: true)], axis: 0)
-        return .init(gates: all, recurrentGates: all, recurrentWeight: weight, state: state)
+    }
+
+    func back(
+        _ d: RecurrentDirection, _ step: Step, _ dh: String, _ dc: inout String?, _ b: inout GradientBuilder
+    ) throws -> (gates: String, recurrentGates: String, before: String) {
+        let candidate = try b.candidate(dh, step.z, step.n)
+        let reset = try b.gemm(candidate, step.weights[1])
+        let gates = try b.concat(
+            [try b.update(dh, step.z, step.before, step.n), try b.multiply(reset, try b.multiply(step.before, try b.sigmoidSlope(step.r)))], axis: 1)
+        let direct = try b.add(try b.multiply(dh, step.z), try b.multiply(reset, step.r))
+        let all = try b.concat([gates, candidate], axis: 1)
+        return (all, all, try b.product(gates, step.weights[0], plus: direct))
+    }
+
+    func recurrentWeight(_ d: RecurrentDirection, _ chain: [Step], _ gradient: String, _ b: inout GradientBuilder) throws -> String {
+        let parts = try b.split(gradient, axis: 1, sizes: [2 * d.layer.hidden, d.layer.hidden])
+        let gates = try b.gemm(parts[0], try d.together(chain, \.before, &b), transA: true)
+        return try b.concat([gates, try b.gemm(parts[1], try d.together(chain, \.reset, &b), transA: true)], axis: 0)
     }
 }
 
 /// The plain recurrent layer (Elman 1990): h′ = tanh(x·Wᵀ + h·Rᵀ + b).
-enum ElmanCell {
-    static func back(_ d: RecurrentDirection, _ b: inout GradientBuilder) throws -> RecurrentDirection.Gradients {
-        let slope = try d.bySteps(try b.tanhSlope(d.states), &b)
-        var sums: [Int: String] = [:]
-        let state = try d.backwards(&b) { step, dh, b in
-            let gradient = try b.multiply(dh, slope[step])
-            sums[step] = gradient
-            return try b.gemm(gradient, d.recurrentWeight)
+struct ElmanCell: RecurrentCell {
+    struct Step: RecurrentStep {
+        var before, state: String
+        var cell: String? { nil }
+    }
+
+    static let gates = 1
+
+    func forward(_ d: RecurrentDirection, _ b: inout GradientBuilder) throws -> [Step] {
+        let fromInput = try d.bySteps(try b.linear(d.x, d.inputWeight, plus: d.bias(&b)), &b)
+        var state = d.state
+        return try d.order.map { time in
+            let step = Step(before: state, state: try b.map("Tanh", try b.linear(state, d.recurrentWeight, plus: fromInput[time])))
+            state = step.state
+            return step
         }
-        let all = try d.together(sums, &b)
-        return .init(gates: all, recurrentGates: all, recurrentWeight: try b.gemm(all, d.before, transA: true), state: state)
+    }
+
+    func back(
+        _ d: RecurrentDirection, _ step: Step, _ dh: String, _ dc: inout String?, _ b: inout GradientBuilder
+    ) throws -> (gates: String, recurrentGates: String, before: String) {
+        let sums = try b.multiply(dh, try b.tanhSlope(step.state))
+        return (sums, sums, try b.gemm(sums, d.recurrentWeight))
+    }
+
+    func recurrentWeight(_ d: RecurrentDirection, _ chain: [Step], _ gradient: String, _ b: inout GradientBuilder) throws -> String {
+        try b.gemm(gradient, try d.together(chain, \.before, &b), transA: true)
     }
 }
 
-private func zip2(_ a: String?, _ b: String?) -> (String, String)? {
-    guard let a, let b else { return nil }
-    return (a, b)
+extension GradientBuilder {
+    /// (1 − z)·n + z·h.
+    fileprivate mutating func mixed(_ z: String, _ h: String, _ n: String) throws -> String {
+        try add(n, try multiply(z, try subtract(h, n)))
+    }
+
+    /// Gradient of the sum under the candidate's tanh: dh · (1 − z) · (1 − n²).
+    fileprivate mutating func candidate(_ dh: String, _ z: String, _ n: String) throws -> String {
+        try multiply(dh, try multiply(try subtract(scalar(1), z), try tanhSlope(n)))
+    }
+
+    /// Gradient of the sum under the update gate's sigmoid: dh · (h − n) · z · (1 − z).
+    fileprivate mutating func update(_ dh: String, _ z: String, _ h: String, _ n: String) throws -> String {
+        try multiply(dh, try multiply(try subtract(h, n), try sigmoidSlope(z)))
+    }
 }

@@ -1,3 +1,5 @@
+import ModelGraph
+
 /// Lookups by index, and their reverse.
 enum LookupCases {
     private static func gather(_ title: String, _ dims: [Int], _ indices: [Int], _ extents: [Int]? = nil, axis: Int = 0, opset: Int = 17) -> GradientCase {
@@ -14,6 +16,10 @@ enum LookupCases {
         gather("before scattered sums", [5, 3], [4, 0, 4, 2], [2, 2], opset: 13),
         gather("negative, before scattered sums", [2, 5], [-1, 0, -5], axis: 1, opset: 11),
         gather("opset 9", [5, 3], [4, 0, 4], opset: 9),
+        GradientCase("Gather, int32 indices") { s in s.node("Gather", s.input(5, 3), s.constant { Tensor(name: $0, int32s: [4, 0, -1], dims: [3]) }) },
+        GradientCase("Gather, int32 indices, before scattered sums", opset: 13) { s in
+            s.node("Gather", s.input(5, 3), s.constant { Tensor(name: $0, int32s: [4, 0, -1], dims: [3]) })
+        },
         GradientCase("GatherElements") { $0.node("GatherElements", $0.input(3, 4), $0.integers([0, 2, -1, 0, 1, 1], [2, 3]), with: ["axis": 0]) },
         GradientCase("GatherElements, axis 1") { $0.node("GatherElements", $0.input(3, 4), $0.integers([0, 3, 3, 1, 1, -4], [3, 2]), with: ["axis": 1]) },
         GradientCase("GatherND") { $0.node("GatherND", $0.input(3, 4, 2), $0.integers([0, 1, 2, -1, 0, 1], [3, 2])) },
