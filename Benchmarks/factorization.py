@@ -82,8 +82,10 @@ def techniques(binary):
              for name in ("svd", "activation-aware-svd", "spatial-svd", "tucker-2", "cp", "tensor-train")]
     lines = ["| factorisation | parameters | MACs | file | latency | flagged | top-1 | with BatchNorm re-estimated |", "|---|--:|--:|--:|--:|---|--:|--:|"]
     model = os.path.join(ROOT, "SampleModels", "resnet-8.onnx")
+    disturbed = 0
     for name, steps in rows:
         report = evaluate(binary, model, DATA, *steps, latency=True)
+        disturbed += report["latency"].get("warning") is not None
         repaired = evaluate(binary, model, DATA, *steps, "batchnorm-reestimation") if steps else report
         figures = report["figures"]["candidate"]
         cell = f"{report['latency']['ratio']:.2f} ×" if steps else "1"
@@ -92,6 +94,8 @@ def techniques(binary):
             f"| {name} | {figures['parameters']:,.0f} | {figures['macs'] / 1e6:.2f} M | {figures['sizes']['serialized'] / 1e3:.1f} KB | {cell} | {flagged} "
             f"| {100 * report['accuracy']['value']:.2f} % | {100 * repaired['accuracy']['value']:.2f} % |")
         print(lines[-1], flush=True)
+    if disturbed:
+        lines += ["", f"During {disturbed} of {len(rows)} measurements of latency other processes used the cores."]
     return lines
 
 
