@@ -39,7 +39,7 @@ public enum LatencyMeasurement {
         let mostRounds = isMean ? inputs.count : 2000
         var baselineTimes: [Double] = []
         var candidateTimes: [Double] = []
-        while (elapsed() < seconds || baselineTimes.count < min(isMean ? 500 : 10, mostRounds)) && baselineTimes.count < mostRounds {
+        while (elapsed() < (isMean ? 2 * seconds : seconds) || baselineTimes.count < min(isMean ? 50 : 10, mostRounds)) && baselineTimes.count < mostRounds {
             var (before, after): ([Double], [Double]) = ([], [])
             for call in 0..<calls {
                 // Alternate who goes first, so that neither always finds the other's caches.
@@ -54,7 +54,7 @@ public enum LatencyMeasurement {
             baselineTimes.append(Quantiles.median(before) ?? .nan)
             candidateTimes.append(Quantiles.median(after) ?? .nan)
             place += 1
-            progress(min(elapsed() / seconds, 1))
+            progress(min(elapsed() / (isMean ? 2 * seconds : seconds), 1))
         }
         let ratios = zip(candidateTimes, baselineTimes).map { $0 / $1 }
         func quantile(_ values: [Double], _ q: Double) -> Double { Quantiles.quantile(values, q) ?? .nan }

@@ -199,7 +199,10 @@ extension EngineSession {
 
     /// Every figure of a model that needs no labels. The sizes are those of files that can be written.
     /// - Parameter slowSizes: also gzip and pack, which takes time in proportion to the weights.
-    public func figures(of model: Model, slowSizes: Bool = true, cancellation: Cancellation = Cancellation()) throws -> ModelFigures {
+    /// - Parameter measuringExits: of a model with early exits, run the validation split for how many leave where; otherwise that is as on the calibration data.
+    public func figures(
+        of model: Model, slowSizes: Bool = true, measuringExits: Bool = true, cancellation: Cancellation = Cancellation()
+    ) throws -> ModelFigures {
         var shapes: ValueShapes?
         do {
             shapes = try self.shapes(of: model, cancellation: cancellation)
@@ -207,7 +210,7 @@ extension EngineSession {
             // Without data the inputs are guesses: a model that rejects them still has sizes. So has one that never runs.
             shapes = nil
         }
-        let exits = try exitFigures(of: model, cancellation: cancellation)
+        let exits = measuringExits ? try exitFigures(of: model, cancellation: cancellation) : nil
         var figures = try FigureCounting.figures(of: model, shapes: shapes, exitShares: exits.map { Array($0.shares.dropLast()) })
         figures.exits = exits
         if slowSizes { try addSlowSizes(&figures, of: model, cancellation: cancellation) }

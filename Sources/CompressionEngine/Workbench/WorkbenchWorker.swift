@@ -127,8 +127,13 @@ extension Workbench {
             let (applied, measured) = try shown(recipe, session, cancellation)
             state.withLock { $0.latest = (recipe.canonical, applied.model) }
             noteExits(recipe, applied.model)
-            var figures = try session.figures(of: applied.model, slowSizes: false, cancellation: cancellation)
+            var figures = try session.figures(of: applied.model, slowSizes: false, measuringExits: false, cancellation: cancellation)
             send(.rewritten(generation: generation, figures, reports: applied.reports))
+            if ExitDeclaration(applied.model) != nil {
+                // Sizes do not wait for the samples.
+                figures = try session.figures(of: applied.model, slowSizes: false, cancellation: cancellation)
+                send(.rewritten(generation: generation, figures, reports: applied.reports))
+            }
             var accuracy: AccuracyEstimate?
             if session.runtime != nil, session.validation != nil, session.runs {
                 accuracy = try self.accuracy(of: applied.model, limit: nil, session, cancellation) { estimate in
