@@ -198,10 +198,12 @@ public enum RecipeOrder {
         if descriptor.produces.contains(.repair), !earlier.contains(where: { describing($0.technique)?.produces.contains(.repair) == false }) {
             return "has nothing to repair yet; put it behind the steps that change the model"
         }
-        for before in earlier where before.layers == step.layers || before.layers == .all {
+        for (position, before) in earlier.enumerated() where before.layers == step.layers || before.layers == .all {
             guard let previous = describing(before.technique) else { continue }
-            // A repair or a training may come again once something else has been done.
-            let again = !descriptor.produces.isDisjoint(with: [.repair, .training]) && earlier.last.map { $0.technique != descriptor.id } ?? false
+            // A repair or a training may come again once something else has been done, and anything after a training: rounds of
+            // pruning and training.
+            let trainedSince = earlier[position...].contains { describing($0.technique)?.produces.contains(.training) ?? false }
+            let again = descriptor.produces.isDisjoint(with: [.repair, .training]) ? trainedSince : earlier.last.map { $0.technique != descriptor.id } ?? false
             if previous.id == descriptor.id, before.layers == step.layers, !again { return "stands twice in the recipe for the same layers" }
             if previous.produces.contains(.loweredPrecision), descriptor.requires.contains(.floatWeights) {
                 return "needs float weights, but \(previous.id) before it lowers their precision; put it first"

@@ -1,18 +1,26 @@
 import ModelGraph
 import OnnxRuntime
 
+extension RecipeStep {
+    /// Whether the step's technique learns from training data.
+    public var learns: Bool { TechniqueRegistry.technique(technique)?.descriptor.produces.contains(.training) ?? false }
+}
+
 extension Recipe {
     /// Whether a step that is on learns from training data.
-    public var learns: Bool { activeSteps.contains { TechniqueRegistry.technique($0.technique)?.descriptor.produces.contains(.training) ?? false } }
+    public var learns: Bool { activeSteps.contains(where: \.learns) }
 
-    /// The steps before the first that learns: what can be shown without training.
-    public var beforeTraining: Recipe {
+    /// The steps that do not learn: what can be shown without training.
+    public var withoutTraining: Recipe {
         var result = self
-        if let first = steps.firstIndex(where: { $0.enabled && TechniqueRegistry.technique($0.technique)?.descriptor.produces.contains(.training) ?? false }) {
-            result.steps = Array(steps[..<first])
-        }
+        result.steps.removeAll { $0.enabled && $0.learns }
         return result
     }
+}
+
+extension StepReport {
+    /// Why a step that learns was left out of what is shown.
+    public static let untrained = "not trained yet"
 }
 
 extension EngineSession {

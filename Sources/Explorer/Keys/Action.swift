@@ -42,6 +42,8 @@ public enum Action: String, CaseIterable, Sendable, Codable {
     case evaluate
     case pin
     case compare
+    case train
+    case previewRecovery = "preview-recovery"
     case axisX = "axis-x"
     case axisY = "axis-y"
     // Layers
@@ -63,6 +65,8 @@ public enum Action: String, CaseIterable, Sendable, Codable {
     case markDifference = "mark-difference"
     // Jobs
     case cancelJob = "cancel-job"
+    case pauseJob = "pause-job"
+    case finishJob = "finish-job"
     case copyDetail = "copy-detail"
     // Export
     case startExport = "start-export"

@@ -104,6 +104,8 @@ extension KeyMap {
         KeyBinding(.rename, "name the state", hint: "name", .recipe, keys: "r", in: [.historyTree, .historyDiff]),
         KeyBinding(.markDifference, "compare with this state", hint: "diff", .measuring, keys: "d", in: [.historyTree, .historyDiff]),
         KeyBinding(.cancelJob, "cancel the job", hint: "cancel", .program, keys: "c delete", in: [.jobList, .jobDetail]),
+        KeyBinding(.pauseJob, "pause the training, or go on", hint: "pause", .program, keys: "space", in: [.jobList, .jobDetail]),
+        KeyBinding(.finishJob, "end the training now, keeping the best", hint: "finish", .program, keys: "f", in: [.jobList, .jobDetail]),
         KeyBinding(.copyDetail, "copy the job's detail", hint: "copy", .program, keys: "y enter", in: [.jobList, .jobDetail]),
         KeyBinding(.type, "edit the field", hint: "edit", .recipe, keys: "enter =", in: [.exportForm]),
         KeyBinding(.startExport, "write the files", hint: "write", .recipe, keys: "w", in: [.exportForm, .exportSummary]),
@@ -114,6 +116,8 @@ extension KeyMap {
         // Everywhere: measuring.
         KeyBinding(.measureLatency, "measure latency now", hint: "time", .measuring, keys: "L T f5"),
         KeyBinding(.evaluate, "evaluate the recipe again", .measuring, keys: "E"),
+        KeyBinding(.train, "train what the recipe's steps learn", hint: "train", .measuring, keys: "R"),
+        KeyBinding(.previewRecovery, "preview what training would recover", .measuring, keys: "v"),
         KeyBinding(.pin, "pin or unpin the present state", .measuring, keys: "p"),
         KeyBinding(.compare, "compare with the pinned state instead of the baseline", hint: "compare", .measuring, keys: "b"),
         // Everywhere: moving.

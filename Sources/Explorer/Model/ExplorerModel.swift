@@ -75,6 +75,12 @@ public struct ExplorerModel: Sendable {
     /// Jobs that analyse or allocate.
     var analysisJobs: Set<Int> = []
 
+    /// Trainings by canonical recipe: running, finished, previewed.
+    public var trainings: [String: Training] = [:]
+    /// Recipes that jobs train.
+    var trainingJobs: [Int: String] = [:]
+    var pausedJobs: Set<Int> = []
+
     // Trials.
     public var trials: [TrialRecord] = []
     public var axes = TrialAxes()

@@ -120,6 +120,8 @@ public final class ExplorerRuntime {
         case .export(let recipe, let request, let job): engine.export(recipe, request: request, job: job)
         case .analyse(let request, let job): engine.analyse(request, job: job)
         case .allocate(let grid, let measure, let goal, let job): engine.allocate(grid, measure: measure, goal: goal, job: job)
+        case .train(let recipe, let steps, let job): engine.train(recipe, steps: steps, job: job)
+        case .control(let command, let job): engine.control(command, job: job)
         case .cancel(let job): engine.cancel(job: job)
         case .setPinned(let pinned, let trial): engine.setPinned(pinned, trial: trial)
         case .histogram(let layer, let recipe):

@@ -34,6 +34,9 @@ public enum Effect: Sendable {
     case export(Recipe, ExportRequest, job: Int)
     case analyse(SensitivityRequest, job: Int)
     case allocate(SensitivityGrid, AllocationMeasure, AllocationGoal, job: Int)
+    /// With a number of steps a preview.
+    case train(Recipe, steps: Int?, job: Int)
+    case control(TrainingCommand, job: Int)
     case cancel(job: Int?)
     case setPinned(Bool, trial: String)
     /// Answered at once by `Message.histogram`.

@@ -106,7 +106,8 @@ extension ExplorerModel {
     /// Asks for the curve of the focused parameter, if it is not on its way.
     mutating func traceCurve(force: Bool = false) {
         guard phase == .ready, view == .explore, let entry = focusedTechnique, let parameter = focusedParameter else { return }
-        guard let request = CurveKey.request(entry.step, parameter.name, in: recipe, catalog), refusal(of: entry.descriptor, step: focusedStep) == nil || entry.isEnabled
+        // What a training would come to cannot be traced: each value is a training.
+        guard entry.descriptor.produces.isDisjoint(with: [.training]), let request = CurveKey.request(entry.step, parameter.name, in: recipe, catalog), refusal(of: entry.descriptor, step: focusedStep) == nil || entry.isEnabled
         else {
             curveRequest = nil
             return

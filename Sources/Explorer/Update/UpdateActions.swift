@@ -51,6 +51,10 @@ extension ExplorerModel {
         case .evaluate:
             evaluate(again: true)
             traceCurve(force: true)
+        case .train: train(steps: nil)
+        case .previewRecovery: train(steps: Self.previewSteps)
+        case .pauseJob: pauseJob()
+        case .finishJob: finishJob()
         case .pin: pin()
         case .compare: compare()
         case .axisX: axes.x = next(axes.x, avoiding: axes.y)

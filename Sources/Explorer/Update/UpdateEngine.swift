@@ -31,7 +31,7 @@ extension ExplorerModel {
             latencyRun = nil
             results.update(run.canonical) { ($0.latency, $0.operators) = (figures, operators) }
             if let warning = figures.warning { record(.warning, "latency: \(warning)") }
-            notify(.success, "latency \(Measure.latency.format.text(figures.candidateMedian)), \(fixed(figures.ratio))x the baseline's")
+            notify(.success, "latency \(Measure.latency.format.text(figures.means?.candidate ?? figures.candidateMedian)), \(fixed(figures.ratio))x the baseline's")
         case .settled(let generation):
             guard generation == evaluation.generation, evaluation.status == .running else { return }
             evaluation.status = .settled
@@ -47,6 +47,9 @@ extension ExplorerModel {
             jobs[index].update.fraction = 1
             notify(.success, "written: \(files.first ?? "") and \(max(0, files.count - 1)) more")
         case .sensitivity(let job, let grid): if analysisJobs.contains(job) { sensitivity = grid }
+        case .training(let job, let progress): training(job, progress)
+        case .trained(let job, let recipe): trained(job, recipe)
+        case .recovered(let job, let recipe, let estimate, let steps): recovered(job, recipe, estimate, steps)
         case .allocated(_, let recipe, let isMet):
             act(.edit(.replace(recipe, why: "allocated by sensitivity")))
             notify(isMet ? .success : .warning, isMet ? "allocated: the goal is met; u undoes it" : "the goal cannot be met: this is the closest; u undoes it")
@@ -110,7 +113,7 @@ extension ExplorerModel {
         jobs[index].update = update
         switch update.state {
         case .failed(let message): notify(.failure, "\(update.title): \(message)")
-        case .cancelled: notify(.warning, "\(update.title): cancelled" + (analysisJobs.contains(update.id) ? "" : ", nothing was written"))
+        case .cancelled: notify(.warning, "\(update.title): cancelled" + (analysisJobs.contains(update.id) ? "" : trainingJobs[update.id] == nil ? ", nothing was written" : "; R goes on from the last epoch"))
         default: break
         }
     }

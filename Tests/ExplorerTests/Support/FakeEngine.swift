@@ -16,6 +16,8 @@ final class FakeEngine: ExplorerEngine {
         var goals: [AllocationGoal] = []
         var cancelled: [Int?] = []
         var pins: [(Bool, String)] = []
+        var trained: [(recipe: Recipe, steps: Int?, job: Int)] = []
+        var commands: [TrainingCommand] = []
         var isClosed = false
         var isPrepared = false
         var trials: [TrialRecord] = []
@@ -136,6 +138,10 @@ final class FakeEngine: ExplorerEngine {
     func allocate(_ grid: SensitivityGrid, measure: AllocationMeasure, goal: AllocationGoal, job: Int) {
         state.withLock { $0.goals.append(goal) }
     }
+
+    func train(_ recipe: Recipe, steps: Int?, job: Int) { state.withLock { $0.trained.append((recipe, steps, job)) } }
+
+    func control(_ command: TrainingCommand, job: Int) { state.withLock { $0.commands.append(command) } }
 
     func cancel(job: Int?) { state.withLock { $0.cancelled.append(job) } }
 

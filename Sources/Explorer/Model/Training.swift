@@ -1,0 +1,34 @@
+import CompressionEngine
+import TerminalCells
+
+/// What is known of the training of one recipe.
+public struct Training: Sendable {
+    public var progress: TrainingProgress?
+    public var job: Int?
+    /// What a short training recovered, on part of the validation split.
+    public var preview: (accuracy: AccuracyEstimate, steps: Int)?
+
+    public init() {}
+}
+
+extension ExplorerModel {
+    /// Steps of a recovery preview.
+    static let previewSteps = 150
+
+    /// The training of the present recipe.
+    public var training: Training? { trainings[recipe.canonical] }
+
+    /// Whether the numbers shown are those before a training that has not been run.
+    public var isUntrained: Bool { result?.reports.contains { $0.skipped == StepReport.untrained } ?? false }
+
+    /// Epochs of the present recipe's last training, running or remembered.
+    public var trainedEpochs: [TrainingProgress.Epoch] {
+        if let epochs = training?.progress?.epochs, !epochs.isEmpty { return epochs }
+        return result?.reports.last { $0.training != nil }?.training?.epochs ?? []
+    }
+
+    /// The key of an action in the focused pane, for texts.
+    func keyLabel(_ action: Action, _ tier: GlyphTier) -> String {
+        keyMap.binding(of: action, in: pane).flatMap { keyMap.reachableKeys(of: $0, in: pane).first }.map { KeyBinding.label($0, tier: tier) } ?? ":"
+    }
+}

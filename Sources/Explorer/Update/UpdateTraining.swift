@@ -1,0 +1,67 @@
+import CompressionEngine
+import TerminalCells
+
+extension ExplorerModel {
+    private var runningTraining: Job? { jobs.last { $0.isRunning && trainingJobs[$0.id] != nil } }
+
+    /// Trains the present recipe, or a few steps of it as a preview.
+    mutating func train(steps: Int?) {
+        guard phase == .ready, let info else { return }
+        guard info.validationCount > 0, info.runtimeProblem == nil else { return notify(.warning, "training needs a data set and ONNX Runtime") }
+        guard recipe.learns else { return notify(.info, "the recipe has no step that learns: switch on Fine-tuning behind the others") }
+        guard runningTraining == nil else { return notify(.info, "a training is under way: 5 shows it, c there cancels it") }
+        guard isUntrained || steps != nil else {
+            return notify(.info, result?.figures == nil ? "still finding out what is trained already" : "trained already: the figures are those after training")
+        }
+        lastJob += 1
+        trainingJobs[lastJob] = recipe.canonical
+        trainings[recipe.canonical, default: Training()].job = lastJob
+        jobs.append(
+            Job(
+                update: JobUpdate(
+                    id: lastJob, title: steps == nil ? "Training" : "Recovery preview", phase: "waiting", fraction: nil, elapsedSeconds: 0, remainingSeconds: nil,
+                    state: .waiting)))
+        effects.append(.train(recipe, steps: steps, job: lastJob))
+        notify(.info, steps == nil ? "training; its curve shows beside Fine-tuning, 5 shows the job" : "training \(Self.previewSteps) steps to see what comes back")
+    }
+
+    mutating func pauseJob() {
+        guard let job = runningTraining else { return notify(.info, "only a running training can be paused") }
+        let isPaused = pausedJobs.contains(job.id)
+        if isPaused { pausedJobs.remove(job.id) } else { pausedJobs.insert(job.id) }
+        effects.append(.control(isPaused ? .goOn : .pause, job: job.id))
+        notify(.info, isPaused ? "training goes on" : "paused; the same key goes on")
+    }
+
+    mutating func finishJob() {
+        guard let job = runningTraining else { return notify(.info, "only a running training can be ended early") }
+        pausedJobs.remove(job.id)
+        effects.append(.control(.finish, job: job.id))
+        notify(.info, "ending the training; the best epoch is kept")
+    }
+
+    mutating func training(_ job: Int, _ progress: TrainingProgress) {
+        guard let canonical = trainingJobs[job], jobs.first(where: { $0.id == job })?.isRunning ?? false else { return }
+        trainings[canonical, default: Training()].progress = progress
+    }
+
+    mutating func trained(_ job: Int, _ recipe: Recipe) {
+        trainings[recipe.canonical]?.job = nil
+        let epochs = trainings[recipe.canonical]?.progress?.epochs ?? []
+        if let first = epochs.first, let best = epochs.map(\.accuracy).max() {
+            notify(.success, "trained: \(NumberFormat.fixed(first.accuracy * 100, digits: 2)) \u{2192} \(NumberFormat.fixed(best * 100, digits: 2)) %".replacingArrow(theme.glyphTier))
+        }
+        if recipe.canonical == self.recipe.canonical { evaluate(again: true) } else { results.forget(recipe.canonical) }
+    }
+
+    mutating func recovered(_ job: Int, _ recipe: Recipe, _ estimate: AccuracyEstimate, _ steps: Int) {
+        trainings[recipe.canonical, default: Training()].preview = (estimate, steps)
+        trainings[recipe.canonical]?.job = nil
+        trainings[recipe.canonical]?.progress = nil
+        notify(.success, "about \(NumberFormat.fixed(estimate.value * 100, digits: 1)) % after \(steps) steps; a full training usually gives more")
+    }
+}
+
+extension String {
+    fileprivate func replacingArrow(_ tier: GlyphTier) -> String { tier == .ascii ? split(separator: "\u{2192}").joined(separator: "to") : self }
+}

@@ -1,0 +1,64 @@
+import CompressionEngine
+import TerminalCells
+
+/// The curve of a training, where other techniques have their what-if curve.
+extension Painter {
+    mutating func drawTraining(in rect: Rect) {
+        let training = model.training
+        let running = training?.job.flatMap { job in model.jobs.first { $0.id == job && $0.isRunning } }
+        let epochs = model.trainedEpochs
+        var badge = StyledLine()
+        if running != nil, let progress = training?.progress {
+            badge = StyledLine("epoch \(min(progress.epochs.count, progress.totalEpochs)) of \(progress.totalEpochs)", .accent)
+        } else if epochs.count > 1 {
+            badge = StyledLine("\(epochs.count - 1) epoch\(epochs.count == 2 ? "" : "s")", .muted)
+        }
+        let content = panel(.curve, in: rect, title: "Training", badge: badge, footer: trainingFooter(epochs))
+        var area = content
+        if let running, content.height > 2 {
+            grid.draw(
+                ProgressBar(
+                    phase: running.update.phase, fraction: training?.progress?.fraction ?? running.update.fraction, elapsed: training?.progress?.elapsed ?? running.update.elapsedSeconds,
+                    remaining: training?.progress?.remaining ?? running.update.remainingSeconds, tick: model.tick), in: content.row(0), theme: theme)
+            area = Rect(x: content.x, y: content.y + 1, width: content.width, height: content.height - 1)
+        }
+        guard epochs.count > 1 else { return text(trainingHint(running != nil), in: area) }
+        let x = Axis("epoch", range: 0...Double(max(training?.progress?.totalEpochs ?? 0, epochs.count - 1)))
+        let accuracy = epochs.map { ChartPoint(Double($0.number), $0.accuracy) }
+        let reference = model.baselineAccuracy?.value
+        let values = accuracy.map(\.y) + (reference.map { [$0] } ?? [])
+        let (low, high) = (values.min() ?? 0, values.max() ?? 1)
+        let pad = max(0.002, (high - low) * 0.05)
+        let losses = epochs.compactMap { epoch in epoch.loss.map { ChartPoint(Double(epoch.number), $0) } }
+        let last = Double(epochs.last?.number ?? 0)
+        var upper = area
+        if area.height >= 14, losses.count > 1 {
+            let height = area.height * 3 / 5
+            upper = Rect(x: area.x, y: area.y, width: area.width, height: height)
+            let lower = Rect(x: area.x, y: area.y + height, width: area.width, height: area.height - height)
+            let span = (losses.map(\.y).min() ?? 0)...max((losses.map(\.y).max() ?? 1), (losses.map(\.y).min() ?? 0) + 1e-6)
+            grid.draw(LineChart(series: [.init("loss", losses, marked: losses)], x: x, y: Axis("loss", range: span), cursor: last), in: lower, theme: theme)
+        }
+        let chart = LineChart(
+            series: [.init("accuracy", accuracy, marked: accuracy)], x: x, y: Axis("accuracy", format: .percent(digits: 2), range: max(0, low - pad)...min(1, high + pad)),
+            cursor: last, reference: reference)
+        grid.draw(chart, in: upper, theme: theme)
+    }
+
+    private func trainingFooter(_ epochs: [TrainingProgress.Epoch]) -> StyledLine {
+        guard let first = epochs.first, let best = epochs.max(by: { $0.accuracy < $1.accuracy }), epochs.count > 1 else { return StyledLine() }
+        let change = NumberFormat.signed((best.accuracy - first.accuracy) * 100, digits: 2)
+        return StyledLine("best: epoch \(best.number), \(change) pt", .muted)
+    }
+
+    private func trainingHint(_ isRunning: Bool) -> [StyledLine] {
+        if isRunning { return [StyledLine("The curve begins with the first epoch.", .muted)] }
+        guard model.focusedTechnique?.isEnabled ?? false else { return [StyledLine("Switch it on behind the steps whose losses it is to win back.", .muted)] }
+        let (train, preview) = (model.keyLabel(.train, theme.glyphTier), model.keyLabel(.previewRecovery, theme.glyphTier))
+        var lines = [StyledLine("\(train) trains, \(preview) previews \(ExplorerModel.previewSteps) steps. Until then the figures are those before training.", .muted)]
+        if let found = model.training?.preview {
+            lines.append(StyledLine("Preview: about \(NumberFormat.fixed(found.accuracy.value * 100, digits: 1)) % on \(Grouping.text(found.accuracy.seen)) samples.", .accent))
+        }
+        return lines
+    }
+}
