@@ -16,6 +16,8 @@ public struct GradientBuilder: Sendable {
     /// Values of small integer tensors that are the same in every run: axes, shapes, indices.
     private var integers: [String: [Int]]
     private var names: NameSupply
+    /// Names made of each base, so that the search for the next one need not start from the first.
+    private var made: [String: Int] = [:]
     /// Values that depend on something trained.
     public internal(set) var active: Set<String> = []
     private var known: [String: String] = [:]
@@ -66,7 +68,11 @@ public struct GradientBuilder: Sendable {
     /// Whether a rule must give a gradient for this input.
     public func needs(_ input: String?) -> Bool { input.map { active.contains($0) } ?? false }
 
-    public mutating func fresh(_ base: String) -> String { names.fresh(base) }
+    public mutating func fresh(_ base: String) -> String {
+        let number = made[base, default: 0] + 1
+        made[base] = number
+        return names.fresh(number == 1 ? base : "\(base)_\(number)")
+    }
 
     // MARK: Emitting
 
@@ -75,7 +81,7 @@ public struct GradientBuilder: Sendable {
     public mutating func emit(
         _ type: String, _ inputs: [String], _ attributes: [Attribute] = [], shape: [Int], named base: String? = nil
     ) -> String {
-        let output = names.fresh(base ?? "d.\(type)")
+        let output = fresh(base ?? "d.\(type)")
         nodes.append(Node(type, inputs: inputs, outputs: [output], attributes: attributes))
         shapes[output] = shape
         return output
@@ -85,7 +91,7 @@ public struct GradientBuilder: Sendable {
     public mutating func emit(
         _ type: String, _ inputs: [String], _ attributes: [Attribute] = [], shapes outputs: [[Int]]
     ) -> [String] {
-        let made = outputs.map { _ in names.fresh("d.\(type)") }
+        let made = outputs.map { _ in fresh("d.\(type)") }
         nodes.append(Node(type, inputs: inputs, outputs: made, attributes: attributes))
         for (name, shape) in zip(made, outputs) { shapes[name] = shape }
         return made
@@ -109,7 +115,7 @@ public struct GradientBuilder: Sendable {
 
     private mutating func constant(_ key: String?, _ dims: [Int], _ make: (String) -> Tensor) -> String {
         if let key, let name = known[key] { return name }
-        let name = names.fresh("d.constant")
+        let name = fresh("d.constant")
         constants[name] = make(name)
         shapes[name] = dims
         if let key { known[key] = name }
