@@ -108,6 +108,12 @@ public struct ParameterDescriptor: Sendable {
         }
     }
 
+    /// The values that steps lead through, where they are not equally far apart; `nil` otherwise.
+    public var ladder: [Double]? {
+        guard isLogarithmic, case .real(let range, let step) = domain else { return nil }
+        return Self.ladder(range, smallest: step)
+    }
+
     /// 1, 2, 5, 10, … times powers of ten within a range, its ends included.
     private static func ladder(_ range: ClosedRange<Double>, smallest: Double) -> [Double] {
         var rungs = [range.lowerBound]

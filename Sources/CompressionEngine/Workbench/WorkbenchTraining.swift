@@ -1,3 +1,4 @@
+import Foundation
 import ModelGraph
 
 extension Workbench {
@@ -9,10 +10,13 @@ extension Workbench {
             var source = try session.trainingSource(store: steps == nil ? .standard() : nil)
             source.control = control
             source.maximumSteps = steps
-            source.progress = { self.send(.training(job: job, $0)) }
+            source.progress = { state in
+                progress(state.fraction, state.loss.map { String(format: "loss %.4f", $0) } ?? "training")
+                self.send(.training(job: job, state))
+            }
             // Samples enough to see a point of accuracy; a preview is an estimate.
             if steps != nil { source.evaluate = { try session.evaluate($0, limit: 2000, cancellation: $1) } }
-            let applied = try session.apply(recipe, training: source, cancellation: cancellation, progress: progress)
+            let applied = try session.apply(recipe, training: source, cancellation: cancellation)
             guard let steps else { return .trained(job: job, recipe) }
             let estimate = try session.evaluate(applied.model, limit: 2000, cancellation: cancellation)
             return .recovered(job: job, recipe, estimate, steps: steps)

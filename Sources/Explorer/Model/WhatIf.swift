@@ -56,9 +56,14 @@ public struct WhatIfCurve: Sendable {
 }
 
 extension ParameterDescriptor {
-    /// Where a value stands on an axis: numbers as they are, choices and flags by position.
+    /// Where a value stands on an axis: numbers as they are, those on a ladder by their rung, choices and flags by position.
     func axisPosition(_ value: ParameterValue) -> Double {
-        switch (domain, value) {
+        if let ladder, case .real(let number) = value {
+            // Between two rungs in proportion.
+            guard let above = ladder.firstIndex(where: { $0 >= number }), above > 0 else { return number <= ladder[0] ? 0 : Double(ladder.count - 1) }
+            return Double(above) - (ladder[above] - number) / (ladder[above] - ladder[above - 1])
+        }
+        return switch (domain, value) {
         case (_, .real(let number)): number
         case (_, .integer(let number)): Double(number)
         case (.choice(let choices), .choice(let name)): Double(choices.firstIndex { $0.name == name } ?? 0)
@@ -69,7 +74,8 @@ extension ParameterDescriptor {
 
     /// The ends of that axis.
     var axisRange: ClosedRange<Double> {
-        switch domain {
+        if let ladder { return 0...Double(max(1, ladder.count - 1)) }
+        return switch domain {
         case .real(let range, _): range
         case .integer(let range, _): Double(range.lowerBound)...Double(range.upperBound)
         case .choice(let choices): 0...Double(max(1, choices.count - 1))
@@ -79,6 +85,7 @@ extension ParameterDescriptor {
 
     /// The value nearest to a place on the axis.
     func value(atAxis x: Double) -> ParameterValue {
+        if let ladder { return .real(ladder[min(max(0, Int(x.rounded())), ladder.count - 1)]) }
         switch domain {
         case .real(let range, let step):
             let steps = ((min(max(x, range.lowerBound), range.upperBound) - range.lowerBound) / step).rounded()

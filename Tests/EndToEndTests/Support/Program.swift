@@ -34,8 +34,8 @@ enum Program {
     static func run(_ arguments: String...) throws -> Result { try run(arguments) }
 
     /// Runs the program with `--json` and reads what it prints.
-    static func json(_ arguments: [String]) throws -> JSON {
-        let result = try run(arguments + ["--json"])
+    static func json(_ arguments: [String], environment: [String: String] = [:]) throws -> JSON {
+        let result = try run(arguments + ["--json"], environment: environment)
         try #require(result.status == 0, "lathe \(arguments.joined(separator: " ")): status \(result.status): \(result.errors)")
         return try JSON(parsing: result.output)
     }
