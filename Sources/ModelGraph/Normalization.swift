@@ -8,10 +8,12 @@ extension Model {
     /// Brings constants to one form in the main graph and every subgraph: `Constant` nodes become initializers
     /// (restored on writing), and an `Identity` of an initializer gives way to the initializer itself.
     ///
-    /// A weight that only reaches its layer through a Transpose or Reshape is stored as the layer reads it.
+    /// A weight that only reaches its layer through a Transpose or Reshape, or by having its gates put into another order, is stored as
+    /// the layer reads it.
     mutating func normalizeConstants() {
         graph.normalizeConstants(outer: [:])
         graph.foldWeightLayouts()
+        graph.foldGateOrder()
     }
 
     /// The model with the constants that came from `Constant` nodes put back into such nodes.

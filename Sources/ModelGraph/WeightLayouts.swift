@@ -70,7 +70,7 @@ extension Graph {
 }
 
 /// Another arrangement of a tensor's elements: other extents, or axes in another order.
-private enum WeightLayout {
+enum WeightLayout {
     case extents([Int])
     case order([Int])
 
@@ -118,13 +118,16 @@ private enum WeightLayout {
     }
 
     /// The tensor so arranged; `nil` if it has no elements or a rank below two, which no weight has.
-    func applied(to tensor: Tensor) -> Tensor? {
+    func applied(to tensor: Tensor) -> Tensor? { arranged(tensor).flatMap { $0.dims.count >= 2 ? $0 : nil } }
+
+    /// The tensor so arranged; `nil` if it has no elements.
+    func arranged(_ tensor: Tensor) -> Tensor? {
         switch self {
         case .extents(let extents):
-            guard extents.count >= 2, tensor.count > 0 else { return nil }
+            guard tensor.count > 0 else { return nil }
             return try? tensor.reshaped(extents)
         case .order(let order):
-            guard order.count >= 2, tensor.count > 0, let width = tensor.elementType.bitWidth.map({ $0 / 8 }) else { return nil }
+            guard !order.isEmpty, tensor.count > 0, let width = tensor.elementType.bitWidth.map({ $0 / 8 }) else { return nil }
             let dims = order.map { tensor.dims[$0] }
             var strides = [Int](repeating: width, count: tensor.dims.count)
             for axis in tensor.dims.indices.dropLast().reversed() { strides[axis] = strides[axis + 1] * tensor.dims[axis + 1] }

@@ -49,6 +49,56 @@ import Testing
         #expect(model.graph.nodes.count == 1 && model.graph.initializers.count == 1)
     }
 
+    /// A recurrent cell as PyTorch exports it: gates cut out of the weights and put into ONNX's order as the model runs.
+    private static let cell = """
+        def cell(name, x):
+            nodes, made = [], {}
+            for part in ['w', 'r', 'bi', 'bh']:
+                for k in range(3):
+                    nodes.append(h.make_node('Slice', [part, f'from{k}', f'to{k}', 'zero'], [f'{name}/{part}{k}']))
+                nodes.append(h.make_node('Concat', [f'{name}/{part}{k}' for k in range(3)], [f'{name}/{part}'], axis=0))
+            nodes.append(h.make_node('Concat', [f'{name}/bi', f'{name}/bh'], [f'{name}/b'], axis=-1))
+            nodes += [h.make_node('Unsqueeze', [f'{name}/{part}', 'zero'], [f'{name}/{part}_1']) for part in 'wrb']
+            return nodes + [h.make_node('LSTM', [x] + [f'{name}/{part}_1' for part in 'wrb'], ['', f'{name}/y'], hidden_size=4)]
+        weights = {'w': f(16, 6), 'r': f(16, 4), 'bi': f(16), 'bh': f(16), 'zero': np.array([0])}
+        for k, (a, b) in enumerate([(0, 4), (-4, 99), (4, -4)]): weights |= {f'from{k}': np.array([a]), f'to{k}': np.array([b])}
+
+        """
+
+    @Test func gatesInAnotherOrder() throws {
+        let maker = Self.cell + "save([h.make_node('Unsqueeze', ['x', 'zero'], ['s'])] + cell('a', 's'), weights, [info('a/y', T.FLOAT, None)])"
+        let (model, difference) = try Self.difference(maker) { _ in }
+        #expect(difference == 0)
+        #expect(model.graph.nodes.map(\.opType) == ["Unsqueeze", "LSTM"] && model.graph.initializers.count == 4)
+        let layer = try #require(model.layers().first)
+        #expect(layer.weightShape == [1, 16, 6] && layer.otherWeights == ["r"] && layer.bias == "bi")
+    }
+
+    /// Both branches of an If read the same weights: so they do afterwards.
+    @Test func gatesInBranches() throws {
+        let maker = Self.cell + """
+            branches = [h.make_graph(cell(name, 's') + [h.make_node(op, [name + '/y'], [name + '/z'])], name, [], [info(name + '/z', T.FLOAT, None)]) for name, op in [('a', 'Tanh'), ('b', 'Relu')]]
+            save([h.make_node('Unsqueeze', ['x', 'zero'], ['s']), h.make_node('ReduceMax', ['x'], ['m'], keepdims=0), h.make_node('Cast', ['m'], ['c'], to=T.BOOL),
+                  h.make_node('If', ['c'], ['y'], then_branch=branches[0], else_branch=branches[1])], weights, [info('y', T.FLOAT, None)])
+            """
+        let (model, difference) = try Self.difference(maker) { _ in }
+        #expect(difference == 0)
+        #expect(Array(model.graph.initializers.keys) == ["w", "r", "bi", "zero"])
+        #expect(model.layers().map(\.weight) == ["w", "w"])
+        #expect(model.graph.graphPaths().dropFirst().allSatisfy { model.graph[$0]?.nodes.count == 2 })
+    }
+
+    /// Where something else reads the weights as they are stored, they stay.
+    @Test func gatesReadOtherwiseToo() throws {
+        let maker = Self.cell + """
+            save([h.make_node('Unsqueeze', ['x', 'zero'], ['s'])] + cell('a', 's') + [h.make_node('Gemm', ['x', 'w'], ['z'], transB=1)], weights,
+                 [info('a/y', T.FLOAT, None), info('z', T.FLOAT, None)])
+            """
+        let (model, difference) = try Self.difference(maker) { _ in }
+        #expect(difference == 0)
+        #expect(model.graph.initializers["w"]?.dims == [16, 6] && model.graph.initializers["r"]?.dims == [1, 16, 4])
+    }
+
     @Test func sharedWeightsKeepTheirTranspose() throws {
         let maker = """
             save([h.make_node('Transpose', ['w'], ['t']), h.make_node('MatMul', ['x', 't'], ['a']), h.make_node('MatMul', ['a', 'w'], ['y'])], {'w': f(5, 6)}, [info('y', T.FLOAT, None)])
