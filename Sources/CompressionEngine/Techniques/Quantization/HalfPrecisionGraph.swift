@@ -38,9 +38,14 @@ struct HalfPrecisionGraph {
         isHalf = graph.nodes.enumerated().map { position, node in
             let standard = node.domain.isEmpty || node.domain == "ai.onnx"
             return standard && !Self.floatOperators.contains(node.opType) && node.subgraphs.isEmpty && !floatNodes.contains(position)
-                && !onShapes.contains(position)
+                && !onShapes.contains(position) && !Self.isBeyondHalf(node, graph)
                 && node.outputs.contains { types.isFloat32($0) } && (node.outputs + node.inputs).allSatisfy { $0.isEmpty || types.types[$0] != nil }
         }
+    }
+
+    /// A normalisation with a mean or variance that no half holds: clamped, it would scale by something else. (Masks may be clamped.)
+    private static func isBeyondHalf(_ node: Node, _ graph: Graph) -> Bool {
+        node.opType == "BatchNormalization" && node.inputs.contains { name in graph.initializers[name]?.floats()?.contains { abs($0) > 65504 } ?? false }
     }
 
     /// Nodes whose values depend on shapes and constants only: extents above 2,048 are not exact in halves.
