@@ -29,9 +29,11 @@ struct PairedTally {
 
     func estimate(total: Int) -> AccuracyEstimate {
         let limit = metric == .sqnr ? OutputComparison.sqnrCeiling : 1
+        let spread = mean.interval() ?? Interval(low: -limit, high: limit)
         let interval =
             metric.isProportion
-            ? Proportion.wilsonInterval(successes: right, of: seen) : mean.interval() ?? Interval(low: -limit, high: limit)
+            // A mean's interval knows nothing of what values are possible.
+            ? Proportion.wilsonInterval(successes: right, of: seen) : Interval(low: max(spread.low, -limit), high: min(spread.high, limit))
         var result = AccuracyEstimate(
             metric: metric.title, seen: seen, total: total,
             value: metric.isProportion ? (seen > 0 ? Double(right) / Double(seen) : 0) : mean.mean, interval: interval)
