@@ -27,6 +27,10 @@ public final class Workbench: ExplorerEngine {
         var results = ResultCache()
         /// Models with early exits by the recipe that made them, whatever its threshold.
         var exitKeys: [String: ContentHash] = [:]
+        /// Counted figures of such a model, likewise.
+        var exitSizes: [String: ModelFigures] = [:]
+        /// The curve over a threshold that was asked for last.
+        var exitTrace: WhatIfTrace?
         var store: TrialStore?
     }
 
@@ -127,8 +131,13 @@ public final class Workbench: ExplorerEngine {
 
     public func traceWhatIf(_ recipe: Recipe, step: Int, parameter: String, generation: Int) {
         // The threshold of prepared exits costs nothing to try.
-        let isDense = parameter == "threshold" && exitFigures(for: recipe) != nil
-        let trace = WhatIfTrace(recipe: recipe, step: step, parameter: parameter, generation: generation, isDense: isDense)
+        let trace = WhatIfTrace(recipe: recipe, step: step, parameter: parameter, generation: generation)
+        let isOfExits = parameter == "threshold" && recipe.exitContext != nil
+        state.withLock { $0.exitTrace = isOfExits ? trace : nil }
+        if isOfExits, exitFigures(for: recipe) != nil {
+            state.withLock { $0.trace = nil }
+            return sweepExits(trace)
+        }
         state.withLock { $0.trace = trace }
         wake.signal()
     }

@@ -21,6 +21,25 @@ extension Recipe {
     }
 }
 
+extension ModelFigures {
+    /// The same numbers, foretold.
+    fileprivate var asEstimates: ModelFigures {
+        func estimate(_ figure: Figure?) -> Figure? { figure.map { Figure($0.value, $0.provenance == .modelled ? .modelled : .estimated) } }
+        var result = self
+        result.parameters = Figure(parameters.value, .estimated)
+        result.nonZeros = Figure(nonZeros.value, .estimated)
+        result.serializedBytes = Figure(serializedBytes.value, .estimated)
+        result.macs = estimate(macs)
+        result.theoreticalBytes = estimate(theoreticalBytes)
+        result.transferBytes = estimate(transferBytes)
+        result.packedBytes = estimate(packedBytes)
+        result.peakActivationBytes = estimate(peakActivationBytes)
+        result.memoryBytes = estimate(memoryBytes)
+        result.energyPicojoules = estimate(energyPicojoules)
+        return result
+    }
+}
+
 extension Workbench {
     /// What is to be expected of a recipe's early exits, once they were prepared.
     func exitFigures(for recipe: Recipe) -> ExitFigures? {
@@ -32,9 +51,32 @@ extension Workbench {
 
     /// Lays over a prediction what the exits are expected to do.
     func addExits(to figures: inout ModelFigures, _ recipe: Recipe) {
-        guard let exits = exitFigures(for: recipe) else { return }
+        guard let context = recipe.exitContext, let exits = exitFigures(for: recipe) else { return }
+        // Another threshold changes no size.
+        if let known = state.withLock({ $0.exitSizes[context] }) {
+            let (macs, energy) = (known.macs?.value, known.energyPicojoules?.value)
+            figures = known.asEstimates
+            if let macs, macs > 0, let energy, let now = exits.macs { figures.energyPicojoules = Figure(energy * now / macs, .modelled) }
+        }
         figures.exits = exits
         if let macs = exits.macs { figures.macs = Figure(macs, .estimated) }
+    }
+
+    /// Keeps what was counted of a recipe with exits, for other thresholds of it.
+    func noteSizes(_ figures: ModelFigures, of recipe: Recipe) {
+        guard let context = recipe.exitContext, figures.exits != nil else { return }
+        state.withLock { state in
+            if state.exitSizes.count > 64 { state.exitSizes = [:] }
+            state.exitSizes[context] = figures
+        }
+    }
+
+    /// The whole curve over the threshold at once.
+    func sweepExits(_ trace: WhatIfTrace) {
+        let dense = WhatIfTrace(recipe: trace.recipe, step: trace.step, parameter: trace.parameter, generation: trace.generation, isDense: true)
+        start("lathe.exits") {
+            for value in dense.values { if let point = self.exitPoint(dense, value) { self.send(.whatIf(generation: dense.generation, point)) } }
+        }
     }
 
     /// Notes which model a recipe with exits makes, so that other thresholds are foretold.
@@ -51,7 +93,9 @@ extension Workbench {
     func prepareExits(_ recipe: Recipe, _ model: Model, _ session: EngineSession, _ cancellation: Cancellation) throws {
         guard let declaration = ExitDeclaration(model), let profile = session.knownExitProfile(EngineSession.exitKey(declaration, model)) else { return }
         if profile.times == nil { try session.exitTimes(of: model, cancellation: cancellation) }
-        if let baseline = state.withLock({ $0.predictor?.baseline }) { send(.prepared(baseline: baseline)) }
+        let (baseline, trace) = state.withLock { ($0.predictor?.baseline, $0.exitTrace) }
+        if let baseline { send(.prepared(baseline: baseline)) }
+        if let trace { sweepExits(trace) }
     }
 
     /// A point of the curve over the threshold, without rewriting or running anything; `nil` where that is not possible.

@@ -55,7 +55,7 @@ struct WhatIfTrace {
         case .real(let range, let step):
             let count = Int(((range.upperBound - range.lowerBound) / step).rounded())
             // Where a point costs nothing the curve is fine.
-            let stride = isDense ? 1 : max(1, (count + 19) / 20)
+            let stride = max(1, isDense ? (count + 99) / 100 : (count + 19) / 20)
             all = Swift.stride(from: 0, through: count, by: stride).map { descriptor.stepped(.real(range.lowerBound), by: $0) }
         }
         let near = [present, descriptor.stepped(present, by: 1), descriptor.stepped(present, by: -1)]
@@ -146,6 +146,7 @@ extension Workbench {
             send(.rewritten(generation: generation, figures, reports: applied.reports))
             record(measured, figures, accuracy, latency: nil, session)
             send(.settled(generation: generation))
+            noteSizes(figures, of: recipe)
             try prepareExits(recipe, applied.model, session, cancellation)
         } catch let error as EngineError where error.kind == .cancelled {
             return
