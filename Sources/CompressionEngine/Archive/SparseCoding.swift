@@ -90,20 +90,41 @@ struct SparseCoding: Sendable {
             steps[position] = UInt8(truncatingIfNeeded: symbol)
         }
         try ValueCoding.read(into: values, width: width, from: &reader)
+        switch width {
+        case 1: try scatter(UInt8.self, steps, values, into: out)
+        case 2: try scatter(UInt16.self, steps, values, into: out)
+        case 4: try scatter(UInt32.self, steps, values, into: out)
+        default: try scatter(UInt64.self, steps, values, into: out)
+        }
+    }
+
+    /// Puts stored elements where their distances say.
+    private static func scatter<T: BitwiseCopyable>(
+        _: T.Type, _ steps: UnsafeMutableBufferPointer<UInt8>, _ values: UnsafeMutableRawBufferPointer, into out: UnsafeMutableRawBufferPointer
+    ) throws(EngineError) {
+        let width = MemoryLayout<T>.stride
+        let count = out.count / width
         var position = -1
-        for pair in 0..<pairs {
-            position += Int(steps[pair]) + 1
+        for (pair, step) in steps.enumerated() {
+            position += Int(step) + 1
             guard position < count else { throw ByteReader.damaged("an index beyond the tensor's \(count) elements") }
-            let target = position * width
-            for byte in 0..<width { out[target + byte] = values[pair * width + byte] }
+            out.storeBytes(of: values.loadUnaligned(fromByteOffset: pair * width, as: T.self), toByteOffset: position * width, as: T.self)
         }
     }
 
     private static func fill(_ out: UnsafeMutableRawBufferPointer, with pattern: UInt64, width: Int) {
-        if pattern == 0 {
-            out.initializeMemory(as: UInt8.self, repeating: 0)
-        } else {
-            for index in out.indices { out[index] = UInt8(truncatingIfNeeded: pattern >> UInt64(8 * (index % width))) }
+        switch width {
+        case _ where pattern == 0: out.initializeMemory(as: UInt8.self, repeating: 0)
+        case 1: out.initializeMemory(as: UInt8.self, repeating: UInt8(truncatingIfNeeded: pattern))
+        default:
+            // The first element, then what is filled so far again and again.
+            for index in 0..<min(width, out.count) { out[index] = UInt8(truncatingIfNeeded: pattern >> UInt64(8 * index)) }
+            var filled = width
+            while filled < out.count {
+                let run = min(filled, out.count - filled)
+                UnsafeMutableRawBufferPointer(rebasing: out[filled..<(filled + run)]).copyMemory(from: UnsafeRawBufferPointer(rebasing: out[..<run]))
+                filled += run
+            }
         }
     }
 
