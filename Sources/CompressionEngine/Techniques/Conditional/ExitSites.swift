@@ -73,12 +73,17 @@ struct ExitSites {
         return nil
     }
 
-    /// MACs by node; without shapes weights by node.
+    /// MACs by node; of layers whose shapes are not known, weights.
     private static func work(of model: Model, _ layers: [Layer], _ shapes: [String: [Int]]) -> [Double] {
         var work = [Double](repeating: 0, count: model.graph.nodes.count)
         let values = ValueShapes(shapes.mapValues { ValueShapes.Value(dims: $0, elementType: .float32) })
         for (node, macs) in Compute.macs(of: model.graph, shapes: values) { work[node] = macs }
-        if !work.contains(where: { $0 > 0 }) { for layer in layers where layer.path.isMain && layer.kind != .embedding { work[layer.nodeIndex] += Double(layer.weightCount) } }
+        // Where weights are decoded on the way, nodes do not show their extents: then weights times output positions, which is the same number.
+        for layer in layers where layer.path.isMain && layer.kind != .embedding && work[layer.nodeIndex] == 0 {
+            let outputs = layer.weightShape.indices.contains(layer.outputAxis) ? layer.weightShape[layer.outputAxis] : 1
+            let extents = model.graph.nodes[layer.nodeIndex].outputs.first.flatMap { shapes[$0] } ?? [outputs]
+            work[layer.nodeIndex] = Double(layer.weightCount) * max(Double(extents.reduce(1, *)) / Double(max(outputs, 1)), 1)
+        }
         return work
     }
 
