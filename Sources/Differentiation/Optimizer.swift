@@ -34,19 +34,23 @@ public struct UpdatedWeight: Sendable {
     public var decays: Bool
     /// Factor on the learning rate.
     public var rate: Float
-    /// Which elements stay zero: 0 or 1 each; `nil` if none must.
-    public var mask: [Float]?
+    /// Whether some elements are held at zero: by the 0 and 1 of an input, `UpdateGraph.mask(_:)`.
+    public var isMasked: Bool
     /// Strength of a penalty on magnitudes (L1), which the gradient gets.
     public var l1: Float = 0
     /// Strength of a penalty on the norms of slices along the first axis (group lasso, Wen et al. 2016).
     public var groupLasso: Float = 0
+    /// Factor on the gradient, before anything else sees it.
+    public var gradientFactor: Float = 1
+    /// What no element falls below; `nil` for no limit.
+    public var minimum: Float?
 
-    public init(name: String, dims: [Int], decays: Bool, rate: Float = 1, mask: [Float]? = nil) {
+    public init(name: String, dims: [Int], decays: Bool, rate: Float = 1, isMasked: Bool = false) {
         self.name = name
         self.dims = dims
         self.decays = decays
         self.rate = rate
-        self.mask = mask
+        self.isMasked = isMasked
     }
 }
 
@@ -59,6 +63,7 @@ public struct UpdateGraph: Sendable {
     /// Names of graph inputs and outputs.
     public static func gradient(_ weight: String, shard: Int) -> String { "gradient.\(shard).\(weight)" }
     public static func state(_ weight: String, _ number: Int) -> String { "state.\(number).\(weight)" }
+    public static func mask(_ weight: String) -> String { "mask.\(weight)" }
     public static func updated(_ value: String) -> String { "new.\(value)" }
     /// Scalars of a step: the learning rate, and 1/(1 − β₁ᵗ) and 1/√(1 − β₂ᵗ) of Adam.
     public static let rate = "rate"
@@ -74,6 +79,7 @@ public struct UpdateGraph: Sendable {
             let shape = weight.dims.map { Dimension.fixed($0) }
             inputs.append(ValueInfo(name: weight.name, elementType: .float32, shape: shape))
             for shard in 0..<shards { inputs.append(ValueInfo(name: Self.gradient(weight.name, shard: shard), elementType: .float32, shape: shape)) }
+            if weight.isMasked { inputs.append(ValueInfo(name: Self.mask(weight.name), elementType: .float32, shape: shape)) }
             for number in 0..<optimizer.stateCount { inputs.append(ValueInfo(name: Self.state(weight.name, number), elementType: .float32, shape: shape)) }
         }
         var b = GradientBuilder(Model(graph: Graph(name: "update", inputs: inputs), opset: opset), shapes: [:])
@@ -85,7 +91,8 @@ public struct UpdateGraph: Sendable {
         var gradients: [String] = []
         for weight in weights {
             var gradient = try b.total((0..<shards).map { Self.gradient(weight.name, shard: $0) })
-            if let mask = weight.mask { gradient = try b.multiply(gradient, b.constant(mask, weight.dims)) }
+            gradient = try b.multiply(gradient, by: weight.gradientFactor)
+            if weight.isMasked { gradient = try b.multiply(gradient, Self.mask(weight.name)) }
             gradients.append(gradient)
         }
         var squares: [String] = []
@@ -142,7 +149,8 @@ public struct UpdateGraph: Sendable {
                 base = try b.multiply(old, try b.subtract(b.scalar(1), try b.multiply(rate, by: decay)))
             }
             var new = try b.subtract(base, step)
-            if let mask = weight.mask { new = try b.multiply(new, b.constant(mask, weight.dims)) }
+            if weight.isMasked { new = try b.multiply(new, Self.mask(weight.name)) }
+            if let minimum = weight.minimum { new = b.emit("Max", [new, b.scalar(minimum)], shape: weight.dims) }
             try output(new, as: Self.updated(old), weight.dims)
         }
         let graph = Graph(name: "update", nodes: b.nodes, inputs: inputs, outputs: outputs, initializers: Array(b.constants.values))

@@ -13,13 +13,13 @@ import Testing
     private static func gradient(_ number: Int, step: Int) -> [Double] { (0..<(number == 0 ? 6 : 4)).map { cos(Double($0) + 3 * Double(step) + Double(number)) } }
 
     /// Weights after some steps, each gradient handed over in two unequal shards.
-    private func run(_ optimizer: Optimizer, steps: Int, change: (inout [UpdatedWeight]) -> Void = { _ in }) throws -> [[Float]] {
-        var weights = (0..<2).map { UpdatedWeight(name: "w\($0)", dims: Self.dims[$0], decays: $0 == 0) }
+    private func run(_ optimizer: Optimizer, steps: Int, mask: [Float]? = nil, change: (inout [UpdatedWeight]) -> Void = { _ in }) throws -> [[Float]] {
+        var weights = (0..<2).map { UpdatedWeight(name: "w\($0)", dims: Self.dims[$0], decays: $0 == 0, isMasked: $0 == 0 && mask != nil) }
         change(&weights)
         let update = try UpdateGraph(optimizer, weights: weights, shards: 2)
         let library = try GradientCheck.runtime.get()
         let session = try GradientCheck.session(update.model, library)
-        var values: [String: [Float]] = [:]
+        var values: [String: [Float]] = [UpdateGraph.mask("w0"): mask ?? []]
         for (number, weight) in weights.enumerated() {
             values[weight.name] = Self.weight(number).map { Float($0) }
             for state in 0..<optimizer.stateCount { values[UpdateGraph.state(weight.name, state)] = [Float](repeating: 0, count: weight.dims.reduce(1, *)) }
@@ -63,12 +63,23 @@ import Testing
         expect(try run(optimizer, steps: 1), (0..<2).map { number in zip(Self.weight(number), Self.gradient(number, step: 1)).map { $0 - 0.1 * $1 } })
     }
 
+    @Test func gradientsAreScaledAndWeightsKeptAboveTheirMinimum() throws {
+        var optimizer = Optimizer(.sgd)
+        optimizer.momentum = 0
+        let found = try run(optimizer, steps: 1) { weights in
+            weights[0].gradientFactor = 0.125
+            weights[1].minimum = 0.5
+        }
+        let expected = (0..<2).map { number in zip(Self.weight(number), Self.gradient(number, step: 1)).map { $0 - (number == 0 ? 0.0125 : 0.1) * $1 } }
+        expect(found, [expected[0], expected[1].map { max($0, 0.5) }])
+    }
+
     @Test func maskedElementsStayZeroAndOthersGoTheirWay() throws {
         let mask: [Float] = [1, 0, 1, 1, 0, 1]
         var optimizer = Optimizer(.adamw)
         optimizer.weightDecay = 0.01
         let free = try run(optimizer, steps: 3)
-        let masked = try run(optimizer, steps: 3) { $0[0].mask = mask }
+        let masked = try run(optimizer, steps: 3, mask: mask)
         for (index, kept) in mask.enumerated() { #expect(masked[0][index] == (kept == 0 ? 0 : free[0][index])) }
         #expect(masked[1] == free[1])
     }
@@ -79,7 +90,7 @@ import Testing
         optimizer.momentum = 0
         optimizer.clipNorm = 0.5
         let mask: [Float] = [1, 0, 0, 0, 0, 0]
-        let found = try run(optimizer, steps: 1) { $0[0].mask = mask }
+        let found = try run(optimizer, steps: 1, mask: mask)
         let (first, second) = (Self.gradient(0, step: 1)[0], Self.gradient(1, step: 1))
         let norm = (first * first + second.reduce(0) { $0 + $1 * $1 }).squareRoot()
         expect([found[1]], [zip(Self.weight(1), second).map { $0 - 0.1 * $1 * 0.5 / (norm + 1e-6) }])

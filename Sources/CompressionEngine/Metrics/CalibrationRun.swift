@@ -17,6 +17,27 @@ public struct CalibrationRun: CalibrationSource {
     public var sampleCount: Int { samples.count }
     public var labels: [Int]? { samples.labels }
 
+    public func gradients(
+        of model: Model, weights: [String], limit: Int, cancellation: Cancellation, body: (_ gradients: [String: [Float]]) throws -> Void
+    ) throws {
+        guard let labels else { throw EngineError(.data, "gradients need calibration data with labels") }
+        let source = TrainingSource(samples: samples, labels: labels, library: library, store: nil) { _, _ in
+            throw EngineError(.technique, "nothing is trained here")
+        }
+        var plan = TrainingPlan()
+        plan.batch = 32
+        plan.batchNorm = .frozen
+        plan.keepsStructure = false
+        plan.scope = .named(Set(weights))
+        let step = try TrainingStep(model, plan: plan, source: source, cancellation: cancellation)
+        let order = (0..<samples.count).map { BatchFeeder.Entry(sample: $0) }
+        // Whole batches only; at least one.
+        for first in stride(from: 0, through: max(min(limit, samples.count) - step.batch, 0), by: step.batch) {
+            try cancellation.check()
+            try body(step.gradients(order[first..<first + step.batch], cancellation: cancellation))
+        }
+    }
+
     public func forEachBatch(
         of model: Model, values names: [String], limit: Int, cancellation: Cancellation, body: ([CalibrationValue]) throws -> Void
     ) throws {

@@ -74,10 +74,19 @@ public protocol CalibrationSource: Sendable {
         ofAll models: [(model: Model, values: [String])], limit: Int, cancellation: Cancellation,
         body: (_ values: [[CalibrationValue]]) throws -> Void
     ) throws
+
+    /// Runs over at most `limit` samples in batches and hands the gradients of each batch's mean loss, cross-entropy with the labels, by name of the
+    /// weight to `body`. Weights that no gradient reaches are missing.
+    /// - Throws: `EngineError` without labels, or for a model that cannot be differentiated.
+    func gradients(of model: Model, weights: [String], limit: Int, cancellation: Cancellation, body: (_ gradients: [String: [Float]]) throws -> Void) throws
 }
 
 extension CalibrationSource {
     public var labels: [Int]? { nil }
+
+    public func gradients(of model: Model, weights: [String], limit: Int, cancellation: Cancellation, body: (_ gradients: [String: [Float]]) throws -> Void) throws {
+        throw EngineError(.data, "this calibration data give no gradients")
+    }
 
     /// For sources that run one model at a time only.
     public func forEachBatch(

@@ -29,17 +29,26 @@ struct TrainableModel {
         var channels: Int
     }
 
+    /// - Parameter preparation: what `model` was before nodes for training were put in, and what these have to train.
     /// - Throws: `EngineError` if nothing can be trained.
-    init(_ model: Model, plan: TrainingPlan) throws {
+    init(_ model: Model, plan: TrainingPlan, preparation: TrainingPreparation? = nil) throws {
         original = model
         forward = model
-        let layers = model.layers()
-        let wanted = Self.candidates(model, layers)
-        let chosen = Self.scope(plan, wanted, layers, model)
+        let structure = preparation?.structure ?? model
+        let layers = structure.layers()
+        let wanted = Self.candidates(structure, layers)
+        let chosen = Self.scope(plan, wanted, layers, structure)
         let masked = Set(layers.flatMap { [$0.weight] + $0.otherWeights })
+        let (unstructured, pruned) = (Set(plan.unstructured), Set(plan.pruning?.weights ?? []))
         for candidate in wanted where chosen.contains(candidate.tensor) {
             guard let tensor = model.graph.initializers[candidate.tensor], tensor.count > 0 else { continue }
-            var parameter = try Self.parameter(for: candidate, tensor, keepsStructure: plan.keepsStructure && masked.contains(candidate.tensor), in: &forward)
+            let keepsStructure = plan.keepsStructure && masked.contains(candidate.tensor) && !unstructured.contains(candidate.tensor)
+            let isPruned = pruned.contains(candidate.tensor)
+            var parameter = try Self.parameter(for: candidate, tensor, keepsStructure: keepsStructure && !isPruned, in: &forward)
+            if isPruned {
+                parameter.isPruned = true
+                parameter.mask = parameter.start.map { keepsStructure && $0 == 0 ? 0 : 1 }
+            }
             parameter.decays = tensor.dims.count >= 2 && candidate.role == .weight
             if parameter.decays {
                 parameter.l1 = plan.l1
@@ -48,6 +57,14 @@ struct TrainableModel {
                 parameter.l1 = plan.scalePenalty
             }
             parameter.rate = pow(plan.rateDecay, Float(candidate.depth))
+            parameters.append(parameter)
+        }
+        for scale in preparation?.scales ?? [] {
+            guard let tensor = model.graph.initializers[scale.name], let start = tensor.floats() else { continue }
+            var parameter = TrainedParameter(name: scale.name, target: scale.name, form: .plain, dims: tensor.dims, start: start, decays: false)
+            parameter.rate = scale.rate
+            parameter.gradientFactor = scale.gradientFactor
+            parameter.minimum = scale.minimum
             parameters.append(parameter)
         }
         guard !parameters.isEmpty else { throw EngineError(.technique, "the model has no weights that can be trained") }

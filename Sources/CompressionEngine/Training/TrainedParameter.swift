@@ -54,10 +54,14 @@ struct TrainedParameter: Sendable {
     var dims: [Int]
     var start: [Float]
     var mask: [Float]?
+    /// Whether the plan's schedule changes the mask.
+    var isPruned = false
     var decays: Bool
     var rate: Float = 1
     var l1: Float = 0
     var groupLasso: Float = 0
+    var gradientFactor: Float = 1
+    var minimum: Float?
 
     /// The initializer with trained values.
     func tensor(_ values: [Float], replacing old: Tensor) throws -> Tensor {

@@ -25,13 +25,18 @@ public struct Trainer {
     private let step: TrainingStep
     private let start: Model
 
-    /// - Parameter teacher: the model whose outputs are learnt, if the plan distils or there are no labels.
+    /// - Parameters:
+    ///   - teacher: the model whose outputs are learnt, if the plan distils or there are no labels.
+    ///   - preparation: what there is to know of a model with nodes that are there for training only.
     /// - Throws: `EngineError` if the model cannot be trained on these data.
-    public init(_ model: Model, plan: TrainingPlan, source: TrainingSource, teacher: Model? = nil, cancellation: Cancellation = Cancellation()) throws {
+    public init(
+        _ model: Model, plan: TrainingPlan, source: TrainingSource, teacher: Model? = nil, preparation: TrainingPreparation? = nil,
+        cancellation: Cancellation = Cancellation()
+    ) throws {
         self.plan = plan
         self.source = source
         start = model
-        step = try TrainingStep(model, plan: plan, source: source, teacher: teacher, cancellation: cancellation)
+        step = try TrainingStep(model, plan: plan, source: source, teacher: teacher, preparation: preparation, cancellation: cancellation)
     }
 
     public var trainedParameters: Int { step.trainedCount }
@@ -92,14 +97,16 @@ public struct Trainer {
             record.epochs.append(
                 TrainingProgress.Epoch(
                     number: epoch, loss: losses.reduce(0, +) / Double(max(losses.count, 1)), accuracy: estimate.value, seconds: Date().timeIntervalSince(epochBegan)))
-            if estimate.value > record.bestAccuracy || plan.keep == .last {
+            // What came before masks stood still is no result.
+            let isComparable = min(record.kept * step.stepsPerEpoch, total) >= step.settledSteps
+            if !isComparable || estimate.value > record.bestAccuracy || plan.keep == .last {
                 record.best = state
                 record.bestAccuracy = estimate.value
                 record.kept = epoch
             }
             if let key { try source.store?.save(Checkpoint(state: state, record: record), as: key) }
             report(plan.rate(step: max(record.step - 1, 0), of: total))
-            if plan.patience > 0, epoch - record.kept >= plan.patience { break }
+            if plan.patience > 0, isComparable, epoch - record.kept >= plan.patience { break }
         }
         guard let best = record.best else { throw EngineError.cancelled }
         return Outcome(

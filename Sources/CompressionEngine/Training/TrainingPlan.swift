@@ -60,12 +60,22 @@ public struct TrainingPlan: Sendable, Hashable {
     public var scalePenalty: Float = 0
     /// Whether zeros of sparse weights stay zero and shared values stay shared.
     public var keepsStructure = true
+    /// Weights that are zeroed while training goes on; `nil` for none.
+    public var pruning: MaskSchedule?
+    /// Names of weights whose zeros are a start and no structure, sorted.
+    public var unstructured: [String] = []
     public var seed: UInt64 = 0
 
     public init() {}
 
     /// Text that is equal for equal plans.
-    public var canonical: String { "\(self)" }
+    public var canonical: String {
+        guard case .named(let names) = scope else { return "\(self)" }
+        // A set prints in another order in every process.
+        var plain = self
+        plain.scope = .all
+        return "\(plain) of \(names.sorted())"
+    }
 
     /// Learning rate of step `step` of `total`, counted from 0.
     public func rate(step: Int, of total: Int) -> Float {

@@ -9,12 +9,14 @@ public struct TrainingSource: Sendable {
     public let labels: [Int]?
     public let library: RuntimeLibrary
     /// Validation accuracy of a model.
-    public let evaluate: @Sendable (Model, Cancellation) throws -> AccuracyEstimate
+    public var evaluate: @Sendable (Model, Cancellation) throws -> AccuracyEstimate
     /// Where finished trainings and checkpoints are kept; `nil` to keep none.
     public let store: TrainingStore?
     /// Whether a training that is not in the store may be run now. Live previews may not.
     public var mayTrain = true
     public var demand = Demand.none
+    /// Stop each training after so many steps, for previews; `nil` for no limit.
+    public var maximumSteps: Int?
     /// What to say of the samples; `nil` for nothing.
     public var remark: String?
     public var control = TrainingControl()

@@ -28,6 +28,10 @@ final class TrainingStep {
     private var weights: [[Value]]
     private var states: [[Value]]
     private var current = 0
+    /// Masks of the trained weights that have one, and of these the ones that a schedule changes, by place among the trained.
+    private let masks: [Value]
+    private let pruned: [Int]
+    private var pruning: MaskedWeights?
     private let trained: [TrainedParameter]
     private(set) var statistics: [String: [Float]] = [:]
     private(set) var notes: [String]
@@ -52,13 +56,17 @@ final class TrainingStep {
 
     /// - Parameters:
     ///   - teacher: the model whose outputs are learnt, if the plan distils.
+    ///   - preparation: what there is to know of a model made ready for a training of its own kind.
     /// - Throws: `EngineError` if the model cannot be trained on these data.
-    init(_ model: Model, plan: TrainingPlan, source: TrainingSource, teacher teacherModel: Model? = nil, cancellation: Cancellation) throws {
+    init(
+        _ model: Model, plan: TrainingPlan, source: TrainingSource, teacher teacherModel: Model? = nil, preparation: TrainingPreparation? = nil,
+        cancellation: Cancellation
+    ) throws {
         self.plan = plan
         self.source = source
         let samples = source.samples
         guard samples.count > 0 else { throw EngineError(.data, "there are no samples to train on") }
-        var trainable = try TrainableModel(model, plan: plan)
+        var trainable = try TrainableModel(model, plan: plan, preparation: preparation)
         notes = trainable.notes
         // Shards: as the model demands, else small enough to stay in a core's cache.
         let shard = samples.fixedBatch(of: model) ?? min(plan.shard > 0 ? plan.shard : min(32, plan.batch), samples.count)
@@ -166,9 +174,11 @@ final class TrainingStep {
         gradientSession = gradientRun
         let laneCount = min(shardCount, Self.laneLimit(reached))
         let updated = reached.map { parameter in
-            var weight = UpdatedWeight(name: parameter.name, dims: parameter.dims, decays: parameter.decays, rate: parameter.rate, mask: parameter.mask)
+            var weight = UpdatedWeight(name: parameter.name, dims: parameter.dims, decays: parameter.decays, rate: parameter.rate, isMasked: parameter.mask != nil)
             weight.l1 = parameter.l1
             weight.groupLasso = parameter.groupLasso
+            weight.gradientFactor = parameter.gradientFactor
+            weight.minimum = parameter.minimum
             return weight
         }
         let norms = trainable.batchNorms
@@ -184,6 +194,10 @@ final class TrainingStep {
         weights = [starts, try reached.map { try zeros($0.dims) }]
         let stateDims = reached.flatMap { parameter in (0..<plan.optimizer.stateCount).map { _ in parameter.dims } }
         states = [try stateDims.map(zeros), try stateDims.map(zeros)]
+        masks = try reached.compactMap { parameter in try parameter.mask.map { try Value($0, shape: parameter.dims, library: library) } }
+        pruned = reached.indices.filter { reached[$0].isPruned }
+        let scheduled = reached.filter(\.isPruned)
+        pruning = plan.pruning.map { MaskedWeights($0, starts: scheduled.map(\.start), masks: scheduled.map { $0.mask ?? [] }, seed: plan.seed) }
         rateValue = try zeros([])
         correctionValues = [try zeros([]), try zeros([])]
         let dataInputs = inputs.filter { input in gradientRun.inputs.contains { $0.name == input.name } }
@@ -206,9 +220,13 @@ final class TrainingStep {
             outputs: [GradientGraph.loss] + reached.compactMap { gradient.gradients[$0.name] } + norms.flatMap { [$0.batchMean, $0.batchVariance] })
         inputPlaces = dataInputs.map { input in samples.inputs.firstIndex { $0.name == input.name } ?? 0 }
         let stateNames = reached.flatMap { parameter in (0..<plan.optimizer.stateCount).map { UpdateGraph.state(parameter.name, $0) } }
+        var updateInputs = [UpdateGraph.rate, UpdateGraph.correction1, UpdateGraph.correction2].filter { name in updateRun.inputs.contains { $0.name == name } }
+        updateInputs += reached.map(\.name)
+        updateInputs += reached.filter { $0.mask != nil }.map { UpdateGraph.mask($0.name) }
+        updateInputs += stateNames
+        updateInputs += (0..<laneCount).flatMap { lane in reached.map { UpdateGraph.gradient($0.name, shard: lane) } }
         updateSignature = try updateRun.signature(
-            inputs: [UpdateGraph.rate, UpdateGraph.correction1, UpdateGraph.correction2].filter { name in updateRun.inputs.contains { $0.name == name } }
-                + reached.map(\.name) + stateNames + (0..<laneCount).flatMap { lane in reached.map { UpdateGraph.gradient($0.name, shard: lane) } },
+            inputs: updateInputs,
             outputs: reached.map { UpdateGraph.updated($0.name) } + stateNames.map(UpdateGraph.updated))
         scalarsRead = [UpdateGraph.rate, UpdateGraph.correction1, UpdateGraph.correction2].map { name in updateRun.inputs.contains { $0.name == name } }
     }
@@ -241,6 +259,22 @@ final class TrainingStep {
 
     /// One step on the given samples; returns the mean loss.
     func run(_ entries: ArraySlice<BatchFeeder.Entry>, number: Int, cancellation: Cancellation) throws -> Double {
+        let (loss, moments) = try differentiate(entries, cancellation)
+        guard loss.isFinite else { throw EngineError(.technique, "the loss is not finite at step \(number + 1): try a lower learning rate") }
+        follow(moments)
+        try update(number)
+        return loss
+    }
+
+    /// Gradients of a batch by name of the trained tensor, without a step.
+    func gradients(_ entries: ArraySlice<BatchFeeder.Entry>, cancellation: Cancellation) throws -> [String: [Float]] {
+        _ = try differentiate(entries, cancellation)
+        return Dictionary(uniqueKeysWithValues: zip(trained.map(\.target), try summedGradients(Array(trained.indices))))
+    }
+
+    /// Leaves the gradients of a batch in the lanes.
+    /// - Returns: the mean loss, and batch statistics by shard.
+    private func differentiate(_ entries: ArraySlice<BatchFeeder.Entry>, _ cancellation: Cancellation) throws -> (loss: Double, moments: [Int: [[Float]]]) {
         let present = weights[current]
         let failure = Mutex<(any Error)?>(nil)
         let losses = Mutex([Double](repeating: 0, count: lanes.count))
@@ -270,11 +304,7 @@ final class TrainingStep {
             if let error = error as? OnnxRuntimeError { throw EngineError(.runtime, "training stopped: \(error)") }
             throw error
         }
-        let loss = losses.withLock { $0.reduce(0, +) }
-        guard loss.isFinite else { throw EngineError(.technique, "the loss is not finite at step \(number + 1): try a lower learning rate") }
-        follow(moments.withLock { $0 })
-        try update(number)
-        return loss
+        return (losses.withLock { $0.reduce(0, +) }, moments.withLock { $0 })
     }
 
     private func gradients(of part: ArraySlice<BatchFeeder.Entry>, _ lane: Lane, _ present: [Value], _ cancellation: Cancellation) throws -> Double {
@@ -310,19 +340,66 @@ final class TrainingStep {
     }
 
     private func update(_ number: Int) throws {
+        // What the schedule looks at, before the step is taken.
+        let slopes = pruning?.needsGradients(number + 1, total: totalSteps) == true ? try summedGradients(pruned) : []
+        if !slopes.isEmpty { pruning?.observe(weights: try pruned.map { try weights[current][$0].floats() }, gradients: slopes) }
         let corrections = UpdateGraph.corrections(optimizer, step: number + 1)
         let scalars = [(rateValue, plan.rate(step: number, of: totalSteps)), (correctionValues[0], corrections.0), (correctionValues[1], corrections.1)]
         for (value, number) in scalars { try value.withUnsafeMutableBytes { $0.storeBytes(of: number, as: Float.self) } }
         let next = 1 - current
         let gradients = lanes.flatMap { $0.sums.isEmpty ? $0.gradients : $0.sums }
-        let inputs = zip(scalars, scalarsRead).filter(\.1).map(\.0.0) + weights[current] + states[current] + gradients
+        var inputs = zip(scalars, scalarsRead).filter(\.1).map(\.0.0)
+        inputs += weights[current] + masks
+        inputs += states[current] + gradients
         do {
             try updateSession.run(updateSignature, inputs, into: weights[next] + states[next])
         } catch {
             throw EngineError(.runtime, "training stopped: \(error)")
         }
         current = next
+        try remask(after: number + 1, slopes)
     }
+
+    /// Gradients of some trained weights over the whole batch.
+    private func summedGradients(_ places: [Int]) throws -> [[Float]] {
+        try places.map { place in
+            var total: [Float] = []
+            for lane in lanes {
+                let part = try (lane.sums.isEmpty ? lane.gradients : lane.sums)[place].floats()
+                if total.isEmpty { total = part } else { for index in total.indices { total[index] += part[index] } }
+            }
+            return total
+        }
+    }
+
+    /// Changes masks where the schedule says so; what was masked or comes back starts without momentum.
+    private func remask(after done: Int, _ slopes: [[Float]]) throws {
+        guard pruning?.changes(after: done, total: totalSteps) == true else { return }
+        var values = try pruned.map { try weights[current][$0].floats() }
+        guard let changed = pruning?.update(done: done, total: totalSteps, weights: &values, gradients: slopes) else { return }
+        for (position, place) in pruned.enumerated() where !changed[position].isEmpty {
+            try weights[current][place].store(values[position])
+            for number in 0..<optimizer.stateCount {
+                let state = states[current][place * optimizer.stateCount + number]
+                var held = try state.floats()
+                for element in changed[position] { held[element] = 0 }
+                try state.store(held)
+            }
+        }
+        try showMasks()
+    }
+
+    /// Hands the schedule's masks to the update.
+    private func showMasks() throws {
+        guard let pruning else { return }
+        let order = trained.indices.filter { trained[$0].mask != nil }
+        for (position, place) in pruned.enumerated() {
+            if let slot = order.firstIndex(of: place) { try masks[slot].store(pruning.masks[position]) }
+        }
+    }
+
+    /// Steps after which masks no longer change; 0 where none do.
+    var settledSteps: Int { plan.pruning?.settled(total: totalSteps) ?? 0 }
 
     /// Moves running statistics a tenth of the way to those of the batch, as PyTorch does.
     private func follow(_ moments: [Int: [[Float]]]) {
@@ -351,26 +428,35 @@ final class TrainingStep {
         var weights: [[Float]]
         var states: [[Float]]
         var statistics: [String: [Float]]
+        /// Masks and scores of weights that are pruned meanwhile.
+        var masks: [[Float]] = []
     }
 
     func state() throws -> State {
-        State(weights: try weights[current].map { try $0.floats() }, states: try states[current].map { try $0.floats() }, statistics: statistics)
+        State(weights: try weights[current].map { try $0.floats() }, states: try states[current].map { try $0.floats() }, statistics: statistics, masks: pruning?.state ?? [])
     }
 
     /// - Throws: `EngineError` if the state is of another training.
     func restore(_ state: State) throws {
-        guard state.weights.count == trained.count, state.states.count == states[current].count,
+        guard state.weights.count == trained.count, state.states.count == states[current].count, state.masks.count == pruning?.state.count ?? 0,
             zip(state.weights, trained).allSatisfy({ $0.count == $1.start.count })
         else { throw EngineError(.data, "the checkpoint is of another training") }
-        for (values, place) in zip(state.weights + state.states, weights[current] + states[current]) {
-            try place.withUnsafeMutableBytes { bytes in values.withUnsafeBytes { bytes.copyMemory(from: $0) } }
-        }
+        for (values, place) in zip(state.weights + state.states, weights[current] + states[current]) { try place.store(values) }
         statistics = state.statistics
+        pruning?.state = state.masks
+        try showMasks()
     }
 
     /// The model with the weights of a state.
     func model(_ state: State) throws -> Model {
         let values = Dictionary(uniqueKeysWithValues: zip(trained.map(\.name), state.weights))
         return try trainable.model(with: trainable.parameters.map { values[$0.name] ?? $0.start }, statistics: state.statistics)
+    }
+}
+
+extension Value {
+    /// Overwrites a tensor of as many floats.
+    fileprivate func store(_ floats: [Float]) throws {
+        try withUnsafeMutableBytes { bytes in floats.withUnsafeBytes { bytes.copyMemory(from: $0) } }
     }
 }

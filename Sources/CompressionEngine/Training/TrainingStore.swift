@@ -96,13 +96,14 @@ public struct TrainingStore: Sendable {
             state.weights.forEach(add)
             state.states.forEach(add)
             for name in names { add(state.statistics[name] ?? []) }
+            state.masks.forEach(add)
         }
         add(checkpoint.state)
         if let best = checkpoint.record.best { add(best) }
         let record = checkpoint.record
         let progress = Progress(
             step: record.step, epochs: record.epochs, metric: record.metric, kept: record.kept, bestAccuracy: record.bestAccuracy,
-            counts: [checkpoint.state.weights.count, checkpoint.state.states.count], statistics: names)
+            counts: [checkpoint.state.weights.count, checkpoint.state.states.count, checkpoint.state.masks.count], statistics: names)
         try write(tensors, ["progress": String(decoding: JSONEncoder().encode(progress), as: UTF8.self)], to: path(key, "checkpoint"), opset: 17)
     }
 
@@ -112,17 +113,18 @@ public struct TrainingStore: Sendable {
         let path = path(key, "checkpoint")
         guard FileManager.default.fileExists(atPath: path) else { return nil }
         guard let model = try? Model.read(path: path), let text = model.metadata["progress"],
-            let progress = try? JSONDecoder().decode(Progress.self, from: Data(text.utf8)), progress.counts.count == 2
+            let progress = try? JSONDecoder().decode(Progress.self, from: Data(text.utf8)), progress.counts.count == 3
         else { throw EngineError(.data, "\(path): is no checkpoint of this version; remove it to begin anew") }
         let tensors = model.graph.initializers
-        let (weights, states) = (progress.counts[0], progress.counts[1])
-        let each = weights + states + progress.statistics.count
+        let (weights, states, statistics) = (progress.counts[0], progress.counts[1], progress.statistics.count)
+        let each = weights + states + statistics + progress.counts[2]
         guard tensors.count == 2 * each else { throw EngineError(.data, "\(path): holds \(tensors.count) tensors, not \(2 * each)") }
         func state(from first: Int) -> TrainingStep.State {
             func values(_ index: Int) -> [Float] { tensors["t\(first + index)"]?.floats() ?? [] }
             return TrainingStep.State(
                 weights: (0..<weights).map(values), states: (weights..<weights + states).map(values),
-                statistics: Dictionary(uniqueKeysWithValues: progress.statistics.enumerated().map { ($1, values(weights + states + $0)) }))
+                statistics: Dictionary(uniqueKeysWithValues: progress.statistics.enumerated().map { ($1, values(weights + states + $0)) }),
+                masks: (weights + states + statistics..<each).map(values))
         }
         var record = Trainer.Record(
             step: progress.step, epochs: progress.epochs, metric: progress.metric, kept: progress.kept, bestAccuracy: progress.bestAccuracy)

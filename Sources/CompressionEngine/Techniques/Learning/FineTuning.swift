@@ -38,10 +38,7 @@ public struct FineTuning: Technique {
         if targets.count < layers.count, plan.scope == .all {
             plan.scope = .named(Set(targets.flatMap { [$0.layer.weight] + $0.layer.otherWeights + ($0.layer.bias.map { [$0] } ?? []) }))
         }
-        let teacher = TrainingParameters.learnsFromBaseline(parameters) ? context.baseline : nil
-        if teacher != nil, let features = TrainingParameters.features(parameters), let baseline = context.baseline {
-            plan.distillation?.features = FeaturePairs.common(student: model, teacher: baseline, shapes: context.shapes, kind: features)
-        }
+        let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: model, context: context)
         try LearningStep.run(&model, plan: plan, teacher: teacher, context: context, name: descriptor.id)
     }
 

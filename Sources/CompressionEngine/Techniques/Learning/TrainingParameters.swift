@@ -1,4 +1,5 @@
 import Differentiation
+import ModelGraph
 
 /// The knobs of training, common to all techniques that learn.
 enum TrainingParameters {
@@ -67,7 +68,12 @@ enum TrainingParameters {
         ParameterDescriptor("keep-structure", title: "Keep structure", domain: .flag, default: .flag(true), help: "Zeros stay zero and shared values shared"),
     ]
 
-    static func plan(_ p: ParameterValues, seed: UInt64) throws -> TrainingPlan {
+    /// The knobs without some that a technique decides itself.
+    static func without(_ names: String...) -> [ParameterDescriptor] { all.filter { !names.contains($0.name) } }
+
+    static func plan(_ values: ParameterValues, seed: UInt64) throws -> TrainingPlan {
+        // Knobs that a technique left out stand at their defaults.
+        let p = ParameterValues(Dictionary(all.map { ($0.name, $0.defaultValue) }) { $1 }).overlaid(by: values)
         var plan = TrainingPlan()
         plan.epochs = p.integer("epochs")
         plan.rate = Float(p.real("learning-rate"))
@@ -108,6 +114,15 @@ enum TrainingParameters {
 
     /// Whether the model before the recipe is run beside, as a teacher (or may have to be, where labels are missing).
     static func learnsFromBaseline(_ p: ParameterValues) -> Bool { true }
+
+    /// The model to learn from, with the pairs of intermediate values that are compared put into the plan.
+    static func teacher(_ p: ParameterValues, plan: inout TrainingPlan, model: Model, context: RewriteContext) -> Model? {
+        guard learnsFromBaseline(p), let baseline = context.baseline else { return nil }
+        if let features = features(p) {
+            plan.distillation?.features = FeaturePairs.common(student: model, teacher: baseline, shapes: context.shapes, kind: features)
+        }
+        return baseline
+    }
 
     static func features(_ p: ParameterValues) -> FeatureKind? {
         guard p.choice("loss") != "labels" else { return nil }

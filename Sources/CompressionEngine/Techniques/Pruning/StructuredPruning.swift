@@ -24,7 +24,7 @@ public struct StructuredPruning: Technique {
         source: """
             Li, Kadav, Durdanovic, Samet and Graf, Pruning Filters for Efficient ConvNets, ICLR 2017; criteria: He et al., Filter Pruning via \
             Geometric Median, CVPR 2019; Liu et al., Learning Efficient Convolutional Networks through Network Slimming, ICCV 2017; Hu et al., \
-            Network Trimming, 2016 (arXiv:1607.03250)
+            Network Trimming, 2016 (arXiv:1607.03250); Molchanov et al., Importance Estimation for Neural Network Pruning, CVPR 2019
             """,
         parameters: [
             ParameterDescriptor(
@@ -38,6 +38,7 @@ public struct StructuredPruning: Technique {
                     .init("batchnorm-scale", "scale of the BatchNormalization that follows (Liu et al. 2017)"),
                     .init("apoz", "share of positive activations behind the nonlinearity (Hu et al. 2016)", needsCalibration: true),
                     .init("weighted-norm", "l2 with each weight times the root mean square of its input", needsCalibration: true),
+                    .init("taylor", "change of the loss without the unit, from gradients on labelled samples (Molchanov et al. 2019)", needsCalibration: true),
                     .init("random", "drawn from the recipe's seed: the control"),
                 ]), default: .choice("l1"), help: "How units are ranked"),
             ParameterDescriptor(
@@ -54,7 +55,7 @@ public struct StructuredPruning: Technique {
                 help: "No group of layers is left with fewer units"),
             ParameterDescriptor(
                 "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(256), unit: "samples",
-                help: "Calibration samples that apoz and weighted-norm look at"),
+                help: "Calibration samples that apoz, weighted-norm and taylor look at"),
         ])
 
     public func refusal(for layer: Layer, in model: Model) -> String? {

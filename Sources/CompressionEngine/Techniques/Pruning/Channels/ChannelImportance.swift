@@ -17,6 +17,7 @@ struct ChannelImportance {
         case .batchNormScale: batchNormScale()
         case .apoz: try positives()
         case .weightedNorm: try weightedNorm()
+        case .taylor: try taylor()
         case .random: random()
         }
     }
@@ -129,6 +130,36 @@ struct ChannelImportance {
                 }
                 return Float(sum.squareRoot())
             }
+        }
+    }
+
+    /// (Σ gradient · weight)² over an output's weights, the mean over batches: how much the loss changes to first order without it
+    /// (Molchanov et al. 2019, equation 8).
+    private func taylor() throws -> [[Float]] {
+        guard let calibration = context.calibration else { throw EngineError(.data, "criterion taylor needs calibration data") }
+        let seen = layers.map { layer in
+            layer.path.isMain && layer.isFloat ? tensors(layer).filter { $0.dims.indices.contains(layer.outputAxis) && $0.dims[layer.outputAxis] == layer.weightShape[layer.outputAxis] } : []
+        }
+        var sums = layers.map { [Double](repeating: 0, count: $0.weightShape[$0.outputAxis]) }
+        var batches = [Int](repeating: 0, count: layers.count)
+        let names = Array(Set(seen.joined().map(\.name))).sorted()
+        try calibration.gradients(of: model, weights: names, limit: samples, cancellation: context.cancellation) { gradients in
+            for (position, parts) in seen.enumerated() where !parts.isEmpty && parts.allSatisfy({ gradients[$0.name] != nil }) {
+                var changes = [Double](repeating: 0, count: sums[position].count)
+                for part in parts { Self.addProducts(part, gradients[part.name] ?? [], axis: layers[position].outputAxis, to: &changes) }
+                for unit in changes.indices { sums[position][unit] += changes[unit] * changes[unit] }
+                batches[position] += 1
+            }
+        }
+        return layers.indices.map { position in batches[position] == 0 ? [] : sums[position].map { Float($0 / Double(batches[position])) } }
+    }
+
+    /// Adds gradient · weight of each slice along an axis.
+    private static func addProducts(_ weight: Tensor, _ gradient: [Float], axis: Int, to sums: inout [Double]) {
+        let inner = weight.dims[(axis + 1)...].reduce(1, *)
+        weight.withFloats { values in
+            guard values.count == gradient.count else { return }
+            for index in values.indices { sums[index / inner % sums.count] += Double(values[index]) * Double(gradient[index]) }
         }
     }
 

@@ -7,6 +7,7 @@ public enum ChannelCriterion: String, Sendable, CaseIterable {
     case batchNormScale = "batchnorm-scale"
     case apoz
     case weightedNorm = "weighted-norm"
+    case taylor
     case random
 
     /// How scores of the several outputs of one layer that are one unit come together: as squares, or as they are.
