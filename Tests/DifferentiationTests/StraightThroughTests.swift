@@ -47,6 +47,18 @@ import Testing
         #expect(abs(found[1][0] - expected.step) < 1e-3 * abs(expected.step))
     }
 
+    /// The same of plain operators, on a grid of a few bits.
+    @Test(arguments: [(Float(-8), Float(7)), (0, 15), (-2, 1)]) func floatOperatorsFollowLSQ(_ low: Float, _ high: Float) throws {
+        let found = try gradients { s in
+            let (x, step) = (s.input([12], Self.values), s.input([1], [0.211]))
+            let (from, to) = (s.floats([low], []), s.floats([high], []))
+            return s.node("Mul", s.node("Round", s.node("Clip", s.node("Div", x, step), from, to)), step)
+        }
+        let expected = learnedStep(Self.values, step: 0.211, zero: 0, low: low, high: high)
+        #expect(found[0] == expected.x)
+        #expect(abs(found[1][0] - expected.step) < 1e-4 * max(abs(expected.step), 1))
+    }
+
     @Test func unsignedQuantizationPerChannelFollowsLSQ() throws {
         let steps: [Float] = [0.011, 0.2, 1.7]
         let zeros: [UInt8] = [0, 128, 200]

@@ -5,7 +5,7 @@ public enum TechniqueRegistry {
         SVDFactorization(), ActivationAwareSVD(), EmbeddingFactorization(), SpatialSVD(), Tucker2(), CPDecomposition(), TensorTrainFactorization(),
         WeightSharing(), HashedNets(), ProductQuantization(), WeightTying(), ParameterPrediction(),
         BatchNormReestimation(), BiasCorrection(), LeastSquaresReconstruction(),
-        FineTuning(),
+        FineTuning(), GradualPruning(), LoRA(), CompactDesign(), QuantizationAwareTraining(),
         EarlyExits(),
         HuffmanCoding(), RangeCoding(),
         HalfPrecision(), BFloat16(), StaticInt8(), DynamicInt8(), WeightQuantization(), GPTQ(), AdaRound(), CodebookQuantization(),

@@ -4,14 +4,17 @@ import OnnxRuntime
 
 /// Runs a training as a step of a recipe: from the store if it was run before, else now, if that is allowed.
 enum LearningStep {
-    /// - Parameter prepare: makes the model that is trained of the model of the recipe, and the way back is by tensor names, so it
-    ///   may not rename weights.
-    static func run(_ model: inout Model, plan: TrainingPlan, teacher: Model?, context: RewriteContext, name: String) throws {
+    /// - Parameter preparation: what there is to know of a model with nodes that are there for training only.
+    static func run(
+        _ model: inout Model, plan: TrainingPlan, teacher: Model?, context: RewriteContext, name: String, preparation: TrainingPreparation? = nil
+    ) throws {
         guard let source = context.training else {
             throw EngineError(.technique, "\(name): needs a training split (--data) and ONNX Runtime")
         }
+        var plan = plan
+        if let limit = source.maximumSteps { plan.maximumSteps = min(plan.maximumSteps ?? .max, limit) }
         if let remark = source.remark { context.notes.add(remark) }
-        let key = key(model, plan: plan, teacher: teacher, source: source)
+        let key = key(model, plan: plan, teacher: teacher, source: source, preparation: preparation)
         if source.demand == .anew { source.store?.forget(key) }
         if let (tensors, summary) = source.store?.result(key) {
             for tensor in tensors { model.graph.initializers[tensor.name] = tensor }
@@ -27,7 +30,7 @@ enum LearningStep {
             progress(state.fraction, Self.text(state))
             outer(state)
         }
-        let trainer = try Trainer(model, plan: plan, source: reporting, teacher: teacher, cancellation: context.cancellation)
+        let trainer = try Trainer(model, plan: plan, source: reporting, teacher: teacher, preparation: preparation, cancellation: context.cancellation)
         let outcome = try trainer.run(key: key, cancellation: context.cancellation)
         try source.store?.save(outcome, before: model, as: key)
         model = outcome.model
@@ -35,7 +38,7 @@ enum LearningStep {
     }
 
     /// What a training is called in the store: equal for equal models, plans, data and runtimes.
-    static func key(_ model: Model, plan: TrainingPlan, teacher: Model?, source: TrainingSource) -> String {
+    static func key(_ model: Model, plan: TrainingPlan, teacher: Model?, source: TrainingSource, preparation: TrainingPreparation? = nil) -> String {
         var hash = ContentHash(of: "training 1")
         hash.combine(model.contentHash.description)
         hash.combine(plan.canonical)
@@ -43,6 +46,7 @@ enum LearningStep {
         hash.combine(source.samples.contentHash)
         hash.combine(source.labels == nil ? "unlabelled" : "labelled")
         hash.combine(source.library.version.description)
+        if let preparation { hash.combine("\(preparation.scales)") }
         return hash.description
     }
 
