@@ -33,21 +33,22 @@ def plans(name, quick):
     def tune(epochs, rate, **more):
         return step("fine-tuning", epochs=1 if quick else epochs, learning_rate=rate, weight_decay=0, **more)
 
+    # The steps of preset:deep-compression-retrained.
     paper = [
-        step("magnitude-pruning", sparsity=0.8, scope="global"), tune(6, 0.001), step("magnitude-pruning", sparsity=0.92, scope="global"), tune(12, 0.001),
-        step("weight-sharing", bits=5), tune(4, 0.0002), step("huffman"),
+        step("magnitude-pruning", sparsity=0.8), tune(6, 0.001, loss="both"), step("magnitude-pruning", sparsity=0.92), tune(12, 0.001, loss="both"),
+        step("weight-sharing", bits=5, method="lloyd"), tune(4, 0.0002, loss="both"), step("huffman"),
     ]
     if name == "lenet-300-100":
         small = [
             step("magnitude-pruning", sparsity=0.85, scope="global"), tune(6, 0.001, loss="both"), step("magnitude-pruning", sparsity=0.93, scope="global"), tune(8, 0.001, loss="both"),
-            step("magnitude-pruning", sparsity=0.96, scope="global"), tune(20, 0.001, loss="both"), step("weight-sharing", bits=3), tune(8, 0.0005, loss="both"), step("huffman"),
+            step("magnitude-pruning", sparsity=0.96, scope="global"), tune(20, 0.001, loss="both"), step("weight-sharing", bits=3, method="lloyd"), tune(8, 0.0005, loss="both"), step("range-coding"),
         ]
     else:
         small = [
             step("magnitude-pruning", sparsity=0.9, scope="global"), tune(6, 0.001, loss="both"), step("magnitude-pruning", sparsity=0.97, scope="global"), tune(8, 0.001, loss="both"),
-            step("magnitude-pruning", sparsity=0.985, scope="global"), tune(16, 0.001, loss="both"), step("weight-sharing", bits=3), tune(8, 0.0005, loss="both"), step("huffman"),
+            step("magnitude-pruning", sparsity=0.985, scope="global"), tune(16, 0.001, loss="both"), step("weight-sharing", bits=3, method="lloyd"), tune(8, 0.0005, loss="both"), step("range-coding"),
         ]
-    return {"the paper's": paper, "smallest": small}
+    return {"preset deep-compression-retrained": paper, "smallest": small}
 
 
 def data_file(folder, mnist):
@@ -121,6 +122,8 @@ def main():
                 for count, stage in stage_names(steps):
                     model, archive = pathlib.Path(folder) / "out.onnx", pathlib.Path(folder) / "out.lathe"
                     arguments = [part for text in steps[:count] for part in ("--step", text)]
+                    if title.startswith("preset") and count == len(steps) and not options.quick:
+                        arguments = ["--recipe", "preset:deep-compression-retrained"]
                     run([options.lathe, "apply", dense, "--data", data, *arguments, "--output", model, "--pack", archive, "--json"], folder)
                     figures = run([options.lathe, "inspect", model, "--json"], folder)["figures"]
                     packed = archive.stat().st_size

@@ -185,8 +185,8 @@ def main():
              "| model | SGD, momentum 0.9 | AdamW | moved (AdamW) |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         for name in options.models:
-            sgd, _ = ten_steps(options.lathe, name, MODELS[name], folder, "sgd", 0.01)
-            adam, moved = ten_steps(options.lathe, name, MODELS[name], folder, "adamw", 0.001)
+            sgd, _ = ten_steps(options.lathe, name, MODELS[name], folder, "sgd", 0.001)
+            adam, moved = ten_steps(options.lathe, name, MODELS[name], folder, "adamw", 0.0001)
             lines.append(f"| {name} | {sgd:.1e} | {adam:.1e} | {moved:.1e} |")
             print(lines[-1], flush=True)
         if not options.no_time:

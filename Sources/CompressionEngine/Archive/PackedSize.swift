@@ -71,6 +71,8 @@ public enum PackedSize {
                 valueBits = entropyCoded ? entropy + (wholeBits ? 0.03 : 0.002) : TheoreticalSize.indexWidth(entries: distinct + 1)
             } else {
                 valueBits = elementBits * (entropyCoded ? Self.continuousShare(bits: elementBits) : 1)
+                // Only large values are left after pruning: their exponents differ less.
+                if entropyCoded, elementBits >= 16, state.density < 0.5 { valueBits -= 1 }
             }
         }
 

@@ -20,6 +20,18 @@ public struct StepReport: Sendable {
     public var skipped: String?
     /// How the training went, for steps that learn.
     public var training: TrainingStore.Summary?
+
+    public init(
+        technique: String, layers: [String], refused: [(layer: String, reason: String)], notes: [String], skipped: String? = nil,
+        training: TrainingStore.Summary? = nil
+    ) {
+        self.technique = technique
+        self.layers = layers
+        self.refused = refused
+        self.notes = notes
+        self.skipped = skipped
+        self.training = training
+    }
 }
 
 /// Applies recipes to one model, remembering the model after every prefix of steps, so that turning the last knob

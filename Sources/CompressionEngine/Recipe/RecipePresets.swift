@@ -29,7 +29,7 @@ public struct RecipePreset: Sendable, Identifiable {
 
     public static let prefix = "preset:"
 
-    public static let all: [RecipePreset] = [deepCompression, int8, fourBit, smallest, fastest]
+    public static let all: [RecipePreset] = [deepCompression, retrained, int8, fourBit, smallest, fastest]
 
     private static let deepCompression = RecipePreset(
         id: "deep-compression",
@@ -48,10 +48,56 @@ public struct RecipePreset: Sendable, Identifiable {
                 optional: true
                 parameters:
                   bits: 5
+                  method: lloyd
                 overrides:
                   - layers: [{kind: conv}]
                     parameters:
                       bits: 8
+              - technique: huffman
+                optional: true
+
+            """)
+
+    private static let retrained = RecipePreset(
+        id: "deep-compression-retrained",
+        yaml: """
+            # Deep Compression as in the paper (Han, Mao and Dally, ICLR 2016): two rounds of pruning and retraining, weight sharing whose values
+            # are then trained too, Huffman coding. Needs a train split and time; the teacher is the model before the recipe.
+            lathe: 1
+            name: "Deep Compression, retrained"
+            steps:
+              - technique: magnitude-pruning
+                optional: true
+                parameters:
+                  sparsity: 0.8
+              - technique: fine-tuning
+                optional: true
+                parameters:
+                  epochs: 6
+                  loss: both
+                  weight-decay: 0
+              - technique: magnitude-pruning
+                optional: true
+                parameters:
+                  sparsity: 0.92
+              - technique: fine-tuning
+                optional: true
+                parameters:
+                  epochs: 12
+                  loss: both
+                  weight-decay: 0
+              - technique: weight-sharing
+                optional: true
+                parameters:
+                  bits: 5
+                  method: lloyd
+              - technique: fine-tuning
+                optional: true
+                parameters:
+                  epochs: 4
+                  learning-rate: 0.0002
+                  loss: both
+                  weight-decay: 0
               - technique: huffman
                 optional: true
 

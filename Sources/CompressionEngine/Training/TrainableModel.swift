@@ -277,9 +277,18 @@ struct TrainableModel {
         } else {
             forward.graph.initializers[tensor.name] = nil
             var attributes = node.attributes.filter { ["axis", "block_size"].contains($0.name) }
-            if node.input(2) == nil { attributes.append(Attribute("output_dtype", .int(Int64(tensor.elementType.rawValue)))) }
-            let inputs = [name] + node.inputs.dropFirst()
-            forward.graph.nodes.insert(Node("QuantizeLinear", inputs: Array(inputs), outputs: [tensor.name], attributes: attributes), at: 0)
+            var inputs = [name] + node.inputs.dropFirst()
+            if node.input(2) == nil, forward.opset >= 21 {
+                attributes.append(Attribute("output_dtype", .int(Int64(tensor.elementType.rawValue))))
+            } else if node.input(2) == nil {
+                // Before, the zero point alone says which integers come out.
+                let zero = tensor.name + ".zero"
+                forward.graph.initializers[zero] = try Tensor(
+                    name: zero, elementType: tensor.elementType, dims: scale.dims,
+                    storage: TensorStorage(byteCount: tensor.elementType.byteCount(of: scale.count) ?? 0) { bytes in for index in bytes.indices { bytes[index] = 0 } })
+                inputs = [name, scale.name, zero]
+            }
+            forward.graph.nodes.insert(Node("QuantizeLinear", inputs: inputs, outputs: [tensor.name], attributes: attributes), at: 0)
         }
         return TrainedParameter(name: name, target: tensor.name, form: .quantized(quantizer), dims: tensor.dims, start: values, decays: false)
     }

@@ -11,6 +11,13 @@ public struct TrainingProgress: Sendable {
         public var loss: Double?
         public var accuracy: Double
         public var seconds: Double
+
+        public init(number: Int, loss: Double?, accuracy: Double, seconds: Double) {
+            self.number = number
+            self.loss = loss
+            self.accuracy = accuracy
+            self.seconds = seconds
+        }
     }
 
     public var step: Int
@@ -24,6 +31,20 @@ public struct TrainingProgress: Sendable {
     public var elapsed: Double
     public var trainedParameters: Int
     public var metric: String
+
+    public init(
+        step: Int, totalSteps: Int, epochs: [Epoch], totalEpochs: Int, loss: Double?, rate: Double, elapsed: Double, trainedParameters: Int, metric: String
+    ) {
+        self.step = step
+        self.totalSteps = totalSteps
+        self.epochs = epochs
+        self.totalEpochs = totalEpochs
+        self.loss = loss
+        self.rate = rate
+        self.elapsed = elapsed
+        self.trainedParameters = trainedParameters
+        self.metric = metric
+    }
 
     public var fraction: Double { Double(step) / Double(max(totalSteps, 1)) }
     public var remaining: Double? { step > 2 && step < totalSteps ? elapsed / Double(step) * Double(totalSteps - step) : nil }

@@ -84,7 +84,7 @@ import Testing
                     case "constant": 7
                     case "few": UInt8(generator.below(3))
                     case "sparse": generator.below(50) == 0 ? UInt8(truncatingIfNeeded: generator.next()) : 0
-                    case "pruned": generator.below(60) == 0 ? UInt8(1 + generator.below(3)) : 0
+                    case "pruned": generator.below(400) == 0 ? UInt8(1 + generator.below(3)) : 0
                     case "repeating": row[index % 50]
                     default: UInt8(truncatingIfNeeded: generator.next())
                     }
@@ -95,8 +95,8 @@ import Testing
         }
         let packed = try Self.roundTrip(Self.model(tensors))
         let encodings = Set(packed.tensors.map(\.encoding))
-        // Every encoding is the best for some tensor here.
-        #expect(encodings.isSuperset(of: [.stored, .deflated, .codebook, .sparse, .sparseCodebook, .duplicate]), "\(encodings)")
+        // Every encoding is the best for some tensor here but sparse codebooks, which range codes beat on tensors this small.
+        #expect(encodings.isSuperset(of: [.stored, .deflated, .codebook, .sparse, .planes, .duplicate]), "\(encodings)")
         let noise = try #require(packed.tensors.first { $0.name == "float32_noise" })
         #expect(noise.packedBytes <= noise.originalBytes + 2, "what cannot be compressed costs two bytes")
         let constant = try #require(packed.tensors.first { $0.name == "int8_constant" })

@@ -22,11 +22,11 @@ final class Driver {
 
     init(
         _ engine: FakeEngine = FakeEngine(), size: Size = Size(width: 80, height: 24), theme: Theme = Theme(glyphTier: .block, colorTier: .indexed), opens: Bool = true,
-        keyMap: KeyMap = KeyMap()
+        keyMap: KeyMap = KeyMap(), catalog: TechniqueCatalog = FakeCatalog.catalog
     ) {
         self.engine = engine
         model = ExplorerModel(
-            request: OpenRequest(modelPath: "models/lenet-5.onnx", dataPath: "fashion-mnist.yaml"), catalog: FakeCatalog.catalog, keyMap: keyMap,
+            request: OpenRequest(modelPath: "models/lenet-5.onnx", dataPath: "fashion-mnist.yaml"), catalog: catalog, keyMap: keyMap,
             capabilities: Capabilities(theme: theme, canCopy: true, hasMouse: true), size: size, logPath: "session.jsonl")
         if opens {
             let inbox = inbox
@@ -85,6 +85,8 @@ final class Driver {
         case .export(let recipe, let request, let job): engine.export(recipe, request: request, job: job)
         case .analyse(let request, let job): engine.analyse(request, job: job)
         case .allocate(let grid, let measure, let goal, let job): engine.allocate(grid, measure: measure, goal: goal, job: job)
+        case .train(let recipe, let steps, let job): engine.train(recipe, steps: steps, job: job)
+        case .control(let command, let job): engine.control(command, job: job)
         case .cancel(let job): engine.cancel(job: job)
         case .setPinned(let pinned, let trial): engine.setPinned(pinned, trial: trial)
         case .histogram(let layer, let recipe):

@@ -1,0 +1,69 @@
+import CompressionEngine
+import TerminalCells
+import Testing
+
+@testable import Explorer
+
+@Suite struct TrainingViewTests {
+    private static let recipe = Recipe(steps: [RecipeStep(technique: "magnitude-pruning"), RecipeStep(technique: "fine-tuning")])
+
+    /// A driver on a recipe that learns and has not been trained: the engine has answered with the other steps' figures.
+    private func untrained() throws -> Driver {
+        let driver = Driver(
+            FakeEngine(), size: Size(width: 120, height: 40), catalog: TechniqueCatalog([FakeCatalog.magnitude, FineTuning().descriptor]))
+        driver.send(.engine(.allocated(job: 0, Self.recipe, isMet: true)))
+        driver.wait(1)
+        driver.settle()
+        let generation = driver.model.evaluation.generation
+        let figures = try #require(driver.model.result?.figures ?? driver.model.baseline)
+        let report = StepReport(technique: "fine-tuning", layers: [], refused: [], notes: [], skipped: StepReport.untrained)
+        driver.send(.engine(.rewritten(generation: generation, figures, reports: [report])))
+        driver.wait()
+        return driver
+    }
+
+    private func progress(_ accuracies: [Double], of total: Int) -> TrainingProgress {
+        TrainingProgress(
+            step: accuracies.count, totalSteps: total,
+            epochs: accuracies.enumerated().map { .init(number: $0, loss: $0 == 0 ? nil : 1 / Double($0), accuracy: $1, seconds: 1) }, totalEpochs: total, loss: 0.5, rate: 0.001,
+            elapsed: 2, trainedParameters: 1000, metric: "top-1")
+    }
+
+    @Test func numbersBeforeTrainingSaySo() throws {
+        let driver = try untrained()
+        #expect(driver.model.isUntrained)
+        #expect(driver.screen.contains("before training"), "\(driver.screen)")
+    }
+
+    @Test func trainingIsAJobWithACurveThatIsEvaluatedWhenDone() throws {
+        let driver = try untrained()
+        driver.press("R")
+        let asked = try #require(driver.engine.state.withLock { $0.trained.first })
+        #expect(asked.recipe == driver.model.recipe && asked.steps == nil)
+        driver.press("R")
+        #expect(driver.engine.state.withLock { $0.trained.count } == 1, "one training at a time")
+        driver.send(.engine(.training(job: asked.job, progress([0.5, 0.8], of: 3))))
+        #expect(driver.model.trainedEpochs.map(\.accuracy) == [0.5, 0.8])
+        driver.press("5 space")
+        #expect(driver.engine.state.withLock { $0.commands } == [.pause])
+        driver.press("space f")
+        #expect(driver.engine.state.withLock { $0.commands } == [.pause, .goOn, .finish])
+        let before = driver.engine.state.withLock { $0.evaluations.count }
+        var update = try #require(driver.model.jobs.last?.update)
+        update.state = .finished
+        driver.send(.engine(.jobUpdated(update)))
+        driver.send(.engine(.trained(job: asked.job, asked.recipe)))
+        #expect(driver.engine.state.withLock { $0.evaluations.count } == before + 1)
+    }
+
+    @Test func aPreviewIsShownAsAnEstimate() throws {
+        let driver = try untrained()
+        driver.press("v")
+        let asked = try #require(driver.engine.state.withLock { $0.trained.first })
+        #expect(asked.steps != nil)
+        let estimate = AccuracyEstimate(metric: "top-1", seen: 2000, total: 10_000, value: 0.8765, interval: Interval(low: 0.86, high: 0.89))
+        driver.send(.engine(.recovered(job: asked.job, asked.recipe, estimate, steps: 150)))
+        driver.wait()
+        #expect(driver.screen.contains("87.65 % after 150 steps (preview)"), "\(driver.screen)")
+    }
+}
