@@ -10,10 +10,15 @@ extension Recipe {
     /// Whether a step that is on learns from training data.
     public var learns: Bool { activeSteps.contains(where: \.learns) }
 
-    /// The steps that do not learn: what can be shown without training.
+    /// The steps that do not learn: what can be shown without training. Of rounds of the same technique the last is left, since nothing
+    /// stands between them any more.
     public var withoutTraining: Recipe {
         var result = self
         result.steps.removeAll { $0.enabled && $0.learns }
+        let steps = result.steps
+        result.steps = steps.enumerated().filter { place, step in
+            !step.enabled || !steps[(place + 1)...].contains { $0.enabled && $0.technique == step.technique && $0.layers == step.layers }
+        }.map(\.element)
         return result
     }
 }

@@ -138,6 +138,15 @@ import Testing
         if let error { #expect(error.message.contains("not finite")) }
     }
 
+    /// What is shown before training can be applied, whatever the rounds.
+    @Test func presetsWithoutTheirTrainingAreInOrder() throws {
+        for preset in RecipePreset.all { try RecipeOrder.check(try preset.recipe().withoutTraining) }
+        let rounds = try #require(RecipePreset.all.first { $0.id == "deep-compression-retrained" }).recipe()
+        #expect(rounds.learns && !rounds.withoutTraining.learns)
+        #expect(rounds.withoutTraining.steps.map(\.technique) == ["magnitude-pruning", "weight-sharing", "huffman"])
+        #expect(rounds.withoutTraining.steps[0].parameters["sparsity"] == .real(0.92))
+    }
+
     @Test func scheduleGoesWhereItIsSaidToGo() {
         var plan = TrainingPlan()
         (plan.rate, plan.warmup) = (0.1, 0.1)
