@@ -108,9 +108,15 @@ struct Train: ParsableCommand {
         let quiet = printing.json
         let began = Date()
         let applied = try session.apply(recipe, training: source, cancellation: cancellation) { fraction, text in
+            // A finished epoch's line takes the place of the progress line, which is drawn again below it.
+            if !quiet, last.hasNewEpochs {
+                progress.clear()
+                last.printNewEpochs()
+            }
             progress.show(text, fraction)
-            if !quiet { last.printNewEpochs() }
         }
+        progress.clear()
+        if !quiet { last.printNewEpochs() }
         progress.show("writing \(output)")
         try applied.model.serialized().write(to: output)
         return try TrainDocument(

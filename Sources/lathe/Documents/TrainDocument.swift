@@ -70,6 +70,8 @@ final class TrainingRecord: Sendable {
 
     func set(_ progress: TrainingProgress) { state.withLock { $0.epochs = progress.epochs } }
 
+    var hasNewEpochs: Bool { state.withLock { $0.printed < $0.epochs.count } }
+
     func printNewEpochs() {
         let fresh = state.withLock { state -> [TrainingProgress.Epoch] in
             defer { state.printed = state.epochs.count }
