@@ -65,7 +65,14 @@ public struct TechniqueDescriptor: Sendable {
     public enum Family: String, Sendable, CaseIterable {
         case pruning, quantization, factorization, sharing, repair, training, conditional, coding
 
-        public var title: String { rawValue.prefix(1).uppercased() + rawValue.dropFirst() }
+        /// As users read it. The raw value is a key in JSON, spelt as the field spells it.
+        public var title: String {
+            switch self {
+            case .quantization: "Quantisation"
+            case .factorization: "Factorisation"
+            case .pruning, .sharing, .repair, .training, .conditional, .coding: rawValue.prefix(1).uppercased() + rawValue.dropFirst()
+            }
+        }
     }
 
     /// What must be true of weights before, or becomes true after, for the order of steps to make sense.
