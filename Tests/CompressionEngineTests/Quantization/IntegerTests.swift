@@ -146,4 +146,48 @@ import Testing
             #expect(value <= (line.hasPrefix("w") ? 1.0 / 127 : 1e-5), "\(line)")
         }
     }
+
+    /// Layers between integer ones that stay float keep their weights: the runtime's answers with its optimisers are those without. It would
+    /// round such weights to int8 with one scale for all of a layer (its WeightBiasQuantization).
+    @Test func layersLeftOutKeepTheirWeights() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/mixed.onnx"
+        try DataOracle.run(
+            """
+            import onnx
+            from onnx import helper as h, numpy_helper
+            rng = np.random.default_rng(5)
+            def weight(name, *shape, axis=0):
+                spread = np.exp(2 * rng.standard_normal([n if i == axis else 1 for i, n in enumerate(shape)]))
+                return numpy_helper.from_array((rng.standard_normal(shape) * spread / spread.max()).astype(np.float32), name)
+            t = [weight('w1', 8, 3, 3, 3), weight('w2', 8, 8, 3, 3), weight('w3', 8, 8, 3, 3), weight('w4', 8, 8, 2, 2, axis=1), weight('w5', 4, 8, 3, 3),
+                 weight('w6', 256, 16, axis=1), weight('b6', 16), weight('w7', 16, 10, axis=1)]
+            n = [('Conv', ['x', 'w1'], 'c1'), ('Relu', ['c1'], 'r1'), ('MaxPool', ['r1'], 'p1'), ('Conv', ['p1', 'w2'], 'c2'), ('Relu', ['c2'], 'r2'),
+                 ('Conv', ['r2', 'w3'], 'c3'), ('ConvTranspose', ['c3', 'w4'], 'c4'), ('Conv', ['c4', 'w5'], 'c5'), ('Flatten', ['c5'], 'f'),
+                 ('MatMul', ['f', 'w6'], 'm6'), ('Add', ['m6', 'b6'], 'a6'), ('Relu', ['a6'], 'r6'), ('MatMul', ['r6', 'w7'], 'm7'), ('Relu', ['m7'], 'y')]
+            def attributes(op, out):
+                if op == 'Conv': return {'pads': [1, 1, 1, 1]}
+                if op == 'ConvTranspose': return {'strides': [2, 2]}
+                return {'kernel_shape': [4, 4], 'strides': [4, 4]} if op == 'MaxPool' else {}
+            graph = h.make_graph([h.make_node(op, i, [o], name=o, **attributes(op, o)) for op, i, o in n], 'g',
+                                 [h.make_tensor_value_info('x', 1, ['n', 3, 16, 16])], [h.make_tensor_value_info('y', 1, ['n', 10])], t)
+            model = h.make_model(graph, opset_imports=[h.make_opsetid('', 17)]); model.ir_version = 8
+            onnx.save(model, args[0])
+            """, path)
+        let model = try Model.read(path: path)
+        let batches = [Pruning.inputs(for: model, batch: 16, seed: 3)]
+        let made = try Quantization.apply("static-int8", to: model, layers: .names("c1", "c3", "c5", "m7"), calibration: batches).model
+        #expect(made.layers().filter(\.isFloat).map(\.id) == ["c2", "c4", "m6"])
+        let text = try DataOracle.run(
+            """
+            import onnxruntime as ort
+            x = np.random.default_rng(1).standard_normal((8, 3, 16, 16)).astype(np.float32)
+            def run(level):
+                o = ort.SessionOptions(); o.graph_optimization_level = level; o.log_severity_level = 3
+                return ort.InferenceSession(args[0], o, providers=['CPUExecutionProvider']).run(None, {'x': x})[0]
+            a, b = run(ort.GraphOptimizationLevel.ORT_ENABLE_ALL), run(ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
+            print(float(np.abs(a - b).max() / np.abs(b).max()))
+            """, try made.written(folder, "made.onnx"))
+        #expect(try #require(Quantization.numbers(text).first) < 0.02)
+    }
 }

@@ -53,7 +53,9 @@ struct ActivationFakeQuantizer: Sendable {
             source = editor.scratch()
             clip(input, source)
         }
-        let isGuarded = nodes.contains { $0.opType != "MatMul" && $0.inputs.contains(output) }
+        // Of MatMul and Add the runtime makes a Gemm.
+        let sums = Set(nodes.lazy.filter { $0.opType == "Add" }.flatMap(\.inputs))
+        let isGuarded = nodes.contains { $0.inputs.contains(output) && ($0.opType != "MatMul" || $0.outputs.contains { sums.contains($0) }) }
         let scale = editor.constant(Tensor(name: "", floats: [step], dims: []), at: .main)
         let zero = editor.constant(isSigned ? Tensor(name: "", int8s: [0], dims: []) : Tensor(name: "", uint8s: [0], dims: []), at: .main)
         let codes = editor.fresh("\(input)_quantized")

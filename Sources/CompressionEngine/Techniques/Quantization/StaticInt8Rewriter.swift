@@ -41,6 +41,7 @@ struct StaticInt8Rewriter {
         }
         var result = emitter.finish()
         result.graph.removeDeadCode()
+        RequantizationGuard.protect(&result)
         return result
     }
 
