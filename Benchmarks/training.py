@@ -1,6 +1,6 @@
 """Training beside PyTorch: the same ten steps from the same start give the same weights, and how long a step takes.
 
-training.py [--lathe PROGRAM] [--models NAME,...] [--steps COUNT] [--out Docs/Training.md]
+training.py [--lathe PROGRAM] [--models NAME,...] [--steps COUNT] [--part weights|time] [--out Docs/Training.md]
 
 Needs torch, onnx and numpy, and the training files of Fashion-MNIST (Debian's dataset-fashion-mnist). Each model of SampleModels is
 made afresh with random weights, written as ONNX, and trained by both programs on the same samples in the same order.
@@ -107,8 +107,8 @@ def torch_optimizer(name, parameters, rate):
     return torch.optim.AdamW(parameters, lr=rate, weight_decay=0, fused=True)
 
 
-def ten_steps(program, name, build, folder, optimizer, rate):
-    """Largest relative difference of a weight tensor after ten steps (norm of the difference / norm of the change)."""
+def fresh(build, path):
+    """A model with random weights, exported."""
     torch.manual_seed(1)
     model = build().eval()
     with torch.no_grad():
@@ -118,8 +118,14 @@ def ten_steps(program, name, build, folder, optimizer, rate):
         for key, buffer in model.named_buffers():
             if buffer.is_floating_point():
                 buffer += 0.01 * torch.rand_like(buffer)
+    export(model, path, 17)
+    return model
+
+
+def ten_steps(program, name, build, folder, optimizer, rate):
+    """Largest relative difference of a weight tensor after ten steps (norm of the difference / norm of the change)."""
     start = pathlib.Path(folder) / f"{name}.onnx"
-    export(model, start, 17)
+    model = fresh(build, start)
     # One shard a step, so that batch statistics are of the same samples.
     batch, count = 32, 320
     lathe(program, start, data_file(folder, count), f"{folder}/{name}-lathe.onnx", batch, optimizer, rate, extra=["--set", "weight-decay=0"])
@@ -172,7 +178,7 @@ def main():
     parser.add_argument("--models", type=lambda text: text.split(","), default=list(MODELS))
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--no-time", action="store_true")
+    parser.add_argument("--part", choices=["weights", "time"], help="one of the two tables alone")
     parser.add_argument("--out")
     options = parser.parse_args()
     torch.set_num_threads(2)
@@ -184,18 +190,19 @@ def main():
              "in that time. BatchNormalization by batch statistics.", "",
              "| model | SGD, momentum 0.9 | AdamW | moved (AdamW) |", "|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
-        for name in options.models:
+        for name in options.models if options.part != "time" else []:
             sgd, _ = ten_steps(options.lathe, name, MODELS[name], folder, "sgd", 0.001)
             adam, moved = ten_steps(options.lathe, name, MODELS[name], folder, "adamw", 0.0001)
             lines.append(f"| {name} | {sgd:.1e} | {adam:.1e} | {moved:.1e} |")
             print(lines[-1], flush=True)
-        if not options.no_time:
+        if options.part != "weights":
             lines += ["", "## Time of a step", "",
                       "Median milliseconds of a step (AdamW, gradients and update), PyTorch eager with fused optimiser in the better of its two memory layouts; "
                       "best of rounds in turn.", "", "| model | batch | PyTorch ms | lathe ms | ratio |", "|---|---|---|---|---|"]
             ratios = []
             for name in options.models:
                 start = pathlib.Path(folder) / f"{name}.onnx"
+                fresh(MODELS[name], start)
                 for batch in (64, 256):
                     theirs, ours = [], []
                     for _ in range(options.rounds):

@@ -11,19 +11,19 @@ enum BatchNormalizationMacro {
     static func lower(_ node: Node, _ b: inout GradientBuilder) throws {
         let (x, scale, bias) = (node.inputs[0], node.inputs[1], node.inputs[2])
         let dims = try b.shape(x)
-        let along = [1, dims[1]] + dims.dropFirst(2).map { _ in 1 }
         let axes = axes(dims.count)
+        let epsilon = node.float("epsilon") ?? 1e-5
         let mean = try b.mean(x, axes: axes, keep: true)
         let centred = try b.subtract(x, mean)
-        let variance = try b.mean(try b.multiply(centred, centred), axes: axes, keep: true)
-        let deviation = try b.map("Sqrt", try b.add(variance, b.scalar(node.float("epsilon") ?? 1e-5)))
-        let inverse = try b.map("Reciprocal", deviation)
-        let factor = try b.multiply(inverse, try b.reshape(scale, along))
-        let y = try b.add(try b.multiply(centred, factor), try b.reshape(bias, along))
-        try b.rename(y, to: node.outputs[0])
-        for (value, output) in zip([mean, variance, inverse], node.outputs.dropFirst()) {
-            b.emit("Reshape", [value, b.constant([dims[1]])], shape: [dims[1]])
-            try b.rename(b.nodes[b.nodes.count - 1].outputs[0], to: output)
+        let variance = try b.mean(try b.multiply(centred, centred), axes: axes, keep: false)
+        let inverse = try b.map("Reciprocal", try b.map("Sqrt", try b.add(variance, b.scalar(epsilon))))
+        // The runtime's operator makes one pass of what would be three.
+        b.emit("Reshape", [mean, b.constant([dims[1]])], shape: [dims[1]])
+        let level = b.nodes[b.nodes.count - 1].outputs[0]
+        let y = b.affine(x, scale: scale, bias: bias, mean: level, variance: variance, epsilon: epsilon, shape: dims)
+        for (value, output) in zip([y, level, variance, inverse, centred], node.outputs) where !output.isEmpty {
+            b.nodes.append(Node("Identity", inputs: [value], outputs: [output]))
+            b.note(output, shape: try b.shape(value))
         }
     }
 
@@ -32,22 +32,34 @@ enum BatchNormalizationMacro {
         guard let dy = g[0] else { return [] }
         let (x, scale, bias) = (node.inputs[0], node.inputs[1], node.inputs[2])
         let dims = try b.shape(x)
-        let along = [1, dims[1]] + dims.dropFirst(2).map { _ in 1 }
         let axes = axes(dims.count)
         let count = Float(axes.reduce(1) { $0 * dims[$1] })
-        let mean = try b.reshape(node.outputs[1], along)
-        let inverse = try b.reshape(node.outputs[3], along)
-        let centred = try b.subtract(x, mean)
-        let totalDy = try b.sum(dy, axes: axes, keep: true)
-        let totalProduct = try b.multiply(try b.sum(try b.multiply(dy, centred), axes: axes, keep: true), inverse)
+        let inverse = node.outputs[3]
+        // The forward pass has it already.
+        let centred = try b.output(4, of: node, shape: dims)
+        let totalDy = try b.sum(dy, axes: axes, keep: false)
+        let totalProduct = try b.multiply(try b.sum(try b.multiply(dy, centred), axes: axes, keep: false), inverse)
         var result: [String?] = [nil, nil, nil]
         if b.needs(x) {
-            let slope = try b.multiply(inverse, try b.multiply(totalProduct, by: 1 / count))
-            let inner = try b.subtract(dy, try b.add(try b.multiply(centred, slope), try b.multiply(totalDy, by: 1 / count)))
-            result[0] = try b.multiply(inner, try b.multiply(inverse, try b.reshape(scale, along)))
+            let factor = try b.multiply(inverse, scale)
+            let slope = try b.multiply(try b.multiply(factor, inverse), try b.multiply(totalProduct, by: -1 / count))
+            let level = try b.multiply(factor, try b.multiply(totalDy, by: -1 / count))
+            let (zeros, ones) = (b.constant([Float](repeating: 0, count: dims[1]), [dims[1]]), b.constant([Float](repeating: 1, count: dims[1]), [dims[1]]))
+            let rest = b.affine(centred, scale: slope, bias: level, mean: zeros, variance: ones, epsilon: 0, shape: dims)
+            let along = [1, dims[1]] + dims.dropFirst(2).map { _ in 1 }
+            result[0] = try b.add(try b.multiply(dy, try b.reshape(factor, along)), rest)
         }
-        if b.needs(scale) { result[1] = try b.reshape(totalProduct, [dims[1]]) }
-        if b.needs(bias) { result[2] = try b.reshape(totalDy, [dims[1]]) }
+        if b.needs(scale) { result[1] = totalProduct }
+        if b.needs(bias) { result[2] = totalDy }
         return result
+    }
+}
+
+extension GradientBuilder {
+    /// (x − mean)/√(variance + ε)·scale + bias by channel, all of shape [C].
+    fileprivate mutating func affine(
+        _ x: String, scale: String, bias: String, mean: String, variance: String, epsilon: Float, shape: [Int]
+    ) -> String {
+        emit("BatchNormalization", [x, scale, bias, mean, variance], [Attribute("epsilon", .float(epsilon))], shape: shape)
     }
 }

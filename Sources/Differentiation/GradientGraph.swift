@@ -28,7 +28,9 @@ public struct GradientGraph: Sendable {
             guard let tensor = prepared.graph.initializers[name] else { continue }
             prepared.graph.inputs.append(ValueInfo(name: name, elementType: tensor.elementType, shape: tensor.dims.map { .fixed($0) }))
         }
-        var b = GradientBuilder(prepared, shapes: shapes, integers: integers)
+        let folded = BatchFolding.fold(prepared.graph, opset: prepared.opset, shapes: shapes, keep: terms.map(\.value) + outputs)
+        prepared.graph = folded.graph
+        var b = GradientBuilder(prepared, shapes: folded.shapes, integers: integers)
         for name in trained { b.constants[name] = nil }
         let loss = try Losses.append(terms, batch: batch, shard: shard, to: &b)
         var differentiator = Differentiator()

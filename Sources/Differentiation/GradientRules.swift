@@ -11,10 +11,14 @@ public enum GradientRules {
         for group in [
             ElementwiseGradients.rules, ActivationGradients.rules, MatrixGradients.rules, ConvolutionGradients.rules, PoolingGradients.rules,
             NormalizationGradients.rules, ReductionGradients.rules, ShapeGradients.rules, SoftmaxGradients.rules, LookupGradients.rules,
-            QuantizationGradients.rules, RecurrentGradients.rules, ResizingGradients.rules, PaddingGradients.rules, EinsumGradients.rules,
+            QuantizationGradients.rules, RecurrentGradients.rules, foldedRules, ResizingGradients.rules, PaddingGradients.rules, EinsumGradients.rules,
         ] { all.merge(group) { first, _ in first } }
         return all
     }()
+
+    private static let foldedRules: [String: GradientRule] = [
+        FoldedConvolution.opType: FoldedConvolution.rule, FoldedPooling.maximum: FoldedPooling.rule, FoldedPooling.average: FoldedPooling.rule,
+    ]
 
     /// Operators through which nothing flows back, although they read values that are trained.
     private static let dead: Set<String> = [

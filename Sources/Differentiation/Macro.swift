@@ -18,6 +18,8 @@ public enum Macro {
             }
             switch node.opType {
             case BatchNormalizationMacro.opType: try BatchNormalizationMacro.lower(node, &builder)
+            case FoldedConvolution.opType: try FoldedConvolution.lower(node, &builder)
+            case FoldedPooling.maximum, FoldedPooling.average: try FoldedPooling.lower(node, &builder)
             default: throw DifferentiationError("there is no macro '\(node.opType)'")
             }
         }

@@ -1,6 +1,4 @@
 import Foundation
-import ModelGraph
-import OnnxRuntime
 import Testing
 
 @testable import Differentiation
@@ -13,35 +11,31 @@ import Testing
     private static func gradient(_ number: Int, step: Int) -> [Double] { (0..<(number == 0 ? 6 : 4)).map { cos(Double($0) + 3 * Double(step) + Double(number)) } }
 
     /// Weights after some steps, each gradient handed over in two unequal shards.
-    private func run(_ optimizer: Optimizer, steps: Int, mask: [Float]? = nil, change: (inout [UpdatedWeight]) -> Void = { _ in }) throws -> [[Float]] {
+    private func run(_ optimizer: Optimizer, steps: Int, mask: [Float]? = nil, held: Set<Int> = [], change: (inout [UpdatedWeight]) -> Void = { _ in }) throws -> [[Float]] {
         var weights = (0..<2).map { UpdatedWeight(name: "w\($0)", dims: Self.dims[$0], decays: $0 == 0, isMasked: $0 == 0 && mask != nil) }
         change(&weights)
-        let update = try UpdateGraph(optimizer, weights: weights, shards: 2)
-        let library = try GradientCheck.runtime.get()
-        let session = try GradientCheck.session(update.model, library)
-        var values: [String: [Float]] = [UpdateGraph.mask("w0"): mask ?? []]
-        for (number, weight) in weights.enumerated() {
-            values[weight.name] = Self.weight(number).map { Float($0) }
-            for state in 0..<optimizer.stateCount { values[UpdateGraph.state(weight.name, state)] = [Float](repeating: 0, count: weight.dims.reduce(1, *)) }
+        let step = OptimizerStep(optimizer, weights: weights)
+        func buffer(_ values: [Float]) -> UnsafeMutableBufferPointer<Float> {
+            let made = UnsafeMutableBufferPointer<Float>.allocate(capacity: values.count)
+            _ = made.initialize(from: values)
+            return made
         }
-        for step in 1...steps {
-            let corrections = UpdateGraph.corrections(optimizer, step: step)
-            values[UpdateGraph.rate] = [0.1]
-            values[UpdateGraph.correction1] = [corrections.0]
-            values[UpdateGraph.correction2] = [corrections.1]
-            for (number, weight) in weights.enumerated() {
-                for shard in 0..<2 {
-                    values[UpdateGraph.gradient(weight.name, shard: shard)] = Self.gradient(number, step: step).map { Float($0) * (shard == 0 ? 0.25 : 0.75) }
+        let memory = weights.enumerated().map { number, weight in
+            let size = weight.dims.reduce(1, *)
+            return WeightMemory(
+                weight: buffer(Self.weight(number).map { Float($0) }), states: (0..<optimizer.stateCount).map { _ in buffer([Float](repeating: 0, count: size)) },
+                gradients: (0..<2).map { _ in buffer([Float](repeating: 0, count: size)) }, mask: weight.isMasked ? mask.map(buffer) : nil)
+        }
+        defer { for buffers in memory { for each in [buffers.weight] + buffers.states + buffers.gradients + [buffers.mask].compactMap({ $0 }) { each.deallocate() } } }
+        for number in 1...steps {
+            for (place, buffers) in memory.enumerated() {
+                for (part, share) in [Float(0.25), 0.75].enumerated() {
+                    for (index, slope) in Self.gradient(place, step: number).enumerated() { buffers.gradients[part][index] = Float(slope) * share }
                 }
             }
-            let feeds = try session.inputs.map { input in
-                (input.name, try Value(try #require(values[input.name]), shape: (input.dimensions ?? []).map(\.size), library: library))
-            }
-            for (name, result) in zip(session.outputNames, try session.run(inputs: feeds)) {
-                if name.hasPrefix("new.") { values[String(name.dropFirst(4))] = try result.floats() }
-            }
+            step.run(memory, rate: 0.1, number: number, held: held)
         }
-        return try weights.map { try #require(values[$0.name]) }
+        return memory.map { Array($0.weight) }
     }
 
     private func expect(_ found: [[Float]], _ expected: [[Double]], within tolerance: Double = 2e-6, at location: SourceLocation = #_sourceLocation) {
@@ -117,5 +111,38 @@ import Testing
         optimizer.momentum = 0
         let found = try run(optimizer, steps: 1) { $0[0].rate = 0.1 }
         expect([found[0]], [zip(Self.weight(0), Self.gradient(0, step: 1)).map { $0 - 0.01 * $1 }])
+    }
+
+    /// A weight that is held keeps its value, and its gradient counts in no norm.
+    @Test func heldWeightsAreLeftOut() throws {
+        var optimizer = Optimizer(.sgd)
+        optimizer.momentum = 0
+        optimizer.clipNorm = 0.5
+        let found = try run(optimizer, steps: 1, held: [0])
+        let second = Self.gradient(1, step: 1)
+        let norm = second.reduce(0) { $0 + $1 * $1 }.squareRoot()
+        expect(found, [Self.weight(0), zip(Self.weight(1), second).map { $0 - 0.1 * $1 * 0.5 / (norm + 1e-6) }])
+    }
+
+    /// Many pieces on several cores give what one after the other gives.
+    @Test func longWeightsAreCutIntoPieces() {
+        let size = 50_000
+        var optimizer = Optimizer(.adamw)
+        optimizer.clipNorm = 1
+        func run(_ parts: [Range<Int>]) -> [Float] {
+            let buffers = parts.map { range in (0..<4).map { kind in
+                let made = UnsafeMutableBufferPointer<Float>.allocate(capacity: range.count)
+                for (place, index) in range.enumerated() { made.initializeElement(at: place, to: kind == 0 ? sin(Float(index)) : kind == 3 ? cos(Float(index)) : 0) }
+                return made
+            } }
+            defer { buffers.joined().forEach { $0.deallocate() } }
+            let step = OptimizerStep(optimizer, weights: parts.map { UpdatedWeight(name: "\($0)", dims: [$0.count], decays: false) })
+            step.run(buffers.map { WeightMemory(weight: $0[0], states: [$0[1], $0[2]], gradients: [$0[3]]) }, rate: 0.01, number: 1)
+            return buffers.flatMap { Array($0[0]) }
+        }
+        let whole = run([0..<size])
+        let parted = run(stride(from: 0, to: size, by: 8192).map { $0..<min($0 + 8192, size) })
+        #expect(whole == parted)
+        #expect(whole == run([0..<size]))
     }
 }

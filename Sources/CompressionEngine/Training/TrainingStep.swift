@@ -16,18 +16,16 @@ final class TrainingStep {
     let feeder: BatchFeeder
     private let optimizer: Optimizer
     private let gradientSession: Session
-    private let updateSession: Session
+    private let step: OptimizerStep
     private let gradientSignature: Session.Signature
-    private let updateSignature: Session.Signature
     private let teacher: ModelRunner?
     private let teacherOutputs: [String]
     private let shard: Int
     let batch: Int
     private let lanes: [Lane]
-    /// Current values and where the next ones go; they change places every step.
-    private var weights: [[Value]]
-    private var states: [[Value]]
-    private var current = 0
+    private let weights: [Value]
+    /// What the optimiser keeps, `stateCount` tensors for each weight.
+    private let states: [Value]
     /// Masks of the trained weights that have one, and of these the ones that a schedule changes, by place among the trained.
     private let masks: [Value]
     private let pruned: [Int]
@@ -35,8 +33,6 @@ final class TrainingStep {
     private let trained: [TrainedParameter]
     private(set) var statistics: [String: [Float]] = [:]
     private(set) var notes: [String]
-    private let rateValue: Value
-    private let correctionValues: [Value]
 
     private static let labelInput = "lathe.labels"
     private static func teacherInput(_ number: Int) -> String { "lathe.teacher.\(number)" }
@@ -69,21 +65,35 @@ final class TrainingStep {
         var trainable = try TrainableModel(model, plan: plan, preparation: preparation)
         notes = trainable.notes
         // Shards: as the model demands, else small enough to stay in a core's cache.
-        let shard = samples.fixedBatch(of: model) ?? min(plan.shard > 0 ? plan.shard : min(32, plan.batch), samples.count)
-        self.shard = shard
+        var shard = samples.fixedBatch(of: model) ?? min(plan.shard > 0 ? plan.shard : min(32, plan.batch), samples.count)
         guard samples.count >= shard else { throw EngineError(.data, "the model takes \(shard) samples at once, but there are \(samples.count) to train on") }
-        let shardCount = max(1, min(plan.batch, samples.count) / shard)
-        batch = shardCount * shard
-        feeder = try BatchFeeder(samples, augmentation: plan.augmentation, seed: plan.seed)
         optimizer = plan.optimizer
 
         // The forward graph with all shapes fixed.
-        let inputs = try samples.inputs.enumerated().map { index, input in
-            try Tensor(
-                name: input.name, elementType: ElementType(rawValue: input.type.rawValue), dims: input.valueShape(rows: shard),
-                storage: TensorStorage(viewing: try samples.prepared.samples(0..<(input.isWhole ? 1 : shard), input: index), owner: samples.prepared))
+        func probe(_ shard: Int) throws -> ([Tensor], TrainingShapes) {
+            let inputs = try samples.inputs.enumerated().map { index, input in
+                try Tensor(
+                    name: input.name, elementType: ElementType(rawValue: input.type.rawValue), dims: input.valueShape(rows: shard),
+                    storage: TensorStorage(viewing: try samples.prepared.samples(0..<(input.isWhole ? 1 : shard), input: index), owner: samples.prepared))
+            }
+            return (inputs, try TrainingShapes.probe(trainable.forward, inputs: inputs, library: source.library, cancellation: cancellation))
         }
-        var probed = try TrainingShapes.probe(trainable.forward, inputs: inputs, library: source.library, cancellation: cancellation)
+        var (inputs, probed) = try probe(shard)
+        if plan.shard == 0, samples.fixedBatch(of: model) == nil {
+            // Where weights outweigh what the samples leave, gradients of many shards cost more than they save; two shards at least.
+            let weightCount = trainable.parameters.reduce(0) { $0 + $1.start.count }
+            let values = trainable.forward.graph.nodes.flatMap(\.outputs).reduce(0) { $0 + (probed.shapes[$1]?.reduce(1, *) ?? 0) }
+            var grown = shard
+            while grown * 4 <= min(plan.batch, samples.count), weightCount > values / shard * grown { grown *= 2 }
+            if grown != shard {
+                shard = grown
+                (inputs, probed) = try probe(shard)
+            }
+        }
+        self.shard = shard
+        let shardCount = max(1, min(plan.batch, samples.count) / shard)
+        batch = shardCount * shard
+        feeder = try BatchFeeder(samples, augmentation: plan.augmentation, seed: plan.seed)
         if plan.batchNorm == .batch { trainable.useBatchStatistics() }
         var places: [String: Int] = [:]
         for norm in trainable.batchNorms {
@@ -132,7 +142,7 @@ final class TrainingStep {
                 targets.append(ValueInfo(name: Self.teacherInput(number + 1), elementType: .float32, shape: shape.map { .fixed($0) }))
                 teacherOutputs.append(pair.teacher)
             }
-            var exposed = teacherModel
+            var exposed = SinglePrecision.lowered(teacherModel)
             let known = Set(exposed.graph.outputs.map(\.name))
             for name in teacherOutputs where !known.contains(name) {
                 exposed.graph.outputs.append(ValueInfo(name: name, elementType: nil, shape: nil))
@@ -142,6 +152,9 @@ final class TrainingStep {
             teacher = nil
         }
         self.teacherOutputs = teacherOutputs
+        terms += plan.exits.flatMap { exit in
+            terms.filter { $0.value == scores }.map { LossTerm($0.kind, value: exit, target: $0.target, weight: $0.weight) }
+        }
 
         // Gradients.
         let gradient: GradientGraph
@@ -182,24 +195,17 @@ final class TrainingStep {
             return weight
         }
         let norms = trainable.batchNorms
-        let update = try UpdateGraph(optimizer, weights: updated, shards: laneCount)
-        options.intraOpThreads = 2
-        let updateRun = try ModelRunner(update.model, library: source.library, threads: 2, options: options, label: "update graph").session
-        updateSession = updateRun
+        step = OptimizerStep(optimizer, weights: updated)
 
         // Memory.
         let library = source.library
         func zeros(_ dims: [Int]) throws -> Value { try Value(zeros: .float, shape: dims, library: library) }
-        let starts = try reached.map { try Value($0.start, shape: $0.dims, library: library) }
-        weights = [starts, try reached.map { try zeros($0.dims) }]
-        let stateDims = reached.flatMap { parameter in (0..<plan.optimizer.stateCount).map { _ in parameter.dims } }
-        states = [try stateDims.map(zeros), try stateDims.map(zeros)]
+        weights = try reached.map { try Value($0.start, shape: $0.dims, library: library) }
+        states = try reached.flatMap { parameter in try (0..<plan.optimizer.stateCount).map { _ in try zeros(parameter.dims) } }
         masks = try reached.compactMap { parameter in try parameter.mask.map { try Value($0, shape: parameter.dims, library: library) } }
         pruned = reached.indices.filter { reached[$0].isPruned }
         let scheduled = reached.filter(\.isPruned)
         pruning = plan.pruning.map { MaskedWeights($0, starts: scheduled.map(\.start), masks: scheduled.map { $0.mask ?? [] }, seed: plan.seed) }
-        rateValue = try zeros([])
-        correctionValues = [try zeros([]), try zeros([])]
         let dataInputs = inputs.filter { input in gradientRun.inputs.contains { $0.name == input.name } }
         lanes = try (0..<laneCount).map { lane in
             Lane(
@@ -219,20 +225,9 @@ final class TrainingStep {
             inputs: dataInputs.map(\.name) + (labelled ? [Self.labelInput] : []) + (0..<teacherOutputs.count).map(Self.teacherInput) + reached.map(\.name),
             outputs: [GradientGraph.loss] + reached.compactMap { gradient.gradients[$0.name] } + norms.flatMap { [$0.batchMean, $0.batchVariance] })
         inputPlaces = dataInputs.map { input in samples.inputs.firstIndex { $0.name == input.name } ?? 0 }
-        let stateNames = reached.flatMap { parameter in (0..<plan.optimizer.stateCount).map { UpdateGraph.state(parameter.name, $0) } }
-        var updateInputs = [UpdateGraph.rate, UpdateGraph.correction1, UpdateGraph.correction2].filter { name in updateRun.inputs.contains { $0.name == name } }
-        updateInputs += reached.map(\.name)
-        updateInputs += reached.filter { $0.mask != nil }.map { UpdateGraph.mask($0.name) }
-        updateInputs += stateNames
-        updateInputs += (0..<laneCount).flatMap { lane in reached.map { UpdateGraph.gradient($0.name, shard: lane) } }
-        updateSignature = try updateRun.signature(
-            inputs: updateInputs,
-            outputs: reached.map { UpdateGraph.updated($0.name) } + stateNames.map(UpdateGraph.updated))
-        scalarsRead = [UpdateGraph.rate, UpdateGraph.correction1, UpdateGraph.correction2].map { name in updateRun.inputs.contains { $0.name == name } }
     }
 
     private let inputPlaces: [Int]
-    private let scalarsRead: [Bool]
     /// Samples times places behind each batch statistic of a shard.
     private let normPlaces: [String: Int]
 
@@ -252,8 +247,8 @@ final class TrainingStep {
     var trainedCount: Int { trained.reduce(0) { $0 + $1.start.count } }
     var stepsPerEpoch: Int { max(1, source.samples.count / batch) }
     var totalSteps: Int { min(plan.maximumSteps ?? .max, plan.epochs * stepsPerEpoch) }
-    /// Bytes that training keeps: weights twice, states twice, gradients of every lane.
-    var trainingBytes: Int { trainedCount * 4 * (2 + 2 * optimizer.stateCount + lanes.count) }
+    /// Bytes that training keeps: weights, states, gradients of every lane.
+    var trainingBytes: Int { trainedCount * 4 * (1 + optimizer.stateCount + lanes.count * (lanes.first.map { $0.sums.isEmpty } ?? true ? 1 : 2)) }
 
     // MARK: One step
 
@@ -275,7 +270,6 @@ final class TrainingStep {
     /// Leaves the gradients of a batch in the lanes.
     /// - Returns: the mean loss, and batch statistics by shard.
     private func differentiate(_ entries: ArraySlice<BatchFeeder.Entry>, _ cancellation: Cancellation) throws -> (loss: Double, moments: [Int: [[Float]]]) {
-        let present = weights[current]
         let failure = Mutex<(any Error)?>(nil)
         let losses = Mutex([Double](repeating: 0, count: lanes.count))
         let moments = Mutex([Int: [[Float]]]())
@@ -288,7 +282,7 @@ final class TrainingStep {
                     try cancellation.check()
                     let first = entries.startIndex + shardNumber * trainer.shard
                     let part = entries[first..<first + trainer.shard]
-                    loss += try trainer.gradients(of: part, lane, present, cancellation)
+                    loss += try trainer.gradients(of: part, lane, cancellation)
                     if !lane.sums.isEmpty { try trainer.accumulate(lane, isFirst: turn == 0) }
                     if !lane.statistics.isEmpty {
                         let values = try lane.statistics.map { try $0.floats() }
@@ -307,7 +301,7 @@ final class TrainingStep {
         return (losses.withLock { $0.reduce(0, +) }, moments.withLock { $0 })
     }
 
-    private func gradients(of part: ArraySlice<BatchFeeder.Entry>, _ lane: Lane, _ present: [Value], _ cancellation: Cancellation) throws -> Double {
+    private func gradients(of part: ArraySlice<BatchFeeder.Entry>, _ lane: Lane, _ cancellation: Cancellation) throws -> Double {
         for (value, input) in zip(lane.inputs, inputPlaces) { try feeder.fill(value, input: input, with: part) }
         if let labels = lane.labels, let all = source.labels {
             try labels.withUnsafeMutableBytes { bytes in
@@ -322,7 +316,7 @@ final class TrainingStep {
             for (value, input) in zip(lane.inputs, inputPlaces) { feeds.append((names[input], value)) }
             taught = try teacher.run(feeds, outputs: teacherOutputs, cancellation: cancellation)
         }
-        let inputs = lane.inputs + (lane.labels.map { [$0] } ?? []) + taught + present
+        let inputs = lane.inputs + (lane.labels.map { [$0] } ?? []) + taught + weights
         try gradientSession.run(gradientSignature, inputs, into: [lane.loss] + lane.gradients + lane.statistics)
         return Double(try lane.loss.floats()[0])
     }
@@ -342,21 +336,27 @@ final class TrainingStep {
     private func update(_ number: Int) throws {
         // What the schedule looks at, before the step is taken.
         let slopes = pruning?.needsGradients(number + 1, total: totalSteps) == true ? try summedGradients(pruned) : []
-        if !slopes.isEmpty { pruning?.observe(weights: try pruned.map { try weights[current][$0].floats() }, gradients: slopes) }
-        let corrections = UpdateGraph.corrections(optimizer, step: number + 1)
-        let scalars = [(rateValue, plan.rate(step: number, of: totalSteps)), (correctionValues[0], corrections.0), (correctionValues[1], corrections.1)]
-        for (value, number) in scalars { try value.withUnsafeMutableBytes { $0.storeBytes(of: number, as: Float.self) } }
-        let next = 1 - current
+        if !slopes.isEmpty { pruning?.observe(weights: try pruned.map { try weights[$0].floats() }, gradients: slopes) }
+        // What is not freed yet counts in no norm of gradients, and neither decays nor gathers moments.
+        let held = trained.indices.filter { Float(number) < trained[$0].freedAfter * Float(totalSteps) }
+        let (count, laneCount) = (optimizer.stateCount, lanes.count)
         let gradients = lanes.flatMap { $0.sums.isEmpty ? $0.gradients : $0.sums }
-        var inputs = zip(scalars, scalarsRead).filter(\.1).map(\.0.0)
-        inputs += weights[current] + masks
-        inputs += states[current] + gradients
-        do {
-            try updateSession.run(updateSignature, inputs, into: weights[next] + states[next])
-        } catch {
-            throw EngineError(.runtime, "training stopped: \(error)")
+        let all = weights + states + gradients + masks
+        try all[...].withFloats { buffers in
+            let (firstState, firstGradient) = (weights.count, weights.count + states.count)
+            var nextMask = firstGradient + gradients.count
+            let memory = trained.indices.map { place in
+                var mask: UnsafeMutableBufferPointer<Float>?
+                if trained[place].mask != nil {
+                    mask = buffers[nextMask]
+                    nextMask += 1
+                }
+                return WeightMemory(
+                    weight: buffers[place], states: (0..<count).map { buffers[firstState + place * count + $0] },
+                    gradients: (0..<laneCount).map { buffers[firstGradient + $0 * weights.count + place] }, mask: mask)
+            }
+            step.run(memory, rate: plan.rate(step: number, of: totalSteps), number: number + 1, held: Set(held))
         }
-        current = next
         try remask(after: number + 1, slopes)
     }
 
@@ -375,12 +375,12 @@ final class TrainingStep {
     /// Changes masks where the schedule says so; what was masked or comes back starts without momentum.
     private func remask(after done: Int, _ slopes: [[Float]]) throws {
         guard pruning?.changes(after: done, total: totalSteps) == true else { return }
-        var values = try pruned.map { try weights[current][$0].floats() }
+        var values = try pruned.map { try weights[$0].floats() }
         guard let changed = pruning?.update(done: done, total: totalSteps, weights: &values, gradients: slopes) else { return }
         for (position, place) in pruned.enumerated() where !changed[position].isEmpty {
-            try weights[current][place].store(values[position])
+            try weights[place].store(values[position])
             for number in 0..<optimizer.stateCount {
-                let state = states[current][place * optimizer.stateCount + number]
+                let state = states[place * optimizer.stateCount + number]
                 var held = try state.floats()
                 for element in changed[position] { held[element] = 0 }
                 try state.store(held)
@@ -433,15 +433,15 @@ final class TrainingStep {
     }
 
     func state() throws -> State {
-        State(weights: try weights[current].map { try $0.floats() }, states: try states[current].map { try $0.floats() }, statistics: statistics, masks: pruning?.state ?? [])
+        State(weights: try weights.map { try $0.floats() }, states: try states.map { try $0.floats() }, statistics: statistics, masks: pruning?.state ?? [])
     }
 
     /// - Throws: `EngineError` if the state is of another training.
     func restore(_ state: State) throws {
-        guard state.weights.count == trained.count, state.states.count == states[current].count, state.masks.count == pruning?.state.count ?? 0,
+        guard state.weights.count == trained.count, state.states.count == states.count, state.masks.count == pruning?.state.count ?? 0,
             zip(state.weights, trained).allSatisfy({ $0.count == $1.start.count })
         else { throw EngineError(.data, "the checkpoint is of another training") }
-        for (values, place) in zip(state.weights + state.states, weights[current] + states[current]) { try place.store(values) }
+        for (values, place) in zip(state.weights + state.states, weights + states) { try place.store(values) }
         statistics = state.statistics
         pruning?.state = state.masks
         try showMasks()
@@ -458,5 +458,13 @@ extension Value {
     /// Overwrites a tensor of as many floats.
     fileprivate func store(_ floats: [Float]) throws {
         try withUnsafeMutableBytes { bytes in floats.withUnsafeBytes { bytes.copyMemory(from: $0) } }
+    }
+}
+
+extension ArraySlice<Value> {
+    /// Calls `body` with the elements of all tensors, which may be changed.
+    fileprivate func withFloats<R>(_ taken: [UnsafeMutableBufferPointer<Float>] = [], _ body: ([UnsafeMutableBufferPointer<Float>]) throws -> R) throws -> R {
+        guard let first else { return try body(taken) }
+        return try first.withUnsafeMutableBytes { try dropFirst().withFloats(taken + [$0.bindMemory(to: Float.self)], body) }
     }
 }

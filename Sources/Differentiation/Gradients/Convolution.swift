@@ -147,6 +147,13 @@ enum ConvolutionGradients {
         if geometry.hasPads {
             padded = try b.pad(x, before: [0, 0] + geometry.before, after: [0, 0] + geometry.after)
         }
+        if group == channels, group == outputs {
+            // One number per channel and place of the window: products of elements, then sums.
+            let sums = try geometry.places.map { place in
+                try b.reshape(try b.sum(try b.multiply(try geometry.slice(padded, at: place, axes: [2, 3], &b), dy), axes: [0, 2, 3], keep: false), [channels, 1, 1])
+            }
+            return try b.reshape(try b.concat(sums, axis: 2), [channels, 1] + geometry.kernel)
+        }
         // Channels outermost, so that one long product sums over samples and places at once.
         let source = try b.transpose(padded, [1, 2, 0, 3])
         let gradient = try b.transpose(dy, [1, 2, 0, 3])

@@ -75,10 +75,11 @@ enum RecurrentGradients {
         let outputs = try arriving(0, axis: 1).map { try d.bySteps($0, &b) }
         var state = try arriving(1, axis: 0), memory = try arriving(2, axis: 0)
         var gates: [Int: String] = [:], recurrentGates: [Int: String] = [:]
-        for (time, step) in zip(d.order, chain).reversed() {
+        let slopes = try cell.slopes(d, chain, &b)
+        for (place, (time, step)) in zip(d.order, chain).enumerated().reversed() {
             let parts = [outputs?[time], state].compactMap { $0 }
             let gradient = try parts.isEmpty ? b.zeros([d.layer.batch, d.layer.hidden]) : b.total(parts)
-            let made = try cell.back(d, step, gradient, &memory, &b)
+            let made = try cell.back(d, step, slopes[place], gradient, &memory, &b)
             (gates[time], recurrentGates[time], state) = (made.gates, made.recurrentGates, made.before)
         }
         let all = try d.together(gates, &b)
@@ -236,11 +237,16 @@ protocol RecurrentStep {
 /// The equations of a recurrent layer, and their way back.
 protocol RecurrentCell {
     associatedtype Step: RecurrentStep
+    associatedtype Slopes
     /// Gates that weights have rows for.
     static var gates: Int { get }
 
     /// Appends all steps of a direction, in its order.
     func forward(_ d: RecurrentDirection, _ b: inout GradientBuilder) throws -> [Step]
+
+    /// What the way back can compute for all steps at once, before its chain begins: few long operators instead of many short ones.
+    /// - Returns: each step's, in the chain's order.
+    func slopes(_ d: RecurrentDirection, _ chain: [Step], _ b: inout GradientBuilder) throws -> [Slopes]
 
     /// Appends the way back of one step.
     ///
@@ -250,11 +256,15 @@ protocol RecurrentCell {
     /// - Returns: the gradients of what the products with inputs and with the hidden state give, [B, gates·H], and of the
     ///   hidden state before the step.
     func back(
-        _ d: RecurrentDirection, _ step: Step, _ dh: String, _ dc: inout String?, _ b: inout GradientBuilder
+        _ d: RecurrentDirection, _ step: Step, _ slopes: Slopes, _ dh: String, _ dc: inout String?, _ b: inout GradientBuilder
     ) throws -> (gates: String, recurrentGates: String, before: String)
 
     /// The gradient of the recurrent weights, [gates·H, H], from that of what their product gives at all times.
     func recurrentWeight(_ d: RecurrentDirection, _ chain: [Step], _ gradient: String, _ b: inout GradientBuilder) throws -> String
+}
+
+extension RecurrentCell where Slopes == Void {
+    func slopes(_ d: RecurrentDirection, _ chain: [Step], _ b: inout GradientBuilder) throws -> [Void] { chain.map { _ in } }
 }
 
 extension GradientBuilder {

@@ -4,8 +4,13 @@ import ModelGraph
 /// c′ = f·c + i·g, h′ = o·tanh(c′), with i, o, f sigmoids and g a tanh of x·Wᵀ + h·Rᵀ + b, in ONNX's order i, o, f, g.
 struct LSTMCell: RecurrentCell {
     struct Step: RecurrentStep {
-        var before, cellBefore, i, o, f, g, squashed, state: String
+        var before, cellBefore, sigmoids, f, g, squashed, state: String
         var cell: String?
+    }
+
+    /// What the gradients of a step are multiplied by: that of h for the cell's, [B, H], and [c, h, c, c] for those of the gates, [B, 4·H].
+    struct Slopes {
+        var memory, gates: String
     }
 
     static let gates = 4
@@ -14,29 +19,36 @@ struct LSTMCell: RecurrentCell {
         let fromInput = try d.bySteps(try b.linear(d.x, d.inputWeight, plus: d.bias(&b)), &b)
         var (state, cell) = (d.state, d.cell)
         return try d.order.map { time in
-            let parts = try d.byGates(try b.linear(state, d.recurrentWeight, plus: fromInput[time]), &b)
-            let i = try b.map("Sigmoid", parts[0]), o = try b.map("Sigmoid", parts[1]), f = try b.map("Sigmoid", parts[2])
-            let g = try b.map("Tanh", parts[3])
-            let next = try b.add(try b.multiply(f, cell), try b.multiply(i, g))
+            let sums = try b.linear(state, d.recurrentWeight, plus: fromInput[time])
+            let parts = try b.split(sums, axis: 1, sizes: [3 * d.layer.hidden, d.layer.hidden])
+            let sigmoids = try b.map("Sigmoid", parts[0]), g = try b.map("Tanh", parts[1])
+            let gates = try d.byGates(sigmoids, &b)
+            let next = try b.add(try b.multiply(gates[2], cell), try b.multiply(gates[0], g))
             let squashed = try b.map("Tanh", next)
-            let step = Step(before: state, cellBefore: cell, i: i, o: o, f: f, g: g, squashed: squashed, state: try b.multiply(o, squashed), cell: next)
+            let step = Step(
+                before: state, cellBefore: cell, sigmoids: sigmoids, f: gates[2], g: g, squashed: squashed, state: try b.multiply(gates[1], squashed), cell: next)
             (state, cell) = (step.state, next)
             return step
         }
     }
 
+    func slopes(_ d: RecurrentDirection, _ chain: [Step], _ b: inout GradientBuilder) throws -> [Slopes] {
+        let sigmoids = try d.together(chain, \.sigmoids, &b)
+        let (g, squashed, before) = (try d.together(chain, \.g, &b), try d.together(chain, \.squashed, &b), try d.together(chain, \.cellBefore, &b))
+        let gates = try d.byGates(sigmoids, &b)
+        let memory = try d.bySteps(try b.multiply(gates[1], try b.tanhSlope(squashed)), &b)
+        let others = try b.concat([g, squashed, before], axis: 1)
+        let first = try b.multiply(others, try b.sigmoidSlope(sigmoids))
+        let all = try d.bySteps(try b.concat([first, try b.multiply(gates[0], try b.tanhSlope(g))], axis: 1), &b)
+        return d.order.map { Slopes(memory: memory[$0], gates: all[$0]) }
+    }
+
     func back(
-        _ d: RecurrentDirection, _ step: Step, _ dh: String, _ dc: inout String?, _ b: inout GradientBuilder
+        _ d: RecurrentDirection, _ step: Step, _ slopes: Slopes, _ dh: String, _ dc: inout String?, _ b: inout GradientBuilder
     ) throws -> (gates: String, recurrentGates: String, before: String) {
-        var memory = try b.multiply(dh, try b.multiply(step.o, try b.tanhSlope(step.squashed)))
+        var memory = try b.multiply(dh, slopes.memory)
         if let dc { memory = try b.add(memory, dc) }
-        let sums = try b.concat(
-            [
-                try b.multiply(memory, try b.multiply(step.g, try b.sigmoidSlope(step.i))),
-                try b.multiply(dh, try b.multiply(step.squashed, try b.sigmoidSlope(step.o))),
-                try b.multiply(memory, try b.multiply(step.cellBefore, try b.sigmoidSlope(step.f))),
-                try b.multiply(memory, try b.multiply(step.i, try b.tanhSlope(step.g))),
-            ], axis: 1)
+        let sums = try b.multiply(try b.concat([memory, dh, memory, memory], axis: 1), slopes.gates)
         dc = try b.multiply(memory, step.f)
         return (sums, sums, try b.gemm(sums, d.recurrentWeight))
     }
@@ -52,6 +64,11 @@ struct GRUCellAfterProduct: RecurrentCell {
     struct Step: RecurrentStep {
         var before, z, r, n, product, state: String
         var cell: String? { nil }
+    }
+
+    /// What the gradient of h is multiplied by for those of the gates' sums: update and candidate; and the candidate's for the reset gate's.
+    struct Slopes {
+        var update, candidate, reset: String
     }
 
     static let gates = 3
@@ -70,12 +87,21 @@ struct GRUCellAfterProduct: RecurrentCell {
         }
     }
 
+    func slopes(_ d: RecurrentDirection, _ chain: [Step], _ b: inout GradientBuilder) throws -> [Slopes] {
+        let (z, r, n) = (try d.together(chain, \.z, &b), try d.together(chain, \.r, &b), try d.together(chain, \.n, &b))
+        let (before, product) = (try d.together(chain, \.before, &b), try d.together(chain, \.product, &b))
+        let update = try d.bySteps(try b.updateSlope(z, before, n), &b)
+        let candidate = try d.bySteps(try b.candidateSlope(z, n), &b)
+        let reset = try d.bySteps(try b.multiply(product, try b.sigmoidSlope(r)), &b)
+        return d.order.map { Slopes(update: update[$0], candidate: candidate[$0], reset: reset[$0]) }
+    }
+
     func back(
-        _ d: RecurrentDirection, _ step: Step, _ dh: String, _ dc: inout String?, _ b: inout GradientBuilder
+        _ d: RecurrentDirection, _ step: Step, _ slopes: Slopes, _ dh: String, _ dc: inout String?, _ b: inout GradientBuilder
     ) throws -> (gates: String, recurrentGates: String, before: String) {
-        let candidate = try b.candidate(dh, step.z, step.n)
-        let update = try b.update(dh, step.z, step.before, step.n)
-        let reset = try b.multiply(candidate, try b.multiply(step.product, try b.sigmoidSlope(step.r)))
+        let candidate = try b.multiply(dh, slopes.candidate)
+        let update = try b.multiply(dh, slopes.update)
+        let reset = try b.multiply(candidate, slopes.reset)
         let recurrent = try b.concat([update, reset, try b.multiply(candidate, step.r)], axis: 1)
         let before = try b.product(recurrent, d.recurrentWeight, plus: try b.multiply(dh, step.z))
         return (try b.concat([update, reset, candidate], axis: 1), recurrent, before)
@@ -115,12 +141,12 @@ struct GRUCellBeforeProduct: RecurrentCell {
     }
 
     func back(
-        _ d: RecurrentDirection, _ step: Step, _ dh: String, _ dc: inout String?, _ b: inout GradientBuilder
+        _ d: RecurrentDirection, _ step: Step, _ slopes: Void, _ dh: String, _ dc: inout String?, _ b: inout GradientBuilder
     ) throws -> (gates: String, recurrentGates: String, before: String) {
-        let candidate = try b.candidate(dh, step.z, step.n)
+        let candidate = try b.multiply(dh, try b.candidateSlope(step.z, step.n))
         let reset = try b.gemm(candidate, step.weights[1])
         let gates = try b.concat(
-            [try b.update(dh, step.z, step.before, step.n), try b.multiply(reset, try b.multiply(step.before, try b.sigmoidSlope(step.r)))], axis: 1)
+            [try b.multiply(dh, try b.updateSlope(step.z, step.before, step.n)), try b.multiply(reset, try b.multiply(step.before, try b.sigmoidSlope(step.r)))], axis: 1)
         let direct = try b.add(try b.multiply(dh, step.z), try b.multiply(reset, step.r))
         let all = try b.concat([gates, candidate], axis: 1)
         return (all, all, try b.product(gates, step.weights[0], plus: direct))
@@ -153,7 +179,7 @@ struct ElmanCell: RecurrentCell {
     }
 
     func back(
-        _ d: RecurrentDirection, _ step: Step, _ dh: String, _ dc: inout String?, _ b: inout GradientBuilder
+        _ d: RecurrentDirection, _ step: Step, _ slopes: Void, _ dh: String, _ dc: inout String?, _ b: inout GradientBuilder
     ) throws -> (gates: String, recurrentGates: String, before: String) {
         let sums = try b.multiply(dh, try b.tanhSlope(step.state))
         return (sums, sums, try b.gemm(sums, d.recurrentWeight))
@@ -170,13 +196,13 @@ extension GradientBuilder {
         try add(n, try multiply(z, try subtract(h, n)))
     }
 
-    /// Gradient of the sum under the candidate's tanh: dh · (1 − z) · (1 − n²).
-    fileprivate mutating func candidate(_ dh: String, _ z: String, _ n: String) throws -> String {
-        try multiply(dh, try multiply(try subtract(scalar(1), z), try tanhSlope(n)))
+    /// What the gradient of the sum under the candidate's tanh is of h's: (1 − z) · (1 − n²).
+    fileprivate mutating func candidateSlope(_ z: String, _ n: String) throws -> String {
+        try multiply(try subtract(scalar(1), z), try tanhSlope(n))
     }
 
-    /// Gradient of the sum under the update gate's sigmoid: dh · (h − n) · z · (1 − z).
-    fileprivate mutating func update(_ dh: String, _ z: String, _ h: String, _ n: String) throws -> String {
-        try multiply(dh, try multiply(try subtract(h, n), try sigmoidSlope(z)))
+    /// What the gradient of the sum under the update gate's sigmoid is of h's: (h − n) · z · (1 − z).
+    fileprivate mutating func updateSlope(_ z: String, _ h: String, _ n: String) throws -> String {
+        try multiply(try subtract(h, n), try sigmoidSlope(z))
     }
 }

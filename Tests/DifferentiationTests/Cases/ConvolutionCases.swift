@@ -1,3 +1,5 @@
+@testable import Differentiation
+
 /// Convolutions and transposed convolutions.
 enum ConvolutionCases {
     /// Linear in each input: a long step keeps rounding small.
@@ -12,7 +14,28 @@ enum ConvolutionCases {
         }
     }
 
-    static let all: [GradientCase] = plain + grouped + flat + transposed
+    static let all: [GradientCase] = plain + grouped + flat + transposed + folded
+
+    /// Strided windows over batches that lie behind the width, two or three samples.
+    private static func behind(_ title: String, _ x: [Int], _ w: [Int], samples: Int, bias: Bool = false, with settings: KeyValuePairs<String, Setting>) -> GradientCase {
+        GradientCase("folded, \(title)", step: 0.25) { s in
+            var inputs = [s.input(shape: [1, x[0], x[1], x[2] * samples]), s.input(shape: w)]
+            if bias { inputs.append(s.input(w[0])) }
+            let made = s.nodes(FoldedConvolution.opType, inputs, with: settings, outputs: 1, domain: Macro.domain)[0]
+            s.set("samples", .int(samples), ofMaker: made)
+            s.set("kernel_shape", .ints(Array(w.dropFirst(2))), ofMaker: made)
+            return made
+        }
+    }
+
+    private static let folded: [GradientCase] = [
+        behind("strides", [3, 7, 8], [4, 3, 3, 3], samples: 2, bias: true, with: ["strides": [2, 2]]),
+        behind("strides, uneven pads", [5, 6, 7], [4, 5, 3, 3], samples: 3, with: ["pads": [0, 2, 1, 0], "strides": [2, 3]]),
+        behind("strides, rows never reached", [2, 8, 8], [4, 2, 3, 3], samples: 2, with: ["strides": [3, 3]]),
+        behind("strides wider than the window", [2, 8, 8], [4, 2, 1, 2], samples: 2, with: ["strides": [3, 3]]),
+        behind("dilations, strides, groups", [4, 7, 8], [6, 2, 3, 2], samples: 2, bias: true, with: ["dilations": [2, 1], "strides": [1, 2], "group": 2, "pads": [1, 1, 1, 1]]),
+        behind("depthwise", [4, 7, 8], [4, 1, 3, 3], samples: 2, with: ["strides": [2, 2], "group": 4, "pads": [1, 1, 1, 1]]),
+    ]
 
     private static let plain: [GradientCase] = [
         conv("3×3", [2, 3, 5, 6], [4, 3, 3, 3], bias: true),

@@ -1,3 +1,5 @@
+@testable import Differentiation
+
 /// Pooling.
 enum PoolingCases {
     private static func pool(_ type: String, _ title: String, _ x: [Int], opset: Int = 17, with settings: KeyValuePairs<String, Setting>) -> GradientCase {
@@ -6,7 +8,19 @@ enum PoolingCases {
         return GradientCase("\(type), \(title)", opset: opset, step: 0.01) { $0.node(type, $0.input(shape: x, in: -half...half), with: settings) }
     }
 
-    static let all: [GradientCase] = windows + special
+    static let all: [GradientCase] = windows + special + folded
+
+    /// Tiled windows over batches of two samples that lie behind the width.
+    private static let folded: [GradientCase] =
+        [FoldedPooling.maximum, FoldedPooling.average].flatMap { type in [tiled(type, 4, 6), tiled(type, 5, 7)] }
+
+    private static func tiled(_ type: String, _ height: Int, _ width: Int) -> GradientCase {
+        let half = Float(height * width * 6) / 10
+        return GradientCase("\(type), \(height) × \(width)", step: 0.01) { s in
+            let x = s.input(shape: [1, 3, height, width * 2], in: -half...half)
+            return s.nodes(type, [x], with: ["kernel_shape": [2, 2], "samples": 2], outputs: 1, domain: Macro.domain)[0]
+        }
+    }
 
     private static let windows: [GradientCase] =
         ["MaxPool", "AveragePool"].flatMap { (type: String) -> [GradientCase] in
