@@ -62,7 +62,7 @@ public struct RecipePreset: Sendable, Identifiable {
         id: "deep-compression-retrained",
         yaml: """
             # Deep Compression as in the paper (Han, Mao and Dally, ICLR 2016): two rounds of pruning and retraining, weight sharing whose values
-            # are then trained too, Huffman coding. Needs a train split and time; the teacher is the model before the recipe.
+            # are then trained too, Huffman coding. Needs a train split and time; images are shifted by up to a pixel while it trains.
             lathe: 1
             name: "Deep Compression, retrained"
             steps:
@@ -74,7 +74,8 @@ public struct RecipePreset: Sendable, Identifiable {
                 optional: true
                 parameters:
                   epochs: 6
-                  loss: both
+                  learning-rate: 0.002
+                  shift: 1
                   weight-decay: 0
               - technique: magnitude-pruning
                 optional: true
@@ -84,7 +85,8 @@ public struct RecipePreset: Sendable, Identifiable {
                 optional: true
                 parameters:
                   epochs: 12
-                  loss: both
+                  learning-rate: 0.002
+                  shift: 1
                   weight-decay: 0
               - technique: weight-sharing
                 optional: true
@@ -95,8 +97,8 @@ public struct RecipePreset: Sendable, Identifiable {
                 optional: true
                 parameters:
                   epochs: 4
-                  learning-rate: 0.0002
-                  loss: both
+                  learning-rate: 0.0003
+                  shift: 1
                   weight-decay: 0
               - technique: huffman
                 optional: true

@@ -24,23 +24,32 @@ struct BatchFeeder: Sendable {
         self.samples = samples
         self.augmentation = augmentation
         self.seed = seed
-        guard !augmentation.isNone, let input = samples.inputs.first, input.type == .float32, !input.isWhole else {
+        guard !augmentation.isNone, let shape = Self.image(in: samples) else {
             image = nil
             background = 0
-            if !augmentation.isNone { throw EngineError(.technique, "only images of floats can be shifted or mirrored") }
             return
         }
-        let shape = Array(input.valueShape(rows: 1).dropFirst())
-        // Channels first, or a plane without channels.
-        switch shape.count {
-        case 3: image = (shape[0], shape[1], shape[2])
-        case 2: image = (1, shape[0], shape[1])
-        default: throw EngineError(.technique, "only images can be shifted or mirrored; samples have shape \(shape)")
-        }
+        image = shape
         // Drawings on an empty ground are surrounded by that ground, photographs by the mean.
         let some = try samples.prepared.samples(0..<min(64, samples.count)).bindMemory(to: Float.self)
         let least = some.min() ?? 0
         background = some.count { $0 == least } * 5 > some.count ? least : 0
+    }
+
+    /// Channels, height and width of the first input, channels first or a plane without channels; `nil` if it is no image of floats.
+    private static func image(in samples: SampleSet) -> (channels: Int, height: Int, width: Int)? {
+        guard let input = samples.inputs.first, input.type == .float32, !input.isWhole else { return nil }
+        let shape = Array(input.valueShape(rows: 1).dropFirst())
+        switch shape.count {
+        case 3: return (shape[0], shape[1], shape[2])
+        case 2: return (1, shape[0], shape[1])
+        default: return nil
+        }
+    }
+
+    /// What to say where augmentation is asked for and cannot be done: one recipe fits images and other samples.
+    static func remark(_ samples: SampleSet, augmentation: Augmentation) -> String? {
+        augmentation.isNone || image(in: samples) != nil ? nil : "samples are no images: not shifted or mirrored"
     }
 
     /// The order of an epoch.

@@ -41,7 +41,7 @@ public struct Trainer {
 
     public var trainedParameters: Int { step.trainedCount }
     public var trainingBytes: Int { step.trainingBytes }
-    public var notes: [String] { step.notes }
+    public var notes: [String] { step.notes + [BatchFeeder.remark(source.samples, augmentation: plan.augmentation)].compactMap { $0 } }
 
     /// Runs to the end, to the last step that patience allows, or until told to finish.
     ///
@@ -111,7 +111,7 @@ public struct Trainer {
         guard let best = record.best else { throw EngineError.cancelled }
         return Outcome(
             model: try step.model(best), epochs: record.epochs, kept: record.kept, steps: record.step, trainedParameters: step.trainedCount,
-            bytes: step.trainingBytes, stepMilliseconds: times.isEmpty ? 0 : times.sorted()[times.count / 2], notes: step.notes)
+            bytes: step.trainingBytes, stepMilliseconds: times.isEmpty ? 0 : times.sorted()[times.count / 2], notes: notes)
     }
 
     /// How far a training has come.

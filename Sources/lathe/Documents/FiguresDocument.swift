@@ -62,6 +62,29 @@ struct RecipeDocument: Encodable {
         var notes: [String]?
         /// Why an optional step was passed over; absent if it was done.
         var skipped: String?
+        /// What a step that learns took; absent for others.
+        var training: Training?
+    }
+
+    struct Training: Encodable {
+        var trainedParameters: Int
+        /// Bytes of weights, gradients and optimiser states while training.
+        var bytes: Int
+        var steps: Int
+        /// Median time of a step when it was trained.
+        var stepMilliseconds: Double
+        /// Passes over the samples, and the one whose weights were kept; 0 for the start.
+        var epochs: Int
+        var kept: Int
+
+        init(_ summary: TrainingStore.Summary) {
+            trainedParameters = summary.trainedParameters
+            bytes = summary.bytes
+            steps = summary.steps
+            stepMilliseconds = summary.stepMilliseconds
+            epochs = max(0, summary.epochs.count - 1)
+            kept = summary.kept
+        }
     }
 
     struct Refusal: Encodable {
@@ -84,7 +107,8 @@ struct RecipeDocument: Encodable {
             return Step(
                 technique: step.technique, parameters: values.explicit.mapValues { TechniqueDocument.Scalar(value: $0) },
                 selector: step.layers.canonical, layers: report?.layers,
-                refused: report?.refused.map { Refusal(layer: $0.layer, reason: $0.reason) }, notes: report?.notes, skipped: report?.skipped)
+                refused: report?.refused.map { Refusal(layer: $0.layer, reason: $0.reason) }, notes: report?.notes, skipped: report?.skipped,
+                training: report?.training.map(Training.init))
         }
     }
 }

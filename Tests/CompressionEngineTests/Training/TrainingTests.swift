@@ -130,6 +130,25 @@ import Testing
         #expect(value > raw.value + 0.1)
     }
 
+    /// A recipe that shifts images fits other samples as well.
+    @Test func whatIsNoImageIsNotShifted() throws {
+        let folder = try TemporaryFolder()
+        var b = GraphBuilder(input: [nil, 4])
+        let out = b.gemm(b.node("Relu", [b.gemm("x", "first", (4, 16))], "relu"), "second", (16, 2))
+        try b.model(out).serialized().write(to: folder.path + "/m.onnx")
+        var table = "a,b,c,d,label\n"
+        for row in 0..<96 { table += "\(row % 7),\(row % 5),\(row % 3),\(row % 2),\(row % 7 > 3 ? 1 : 0)\n" }
+        _ = try folder.write("t.csv", table)
+        let data = try folder.write("t.yaml", "format: csv\nsource: {file: t.csv, label: label}\nfractions: {train: 0.5, validation: 0.5}\n")
+        let session = try EngineSession.open(OpenRequest(modelPath: folder.path + "/m.onnx", dataPath: data))
+        let source = try session.trainingSource(store: nil)
+        let plain = try session.apply(recipe(("fine-tuning", Self.quick)), training: source)
+        let shifted = try session.apply(recipe(("fine-tuning", Self.quick.merging(["shift": .integer(1)]) { $1 })), training: source)
+        #expect(try shifted.model.serialized().joined() == plain.model.serialized().joined())
+        #expect(shifted.reports[0].notes.contains("samples are no images: not shifted or mirrored"))
+        #expect(!plain.reports[0].notes.contains { $0.contains("images") })
+    }
+
     @Test func lossThatIsNotFiniteIsAnError() throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("lenet-300-100", in: folder, training: 256)
