@@ -33,11 +33,12 @@ struct TrainableModel {
     /// - Throws: `EngineError` if nothing can be trained.
     init(_ model: Model, plan: TrainingPlan, preparation: TrainingPreparation? = nil) throws {
         original = model
-        forward = model
+        forward = SinglePrecision.lowered(model)
         let structure = preparation?.structure ?? model
         let layers = structure.layers()
-        let wanted = Self.candidates(structure, layers)
+        let wanted = Self.candidates(structure, layers, scope: plan.scope)
         let chosen = Self.scope(plan, wanted, layers, structure)
+        let deepest = wanted.filter { chosen.contains($0.tensor) }.map(\.depth).max() ?? 0
         let masked = Set(layers.flatMap { [$0.weight] + $0.otherWeights })
         let (unstructured, pruned) = (Set(plan.unstructured), Set(plan.pruning?.weights ?? []))
         for candidate in wanted where chosen.contains(candidate.tensor) {
@@ -57,6 +58,7 @@ struct TrainableModel {
                 parameter.l1 = plan.scalePenalty
             }
             parameter.rate = pow(plan.rateDecay, Float(candidate.depth))
+            parameter.freedAfter = plan.unfreezing * Float(candidate.depth) / Float(max(deepest, 1))
             parameters.append(parameter)
         }
         for scale in preparation?.scales ?? [] {
@@ -87,16 +89,19 @@ struct TrainableModel {
         var depth = 0
     }
 
-    private static func candidates(_ model: Model, _ layers: [Layer]) -> [Candidate] {
+    private static func candidates(_ model: Model, _ layers: [Layer], scope: TrainedScope) -> [Candidate] {
         let graph = model.graph
         var found: [String: Candidate] = [:]
         var order: [String] = []
-        func add(_ name: String?, _ role: Role, layer: Int? = nil, isInteger: Bool = false, isFilter: Bool = false) {
+        let main = layers.enumerated().filter { $0.element.path.isMain }
+        let last = main.last?.offset ?? 0
+        /// Layers behind the one at or before a node.
+        func depth(_ node: Int) -> Int { last - (main.last { $0.element.nodeIndex <= node }?.offset ?? main.first?.offset ?? last) }
+        func add(_ name: String?, _ role: Role, layer: Int? = nil, node: Int? = nil, isInteger: Bool = false, isFilter: Bool = false) {
             guard let name, found[name] == nil, graph.initializers[name] != nil else { return }
-            found[name] = Candidate(tensor: name, role: role, isInteger: isInteger, layer: layer, isFilter: isFilter)
+            found[name] = Candidate(tensor: name, role: role, isInteger: isInteger, layer: layer, isFilter: isFilter, depth: layer.map { last - $0 } ?? node.map(depth) ?? 0)
             order.append(name)
         }
-        let main = layers.enumerated().filter { $0.element.path.isMain }
         let index = GraphIndex(graph)
         func isFloat(_ name: String) -> Bool { graph.initializers[name]?.elementType.isFloatingPoint ?? false }
         /// Follows what computes a weight from constants back to the tensors that can be trained.
@@ -134,28 +139,32 @@ struct TrainableModel {
             }
             add(layer.bias.flatMap { isFloat($0) ? $0 : nil }, .bias, layer: position)
         }
-        for node in graph.nodes {
+        for (position, node) in graph.nodes.enumerated() {
             switch node.opType {
             case "BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization":
-                if let scale = node.input(1), isFloat(scale) { add(scale, .normScale) }
-                if let bias = node.input(2), isFloat(bias) { add(bias, .normBias) }
-            case "PRelu": if let slope = node.input(1), isFloat(slope) { add(slope, .other) }
+                if let scale = node.input(1), isFloat(scale) { add(scale, .normScale, node: position) }
+                if let bias = node.input(2), isFloat(bias) { add(bias, .normBias, node: position) }
+            case "PRelu": if let slope = node.input(1), isFloat(slope) { add(slope, .other, node: position) }
             case "Add", "Mul", "Sub":
                 for input in node.inputs where isFloat(input) {
                     guard let tensor = graph.initializers[input], tensor.count > 1, !graph.isFromConstantNode(input) else { continue }
                     // Masks of large negative numbers are no weights.
                     let largest = tensor.withFloats { $0.reduce(Float(0)) { max($0, abs($1)) } } ?? .infinity
-                    if largest < 1e4 { add(input, node.opType == "Mul" ? .normScale : .normBias) }
+                    if largest < 1e4 { add(input, node.opType == "Mul" ? .normScale : .normBias, node: position) }
                 }
             default: break
             }
         }
-        let last = main.last?.offset ?? 0
-        return order.compactMap { found[$0] }.map { candidate in
-            var candidate = candidate
-            if let layer = candidate.layer { candidate.depth = last - layer }
-            return candidate
-        }
+        // What is asked for by name is trained whatever it looks like: a bias of one element, say.
+        if case .named(let names) = scope { for name in names.sorted() where isFloat(name) { add(name, .other) } }
+        return order.compactMap { found[$0] }
+    }
+
+    /// Names of the weights that a scope takes in; none where it finds nothing to train.
+    static func names(of scope: TrainedScope, in model: Model) -> Set<String> {
+        var plan = TrainingPlan()
+        plan.scope = scope
+        return Set((try? TrainableModel(model, plan: plan))?.parameters.map(\.target) ?? [])
     }
 
     private static func scope(_ plan: TrainingPlan, _ candidates: [Candidate], _ layers: [Layer], _ model: Model) -> Set<String> {
@@ -179,7 +188,8 @@ struct TrainableModel {
     ) throws -> TrainedParameter {
         if candidate.isInteger { return try quantized(tensor, in: &forward) }
         guard let values = tensor.floats() else { throw EngineError(.technique, "'\(tensor.name)' cannot be read as numbers") }
-        let form: TrainedParameter.Form = tensor.elementType == .float32 ? .plain : .narrow
+        // Doubles are trained as single precision throughout.
+        let form: TrainedParameter.Form = [.float32, .float64].contains(tensor.elementType) ? .plain : .narrow
         var parameter = TrainedParameter(name: tensor.name, target: tensor.name, form: form, dims: tensor.dims, start: values, decays: false)
         if keepsStructure {
             let zeros = values.count { $0 == 0 }

@@ -58,6 +58,8 @@ struct TrainedParameter: Sendable {
     var isPruned = false
     var decays: Bool
     var rate: Float = 1
+    /// Share of the steps before which it stays as it is.
+    var freedAfter: Float = 0
     var l1: Float = 0
     var groupLasso: Float = 0
     var gradientFactor: Float = 1

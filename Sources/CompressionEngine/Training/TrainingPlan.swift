@@ -54,6 +54,9 @@ public struct TrainingPlan: Sendable, Hashable {
     public var scope = TrainedScope.all
     /// Factor on the learning rate per layer away from the output (discriminative rates, Howard and Ruder 2018).
     public var rateDecay: Float = 1
+    /// Share of the steps over which layers are freed one after another, from the output back (gradual unfreezing, Howard and Ruder 2018); 0 for
+    /// all from the first.
+    public var unfreezing: Float = 0
     /// Strength of penalties: magnitudes of weights, norms of filters, BatchNormalization's scales.
     public var l1: Float = 0
     public var groupLasso: Float = 0
@@ -62,6 +65,8 @@ public struct TrainingPlan: Sendable, Hashable {
     public var keepsStructure = true
     /// Weights that are zeroed while training goes on; `nil` for none.
     public var pruning: MaskSchedule?
+    /// Further scores of the model that learn what its own do: those of early exits.
+    public var exits: [String] = []
     /// Names of weights whose zeros are a start and no structure, sorted.
     public var unstructured: [String] = []
     public var seed: UInt64 = 0

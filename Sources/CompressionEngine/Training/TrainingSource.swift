@@ -14,6 +14,8 @@ public struct TrainingSource: Sendable {
     public let store: TrainingStore?
     /// Whether a training that is not in the store may be run now. Live previews may not.
     public var mayTrain = true
+    /// The model to learn from in place of the one before the recipe; `nil` for none.
+    public var teacher: Model?
     public var demand = Demand.none
     /// Stop each training after so many steps, for previews; `nil` for no limit.
     public var maximumSteps: Int?

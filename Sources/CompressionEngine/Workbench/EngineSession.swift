@@ -18,6 +18,10 @@ public final class EngineSession: Sendable {
     public let executor: RecipeExecutor
     /// Shapes given for inputs whose extents the model leaves open.
     let inputShapes: [String: [Int]]
+    /// Whom steps that learn take as their teacher, in place of `model`; `nil` for none.
+    public let teacher: Model?
+    /// Names what accuracies hang on beside model and recipe: validation samples, and the teacher if there is one.
+    let evaluationHash: String
     private let cache = Mutex(Cache())
     /// What was found about models with early exits, whatever their thresholds.
     let exitProfiles = Mutex<[ContentHash: ExitProfile]>([:])
@@ -88,13 +92,28 @@ public final class EngineSession: Sendable {
         }
         return EngineSession(
             model: model, layers: layers, info: info, runtime: runtime, data: data, validation: validation, calibration: calibration,
-            inputShapes: inputShapes)
+            inputShapes: inputShapes, teacher: try request.teacherPath.map { try Self.teacher($0, of: model) })
+    }
+
+    /// A model to learn from.
+    /// - Throws: `ModelGraphError` if it cannot be read, `EngineError` if it does not take and give what `model` does.
+    private static func teacher(_ path: String, of model: Model) throws -> Model {
+        let teacher = try Model.read(path: path)
+        let (given, wanted) = (Set(model.graph.requiredInputs.map(\.name)), teacher.graph.requiredInputs.map(\.name))
+        if let missing = wanted.first(where: { !given.contains($0) }) {
+            throw EngineError(.technique, "\(path): cannot teach this model: it takes '\(missing)', which the model does not")
+        }
+        let (ours, theirs) = (model.graph.outputs.first?.shape?.last?.fixedValue, teacher.graph.outputs.first?.shape?.last?.fixedValue)
+        if let ours, let theirs, ours != theirs { throw EngineError(.technique, "\(path): cannot teach this model: it gives \(theirs) scores, the model \(ours)") }
+        return teacher
     }
 
     init(
         model: Model, layers: [Layer], info: SessionInfo, runtime: RuntimeLibrary?, data: Dataset?, validation: SampleSet?,
-        calibration samples: SampleSet?, inputShapes: [String: [Int]]
+        calibration samples: SampleSet?, inputShapes: [String: [Int]], teacher: Model? = nil
     ) {
+        self.teacher = teacher
+        evaluationHash = (validation?.contentHash ?? "") + (teacher.map { " taught by \($0.contentHash)" } ?? "")
         self.model = model
         self.layers = layers
         self.info = info

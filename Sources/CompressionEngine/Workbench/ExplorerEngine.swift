@@ -59,8 +59,11 @@ public struct OpenRequest: Sendable {
     public var dataPath: String?
     public var recipePath: String?
     public var runtimePath: String?
+    /// A model that steps which learn take as their teacher, in place of the one before the recipe.
+    public var teacherPath: String?
 
-    public init(modelPath: String, dataPath: String? = nil, recipePath: String? = nil, runtimePath: String? = nil) {
+    public init(modelPath: String, dataPath: String? = nil, recipePath: String? = nil, runtimePath: String? = nil, teacherPath: String? = nil) {
+        self.teacherPath = teacherPath
         self.modelPath = modelPath
         self.dataPath = dataPath
         self.recipePath = recipePath

@@ -42,6 +42,7 @@ extension EngineSession {
         var source = TrainingSource(samples: samples, labels: samples.labels, library: runtime, store: store) { [self] model, cancellation in
             try evaluate(model, cancellation: cancellation)
         }
+        source.teacher = teacher
         if data.train == nil {
             source.remark = "trained on the \(split.count) samples of the calibration split: \(data.path) has no train split here"
         }
@@ -56,6 +57,7 @@ extension EngineSession {
         changed.modelHash = other.contentHash.description
         return EngineSession(
             model: other, layers: other.layers(), info: changed, runtime: runtime, data: data, validation: validation,
-            calibration: try data?.calibration.map { try SampleSet($0, metric: validation?.metric ?? .top1) }, inputShapes: inputShapes)
+            calibration: try data?.calibration.map { try SampleSet($0, metric: validation?.metric ?? .top1) }, inputShapes: inputShapes,
+            teacher: teacher)
     }
 }

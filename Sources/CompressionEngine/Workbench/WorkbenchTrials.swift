@@ -26,7 +26,7 @@ extension Workbench {
 
     private func key(_ recipe: Recipe, _ session: EngineSession) -> TrialKey {
         TrialKey(
-            kind: "evaluation 2", modelHash: session.info.modelHash, dataHash: session.validation?.contentHash ?? "",
+            kind: "evaluation 2", modelHash: session.info.modelHash, dataHash: session.evaluationHash,
             recipe: recipe.normalForm.yaml, runtime: session.info.runtimeVersion ?? "", threads: 1)
     }
 
@@ -75,7 +75,7 @@ extension Workbench {
         guard let store, let session else { return }
         do {
             let stored = try store.trials(
-                modelHash: session.info.modelHash, dataHash: session.validation?.contentHash ?? "", kind: "evaluation 2")
+                modelHash: session.info.modelHash, dataHash: session.evaluationHash, kind: "evaluation 2")
             send(.trials(stored.compactMap(Self.record)))
         } catch {
             send(.remark("stored results cannot be read: \(error)"))

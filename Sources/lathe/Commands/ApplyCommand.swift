@@ -13,6 +13,8 @@ struct Apply: ParsableCommand {
 
     @OptionGroup(title: "Recipe") var recipe: RecipeOptions
 
+    @OptionGroup var teaching: TeacherOptions
+
     @Option(name: .shortAndLong, help: ArgumentHelp("The ONNX file to write.", valueName: "file"), completion: .file(extensions: ["onnx"]))
     var output: String?
 
@@ -46,7 +48,7 @@ struct Apply: ParsableCommand {
 
     private func applied(_ recipe: Recipe, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> ApplyDocument {
         let session = try EngineSession.open(
-            OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime), cancellation: cancellation,
+            OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime, teacherPath: teaching.teacher), cancellation: cancellation,
             progress: { progress.show($0, $1) })
         for warning in RecipeNotes.warnings(recipe, session) { Console.warn("\(source.model): \(warning)") }
         let applied = try session.apply(recipe, cancellation: cancellation) { progress.show($1, $0) }

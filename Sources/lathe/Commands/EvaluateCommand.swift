@@ -19,6 +19,8 @@ struct Evaluate: ParsableCommand {
 
     @OptionGroup(title: "Recipe") var recipe: RecipeOptions
 
+    @OptionGroup var teaching: TeacherOptions
+
     @Option(help: ArgumentHelp("Compare with this model instead of the model before the recipe.", valueName: "model"), completion: .file(extensions: ["onnx"]))
     var baseline: String?
 
@@ -67,7 +69,7 @@ struct Evaluate: ParsableCommand {
     private func measured(_ recipe: Recipe, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> EvaluateDocument {
         func open(_ path: String) throws -> EngineSession {
             try EngineSession.open(
-                OpenRequest(modelPath: path, dataPath: data, runtimePath: source.runtime), cancellation: cancellation,
+                OpenRequest(modelPath: path, dataPath: data, runtimePath: source.runtime, teacherPath: teaching.teacher), cancellation: cancellation,
                 progress: { progress.show($0, $1) })
         }
         let session = try open(source.model)

@@ -23,6 +23,8 @@ struct Explore: ParsableCommand {
     @Option(help: ArgumentHelp("Start with this recipe, or with preset:NAME.", valueName: "file"), completion: .file(extensions: ["yaml", "yml"]))
     var recipe: String?
 
+    @OptionGroup var teaching: TeacherOptions
+
     @Option(name: .customLong("onnxruntime"), help: ArgumentHelp("ONNX Runtime's shared library to use.", valueName: "library"), completion: .file())
     var runtime: String?
 
@@ -60,7 +62,7 @@ struct Explore: ParsableCommand {
             options: TerminalOptions(colorTier: settings.colors, glyphTier: settings.glyphs, usesMouse: settings.mouse))
         defer { screen.close() }
         let explorer = ExplorerRuntime(
-            request: OpenRequest(modelPath: model, dataPath: data, recipePath: recipe, runtimePath: runtime), port: ScreenPort(screen),
+            request: OpenRequest(modelPath: model, dataPath: data, recipePath: recipe, runtimePath: runtime, teacherPath: teaching.teacher), port: ScreenPort(screen),
             engine: Workbench(), settings: settings, keyMap: keyMap, log: writer)
         try explorer.run()
     }

@@ -23,6 +23,8 @@ struct Train: ParsableCommand {
 
     @OptionGroup(title: "Recipe before training") var recipe: RecipeOptions
 
+    @OptionGroup var teaching: TeacherOptions
+
     @Option(name: .shortAndLong, help: ArgumentHelp("The ONNX file to write.", valueName: "file"), completion: .file(extensions: ["onnx"]))
     var output: String
 
@@ -97,7 +99,7 @@ struct Train: ParsableCommand {
 
     private func trained(_ recipe: Recipe, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> TrainDocument {
         var session = try EngineSession.open(
-            OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime), cancellation: cancellation,
+            OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime, teacherPath: teaching.teacher), cancellation: cancellation,
             progress: { progress.show($0, $1) })
         for warning in RecipeNotes.warnings(recipe, session) { Console.warn("\(source.model): \(warning)") }
         if initialize { session = try session.replacingModel(Initialization.random(session.model, seed: recipe.seed)) }

@@ -51,6 +51,16 @@ struct RecipeOptions: ParsableArguments {
     var isEmpty: Bool { recipe == nil && step.isEmpty }
 }
 
+/// Whom steps that learn learn from.
+struct TeacherOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "A model that steps which learn take as their teacher.", discussion: "It has the model's inputs and as many scores. Otherwise the model before the recipe teaches.",
+            valueName: "model"),
+        completion: .file(extensions: ["onnx"]))
+    var teacher: String?
+}
+
 /// How a command prints.
 struct OutputOptions: ParsableArguments {
     @Flag(help: "Print JSON with a versioned schema instead of text.")

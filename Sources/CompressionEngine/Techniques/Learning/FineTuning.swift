@@ -38,7 +38,7 @@ public struct FineTuning: Technique {
         if targets.count < layers.count, plan.scope == .all {
             plan.scope = .named(Set(targets.flatMap { [$0.layer.weight] + $0.layer.otherWeights + ($0.layer.bias.map { [$0] } ?? []) }))
         }
-        let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: model, context: context)
+        let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: model, previous: model, context: context)
         try LearningStep.run(&model, plan: plan, teacher: teacher, context: context, name: descriptor.id)
     }
 

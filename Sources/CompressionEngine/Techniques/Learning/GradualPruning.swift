@@ -64,7 +64,7 @@ public struct GradualPruning: Technique {
             MaskSchedule.Criterion(rawValue: parameters.choice("criterion")) ?? .magnitude, from: min(parameters.real("initial-sparsity"), sparsity), to: sparsity,
             rounds: parameters.integer("rounds"), start: min(parameters.real("start"), end), end: end, isGlobal: parameters.choice("allocation") == "global",
             exchange: parameters.real("exchange"), lift: parameters.flag("dense-sparse-dense") ? (1 + end) / 2 : nil, weights: Array(weights))
-        let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: model, context: context)
+        let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: model, previous: model, context: context)
         try LearningStep.run(&model, plan: plan, teacher: teacher, context: context, name: descriptor.id)
         guard plan.pruning?.lift == nil else { return }
         var (zeros, count) = (0, 0)

@@ -50,6 +50,19 @@ enum LearningStep {
         return hash.description
     }
 
+    /// Weights, biases and constants of a model.
+    static func parameterCount(_ model: Model) -> Int {
+        model.graph.initializers.values.reduce(0) { $0 + ($1.elementType.isFloatingPoint || $1.elementType.isQuantized ? $1.count : 0) }
+    }
+
+    /// Notes which share of a model's parameters a step trained, and the memory that took.
+    static func noteShare(_ what: String, of all: Int, _ context: RewriteContext) {
+        guard let summary = context.notes.training else { return }
+        let share = String(format: "%.2f %%", 100 * Double(summary.trainedParameters) / Double(max(all, 1)))
+        let memory = String(format: "%.2f MB", Double(summary.bytes) / 1e6)
+        context.notes.add("\(what); \(summary.trainedParameters) of \(all) parameters trained (\(share)), \(memory) of weights, gradients and states")
+    }
+
     private static func text(_ state: TrainingProgress) -> String {
         let last = state.epochs.last.map { String(format: ", %.2f %%", 100 * $0.accuracy) } ?? ""
         let loss = state.loss.map { String(format: ", loss %.4f", $0) } ?? ""
@@ -74,7 +87,7 @@ enum FeaturePairs {
     static func common(student: Model, teacher: Model, shapes: [String: [Int]], kind: FeatureKind) -> [Distillation.FeaturePair] {
         let inTeacher = Set(teacher.graph.nodes.flatMap(\.outputs))
         let wanted = student.graph.nodes.filter { ["Relu", "Add", "LayerNormalization", "Clip", "HardSwish", "Gelu"].contains($0.opType) }
-            .compactMap { $0.outputs.first }.filter { inTeacher.contains($0) && (shapes[$0]?.count ?? 0) >= 3 }
+            .compactMap { $0.outputs.first }.filter { inTeacher.contains($0) && (shapes[$0]?.count ?? 0) >= 3 && student.keptChannels[$0] == nil }
         let count = min(3, wanted.count)
         return (0..<count).map { index in
             let name = wanted[(index + 1) * wanted.count / count - 1]

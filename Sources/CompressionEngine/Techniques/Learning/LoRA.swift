@@ -42,8 +42,8 @@ public struct LoRA: Technique {
         guard let parameters = targets.first?.parameters else { return }
         var plan = try TrainingParameters.plan(parameters, seed: context.seed)
         let also = parameters.choice("also")
-        let head = ["head", "both"].contains(also) ? Self.trained(.head, in: model) : []
-        let small = ["biases-and-norms", "both"].contains(also) ? Self.trained(.biasesAndNorms, in: model) : []
+        let head = ["head", "both"].contains(also) ? TrainableModel.names(of: .head, in: model) : []
+        let small = ["biases-and-norms", "both"].contains(also) ? TrainableModel.names(of: .biasesAndNorms, in: model) : []
         // A layer that is trained in full needs no adapter.
         let adapted = targets.filter { !head.contains($0.layer.weight) }
         var adapters = try adapted.map { try LowRankAdapter($0, in: model, seed: context.seed) }
@@ -52,7 +52,7 @@ public struct LoRA: Technique {
         let names = try LowRankAdapter.insert(adapters, into: &training, scaled: true)
         plan.unstructured = names.flatMap { [$0.a, $0.b] }.sorted()
         plan.scope = .named(Set(plan.unstructured).union(head).union(small))
-        let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: training, context: context)
+        let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: training, previous: model, context: context)
         try LearningStep.run(&training, plan: plan, teacher: teacher, context: context, name: descriptor.id)
 
         // Head, biases, normalisations and running statistics.
@@ -61,7 +61,7 @@ public struct LoRA: Technique {
         }
         for (index, name) in names.enumerated() { adapters[index].take(a: training.graph.initializers[name.a], b: training.graph.initializers[name.b]) }
         let readers = WeightReaders(model)
-        let all = model.graph.initializers.values.reduce(0) { $0 + ($1.elementType.isFloatingPoint || $1.elementType.isQuantized ? $1.count : 0) }
+        let all = LearningStep.parameterCount(model)
         var kept: [LowRankAdapter] = []
         for adapter in adapters {
             let layer = adapter.layer
@@ -74,19 +74,7 @@ public struct LoRA: Technique {
             }
         }
         _ = try LowRankAdapter.insert(kept, into: &model, scaled: false)
-        guard let summary = context.notes.training else { return }
-        let share = String(format: "%.2f %%", 100 * Double(summary.trainedParameters) / Double(max(all, 1)))
-        let memory = String(format: "%.2f MB", Double(summary.bytes) / 1e6)
-        context.notes.add(
-            "\(adapters.count) layers adapted; \(summary.trainedParameters) of \(all) parameters trained (\(share)), \(memory) of weights, gradients and states")
-    }
-
-    /// Weights that a scope takes in.
-    private static func trained(_ scope: TrainedScope, in model: Model) -> Set<String> {
-        var plan = TrainingPlan()
-        plan.scope = scope
-        // A model without any has none to train.
-        return Set((try? TrainableModel(model, plan: plan))?.parameters.map(\.target) ?? [])
+        LearningStep.noteShare("\(adapters.count) layers adapted", of: all, context)
     }
 
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {

@@ -63,10 +63,7 @@ public struct QuantizationAwareTraining: Technique {
         }
         let quantization = try FakeQuantization(
             model, targets: settings, relativeRates: plan.optimizer.kind != .sgd, source: source, context: context)
-        let teacher = TrainingParameters.learnsFromBaseline(parameters) ? context.baseline : nil
-        if let teacher, let features = TrainingParameters.features(parameters) {
-            plan.distillation?.features = FeaturePairs.common(student: model, teacher: teacher, shapes: context.shapes, kind: features)
-        }
+        let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: model, previous: model, context: context)
         var trained = quantization.model
         try LearningStep.run(&trained, plan: plan, teacher: teacher, context: context, name: descriptor.id, preparation: quantization.preparation)
         model = try quantization.exported(trained, library: source.library, cancellation: context.cancellation)

@@ -22,6 +22,12 @@ enum TrainingParameters {
         ParameterDescriptor(
             "temperature", title: "Temperature", domain: .real(1...20, step: 0.5), default: .real(4), help: "How much a teacher's probabilities are softened"),
         ParameterDescriptor(
+            "teacher", title: "Teacher",
+            domain: .choice([
+                .init("original", "the model before the recipe"),
+                .init("previous", "the model that this step finds: a teaching assistant, if a step before made it smaller and trained it; else the model itself"),
+            ]), default: .choice("original"), help: "Whom losses other than labels learn from; a model given with --teacher takes the original's place"),
+        ParameterDescriptor(
             "features", title: "Features",
             domain: .choice([
                 .init("none", "outputs only"), .init("hints", "intermediate values as well"), .init("attention", "maps of where the network looks as well"),
@@ -52,8 +58,11 @@ enum TrainingParameters {
                 .init("biases-and-norms", "biases and normalisations only (BitFit)"),
             ]), default: .choice("all"), help: "Which weights are trained"),
         ParameterDescriptor(
-            "rate-decay", title: "Rate per layer", domain: .real(0.5...1, step: 0.05), default: .real(1),
-            help: "Factor on the learning rate for each layer away from the output"),
+            "rate-decay", title: "Rate per layer", domain: .real(0.1...1, step: 0.05), default: .real(1),
+            help: "Factor on the learning rate for each layer away from the output (discriminative rates)"),
+        ParameterDescriptor(
+            "unfreezing", title: "Unfreezing", domain: .real(0...0.9, step: 0.05), default: .real(0),
+            help: "Share of the training over which layers are freed one by one, from the output back; 0 trains all from the start"),
         ParameterDescriptor("l1", title: "L1 penalty", domain: .real(0...0.01, step: 0.00001), default: .real(0), isLogarithmic: true, help: "Pull of each weight to 0"),
         ParameterDescriptor(
             "group-lasso", title: "Group lasso", domain: .real(0...0.01, step: 0.00001), default: .real(0), isLogarithmic: true, help: "Pull of whole filters to 0"),
@@ -91,6 +100,7 @@ enum TrainingParameters {
         plan.keep = TrainingPlan.Keep(rawValue: p.choice("keep")) ?? .best
         plan.patience = p.integer("patience")
         plan.rateDecay = Float(p.real("rate-decay"))
+        plan.unfreezing = Float(p.real("unfreezing"))
         plan.l1 = Float(p.real("l1"))
         plan.groupLasso = Float(p.real("group-lasso"))
         plan.scalePenalty = Float(p.real("scale-penalty"))
@@ -112,23 +122,26 @@ enum TrainingParameters {
         return plan
     }
 
-    /// Whether the model before the recipe is run beside, as a teacher (or may have to be, where labels are missing).
-    static func learnsFromBaseline(_ p: ParameterValues) -> Bool { true }
-
-    /// The model to learn from, with the pairs of intermediate values that are compared put into the plan.
-    static func teacher(_ p: ParameterValues, plan: inout TrainingPlan, model: Model, context: RewriteContext) -> Model? {
-        guard learnsFromBaseline(p), let baseline = context.baseline else { return nil }
+    /// The model to learn from, where the loss or missing labels call for one, with the pairs of intermediate values that are compared put into the
+    /// plan.
+    /// - Parameters:
+    ///   - model: the student as it is trained.
+    ///   - previous: the model that the step found.
+    static func teacher(_ p: ParameterValues, plan: inout TrainingPlan, model: Model, previous: Model, context: RewriteContext) -> Model? {
+        guard let baseline = context.training?.teacher ?? context.baseline else { return nil }
+        let teacher = p["teacher"] == .choice("previous") ? previous : baseline
         if let features = features(p) {
-            plan.distillation?.features = FeaturePairs.common(student: model, teacher: baseline, shapes: context.shapes, kind: features)
+            plan.distillation?.features = FeaturePairs.common(student: model, teacher: teacher, shapes: context.shapes, kind: features)
         }
-        return baseline
+        return teacher
     }
 
     static func features(_ p: ParameterValues) -> FeatureKind? {
-        guard p.choice("loss") != "labels" else { return nil }
-        switch p.choice("features") {
-        case "hints": return FeatureKind(weight: 1, asAttention: false)
-        case "attention": return FeatureKind(weight: 10, asAttention: true)
+        guard p["loss"] != .choice("labels") else { return nil }
+        // Not every technique has this knob.
+        switch p["features"] {
+        case .choice("hints")?: return FeatureKind(weight: 1, asAttention: false)
+        case .choice("attention")?: return FeatureKind(weight: 10, asAttention: true)
         default: return nil
         }
     }
