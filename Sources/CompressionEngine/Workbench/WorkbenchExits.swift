@@ -4,7 +4,7 @@ import ModelGraph
 
 extension Recipe {
     /// The step of early exits that is switched on.
-    private var exitStep: RecipeStep? { activeSteps.last { $0.technique == EarlyExits.id } }
+    private var exitStep: RecipeStep? { activeSteps.last { EarlyExits.all.contains($0.technique) } }
 
     /// The threshold of its early exits; `nil` without any.
     var exitThreshold: Double? {
@@ -16,7 +16,7 @@ extension Recipe {
     var exitContext: String? {
         guard exitStep != nil else { return nil }
         var same = self
-        for index in same.steps.indices where same.steps[index].technique == EarlyExits.id { same.steps[index].parameters["threshold"] = nil }
+        for index in same.steps.indices where EarlyExits.all.contains(same.steps[index].technique) { same.steps[index].parameters["threshold"] = nil }
         return same.canonical
     }
 }
@@ -100,7 +100,7 @@ extension Workbench {
 
     /// A point of the curve over the threshold, without rewriting or running anything; `nil` where that is not possible.
     func exitPoint(_ trace: WhatIfTrace, _ value: ParameterValue) -> WhatIfPoint? {
-        guard trace.parameter == "threshold", trace.recipe.steps.indices.contains(trace.step), trace.recipe.steps[trace.step].technique == EarlyExits.id,
+        guard trace.parameter == "threshold", trace.recipe.steps.indices.contains(trace.step), EarlyExits.all.contains(trace.recipe.steps[trace.step].technique),
             let figures = exitFigures(for: trace.recipe(with: value))
         else { return nil }
         var point = WhatIfPoint(step: trace.step, parameter: trace.parameter, value: value)

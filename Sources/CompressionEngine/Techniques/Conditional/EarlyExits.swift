@@ -6,6 +6,8 @@ public struct EarlyExits: Technique {
     public init() {}
 
     static let id = "early-exits"
+    /// Techniques that put exits with a threshold into a model.
+    static let all: Set<String> = [id, TrainedExits.id]
 
     public let descriptor = TechniqueDescriptor(
         id: EarlyExits.id,
@@ -78,14 +80,18 @@ public struct EarlyExits: Technique {
         guard !fitted.isEmpty else { throw EngineError(.technique, "early-exits: no place has features of a sample's own to classify from") }
         let threshold = parameters.real("threshold")
         try ExitAssembly(sites: sites, classes: fitting.classes, threshold: threshold).build(&model, fitted)
-        let shares = ExitAssembly.shares(fitted, classes: fitting.classes, threshold: threshold)
-        for (number, exit) in fitted.enumerated() {
-            let right = exit.agreement.map { ", agrees with the model on \(Self.percent($0))" } ?? ""
+        Self.note(fitted, layers, shares: ExitAssembly.shares(fitted, classes: fitting.classes, threshold: threshold), asked: parameters.integer("exits"), context)
+    }
+
+    /// Says where exits stand, how good they are and who leaves there.
+    static func note(_ exits: [FittedExit], _ layers: [Layer], shares: [Double], asked: Int, _ context: RewriteContext) {
+        for (number, exit) in exits.enumerated() {
+            let right = exit.agreement.map { ", agrees with the model on \(percent($0))" } ?? ""
             context.notes.add(
-                "exit \(number + 1) behind \(layers[exit.site.layer].id), after \(Self.percent(exit.site.fraction)) of the MACs: \(exit.width) features\(right); "
-                    + "\(Self.percent(shares[number])) of calibration samples leave there")
+                "exit \(number + 1) behind \(layers[exit.site.layer].id), after \(percent(exit.site.fraction)) of the MACs: \(exit.width) features\(right); "
+                    + "\(percent(shares[number])) of calibration samples leave there")
         }
-        if fitted.count < parameters.integer("exits") { context.notes.add("there are only \(fitted.count) places for an exit") }
+        if exits.count < asked { context.notes.add("there are only \(exits.count) places for an exit") }
     }
 
     private static func percent(_ value: Double) -> String { String(format: "%.1f %%", value * 100) }
