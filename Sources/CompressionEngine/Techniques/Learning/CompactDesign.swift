@@ -8,7 +8,7 @@ public struct CompactDesign: Technique {
         id: "compact-design",
         title: "Compact design",
         family: .training,
-        summary: "Replaces k×k convolutions by depthwise-separable or bottleneck blocks, started from their weights and trained by distillation",
+        summary: "Replaces k×k convolutions by depthwise-separable, bottleneck or Fire blocks, started from their weights and trained by distillation",
         details: """
             Separable: a k×k convolution of each input channel by itself, to `multiplier` channels, then a 1×1 convolution across them (MobileNet). Its start is the best approximation of the \
             kernels of that form: for each input channel the truncated singular value decomposition of its slices, outputs × positions. Weights and MACs per position fall from k²·m·n to \
@@ -16,21 +16,25 @@ public struct CompactDesign: Technique {
 
             Bottleneck: 1×1 to fewer channels, k×k there, and 1×1 back (ResNet's block without the residual), started by a Tucker-2 decomposition that keeps `ratio` of the weights.
 
+            Fire: 1×1 to fewer channels, a PReLU, and from there 1×1 to half of the outputs beside k×k to the others (SqueezeNet), holding `ratio` of the weights. The PReLU starts as a straight line and \
+            bends as it learns; the start is the kernel seen from its strongest input directions, of the 1×1 half its middle alone. Kernels of even extent, or whose padding does not centre them, are \
+            left alone and noted.
+
             The whole network is then trained, by default to give the softened outputs of the model before the recipe (distillation). Layers in which the block would hold no fewer weights are \
             left alone and noted. Depthwise convolutions run at a lower share of a CPU's peak than dense ones: look at the measured latency.
             """,
         source: """
             Howard et al., MobileNets, arXiv:1704.04861, section 3.1; Guo et al., Network Decoupling, BMVC 2018 (the start of separable blocks); He et al., Deep Residual Learning, CVPR 2016 \
-            (bottleneck); Hinton, Vinyals and Dean, arXiv:1503.02531 (distillation)
+            (bottleneck); Iandola et al., SqueezeNet, arXiv:1602.07360 (Fire); He et al., Delving Deep into Rectifiers, ICCV 2015 (PReLU); Hinton, Vinyals and Dean, arXiv:1503.02531 (distillation)
             """,
         parameters: [
             ParameterDescriptor(
                 "block", title: "Block",
-                domain: .choice([.init("separable", "k×k per channel, then 1×1"), .init("bottleneck", "1×1, k×k over fewer channels, 1×1")]), default: .choice("separable"),
+                domain: .choice([.init("separable", "k×k per channel, then 1×1"), .init("bottleneck", "1×1, k×k over fewer channels, 1×1"), .init("fire", "1×1 to fewer channels, then 1×1 beside k×k")]), default: .choice("separable"),
                 help: "What takes a convolution's place"),
             ParameterDescriptor(
                 "multiplier", title: "Multiplier", domain: .integer(1...16, step: 1), default: .integer(1), help: "Separable: channels that the k×k convolution makes of each input channel"),
-            ParameterDescriptor("ratio", title: "Ratio", domain: .real(0.01...0.99, step: 0.01), default: .real(0.25), help: "Bottleneck: share of the weights that the block keeps"),
+            ParameterDescriptor("ratio", title: "Ratio", domain: .real(0.01...0.99, step: 0.01), default: .real(0.25), help: "Bottleneck and Fire: share of the weights that the block keeps"),
         ] + TrainingParameters.without().map { parameter in
             var parameter = parameter
             if parameter.name == "loss" { parameter.defaultValue = .choice("distillation") }
@@ -60,10 +64,15 @@ public struct CompactDesign: Technique {
             present[target.layer.id].map { LayerTarget(layer: $0, parameters: target.parameters) }
         }
         try Self.separate(&compact, separable, context)
+        let remaining = Dictionary(compact.layers().map { ($0.id, $0) }) { first, _ in first }
+        let fires = targets.filter { $0.parameters.choice("block") == "fire" }.compactMap { target in
+            remaining[target.layer.id].map { LayerTarget(layer: $0, parameters: target.parameters) }
+        }
+        if !fires.isEmpty { try FireBlock.insert(fires, into: &compact, context) }
         guard compact.graph.nodes.count > model.graph.nodes.count else { throw EngineError(.technique, "no chosen layer becomes smaller: lower the multiplier or the ratio") }
         compact.graph.removeDeadCode()
         var plan = try TrainingParameters.plan(parameters, seed: context.seed)
-        let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: compact, context: context)
+        let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: compact, previous: model, context: context)
         try LearningStep.run(&compact, plan: plan, teacher: teacher, context: context, name: descriptor.id)
         model = compact
     }
@@ -135,6 +144,16 @@ public struct CompactDesign: Technique {
         for (index, values) in targets {
             let values = values.resolved(by: descriptor)
             let summary = summaries[index]
+            if values.choice("block") == "fire" {
+                let extents = FactorForecast.Extents(summary, states[index])
+                let squeezed = FireBlock.squeezed(m: extents.outputs, n: extents.inputs, k: extents.kernel, ratio: values.real("ratio"))
+                let count = FireBlock.count(m: extents.outputs, n: extents.inputs, k: extents.kernel, squeezed: squeezed)
+                guard count < extents.inputs * extents.outputs * extents.kernel, extents.outputs > 1 else { continue }
+                let into = (extents.inputPositions ?? extents.outputPositions ?? 0) * squeezed * extents.inputs
+                let macs = extents.outputPositions.map { into + $0 * (count - squeezed * (extents.inputs + 1)) }
+                FactorForecast.apply(weights: count, macs: macs, nodes: 5, to: &states[index], summary)
+                continue
+            }
             guard values.choice("block") == "separable" else {
                 let tucker = Tucker2()
                 let asked = ParameterValues(["mode": .choice("ratio"), "ratio": .real(values.real("ratio"))]).resolved(by: tucker.descriptor)

@@ -18,6 +18,10 @@ struct AttentionProjections {
         var rowsAreQueries: Bool
         /// Node indices of the layers that make its queries, keys and values.
         var layers: Set<Int>
+        /// Of these, the ones that make queries, keys and values; the same one for all three where they are made together.
+        var queries: Set<Int>
+        var keys: Set<Int>
+        var values: Set<Int>
     }
 
     private let graph: Graph
@@ -34,9 +38,11 @@ struct AttentionProjections {
             guard let output = node.outputs.first, let (mix, side) = reader(of: output, depth: 6), mix != position else { continue }
             let attended = projections(graph.nodes[mix].inputs[1 - side])
             values.formUnion(attended)
-            let all = graph.nodes[scores].inputs.reduce(attended) { $0.union(projections($1)) }
+            let operands = graph.nodes[scores].inputs.map(projections)
+            let all = operands.reduce(attended) { $0.union($1) }
             nodes.formUnion(all)
-            attentions.append(Attention(softmax: position, rowsAreQueries: side == 0, layers: all))
+            let (queries, keys) = side == 0 ? (operands[0], operands[1]) : (operands[1], operands[0])
+            attentions.append(Attention(softmax: position, rowsAreQueries: side == 0, layers: all, queries: queries, keys: keys, values: attended))
         }
     }
 
