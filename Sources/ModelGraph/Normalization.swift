@@ -9,9 +9,10 @@ extension Model {
     /// (restored on writing), and an `Identity` of an initializer gives way to the initializer itself.
     ///
     /// A weight that only reaches its layer through a Transpose or Reshape, or by having its gates put into another order, is stored as
-    /// the layer reads it.
+    /// the layer reads it; one behind QuantizeLinear and DequantizeLinear as its integers.
     mutating func normalizeConstants() {
         graph.normalizeConstants(outer: [:])
+        graph.foldQuantizedWeights()
         graph.foldWeightLayouts()
         graph.foldGateOrder()
     }

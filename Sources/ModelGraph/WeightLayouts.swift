@@ -4,7 +4,8 @@
 
 extension Graph {
     /// Evaluates Transpose, Reshape, Squeeze, Unsqueeze and Flatten of floating-point initializers that nothing else reads
-    /// and whose result a layer reads as its weight, here and in subgraphs.
+    /// and whose result a layer reads as its weight, here and in subgraphs. Nodes that do the same to one initializer, as where layers
+    /// share weights, are evaluated together.
     mutating func foldWeightLayouts() {
         for index in nodes.indices {
             for position in nodes[index].attributes.indices {
@@ -28,28 +29,50 @@ extension Graph {
         let listed = Set(inputs.map(\.name))
         var dropped = Set<Int>()
         var fed: [String] = []
-        for (index, node) in nodes.enumerated() {
-            guard let name = node.input(0), let tensor = initializers[name], tensor.elementType.isFloatingPoint, readers.useCount(name) == 1,
-                !listed.contains(name), node.outputs.count == 1, let output = node.outputs.first, initializers[output] == nil,
-                !readers.outputs.contains(output), isWeight(output, readers),
-                let layout = WeightLayout(node, of: tensor, constants: { initializers[$0]?.integers() }), let folded = layout.applied(to: tensor)
+        var twins: [String: String] = [:]
+        // Results that stand for several nodes': their readers change with them.
+        var merged = Set<String>()
+        for (index, node) in nodes.enumerated() where !dropped.contains(index) {
+            guard let name = node.input(0), let tensor = initializers[name], tensor.elementType.isFloatingPoint,
+                !listed.contains(name), !readers.outputs.contains(name), !merged.contains(name), let output = node.outputs.first, initializers[output] == nil,
+                let layout = self.layout(node, of: tensor), let alike = readers.consumers[name],
+                alike.allSatisfy({ gives(nodes[$0], layout, of: (name, tensor), readers) }), let folded = layout.applied(to: tensor)
             else { continue }
             let place = initializers.index(forKey: name) ?? initializers.count
             initializers[name] = nil
             constantNodes[name] = nil
             valueInfos[output] = nil
             initializers.updateValue(folded.renamed(output), forKey: output, insertingAt: min(place, initializers.count))
-            dropped.insert(index)
-            fed += node.inputs.dropFirst()
+            for twin in alike {
+                dropped.insert(twin)
+                fed += nodes[twin].inputs.dropFirst()
+                guard twin != index else { continue }
+                twins[nodes[twin].outputs[0]] = output
+                merged.insert(output)
+            }
         }
         guard !dropped.isEmpty else { return }
         nodes = nodes.indices.filter { !dropped.contains($0) }.map { nodes[$0] }
+        for name in twins.keys { valueInfos[name] = nil }
+        replaceReads(twins)
         // Shapes and axes that only the folded nodes read.
         let left = GraphIndex(self)
         for name in fed where left.useCount(name) == 0 && !listed.contains(name) {
             initializers[name] = nil
             constantNodes[name] = nil
         }
+    }
+
+    private func layout(_ node: Node, of tensor: Tensor) -> WeightLayout? {
+        WeightLayout(node, of: tensor, constants: { initializers[$0]?.integers() })
+    }
+
+    /// Whether a node does nothing but arrange the initializer so for layers that read it as their weight.
+    private func gives(_ node: Node, _ layout: WeightLayout, of weight: (name: String, tensor: Tensor), _ index: GraphIndex) -> Bool {
+        guard node.outputs.count == 1, node.inputs.first == weight.name, !node.inputs.dropFirst().contains(weight.name),
+            !index.outputs.contains(node.outputs[0])
+        else { return false }
+        return self.layout(node, of: weight.tensor) == layout && isWeight(node.outputs[0], index)
     }
 
     /// Whether every reader of a value takes it as the weight of a layer, perhaps in yet another layout.
@@ -70,7 +93,7 @@ extension Graph {
 }
 
 /// Another arrangement of a tensor's elements: other extents, or axes in another order.
-enum WeightLayout {
+enum WeightLayout: Equatable {
     case extents([Int])
     case order([Int])
 

@@ -55,7 +55,7 @@ public struct DynamicInt8: Technique {
             context.progress(Double(number) / Double(targets.count), "quantising \(target.layer.id)")
             try rewriter.rewrite(target)
         }
-        model = rewriter.storage.editor.finish()
+        model = rewriter.storage.finish()
     }
 
     static func weightFormat(_ parameters: ParameterValues) -> WeightFormat {
@@ -101,9 +101,10 @@ struct DynamicInt8Rewriter {
         switch target.layer.kind {
         case .lstm: try rewriteRecurrent(target)
         case .embedding:
-            let request = WeightStorageWriter.Request(
+            var request = WeightStorageWriter.Request(
                 format: WeightFormat(bits: 8, symmetric: true), granularity: DynamicInt8.granularity(target.parameters), groupSize: 0,
-                storage: .dequantize, integerActivations: true)
+                storage: .auto, integerActivations: true)
+            request.storage = storage.choice(for: target.layer, request)
             _ = try storage.store(target.layer, request)
         default: try rewriteProduct(target)
         }

@@ -7,6 +7,7 @@ enum HalfStorage {
         _ layers: [Layer], in model: Model, suffix: String, context: RewriteContext, convert: (Tensor) throws -> Tensor
     ) throws -> Model {
         var editor = GraphEditor(model)
+        var bystanders = Bystanders(model)
         var values: [String: String] = [:]
         for (number, layer) in layers.enumerated() {
             try context.cancellation.check()
@@ -26,8 +27,11 @@ enum HalfStorage {
                     values[key] = value
                 }
                 editor.edit(layer.nodeIndex, at: layer.path) { $0.replaceInput(name, by: value) }
+                bystanders.replace(WeightReaders.Place(owner: owner, name: name), readBy: layer, with: value)
             }
         }
+        let others = bystanders.redirect(&editor)
+        if !others.isEmpty { context.notes.add("reading the same weights, now halves: \(WeightQuantization.list(others))") }
         return editor.finish()
     }
 

@@ -88,12 +88,13 @@ public struct StaticInt8: Technique {
         var writer = WeightStorageWriter(model, context: context)
         for target in tables {
             guard let layer = present[target.layer.id] else { continue }
-            let request = WeightStorageWriter.Request(
-                format: Self.weightFormat(target.parameters), granularity: Self.granularity(target.parameters), groupSize: 0, storage: .dequantize,
+            var request = WeightStorageWriter.Request(
+                format: Self.weightFormat(target.parameters), granularity: Self.granularity(target.parameters), groupSize: 0, storage: .auto,
                 integerActivations: false)
+            request.storage = writer.choice(for: layer, request)
             _ = try writer.store(layer, request)
         }
-        model = writer.editor.finish()
+        model = writer.finish()
     }
 
     static func granularity(_ parameters: ParameterValues) -> Granularity { parameters.choice("weights") == "tensor" ? .tensor : .channel }

@@ -12,11 +12,20 @@ struct WeightStorageWriter {
     private let opset: Int
     /// Float values already made, by weight and format: layers that share a weight share what replaces it.
     private var values: [String: String] = [:]
+    private var bystanders: Bystanders
 
     init(_ model: Model, context: RewriteContext) {
         editor = GraphEditor(model)
         self.context = context
         opset = model.opset
+        bystanders = Bystanders(model)
+    }
+
+    /// The model with all edits made.
+    mutating func finish() -> Model {
+        let others = bystanders.redirect(&editor)
+        if !others.isEmpty { context.notes.add("reading the same weights, now rounded: \(WeightQuantization.list(others))") }
+        return editor.finish()
     }
 
     /// The model with the weights of all targets replaced. Notes say which form each got.
@@ -37,7 +46,7 @@ struct WeightStorageWriter {
             forms[form, default: []].append(target.layer.id)
         }
         for form in order { context.notes.add("\(form): \(WeightQuantization.list(forms[form] ?? []))") }
-        return writer.editor.finish()
+        return writer.finish()
     }
 
     /// Everything a layer's weights are to become.
@@ -80,6 +89,8 @@ struct WeightStorageWriter {
     func choice(for layer: Layer, _ request: Request) -> WeightStorage {
         guard request.storage == .auto else { return request.storage }
         guard layer.kind == .embedding else { return .packed }
+        // Who else reads the table needs it in float.
+        if let place = editor.model.place(of: layer.weight, readBy: layer), bystanders.read(place) { return .packed }
         if request.format.bits == 8, request.granularity != .group { return .dequantize }
         return MatMulNBitsStorage.holds(layer, in: editor.graph(layer.path), bits: request.format.bits) ? .matmulnbits : .packed
     }
@@ -102,8 +113,8 @@ struct WeightStorageWriter {
         var storedBits = request.format.bits
         for name in [layer.weight] + layer.otherWeights {
             let (weight, owner) = try tensor(name, layer)
-            let key = "packed \(owner) \(name) \(request.key) \(layer.kind)"
             let view = try WeightView(weight, of: layer, granularity: request.granularity, groupSize: request.groupSize)
+            let key = "packed \(owner) \(name) \(request.key) \(view.layout)"
             let storage = UnpackedStorage(try quantized(view, request), dims: weight.dims, crop: view.crop, opset: opset)
             storedBits = storage.storedBits
             let value: String
@@ -114,6 +125,7 @@ struct WeightStorageWriter {
                 values[key] = value
             }
             editor.edit(layer.nodeIndex, at: layer.path) { $0.replaceInput(name, by: value) }
+            bystanders.replace(WeightReaders.Place(owner: owner, name: name), readBy: layer, with: value)
         }
         if storedBits != request.format.bits {
             let why = opset < 11 ? "operator set \(opset) has no BitShift to unpack them" : "too few weights to be worth unpacking"
@@ -136,6 +148,7 @@ struct WeightStorageWriter {
                 values[key] = value
             }
             editor.edit(layer.nodeIndex, at: layer.path) { $0.replaceInput(name, by: value) }
+            bystanders.replace(WeightReaders.Place(owner: owner, name: name), readBy: layer, with: value)
         }
         return "float32 values on the \(request.format.bits)-bit grid: the file does not shrink"
     }
@@ -179,6 +192,7 @@ struct WeightStorageWriter {
                 node.replaceInput(name, by: value)
                 if transposes { node.set("transB", nil) }
             }
+            if !transposes { bystanders.replace(WeightReaders.Place(owner: owner, name: name), readBy: layer, with: value) }
         }
         let width = nibbles ? 4 : 8
         let container = request.format.bits == width ? "int\(width)" : "\(request.format.bits)-bit codes in int\(width)"

@@ -18,9 +18,11 @@ struct ComputedWeightWriter {
     private(set) var editor: GraphEditor
     private let model: Model
     private let targets: [LayerTarget]
+    private var bystanders: Bystanders
 
     init(_ model: Model, targets: [LayerTarget]) {
         editor = GraphEditor(model)
+        bystanders = Bystanders(model)
         self.model = model
         self.targets = targets
     }
@@ -32,10 +34,9 @@ struct ComputedWeightWriter {
         return [.float32, .float16, .float64].contains(layer.weightType) ? nil : "its weights are \(layer.weightType)"
     }
 
-    /// Weight tensors of the targets, each once. Left out, with a note: those that other nodes read too, since the file
+    /// Weight tensors of the targets, each once. Left out, with a note: those that other layers read too, since the file
     /// would hold both forms, and those that are not finite.
     func jobs(_ context: RewriteContext) -> [WeightJob] {
-        let readers = WeightReaders(model)
         let nodes = Set(targets.map(\.layer.reader))
         var jobs: [WeightJob] = []
         var known = Set<WeightReaders.Place>()
@@ -44,7 +45,7 @@ struct ComputedWeightWriter {
                 guard let place = model.place(of: name, readBy: target.layer), known.insert(place).inserted,
                     let tensor = model.graph[place.owner]?.initializers[place.name], tensor.elementType.isFloatingPoint
                 else { continue }
-                guard readers.areAll(of: place, among: nodes) else {
+                guard bystanders.areLayers(of: place, among: nodes) else {
                     context.notes.add("\(target.layer.id): its weights are read elsewhere too; left as they are")
                     continue
                 }
@@ -65,11 +66,16 @@ struct ComputedWeightWriter {
         for target in targets {
             for name in target.layer.weightNames where model.place(of: name, readBy: target.layer) == job.place {
                 editor.edit(target.layer.nodeIndex, at: target.layer.path) { $0.replaceInput(name, by: value) }
+                bystanders.replace(job.place, readBy: target.layer, with: value)
             }
         }
     }
 
-    mutating func finish() -> Model { editor.finish() }
+    /// The model with all weights replaced, for whoever reads them.
+    mutating func finish() -> Model {
+        _ = bystanders.redirect(&editor)
+        return editor.finish()
+    }
 }
 
 extension GraphEditor {

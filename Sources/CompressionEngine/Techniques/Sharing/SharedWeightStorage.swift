@@ -2,13 +2,13 @@ import ModelGraph
 
 /// Writes shared weights into a model: as plain tensors with few values, or as indices and a codebook behind a Gather.
 ///
-/// A tensor is replaced in place if every node that reads it is shared alike; otherwise its layer gets one of its own
+/// A tensor is replaced in place if every layer that reads it is shared alike; otherwise its layer gets one of its own
 /// and other readers keep the old one.
 struct SharedWeightStorage {
     private let shared: [SharedWeight]
-    private let readers: WeightReaders
+    private let readers: Bystanders
 
-    init(_ shared: [SharedWeight], readers: WeightReaders) {
+    init(_ shared: [SharedWeight], readers: Bystanders) {
         self.shared = shared
         self.readers = readers
     }
@@ -29,7 +29,7 @@ struct SharedWeightStorage {
                 continue
             }
             let inPlace =
-                readers.areAll(of: place, among: Set(weights.map(\.layer.reader)))
+                readers.areLayers(of: place, among: Set(weights.map(\.layer.reader)))
                 && weights.allSatisfy { $0.codebook.entries == first.codebook.entries && $0.storesCodebook == first.storesCodebook }
             if inPlace {
                 try store(first, as: tensor, name: place.name, in: place.owner, &model, &heads, &supply)

@@ -65,7 +65,9 @@ public struct WeightSharing: Technique {
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
         guard layer.isFloat else {
-            return layer.quantization?.opType == "Gather" ? "its weights are already a codebook" : "its weights are already quantised"
+            // Rows of integers are gathered too, but not as indices.
+            let isTable = layer.kind == .embedding && model.graph[layer.path]?.nodes[layer.nodeIndex].input(0) == layer.weight
+            return layer.quantization?.opType == "Gather" && !isTable ? "its weights are already a codebook" : "its weights are already quantised"
         }
         return nil
     }
@@ -95,7 +97,7 @@ public struct WeightSharing: Technique {
         try context.cancellation.check()
         var shared: [SharedWeight] = []
         for (_, result) in results.withLock({ $0 }).sorted(by: { $0.key < $1.key }) { shared += try result.get() }
-        try SharedWeightStorage(shared, readers: WeightReaders(model)).apply(to: &model)
+        try SharedWeightStorage(shared, readers: Bystanders(model)).apply(to: &model)
     }
 
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
