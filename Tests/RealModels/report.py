@@ -6,7 +6,9 @@ import pathlib
 import re
 import sys
 
+import results as stored
 import samples
+from results import is_near, is_single
 
 TITLES = {
     "pruning": "Pruning", "quantization": "Quantisation", "factorization": "Factorisation", "sharing": "Sharing", "coding": "Coding",
@@ -18,11 +20,6 @@ WIDTH = 6
 
 def megabytes(count):
     return f"{count / 1e6:.3f}" if count < 1e5 else f"{count / 1e6:.2f}" if count < 10e6 else f"{count / 1e6:.1f}"
-
-
-def is_single(result):
-    """Whether the scored output is one number."""
-    return any(entry.get("oracle", {}).get("outputs") == 1 for entry in result["recipes"].values())
 
 
 def likeness(entry, single):
@@ -106,11 +103,7 @@ def overview(rows, found, names):
         applied = {name: entry for name, entry in entries.items() if "refusal" not in entry}
         single = is_single(result)
 
-        def is_near(entry):
-            said = entry.get("oracle", {})
-            return (said.get("distance") is not None and said["distance"] <= 0.05) if single else said.get("cosine", 0) >= 0.99
-
-        near = {name: entry for name, entry in applied.items() if is_near(entry)}
+        near = {name: entry for name, entry in applied.items() if is_near(entry, single)}
         smallest = min(near.items(), key=lambda pair: pair[1]["bytes"], default=None)
         timed = [(name, entry) for name, entry in near.items() if "latency" in entry and not entry.get("disturbed", True)]
         fastest = min(timed, key=lambda pair: pair[1]["latency"], default=None)
@@ -151,12 +144,38 @@ def details(row, result, singles):
             layers = result.get("inspect", {}).get("layers") or 0
             everything = "refusal" in entry and count in (0, layers)
             by_reason.setdefault(reason, []).append(name if everything or not count else f"{name} ({count})")
-    if notes or by_reason or result["failures"]:
+    failures = stored.failures(result)
+    if notes or by_reason or failures:
         lines.append("")
     lines += [f"- {note[0].upper() + note[1:]}." for note in notes]
     lines += [f"- {'everything' if len(names) == len(singles) else ', '.join(names)}: {reason}" for reason, names in by_reason.items()]
-    lines += [f"- **failed**: {failure.replace(str(samples.HERE.parent.parent) + '/', '')}" for failure in result["failures"]]
+    lines += [f"- **failed**: {failure.replace(str(samples.HERE.parent.parent) + '/', '')}" for failure in failures]
     return lines + [""]
+
+
+def repeated(entries):
+    once = sum(entry.get("repeated") is False for entry in entries)
+    return f" (left out where that takes more than 5 seconds: {once} recipes)" if once else ""
+
+
+def made_by(found, entries):
+    """Which programs made the results, and whether latencies are among them."""
+    programs = sorted({entry["program"] for entry in entries if "program" in entry})
+    said = f"All results are of one program, {programs[0]}." if len(programs) == 1 else f"The results come from several sittings, with {len(programs)} builds of the program ({programs[0].split()[0]})."
+    near = [entry for result in found.values() for entry in result["recipes"].values() if is_near(entry, is_single(result))]
+    timed = sum("latency" in entry for entry in near)
+    if not timed:
+        return said + " Latency was not measured in this run; `check.py --latency` adds it."
+    return said + f" Latency was measured for {timed} of the {len(near)} recipes that keep the outputs; `check.py --latency` adds the others."
+
+
+def slowest(found):
+    """The rewrites that take longest, in processor time."""
+    times = sorted(((entry["processor"], name, key) for key, result in found.items() for name, entry in result["recipes"].items() if entry.get("processor", 0) > 30), reverse=True)
+    if not times:
+        return "No rewrite took more than 30 seconds of processor time, calibration or training included."
+    return "Rewrites that took more than 30 seconds of processor time, calibration or training included: " + ", ".join(
+        f"{name} on {key} {seconds:.0f} s" for seconds, name, key in times) + "."
 
 
 def main(results, output):
@@ -170,7 +189,7 @@ def main(results, output):
     names = list(collections.OrderedDict.fromkeys(name for result in found.values() for name in result["recipes"]))
     entries = [entry for result in found.values() for entry in result["recipes"].values()]
     applied = sum("refusal" not in entry for entry in entries)
-    failures = sum(len(result["failures"]) for result in found.values())
+    failures = sum(len(stored.failures(result)) for result in found.values())
     runs = sum(result["runs"] for result in found.values())
     runtime = next(iter(found.values())).get("runtime", "")
     lines = [
@@ -184,7 +203,8 @@ def main(results, output):
         "- names, types and open extents of inputs and outputs are those of the original, and `onnx.checker` finds nothing that it did not find there,",
         "- it runs at the given shapes, and at another batch or length where the model leaves them open,",
         "- the agreement that `lathe evaluate` states is what Python computes, and the size it states is that of the file,",
-        "- applying the recipe again gives the same bytes.", "",
+        f"- applying the recipe again gives the same bytes{repeated(entries)}.", "",
+        made_by(found, entries), "",
         "## How to read the tables", "",
         "A cell: size of the ONNX file against the original's; likeness of the outputs; latency against the original, batch 1, one thread, where it was measured "
         "(bold: slower by more than 5 %; ≈: other processes kept the cores busy meanwhile). Likeness is the cosine with the original's output, mean over generated inputs of the kind the "
@@ -192,6 +212,8 @@ def main(results, output):
         "– means that every layer is refused; the reasons stand below. An empty cell was not tried.", "",
         "These are defaults, without labels, without fine-tuning and with few calibration samples (3 or 4): they say that a technique works on a model and how far it moves the "
         "outputs, not what a user would settle for. Pruning at 50 % and factorisation to half the weights move outputs a lot unless layers are chosen by sensitivity.", ""]
+    if slow := slowest(found):
+        lines += [slow, ""]
     tried = {step.split(":")[0] for name in names for step in name.split(" + ")}
     if left := [technique for technique in families if technique not in tried]:
         lines += [f"Not tried in this run: {', '.join(left)}.", ""]
