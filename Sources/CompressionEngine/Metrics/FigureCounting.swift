@@ -59,9 +59,10 @@ public enum FigureCounting {
             let codebooks = Dictionary(
                 graph.codebookWeights.compactMap { weight in graph.initializers[weight.codebook].map { (weight.indices, $0) } },
                 uniquingKeysWith: { first, _ in first })
+            let resident = Double(graph.residentWeightBytes(shapes))
+            weightBytes += resident
+            readBytes += resident * (share[path] ?? 1)
             for tensor in graph.initializers.values {
-                weightBytes += Double(tensor.storage.byteCount)
-                readBytes += Double(tensor.storage.byteCount) * (share[path] ?? 1)
                 let counted = tensor.elementType.isFloatingPoint || tensor.elementType.isQuantized || quantized.biases.contains(tensor.name)
                 guard counted, !excluded.contains(tensor.name), !tensor.dims.isEmpty else { continue }
                 if let known = quantized.counts[tensor.name] {

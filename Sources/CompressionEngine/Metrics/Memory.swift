@@ -7,8 +7,8 @@ public enum ActivationMemory {
     /// its producer to its last reader. Inputs and outputs of the model count; weights do not.
     public static func peakBytes(of graph: Graph, shapes: ValueShapes) -> Int? {
         guard !shapes.values.isEmpty else { return nil }
-        // What is computed from constants alone (dequantised weights) is folded at load and counts as weights.
-        let constants = graph.constantNames()
+        // What is computed from constants alone is folded at load and counts as weights, but for weights that are dequantised in every run.
+        let constants = graph.constantNames().subtracting(graph.dequantizedAtRun())
         func size(_ name: String) -> Int { constants.contains(name) ? 0 : shapes[name]?.byteCount ?? 0 }
         var lastUse: [String: Int] = [:]
         for (index, node) in graph.nodes.enumerated() {
@@ -39,6 +39,43 @@ extension Graph {
             constants.formUnion(node.outputs)
         }
         return constants
+    }
+
+    /// Float weights that ONNX Runtime makes anew from integers in every run: it folds all constants but these, and computes in integers
+    /// only where the activations are dequantised as well, or in blocks (MatMulNBits).
+    func dequantizedAtRun() -> Set<String> {
+        let constants = constantNames()
+        let dequantized = Set(nodes.filter { $0.isStandard("DequantizeLinear") }.flatMap(\.outputs))
+        let made = Set(
+            nodes.filter { $0.isStandard("DequantizeLinear") && ($0.int("block_size") ?? 0) == 0 && $0.inputs.allSatisfy { $0.isEmpty || constants.contains($0) } }.flatMap(\.outputs))
+        var result: Set<String> = []
+        for node in nodes where !node.inputs.contains(where: { dequantized.contains($0) && !constants.contains($0) }) {
+            result.formUnion(node.inputs.filter { made.contains($0) })
+        }
+        return result
+    }
+
+    /// Bytes of the constants that are kept after loading: ONNX Runtime computes what follows from constants once and keeps the results,
+    /// so that a weight stored as indices and a codebook is there in full.
+    /// - Parameter shapes: of values that are computed; where one is not known, what it is made of counts.
+    func residentWeightBytes(_ shapes: ValueShapes?) -> Int {
+        var source: [String: Int] = initializers.mapValues(\.storage.byteCount).reduce(into: [:]) { $0[$1.key] = $1.value }
+        var folded: Set<Int> = []
+        for (index, node) in nodes.enumerated() {
+            guard !node.inputs.isEmpty, node.subgraphs.isEmpty, !node.isStandard("DequantizeLinear"), !node.outputs.isEmpty,
+                node.inputs.allSatisfy({ $0.isEmpty || source[$0] != nil }), !inputs.contains(where: { node.inputs.contains($0.name) })
+            else { continue }
+            let known = node.outputs.filter { !$0.isEmpty }.map { ($0, shapes?[$0]?.byteCount) }
+            guard known.allSatisfy({ $0.1 != nil }) else { continue }
+            folded.insert(index)
+            for (name, bytes) in known { source[name] = bytes }
+        }
+        var kept: Set<String> = Set(outputs.map(\.name))
+        for (index, node) in nodes.enumerated() where !folded.contains(index) {
+            kept.formUnion(node.inputs)
+            for (_, body) in node.subgraphs { kept.formUnion(body.capturedNames()) }
+        }
+        return kept.reduce(0) { $0 + (source[$1] ?? 0) }
     }
 }
 

@@ -104,6 +104,41 @@ import Testing
         return zip(pair.before, pair.after).reduce(0.0) { $0 + pow(Double($1.0 - $1.1), 2) } / norm
     }
 
+    /// What is said to stay in memory is what ONNX Runtime keeps: the constants of the graph that it runs, which it can write.
+    @Test(arguments: ["gemm", "conv"], ["hashednets", "product-quantization", "parameter-prediction", "codebook-quantization", "weight-quantization"])
+    func weightsInMemory(form: String, technique: String) throws {
+        let folder = try TemporaryFolder()
+        let made = try Self.apply(technique, [:], to: try Self.model(form, folder)).model
+        let kept = try DataOracle.run(
+            """
+            import onnx, onnxruntime as ort
+            options = ort.SessionOptions(); options.log_severity_level = 4
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+            options.optimized_model_filepath = args[1]
+            ort.InferenceSession(args[0], options, providers=['CPUExecutionProvider'])
+            print(sum(onnx.numpy_helper.to_array(t).nbytes for t in onnx.load(args[1]).graph.initializer))
+            """, try made.written(folder, "r.onnx"), folder.path + "/o.onnx")
+        let expected = try #require(Int(kept.trimmingCharacters(in: .whitespacesAndNewlines)))
+        let shapes = try Pruning.shapes(of: made, Pruning.inputs(for: made, batch: 1)).mapValues { ValueShapes.Value(dims: $0, elementType: .float32) }
+        let found = made.graph.residentWeightBytes(ValueShapes(shapes))
+        #expect(abs(found - expected) <= expected / 100, "\(found) bytes, ONNX Runtime keeps \(expected)")
+    }
+
+    /// ONNX Runtime does not fold DequantizeLinear: the integers stay, and a float copy is made in every run unless the product is of integers.
+    @Test func dequantizedWeightsAreMadeInEveryRun() {
+        var graph = Graph(name: "g", inputs: [ValueInfo(name: "x", elementType: .float32, shape: [.fixed(1), .fixed(4)])], outputs: [ValueInfo(name: "y", elementType: nil, shape: nil)])
+        graph.initializers["q"] = Tensor(name: "q", int64s: [Int64](repeating: 1, count: 16), dims: [4, 4])
+        graph.initializers["s"] = Tensor(name: "s", floats: [0.5], dims: [])
+        graph.nodes = [Node("DequantizeLinear", inputs: ["q", "s"], outputs: ["w"]), Node("MatMul", inputs: ["x", "w"], outputs: ["y"])]
+        let shapes = ValueShapes(["w": .init(dims: [4, 4], elementType: .float32), "x": .init(dims: [1, 4], elementType: .float32), "y": .init(dims: [1, 4], elementType: .float32)])
+        #expect(graph.dequantizedAtRun() == ["w"])
+        #expect(graph.residentWeightBytes(shapes) == 16 * 8 + 4)
+        #expect(ActivationMemory.peakBytes(of: graph, shapes: shapes) == 64 + 16 + 16)
+        graph.nodes.insert(contentsOf: [Node("QuantizeLinear", inputs: ["x", "s"], outputs: ["xq"]), Node("DequantizeLinear", inputs: ["xq", "s"], outputs: ["xf"])], at: 0)
+        graph.nodes[3].inputs[0] = "xf"
+        #expect(graph.dequantizedAtRun().isEmpty)
+    }
+
     static let all = ["gemm", "gemm_transB", "matmul", "odd_columns", "conv", "conv_1d", "grouped", "conv_transpose", "float16", "embedding", "lstm", "subgraph"]
 
     /// Every form runs, shrinks as foretold, stays a model of the same layers and MACs, and comes out the same twice.
