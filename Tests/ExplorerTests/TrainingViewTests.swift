@@ -66,4 +66,22 @@ import Testing
         driver.wait()
         #expect(driver.screen.contains("87.65 % after 150 steps (preview)"), "\(driver.screen)")
     }
+
+    /// Raw and recovered accuracy are two trials; the plot ties them together, the trial's text names both.
+    @Test func theTrialBeforeTrainingIsTiedToTheOneAfter() throws {
+        let driver = try untrained()
+        func record(_ recipe: Recipe, accuracy: Double) -> TrialRecord {
+            var trial = TrialRecord(id: recipe.canonical, recipe: recipe, created: accuracy)
+            (trial.accuracy, trial.accuracyComplete, trial.serializedBytes) = (accuracy, true, 100_000)
+            return trial
+        }
+        let raw = record(Self.recipe.withoutTraining, accuracy: 0.60)
+        driver.send(.engine(.trials([raw, record(Self.recipe, accuracy: 0.90)])))
+        driver.press("3")
+        #expect(driver.model.selectedTrial?.recipe == Self.recipe)
+        #expect(driver.model.beforeTraining(Self.recipe)?.id == raw.id)
+        #expect(driver.model.beforeTraining(raw.recipe) == nil)
+        let text = driver.screen
+        #expect(text.contains("before training 60.00 %"), "\(text)")
+    }
 }

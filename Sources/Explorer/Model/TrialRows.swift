@@ -47,6 +47,16 @@ extension ExplorerModel {
         }
     }
 
+    /// The trial of the same recipe without what it learns: what compression did before training mended it. `nil` if the recipe does not
+    /// learn, or was never looked at without.
+    public func beforeTraining(_ recipe: Recipe) -> TrialRecord? {
+        guard recipe.learns else { return nil }
+        let raw = recipe.withoutTraining
+        guard !raw.activeSteps.isEmpty else { return nil }
+        let text = raw.canonical
+        return trials.first { $0.recipe.canonical == text }
+    }
+
     private var filteredTrials: [TrialRecord] {
         let query = filters[.paretoList] ?? ""
         return query.isEmpty ? trials : trials.filter { matches(query, summary(of: $0.recipe)) }

@@ -55,8 +55,14 @@ extension Painter {
             guard let x = model.axes.x.value(of: trial), let y = model.axes.y.value(of: trial) else { return nil }
             return ChartPoint(x, y)
         }
+        // Raw and recovered: where one is, and under the cursor.
+        let learnt = trials.filter { isNow.contains($0.trial.id) || $0.trial.id == selected?.id }.filter(\.trial.recipe.learns)
+        let links = learnt.compactMap { point -> ScatterChart.Link? in
+            guard let raw = model.beforeTraining(point.trial.recipe), let x = model.axes.x.value(of: raw), let y = model.axes.y.value(of: raw) else { return nil }
+            return ScatterChart.Link(from: ChartPoint(x, y), to: ChartPoint(point.x, point.y))
+        }
         return ScatterChart(
-            classes: classes, front: front, x: axis(model.axes.x), y: axis(model.axes.y), cursor: cursor,
+            classes: classes, front: front, links: links, x: axis(model.axes.x), y: axis(model.axes.y), cursor: cursor,
             cursorName: "", showsLegend: false)
     }
 
@@ -124,6 +130,11 @@ extension Painter {
     var trialLines: [StyledLine] {
         guard let trial = model.selectedTrial else { return [StyledLine("no trial is chosen", .muted)] }
         var lines = model.description(of: trial.recipe).map { StyledLine($0) }
+        // First, since recipes that learn are long.
+        if let raw = model.beforeTraining(trial.recipe), let before = Measure.accuracy.value(of: raw) {
+            let standing: ShownFigure.Standing = raw.accuracyComplete ? .measured : .estimated
+            lines.insert([Span("before training ", .muted), ShownFigure(before, Measure.accuracy.format, standing: standing).span(theme: theme)], at: 0)
+        }
         lines.append(StyledLine(""))
         for measure in Measure.ofTrials {
             guard let value = measure.value(of: trial) else { continue }

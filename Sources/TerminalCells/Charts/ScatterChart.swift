@@ -15,9 +15,17 @@ public struct ScatterChart: Widget, Hashable, Sendable {
         }
     }
 
+    public struct Link: Hashable, Sendable {
+        public var from: ChartPoint
+        public var to: ChartPoint
+        public init(from: ChartPoint, to: ChartPoint) { (self.from, self.to) = (from, to) }
+    }
+
     public var classes: [PointClass]
     /// The points of the front by ascending x.
     public var front: [ChartPoint]
+    /// Pairs of points that belong together, drawn with a line between them.
+    public var links: [Link]
     public var x: Axis
     public var y: Axis
     /// The point under the cursor; drawn in reverse, its exact values in the top row.
@@ -28,11 +36,12 @@ public struct ScatterChart: Widget, Hashable, Sendable {
     public var showsLegend: Bool
 
     public init(
-        classes: [PointClass], front: [ChartPoint] = [], x: Axis, y: Axis, cursor: ChartPoint? = nil,
+        classes: [PointClass], front: [ChartPoint] = [], links: [Link] = [], x: Axis, y: Axis, cursor: ChartPoint? = nil,
         cursorName: String = "", showsLegend: Bool = true
     ) {
         self.classes = classes
         self.front = front
+        self.links = links
         self.x = x
         self.y = y
         self.cursor = cursor
@@ -68,6 +77,7 @@ public struct ScatterChart: Widget, Hashable, Sendable {
         frame.draw(on: &grid, theme: theme)
         grid.withClip(frame.plot) { grid in
             drawFront(frame, on: &grid, theme: theme)
+            drawLinks(frame, on: &grid, theme: theme)
             // The first class is drawn last, on top.
             for index in classes.indices.reversed() {
                 for point in classes[index].points {
@@ -109,6 +119,17 @@ public struct ScatterChart: Widget, Hashable, Sendable {
             let corner = (x: end.x, y: start.y)
             raster.line(from: start, to: corner, style: .muted, phase: &phase)
             raster.line(from: corner, to: end, style: .muted, phase: &phase)
+        }
+        raster.draw(at: frame.plot.origin, on: &grid)
+    }
+
+    private func drawLinks(_ frame: ChartFrame, on grid: inout CellGrid, theme: Theme) {
+        guard !links.isEmpty else { return }
+        var raster = DotRaster(columns: frame.plot.width, rows: frame.plot.height, tier: theme.glyphTier)
+        for link in links {
+            guard let start = frame.point(link.from.x, link.from.y, in: raster), let end = frame.point(link.to.x, link.to.y, in: raster) else { continue }
+            var phase = 0
+            raster.line(from: start, to: end, style: Style(.accent), phase: &phase)
         }
         raster.draw(at: frame.plot.origin, on: &grid)
     }
