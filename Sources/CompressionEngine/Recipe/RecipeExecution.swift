@@ -212,10 +212,11 @@ public enum RecipeOrder {
         }
         for (position, before) in earlier.enumerated() where before.layers == step.layers || before.layers == .all {
             guard let previous = describing(before.technique) else { continue }
-            // A repair or a training may come again once something else has been done, and anything after a training: rounds of
-            // pruning and training.
+            // A repair or a training may come again once something else has been done, a training also with other parameters (the head
+            // first, then everything; a teaching assistant, then its student), and anything after a training: rounds of pruning and training.
             let trainedSince = earlier[position...].contains { describing($0.technique)?.produces.contains(.training) ?? false }
-            let again = descriptor.produces.isDisjoint(with: [.repair, .training]) ? trainedSince : earlier.last.map { $0.technique != descriptor.id } ?? false
+            let isNew = earlier.last.map { $0.technique != descriptor.id || descriptor.produces.contains(.training) && $0.parameters != step.parameters } ?? false
+            let again = descriptor.produces.isDisjoint(with: [.repair, .training]) ? trainedSince : isNew
             if previous.id == descriptor.id, before.layers == step.layers, !again { return "stands twice in the recipe for the same layers" }
             if previous.produces.contains(.loweredPrecision), descriptor.requires.contains(.floatWeights) {
                 return "needs float weights, but \(previous.id) before it lowers their precision; put it first"

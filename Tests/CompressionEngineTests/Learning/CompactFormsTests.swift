@@ -96,4 +96,42 @@ import Testing
         for index in free { #expect(counts[layers[index].id] == layers[index].weightCount / heads[0].heads) }
         #expect(try initial(GroupedQueries(), ["group": .integer(2)], session).graph.nodes.count == model.graph.nodes.count + 4)
     }
+
+    struct Forecast: Sendable, CustomTestStringConvertible {
+        var technique: String
+        var model: String
+        var parameters: [String: ParameterValue]
+        var testDescription: String { "\(technique) on \(model)" }
+    }
+
+    /// Parameters and MACs foretold are those counted.
+    @Test(arguments: [
+        Forecast(technique: "compact-design", model: "resnet-8", parameters: ["block": .choice("fire"), "ratio": .real(0.4)]),
+        Forecast(technique: "width-multiplier", model: "ds-cnn", parameters: [:]), Forecast(technique: "width-multiplier", model: "lenet-300-100", parameters: ["width": .real(0.3)]),
+        Forecast(technique: "grouped-queries", model: "transformer", parameters: ["group": .integer(4)]), Forecast(technique: "adapters", model: "transformer", parameters: [:]),
+        Forecast(technique: "adapters", model: "resnet-8", parameters: ["bottleneck": .integer(3)]), Forecast(technique: "adapters", model: "lstm", parameters: ["activation": .choice("gelu")]),
+    ])
+    func forecastsAreWhatIsCounted(_ forecast: Forecast) throws {
+        let folder = try TemporaryFolder()
+        let session = try FewImages.session(forecast.model, in: folder, training: 32)
+        let technique = try #require(TechniqueRegistry.technique(forecast.technique))
+        let shapes = try #require(try session.shapes(of: session.model, cancellation: Cancellation()))
+        let summaries = try LayerPreparation.summaries(of: session.model, layers: session.layers, shapes: shapes, cancellation: Cancellation())
+        let refusals = technique.refusals(for: session.layers, in: session.model, shapes: shapes.dims)
+        let targets = Dictionary(uniqueKeysWithValues: session.layers.indices.filter { refusals[$0] == nil }.map { ($0, ParameterValues(forecast.parameters)) })
+        var states = summaries.map(LayerState.init)
+        func sums(_ states: [LayerState]) -> (parameters: Double, macs: Double) {
+            (states.reduce(0) { $0 + $1.weightCount + $1.biasCount + $1.attachedCount }, states.reduce(0) { $0 + ($1.macs ?? 0) })
+        }
+        let start = sums(states)
+        technique.predict(&states, targets: targets, summaries: summaries)
+        let (end, before) = (sums(states), try session.figures(of: session.model))
+        let after = try session.figures(of: try FewImages.apply(forecast.technique, forecast.parameters.merging(["epochs": .integer(1)]) { $1 }, to: session).model)
+        let counted = after.parameters.value - before.parameters.value
+        #expect(abs(end.parameters - start.parameters - counted) <= 0.02 * abs(counted), "\(end.parameters - start.parameters) parameters foretold, \(counted) counted")
+        let work = try #require(after.macs?.value) - #require(before.macs?.value)
+        // Whether a recurrent layer's whole sequence is read or its last state alone is not in a summary.
+        let slack = forecast.model == "lstm" ? 0.02 * start.macs : 0.05 * abs(work)
+        #expect(abs(end.macs - start.macs - work) <= slack, "\(end.macs - start.macs) MACs foretold, \(work) counted")
+    }
 }

@@ -65,6 +65,23 @@ import Testing
         #expect(weights(taught) != weights(own))
     }
 
+    /// Mirzadeh et al. 2020: a model of the size between learns from the original, and the small one from it.
+    @Test func assistantsTeachTheirStudents() throws {
+        func step(_ width: Double, _ teacher: String) -> RecipeStep {
+            RecipeStep(technique: "width-multiplier", parameters: ParameterValues([
+                "width": .real(width), "teacher": .choice(teacher), "epochs": .integer(1), "batch": .integer(32), "keep": .choice("last"),
+            ]))
+        }
+        let folder = try TemporaryFolder()
+        let session = try FewImages.session("lenet-300-100", in: folder)
+        let source = try session.trainingSource(store: nil)
+        let assisted = try session.apply(Recipe(steps: [step(0.7, "original"), step(0.5, "previous")]), training: source).model
+        let direct = try session.apply(Recipe(steps: [step(0.7, "original"), step(0.5, "original")]), training: source).model
+        #expect(assisted.layers().map(\.weightShape) == [[105, 784], [35, 105], [10, 35]])
+        #expect(weights(assisted) != weights(direct))
+        #expect(RecipeOrder.refusal(of: step(0.7, "original"), after: [step(0.7, "original")]) != nil, "the same again")
+    }
+
     /// Without labels the scores of the teacher are learnt, and a pruned model comes nearer to them.
     @Test func learnsWithoutLabels() throws {
         let folder = try TemporaryFolder()

@@ -69,7 +69,7 @@ public struct CompactDesign: Technique {
             remaining[target.layer.id].map { LayerTarget(layer: $0, parameters: target.parameters) }
         }
         if !fires.isEmpty { try FireBlock.insert(fires, into: &compact, context) }
-        guard compact.graph.nodes.count > model.graph.nodes.count else { throw EngineError(.technique, "no chosen layer becomes smaller: lower the multiplier or the ratio") }
+        guard compact.graph.nodes.count > model.graph.nodes.count else { throw EngineError(.technique, "no chosen layer becomes smaller: \(context.notes.all.first ?? "lower the multiplier or the ratio")") }
         compact.graph.removeDeadCode()
         var plan = try TrainingParameters.plan(parameters, seed: context.seed)
         let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: compact, previous: model, context: context)
