@@ -53,7 +53,7 @@ extension Model {
 
     /// The proto of this model without the payload of its large initializers, for ONNX Runtime's
     /// `AddExternalInitializers`, and those initializers. Only initializers of the main graph of at least
-    /// `threshold` bytes are left out.
+    /// `threshold` bytes are left out, and no lists of integers: the runtime reads sizes and axes while it loads the proto.
     public func serializedWithoutWeights(threshold: Int = 1024) throws(ModelGraphError) -> (proto: [UInt8], weights: [Tensor]) {
         // The runtime drops constants that nothing reads, and then does not find them when theirs are handed over.
         let index = GraphIndex(graph)
@@ -131,7 +131,7 @@ struct OnnxWriter {
         proto.valueInfo = graph.valueInfos.values.map(valueInfo)
         proto.initializer = graph.initializers.values.map { tensor in
             if isMain, let externalThreshold, tensor.elementType != .string, tensor.storage.byteCount >= externalThreshold,
-                !inline.contains(tensor.name)
+                !inline.contains(tensor.name), !isList(tensor)
             {
                 return externalTensor(tensor)
             }
@@ -192,6 +192,11 @@ struct OnnxWriter {
         payloads.append(tensor)
         proto.payloadTicket = Data(ticket)
         return proto
+    }
+
+    /// Sizes of a Split, repeats of a Tile and their like, as opposed to tables.
+    private func isList(_ tensor: Tensor) -> Bool {
+        tensor.dims.count <= 1 && (tensor.elementType == .int64 || tensor.elementType == .int32) && tensor.storage.byteCount <= 1 << 16
     }
 
     private mutating func externalTensor(_ tensor: Tensor) -> OnnxTensorProto {
