@@ -29,6 +29,17 @@ public protocol Technique: Sendable {
     func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary])
 }
 
+/// A technique that can say of no layer by itself whether it works there: it looks at branches, attention or what stands behind a layer.
+public protocol WholeModelTechnique: Technique {}
+
+extension WholeModelTechnique {
+    public func refusal(for layer: Layer, in model: Model) -> String? {
+        let layers = model.layers()
+        guard let index = layers.firstIndex(where: { $0.id == layer.id }) else { return "there is no such layer" }
+        return refusals(for: layers, in: model, shapes: [:])[index]
+    }
+}
+
 extension Technique {
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         layers.map { refusal(for: $0, in: model) }

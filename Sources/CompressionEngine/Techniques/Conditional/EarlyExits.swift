@@ -2,7 +2,7 @@ import Foundation
 import ModelGraph
 
 /// Lets samples that are easy leave the network early.
-public struct EarlyExits: Technique {
+public struct EarlyExits: WholeModelTechnique {
     public init() {}
 
     static let id = "early-exits"
@@ -52,12 +52,6 @@ public struct EarlyExits: Technique {
 
     /// Features of an exit at most: the fit is cubic in them.
     static let largestWidth = 2048
-
-    public func refusal(for layer: Layer, in model: Model) -> String? {
-        let layers = model.layers()
-        guard let index = layers.firstIndex(where: { $0.id == layer.id }) else { return "there is no such layer" }
-        return refusals(for: layers, in: model, shapes: [:])[index]
-    }
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         let sites = ExitSites(model, layers: layers, shapes: shapes)

@@ -2,7 +2,7 @@ import Foundation
 import ModelGraph
 
 /// Trains small bottlenecks behind frozen layers.
-public struct Adapters: Technique {
+public struct Adapters: WholeModelTechnique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
@@ -44,12 +44,6 @@ public struct Adapters: Technique {
             return parameter
         },
         strength: "bottleneck", requires: [], produces: [.training])
-
-    public func refusal(for layer: Layer, in model: Model) -> String? {
-        let layers = model.layers()
-        guard let index = layers.firstIndex(where: { $0.id == layer.id }) else { return "there is no such layer" }
-        return AdapterSites(model, layers: layers).refusals[index]
-    }
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] { AdapterSites(model, layers: layers).refusals }
 

@@ -1,7 +1,7 @@
 import ModelGraph
 
 /// Attention whose query heads share keys and values.
-public struct GroupedQueries: Technique {
+public struct GroupedQueries: WholeModelTechnique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
@@ -28,12 +28,6 @@ public struct GroupedQueries: Technique {
             return parameter
         },
         strength: "group", requires: [.floatWeights], produces: [.training])
-
-    public func refusal(for layer: Layer, in model: Model) -> String? {
-        let layers = model.layers()
-        guard let index = layers.firstIndex(where: { $0.id == layer.id }) else { return "there is no such layer" }
-        return refusals(for: layers, in: model, shapes: [:])[index]
-    }
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         SharedHeads.refusals(for: layers, in: model, shapes: shapes)

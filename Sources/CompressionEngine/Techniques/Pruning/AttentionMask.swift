@@ -1,7 +1,7 @@
 import ModelGraph
 
 /// Lets tokens attend only to those near them.
-public struct AttentionMask: Technique {
+public struct AttentionMask: WholeModelTechnique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
@@ -47,12 +47,6 @@ public struct AttentionMask: Technique {
                 help: "Calibration samples that scope local looks at"),
         ],
         requires: [])
-
-    public func refusal(for layer: Layer, in model: Model) -> String? {
-        let layers = model.layers()
-        guard let index = layers.firstIndex(where: { $0.id == layer.id }) else { return "there is no such layer" }
-        return refusals(for: layers, in: model, shapes: [:])[index]
-    }
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         let all = AttentionProjections(model, layers: layers).attentions

@@ -1,7 +1,7 @@
 import ModelGraph
 
 /// Removes whole attention heads.
-public struct HeadPruning: Technique {
+public struct HeadPruning: WholeModelTechnique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
@@ -56,12 +56,6 @@ public struct HeadPruning: Technique {
             let outputs = structure.outputUnits[first].count { members.contains($0) }
             return group.units.count > 1 && outputs > group.units.count
         }
-    }
-
-    public func refusal(for layer: Layer, in model: Model) -> String? {
-        let layers = model.layers()
-        guard let index = layers.firstIndex(where: { $0.id == layer.id }) else { return "there is no such layer" }
-        return refusals(for: layers, in: model, shapes: [:])[index]
     }
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {

@@ -1,7 +1,7 @@
 import ModelGraph
 
 /// Removes whole residual branches.
-public struct LayerRemoval: Technique {
+public struct LayerRemoval: WholeModelTechnique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
@@ -35,12 +35,6 @@ public struct LayerRemoval: Technique {
                 help: "Calibration samples that cosine looks at"),
         ],
         requires: [])
-
-    public func refusal(for layer: Layer, in model: Model) -> String? {
-        let layers = model.layers()
-        guard let index = layers.firstIndex(where: { $0.id == layer.id }) else { return "there is no such layer" }
-        return refusals(for: layers, in: model, shapes: [:])[index]
-    }
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         var reasons = [String?](repeating: "not in a branch that is added back to what it started from", count: layers.count)

@@ -1,7 +1,7 @@
 import ModelGraph
 
 /// Removes whole filters and neurons with the smallest norm, and everything that depends on them.
-public struct StructuredPruning: Technique {
+public struct StructuredPruning: WholeModelTechnique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
@@ -57,12 +57,6 @@ public struct StructuredPruning: Technique {
                 "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(256), unit: "samples",
                 help: "Calibration samples that apoz, weighted-norm and taylor look at"),
         ])
-
-    public func refusal(for layer: Layer, in model: Model) -> String? {
-        let layers = model.layers()
-        guard let index = layers.firstIndex(where: { $0.id == layer.id }) else { return "there is no such layer" }
-        return refusals(for: layers, in: model, shapes: [:])[index]
-    }
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         let structure = ChannelStructure(of: model, layers: layers, shapes: shapes)

@@ -1,7 +1,7 @@
 import ModelGraph
 
 /// Measures the statistics of BatchNormalization anew.
-public struct BatchNormReestimation: Technique {
+public struct BatchNormReestimation: WholeModelTechnique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
@@ -25,12 +25,6 @@ public struct BatchNormReestimation: Technique {
                 help: "Calibration samples to look at")
         ],
         needsCalibration: true, requires: [], produces: [.repair])
-
-    public func refusal(for layer: Layer, in model: Model) -> String? {
-        let layers = model.layers()
-        guard let index = layers.firstIndex(where: { $0.id == layer.id }) else { return "there is no such layer" }
-        return refusals(for: layers, in: model, shapes: [:])[index]
-    }
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         let owners = Set(Self.owners(layers, in: model).values)
