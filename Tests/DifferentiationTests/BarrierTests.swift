@@ -44,6 +44,13 @@ import Testing
         return try barriers(s, shapes: [y: [4, 1, 2, 4]], loss: y).barriers.first?.reason
     }
 
+    @Test func longSequencesAreNotUnrolled() throws {
+        var s = Sketch(opset: 17)
+        let y = s.nodes("RNN", [s.input(1001, 1, 2), s.input(1, 3, 2), s.input(1, 3, 3)], outputs: 1)[0]
+        let reason = try barriers(s, shapes: [y: [1001, 1, 1, 3]], loss: y).barriers.first?.reason
+        #expect(reason == "takes 1001 steps, too many to unroll for training (1000 at most)")
+    }
+
     @Test func recurrentLayersRefuseWhatTheyDoNotCover() throws {
         #expect(try refusal(of: "LSTM", rows: 16) == nil)
         #expect(try refusal(of: "LSTM", rows: 16, activations: ["Sigmoid", "Tanh", "Tanh"]) == nil)

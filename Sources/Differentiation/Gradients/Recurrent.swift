@@ -100,7 +100,10 @@ struct RecurrentLayer {
     let hidden: Int
     let directions: Int
 
-    /// - Throws: `DifferentiationError` for sequences of unequal lengths, peepholes, coupled gates, clipping, other than the
+    /// Steps of all directions that are unrolled at most. The runtime takes minutes to load longer chains, and cannot be interrupted meanwhile.
+    static let longest = 1000
+
+    /// - Throws: `DifferentiationError` for more than `longest` steps, sequences of unequal lengths, peepholes, coupled gates, clipping, other than the
     ///   standard activations, and the batch as the first axis (which ONNX Runtime does not compute either).
     init(_ node: Node, gates: Int, _ b: GradientBuilder) throws {
         self.node = node
@@ -111,6 +114,9 @@ struct RecurrentLayer {
         (steps, batch, width) = (dims[0], dims[1], dims[2])
         (directions, hidden) = (recurrent[0], recurrent[2])
         guard steps > 0 else { throw DifferentiationError("has no steps") }
+        guard steps * directions <= Self.longest else {
+            throw DifferentiationError("takes \(steps * directions) steps, too many to unroll for training (\(Self.longest) at most)")
+        }
         guard (node.int("layout") ?? 0) == 0 else { throw DifferentiationError("has the batch as its first axis") }
         guard (node.int("input_forget") ?? 0) == 0 else { throw DifferentiationError("couples input and forget gate") }
         guard node.float("clip") == nil else { throw DifferentiationError("clips its gates") }
