@@ -86,6 +86,12 @@ import Testing
         #expect(driver.model.notice?.kind == .warning)
     }
 
+    @Test func theReasonThatKeepsMostLayersIsShown() {
+        #expect(ExplorerModel.prevailing(["an embedding", "quantised already", "quantised already"]) == "quantised already")
+        #expect(ExplorerModel.prevailing(["an embedding", "quantised already"]) == "an embedding")
+        #expect(ExplorerModel.prevailing([]) == nil)
+    }
+
     @Test func numbersAreTypedAndChecked() {
         let driver = Driver()
         driver.press("space tab =")

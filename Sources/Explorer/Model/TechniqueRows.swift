@@ -56,12 +56,13 @@ extension ExplorerModel {
     /// Why a technique cannot be switched on now; `nil` if it can.
     public func refusal(of descriptor: TechniqueDescriptor, step: RecipeStep? = nil) -> String? {
         guard let info else { return nil }
+        if info.layers.isEmpty { return "no node of the model holds weights" }
         if descriptor.calibrationNeed(step?.parameters ?? ParameterValues()) != nil {
             if info.runtimeVersion == nil { return "needs ONNX Runtime" }
             if info.calibrationCount == 0 { return "needs data: --data" }
         }
-        if let refused = refusals[descriptor.id], !info.layers.isEmpty, info.layers.indices.allSatisfy({ refused[$0] != nil }) {
-            return refused[0] ?? refused.values.first
+        if let refused = refusals[descriptor.id], info.layers.indices.allSatisfy({ refused[$0] != nil }) {
+            return Self.prevailing(info.layers.indices.compactMap { refused[$0] })
         }
         var others = recipe.steps
         if let step, let index = others.firstIndex(of: step) { others.remove(at: index) }
@@ -69,6 +70,14 @@ extension ExplorerModel {
             return reason.description
         }
         return nil
+    }
+
+    /// The reason that keeps most layers from a technique, the first of those that keep equally many.
+    static func prevailing(_ reasons: [String]) -> String? {
+        var counts: [String: Int] = [:]
+        for reason in reasons { counts[reason, default: 0] += 1 }
+        let most = counts.values.max()
+        return reasons.first { counts[$0] == most }
     }
 
     /// The technique under the cursor of the techniques pane; it stays focused in the other panes and views.
