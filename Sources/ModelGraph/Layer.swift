@@ -229,7 +229,9 @@ private struct LayerFinder {
         case "DynamicQuantizeMatMul", "MatMulIntegerToFloat":
             return integer(index, node, .matMul, weight: 1, scale: node.input(2), zeroPoint: node.input(3))
         case "DynamicQuantizeLSTM":
-            return integer(index, node, .lstm, weight: 1, scale: node.input(8), zeroPoint: node.input(9))
+            guard var layer = integer(index, node, .lstm, weight: 1, scale: node.input(8), zeroPoint: node.input(9)) else { return nil }
+            if let recurrent = source(node.input(2)) { layer.otherWeights = [recurrent.tensor.name] }
+            return layer
         case "MatMulNBits":
             guard var layer = integer(index, node, .matMul, weight: 1, scale: node.input(2), zeroPoint: node.input(3)) else { return nil }
             let bits = node.int("bits") ?? 4

@@ -102,6 +102,9 @@ struct StaticInt8Rewriter {
         }
     }
 
+    /// Numbers of a value from which on its range is taken for known.
+    private static let enough = 256
+
     private func calibrate(_ region: IntegerRegion) throws -> [String: AffineGrid] {
         // A value goes by the layer that makes it, else by the first that reads it.
         var methods: [String: CalibrationMethod] = [:]
@@ -113,6 +116,10 @@ struct StaticInt8Rewriter {
         let watch = Dictionary(uniqueKeysWithValues: measured.map { ($0, (methods[$0] ?? method(settings)).needsHistogram) })
         let statistics = try ActivationCalibration.statistics(of: model, names: watch, limit: settings.integer("samples"), context: context)
         var grids: [String: AffineGrid] = [:]
+        let scarce = measured.filter { (1..<Self.enough).contains(statistics[$0]?.count ?? 0) }.sorted()
+        if !scarce.isEmpty {
+            context.notes.add("ranges seen on fewer than \(Self.enough) numbers, which other data may exceed (more calibration samples help): \(WeightQuantization.list(scarce))")
+        }
         for name in measured {
             guard let seen = statistics[name] else { continue }
             let (low, high) = (methods[name] ?? method(settings)).range(seen, codes: activationCodes, symmetric: false)
