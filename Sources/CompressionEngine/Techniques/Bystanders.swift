@@ -42,14 +42,15 @@ struct Bystanders {
     }
 
     /// Lets bystanders read what replaced a weight for all of its layers.
-    /// - Returns: names of the nodes that now compute with changed weights, in order.
+    /// - Returns: names of the nodes that now compute with changed weights, in order; a Loop that hands them to its layers is none.
     func redirect(_ editor: inout GraphEditor) -> [String] {
-        var names: [String] = []
+        var names = Set<String>()
         for (place, replacement) in replaced where (layers[place] ?? []).isSubset(of: replacement.layers) {
             for reader in others(place) {
-                guard let node = editor.graph(reader.path).nodes.indices.contains(reader.node) ? editor.graph(reader.path).nodes[reader.node] : nil else { continue }
-                editor.edit(reader.node, at: reader.path) { $0.replaceInput(place.name, by: replacement.value) }
-                names.append(node.name.isEmpty ? node.outputs.first ?? "" : node.name)
+                editor.edit(reader.node, at: reader.path) { node in
+                    node.replaceInput(place.name, by: replacement.value)
+                    if node.subgraphs.isEmpty { names.insert(node.name.isEmpty ? node.outputs.first ?? "" : node.name) }
+                }
             }
         }
         return names.sorted()
