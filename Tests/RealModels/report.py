@@ -161,7 +161,7 @@ def repeated(entries):
 def made_by(found, entries):
     """Which programs made the results, and whether latencies are among them."""
     programs = sorted({entry["program"] for entry in entries if "program" in entry})
-    said = f"All results are of one program, {programs[0]}." if len(programs) == 1 else f"The results come from several sittings, with {len(programs)} builds of the program ({programs[0].split()[0]})."
+    said = f"All results are of one program, {programs[0]}." if len(programs) == 1 else f"The results come from several sittings with several builds of the program ({programs[0].split()[0]})."
     near = [entry for result in found.values() for entry in result["recipes"].values() if is_near(entry, is_single(result))]
     timed = sum("latency" in entry for entry in near)
     if not timed:
@@ -173,7 +173,8 @@ def slowest(found):
     """The rewrites that take longest, in processor time."""
     times = sorted(((entry["processor"], name, key) for key, result in found.items() for name, entry in result["recipes"].items() if entry.get("processor", 0) > 30), reverse=True)
     if not times:
-        return "No rewrite took more than 30 seconds of processor time, calibration or training included."
+        timed = sum("processor" in entry for result in found.values() for entry in result["recipes"].values())
+        return f"None of the {timed} rewrites whose processor time was taken needed more than 30 seconds, calibration or training included." if timed else None
     return "Rewrites that took more than 30 seconds of processor time, calibration or training included: " + ", ".join(
         f"{name} on {key} {seconds:.0f} s" for seconds, name, key in times) + "."
 
@@ -210,7 +211,7 @@ def main(results, output):
         "(bold: slower by more than 5 %; ≈: other processes kept the cores busy meanwhile). Likeness is the cosine with the original's output, mean over generated inputs of the kind the "
         "model is made for; where the output is a single number it is the error against that number, root of the mean square (±). ∞: some output is not finite. "
         "– means that every layer is refused; the reasons stand below. An empty cell was not tried.", "",
-        "These are defaults, without labels, without fine-tuning and with few calibration samples (3 or 4): they say that a technique works on a model and how far it moves the "
+        "These are defaults, without labels and with few calibration samples (3 or 4), from which the training techniques learn the original's scores: they say that a technique works on a model and how far it moves the "
         "outputs, not what a user would settle for. Pruning at 50 % and factorisation to half the weights move outputs a lot unless layers are chosen by sensitivity.", ""]
     if slow := slowest(found):
         lines += [slow, ""]
