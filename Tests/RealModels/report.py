@@ -218,6 +218,8 @@ def main(results, output):
     tried = {step.split(":")[0] for name in names for step in name.split(" + ")}
     if left := [technique for technique in families if technique not in tried]:
         lines += [f"Not tried in this run: {', '.join(left)}.", ""]
+    if len(entries) < len(found) * len(names):
+        lines += [f"Not every model was tried with every recipe: {len(entries)} of {len(found) * len(names)} pairs were.", ""]
     lines += overview(rows, found, names)
     for title, columns in tables(names, families):
         lines += [f"## {title}", "", "| model | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
