@@ -203,6 +203,18 @@ import Testing
         #expect(said.contains(reason), "\(said)")
     }
 
+    /// A train reshapes its input: the rank of the data at hand does not do where the model leaves it open.
+    @Test func aTrainNeedsTheRankOfItsInput() {
+        for shape in [nil, [Dimension.fixed(1), .fixed(6), .fixed(64)]] {
+            var graph = Graph(name: "g", inputs: [ValueInfo(name: "x", elementType: .float32, shape: shape)], outputs: [ValueInfo(name: "y", elementType: nil, shape: nil)])
+            graph.initializers["w"] = Tensor(name: "w", floats: [Float](repeating: 0.5, count: 4096), dims: [64, 64])
+            graph.nodes = [Node("MatMul", inputs: ["x", "w"], outputs: ["y"])]
+            let model = Model(graph: graph, opset: 17)
+            let refusals = TensorTrainFactorization().refusals(for: model.layers(), in: model, shapes: ["x": [1, 6, 64], "y": [1, 6, 64]])
+            #expect(refusals == [shape == nil ? "how many dimensions its input has is not known" : nil])
+        }
+    }
+
     /// Ranks that save nothing leave the layer, and say so.
     @Test(arguments: ["svd", "spatial-svd", "tucker-2", "cp", "tensor-train"]) func leavesLayersThatWouldGrow(technique: String) throws {
         let model = try Model.read(path: DataOracle.repository + "/SampleModels/resnet-8.onnx")

@@ -58,7 +58,8 @@ enum TrainOfProducts {
     static func inputRank(_ layer: Layer, _ node: Node, in model: Model, shapes: [String: [Int]]) -> Int? {
         if layer.kind == .gemm { return 2 }
         guard let name = node.input(0) else { return nil }
-        if layer.path.isMain, let known = shapes[name] { return known.count }
+        // What the data have is no promise where the model leaves a rank open.
+        if layer.path.isMain, model.graph.requiredInputs.allSatisfy({ $0.shape != nil }), let known = shapes[name] { return known.count }
         guard let graph = model.graph[layer.path] else { return nil }
         return (graph.valueInfos[name] ?? graph.inputs.first { $0.name == name })?.shape?.count
     }
