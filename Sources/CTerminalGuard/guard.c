@@ -76,7 +76,8 @@ static void give_terminal_back(void) {
     sigaddset(&ttou, SIGTTOU);
     pthread_sigmask(SIG_BLOCK, &ttou, &old);
     lathe_guard_write(terminal, restore_text, restore_length);
-    tcsetattr(terminal, TCSADRAIN, &saved_modes);
+    // Keys that were meant for the program are no commands for the shell: they are dropped.
+    tcsetattr(terminal, TCSAFLUSH, &saved_modes);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
