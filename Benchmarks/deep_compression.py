@@ -37,13 +37,13 @@ def tune(epochs, rate):
     return f"fine-tuning:epochs={epochs},learning-rate={rate},shift=1,weight-decay=0"
 
 
-# Pruned in one ramp while training goes on, few shared values, codes without whole bits.
+# Fewer weights, fewer shared values, codes without whole bits.
 SMALLEST = {
     "lenet-300-100": [
-        "gradual-pruning:sparsity=0.97,epochs=30,learning-rate=0.002,shift=1,weight-decay=0", "weight-sharing:bits=3,method=lloyd", tune(8, 0.0005), "range-coding",
+        "magnitude-pruning:sparsity=0.8", tune(8, 0.002), "magnitude-pruning:sparsity=0.93", tune(30, 0.002), "weight-sharing:bits=4,method=lloyd", tune(8, 0.0003), "range-coding",
     ],
     "lenet-5": [
-        "gradual-pruning:sparsity=0.985,epochs=16,learning-rate=0.002,shift=1,weight-decay=0", "weight-sharing:bits=3,method=lloyd", tune(5, 0.0005), "range-coding",
+        "gradual-pruning:sparsity=0.97,epochs=14,learning-rate=0.002,shift=1,weight-decay=0", "weight-sharing:bits=4,method=lloyd", tune(4, 0.0003), "range-coding",
     ],
 }
 
@@ -134,7 +134,8 @@ class Bench:
     def smallest(self, name):
         steps = SMALLEST[name]
         options = [part for step in steps for part in ("--step", step)]
-        return [self.stage(name, "pruned, trained", *options[:2]), self.stage(name, "packed", *options)]
+        shared = next(place for place, step in enumerate(steps) if step.startswith("weight-sharing"))
+        return [self.stage(name, "pruned, trained", *options[:2 * shared]), self.stage(name, "packed", *options)]
 
     def control(self, name):
         """The dense model trained on as long as the preset does, with the same augmentation, and nothing compressed."""
