@@ -20,8 +20,7 @@ public struct WeightMemory: @unchecked Sendable {
 
 /// One optimiser step over all trained tensors, in place and in one pass over memory, piece by piece on every core.
 ///
-/// As a graph of the runtime's operators a step of AdamW makes some fifteen passes, which for a model with many weights and
-/// little to compute takes as long as its gradients. Results do not depend on the number of cores.
+/// As a graph of the runtime's operators a step makes a pass for each of them. Results do not depend on the number of cores.
 public struct OptimizerStep: Sendable {
     private let optimizer: Optimizer
     private let weights: [UpdatedWeight]

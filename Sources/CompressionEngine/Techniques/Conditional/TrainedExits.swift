@@ -2,7 +2,7 @@ import Foundation
 import ModelGraph
 
 /// Early exits whose classifiers are trained on the training split, alone or with the network.
-public struct TrainedExits: Technique {
+public struct TrainedExits: WholeModelTechnique {
     public init() {}
 
     static let id = "trained-exits"
@@ -37,8 +37,6 @@ public struct TrainedExits: Technique {
             return parameter
         },
         needsCalibration: true, requires: [], produces: [.conditional, .training])
-
-    public func refusal(for layer: Layer, in model: Model) -> String? { EarlyExits().refusal(for: layer, in: model) }
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         EarlyExits().refusals(for: layers, in: model, shapes: shapes)

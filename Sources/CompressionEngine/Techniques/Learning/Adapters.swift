@@ -32,12 +32,7 @@ public struct Adapters: WholeModelTechnique {
                 "activation", title: "Activation",
                 domain: .choice([.init("relu", "what is negative becomes 0"), .init("gelu", "x times the normal distribution function"), .init("none", "a linear change")]),
                 default: .choice("relu"), help: "What stands between the two layers"),
-            ParameterDescriptor(
-                "also", title: "Also trained",
-                domain: .choice([
-                    .init("nothing", "adapters only"), .init("head", "the last layer, in full"), .init("biases-and-norms", "biases and normalisations"),
-                    .init("both", "the last layer, biases and normalisations"),
-                ]), default: .choice("nothing"), help: "What is trained beside the adapters; new labels want a new head"),
+            TrainingParameters.besideAdapters,
         ] + TrainingParameters.without("scope", "keep-structure", "l1", "group-lasso", "scale-penalty", "rate-decay").map { parameter in
             var parameter = parameter
             if parameter.name == "batchnorm" { parameter.defaultValue = .choice("frozen") }

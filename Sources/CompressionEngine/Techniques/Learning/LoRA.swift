@@ -27,12 +27,7 @@ public struct LoRA: Technique {
                 "adapters", title: "Adapters",
                 domain: .choice([.init("merge", "added to the weights after training"), .init("keep", "stay nodes of their own, the weights as they were")]),
                 default: .choice("merge"), help: "What becomes of the adapters"),
-            ParameterDescriptor(
-                "also", title: "Also trained",
-                domain: .choice([
-                    .init("nothing", "adapters only"), .init("head", "the last layer, in full"), .init("biases-and-norms", "biases and normalisations"),
-                    .init("both", "the last layer, biases and normalisations"),
-                ]), default: .choice("nothing"), help: "What is trained beside the adapters; new labels want a new head"),
+            TrainingParameters.besideAdapters,
         ] + TrainingParameters.without("scope", "keep-structure", "l1", "group-lasso", "scale-penalty", "rate-decay"),
         strength: "rank", requires: [], produces: [.training])
 

@@ -77,6 +77,14 @@ enum TrainingParameters {
         ParameterDescriptor("keep-structure", title: "Keep structure", domain: .flag, default: .flag(true), help: "Zeros stay zero and shared values shared"),
     ]
 
+    /// What a frozen model's adapters are trained with.
+    static let besideAdapters = ParameterDescriptor(
+        "also", title: "Also trained",
+        domain: .choice([
+            .init("nothing", "adapters only"), .init("head", "the last layer, in full"), .init("biases-and-norms", "biases and normalisations"),
+            .init("both", "the last layer, biases and normalisations"),
+        ]), default: .choice("nothing"), help: "What is trained beside the adapters; new labels want a new head")
+
     /// The knobs without some that a technique decides itself.
     static func without(_ names: String...) -> [ParameterDescriptor] { all.filter { !names.contains($0.name) } }
 
