@@ -113,13 +113,26 @@ public final class Value: @unchecked Sendable {
     /// - Throws: `.invalidValue` unless this is a tensor whose memory may be written; `.valueInUse` while a run, a
     ///   slice, a session's initializers or another thread uses it; what `body` throws.
     public func withUnsafeMutableBytes<R>(_ body: (UnsafeMutableRawBufferPointer) throws -> R) throws -> R {
+        try Self.withUnsafeMutableBytes(of: CollectionOfOne(self)) { try body($0[0]) }
+    }
+
+    /// Calls `body` with the elements of many tensors, in their order, to be changed in place.
+    ///
+    /// - Throws: as for one; a tensor that is there twice is in use.
+    public static func withUnsafeMutableBytes<R>(of values: some Collection<Value>, _ body: ([UnsafeMutableRawBufferPointer]) throws -> R) throws -> R {
+        var buffers: [UnsafeMutableRawBufferPointer] = []
+        buffers.reserveCapacity(values.count)
+        defer { for value in values.prefix(buffers.count) { value.endWriting() } }
+        for value in values { buffers.append(try value.beginWritingBytes()) }
+        return try withExtendedLifetime(values) { try body(buffers) }
+    }
+
+    /// The elements, to be given back with `endWriting`.
+    private func beginWritingBytes() throws(OnnxRuntimeError) -> UnsafeMutableRawBufferPointer {
         let start = try bytesStart()
-        guard isMutable else {
-            throw OnnxRuntimeError.invalidValue(reason: "this tensor's memory is read-only")
-        }
+        guard isMutable else { throw .invalidValue(reason: "this tensor's memory is read-only") }
         guard beginWriting() else { throw Self.writeConflict }
-        defer { endWriting() }
-        return try body(UnsafeMutableRawBufferPointer(start: start, count: byteCount))
+        return UnsafeMutableRawBufferPointer(start: start, count: byteCount)
     }
 
     /// The elements, to be given back with `endReading`.

@@ -186,6 +186,13 @@ import Testing
         #expect(try session.run(inputs: [("a", value), ("b", value)])[0].floats() == [2, 4])
         #expect(
             failure { try session.run(session.signature(), [value, value], into: [value]) } == Value.writeConflict)
+        let other = try Value([0, 0] as [Float], shape: [2], library: library)
+        #expect(failure { try Value.withUnsafeMutableBytes(of: [other, value, value]) { _ in } } == Value.writeConflict)
+        try Value.withUnsafeMutableBytes(of: [other, value]) { bytes in
+            #expect(failure { try value.floats() } == Value.readConflict)
+            bytes[0].copyMemory(from: UnsafeRawBufferPointer(bytes[1]))
+        }
+        #expect(try other.floats() == [1, 2])
         // What failed has let go of everything.
         try value.withUnsafeMutableBytes { $0.storeBytes(of: 9, as: Float.self) }
         #expect(try value.floats() == [9, 2])

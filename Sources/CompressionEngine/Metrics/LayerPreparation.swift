@@ -22,7 +22,7 @@ public enum LayerPreparation {
         }
         try cancellation.check()
         var summaries = results.all
-        for (index, spectra) in try SpectrumPreparation.spectra(of: layers, in: model, cancellation: cancellation) { summaries[index].spectra = spectra }
+        for (index, spectra) in try SpectrumPreparation.spectra(.matrices, of: layers, in: model, cancellation: cancellation) { summaries[index].spectra = spectra }
         let structure = ChannelStructure(of: model, layers: layers, shapes: shapes?.dims ?? [:])
         let norms = summaries.map { OutputNorms(l1: $0.outputNormsL1, l2: $0.outputNormsL2) }
         let channels = ChannelForecast(structure, norms: norms)
@@ -34,6 +34,15 @@ public enum LayerPreparation {
             summaries[index].channels = channels
         }
         return summaries
+    }
+
+    /// Adds what takes seconds and nothing waits for: the spectra of dense layers' trains.
+    /// - Parameter summaries: those of the model's layers, as `summaries` made them.
+    /// - Throws: `EngineError.cancelled`.
+    public static func addSlowParts(to summaries: inout [LayerSummary], of model: Model, cancellation: Cancellation) throws {
+        for (index, spectra) in try SpectrumPreparation.spectra(.trains, of: summaries.map(\.layer), in: model, cancellation: cancellation) {
+            summaries[index].spectra.merge(spectra) { $1 }
+        }
     }
 
     /// Collects results of concurrent iterations; the lock makes it safe to share.

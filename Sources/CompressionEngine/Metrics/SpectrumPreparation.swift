@@ -2,12 +2,23 @@ import ModelGraph
 
 /// Singular values of layers' weights, prepared as far as that takes little time.
 enum SpectrumPreparation {
-    /// Work that is done at most, as Σ m·n·min(m, n) of the matrices: a fraction of a second. The cheapest come first.
-    static let budget = 400_000_000.0
+    /// What is prepared together, and the work that is done at most, as Σ m·n·min(m, n) of the matrices. The cheapest come first.
+    struct Selection {
+        var unfoldings: [WeightUnfolding]
+        var budget: Double
+
+        /// What factorisations of matrices and convolutions ask for: a fraction of a second.
+        static let matrices = Selection(unfoldings: [.first, .second, .spatial], budget: 400_000_000)
+        /// Bonds of dense layers' trains: a few seconds, for which nothing should wait.
+        static let trains = Selection(
+            unfoldings: (2...4).flatMap { cores in (0..<cores - 1).map { .train(cores: cores, bond: $0) } }, budget: 3_000_000_000)
+    }
 
     /// By the layers' positions.
     /// - Throws: `EngineError.cancelled`.
-    static func spectra(of layers: [Layer], in model: Model, cancellation: Cancellation) throws -> [(index: Int, spectra: [WeightUnfolding: Spectrum])] {
+    static func spectra(
+        _ selection: Selection, of layers: [Layer], in model: Model, cancellation: Cancellation
+    ) throws -> [(index: Int, spectra: [WeightUnfolding: Spectrum])] {
         struct Job {
             var index: Int
             var unfolding: WeightUnfolding
@@ -17,7 +28,7 @@ enum SpectrumPreparation {
         }
         var jobs: [Job] = []
         for (index, layer) in layers.enumerated() where layer.isFloat {
-            for unfolding in WeightUnfolding.allCases {
+            for unfolding in selection.unfoldings {
                 guard let (rows, columns) = unfolding.shape(of: layer), Lapack.canDecompose(rows: rows, columns: columns) else { continue }
                 jobs.append(Job(index: index, unfolding: unfolding, rows: rows, columns: columns))
             }
@@ -25,7 +36,7 @@ enum SpectrumPreparation {
         var spent = 0.0
         let affordable = jobs.enumerated().sorted { ($0.element.work, $0.offset) < ($1.element.work, $1.offset) }.map(\.element).prefix { job in
             spent += job.work
-            return spent <= budget
+            return spent <= selection.budget
         }
         let found = try Parallel.map(Array(affordable)) { job -> Spectrum? in
             try cancellation.check()
@@ -33,7 +44,7 @@ enum SpectrumPreparation {
             guard let tensor = model.initializer(layer.weight, from: layer.path)?.tensor else { return nil }
             let values = tensor.withFloats { weights -> [Float] in
                 guard weights.count == job.rows * job.columns else { return [] }
-                return (try? Lapack.singularValues(array: job.unfolding.matrix(weights, dims: layer.weightShape), rows: job.rows, columns: job.columns)) ?? []
+                return (try? Lapack.singularValues(array: job.unfolding.matrix(weights, of: layer), rows: job.rows, columns: job.columns)) ?? []
             } ?? []
             return values.isEmpty ? nil : Spectrum(values, rows: job.rows, columns: job.columns)
         }

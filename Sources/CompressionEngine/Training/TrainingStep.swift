@@ -342,7 +342,8 @@ final class TrainingStep {
         let (count, laneCount) = (optimizer.stateCount, lanes.count)
         let gradients = lanes.flatMap { $0.sums.isEmpty ? $0.gradients : $0.sums }
         let all = weights + states + gradients + masks
-        try all[...].withFloats { buffers in
+        try Value.withUnsafeMutableBytes(of: all) { bytes in
+            let buffers = bytes.map { $0.bindMemory(to: Float.self) }
             let (firstState, firstGradient) = (weights.count, weights.count + states.count)
             var nextMask = firstGradient + gradients.count
             let memory = trained.indices.map { place in
@@ -458,13 +459,5 @@ extension Value {
     /// Overwrites a tensor of as many floats.
     fileprivate func store(_ floats: [Float]) throws {
         try withUnsafeMutableBytes { bytes in floats.withUnsafeBytes { bytes.copyMemory(from: $0) } }
-    }
-}
-
-extension ArraySlice<Value> {
-    /// Calls `body` with the elements of all tensors, which may be changed.
-    fileprivate func withFloats<R>(_ taken: [UnsafeMutableBufferPointer<Float>] = [], _ body: ([UnsafeMutableBufferPointer<Float>]) throws -> R) throws -> R {
-        guard let first else { return try body(taken) }
-        return try first.withUnsafeMutableBytes { try dropFirst().withFloats(taken + [$0.bindMemory(to: Float.self)], body) }
     }
 }

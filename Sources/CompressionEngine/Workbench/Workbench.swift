@@ -81,7 +81,7 @@ public final class Workbench: ExplorerEngine {
             }
             // Shapes may let techniques do more than the graph alone did.
             refusals = session.refusals(shapes: shapes)
-            let summaries = try LayerPreparation.summaries(of: session.model, layers: session.layers, shapes: shapes, cancellation: cancellation)
+            var summaries = try LayerPreparation.summaries(of: session.model, layers: session.layers, shapes: shapes, cancellation: cancellation)
             baseline = try session.baselineFigures(slowSizes: false, cancellation: cancellation)
             prepared(baseline, session, summaries, refusals)
             openTrials(session)
@@ -92,6 +92,8 @@ public final class Workbench: ExplorerEngine {
                 let scores = try session.baselineScores(cancellation: cancellation) { estimate in self.send(.baselineAccuracy(estimate)) }
                 if let estimate = session.baselineEstimate(), scores.isComplete { send(.baselineAccuracy(estimate)) }
             }
+            try LayerPreparation.addSlowParts(to: &summaries, of: session.model, cancellation: cancellation)
+            prepared(baseline, session, summaries, refusals)
         } catch let error as EngineError where error.kind == .cancelled {
             return
         } catch {

@@ -56,7 +56,7 @@ public struct TensorTrainFactorization: Technique {
                 ? try TrainOfConvolutions.tensor(layer, tensor) : try TrainOfProducts.tensor(layer, tensor, cores: request.cores)
             let key = "\(tensor.contentHash) \(layer.kind) \(layer.outputAxis) \(dims)"
             let spectra = request.choice.mode == .rank ? [] : try context.remembered("train spectra \(key)") { try TensorTrain.spectra(values, dims: dims) }
-            let ranks = TrainRanks(dims: dims, spectra: spectra).ranks(request.choice)
+            let ranks = TrainRanks(dims: dims, singularValues: spectra).ranks(request.choice)
             let count = TensorTrain.count(dims: dims, ranks: ranks)
             guard count < layer.weightCount else {
                 context.noteNothingSaved(layer, ranks: "a train of ranks \(ranks.map(String.init).joined(separator: ", "))", count: count)
@@ -82,8 +82,8 @@ public struct TensorTrainFactorization: Technique {
             let extents = FactorForecast.Extents(summary, states[index])
             if layer.kind == .conv {
                 let dims = [Int(extents.inputs)] + layer.weightShape.dropFirst(2).filter { $0 > 1 } + [Int(extents.outputs)]
-                let known = [WeightUnfolding.second, .spatial, .first].compactMap { summary.spectra[$0]?.values }
-                let ranks = TrainRanks(dims: dims, spectra: dims.count == 4 && known.count == 3 ? known : []).ranks(request.choice)
+                let bonds = TrainOfConvolutions.bonds[dims.count] ?? []
+                let ranks = TrainRanks(dims: dims, spectra: Self.known(bonds, summary, dims)).ranks(request.choice)
                 let count = TensorTrain.count(dims: dims, ranks: ranks)
                 guard count < dims.reduce(1, *) else { continue }
                 let all = ([1] + ranks + [1]).map(Double.init)
@@ -98,19 +98,33 @@ public struct TensorTrainFactorization: Technique {
                 FactorForecast.apply(weights: Double(count), macs: macs, nodes: dims.count, to: &states[index], summary)
             } else {
                 let shape = TrainOfProducts.Shape(outputs: Int(extents.outputs), inputs: Int(extents.inputs), cores: request.cores)
-                let ranks = TrainRanks(dims: shape.dims, spectra: []).ranks(request.choice)
+                let bonds = (0..<request.cores - 1).map { WeightUnfolding.train(cores: request.cores, bond: $0) }
+                let ranks = TrainRanks(dims: shape.dims, spectra: Self.known(bonds, summary, shape.dims)).ranks(request.choice)
                 let count = TensorTrain.count(dims: shape.dims, ranks: ranks)
                 guard count < shape.dims.reduce(1, *) else { continue }
                 let rows = states[index].macs.map { $0 / max(extents.outputs * extents.inputs, 1) }
+                // Four nodes for each core; the two shapes of its Reshapes take about the room of half a node.
                 FactorForecast.apply(
-                    weights: Double(count), macs: rows.map { $0 * shape.macs(ranks) }, nodes: 4 * request.cores, to: &states[index], summary)
+                    weights: Double(count), macs: rows.map { $0 * shape.macs(ranks) }, nodes: 9 * request.cores / 2, to: &states[index], summary)
             }
         }
     }
 }
 
+extension TensorTrainFactorization {
+    /// The prepared spectra of a train's bonds; empty where one is missing or channels were removed since.
+    fileprivate static func known(_ bonds: [WeightUnfolding], _ summary: LayerSummary, _ dims: [Int]) -> [Spectrum] {
+        guard !bonds.isEmpty, dims.reduce(1, *) == summary.layer.weightCount else { return [] }
+        let found = bonds.compactMap { summary.spectra[$0] }
+        return found.count == bonds.count ? found : []
+    }
+}
+
 /// A convolution's kernel as a train in the order inputs, wide axes of the kernel, outputs.
 enum TrainOfConvolutions {
+    /// The unfoldings between neighbours, by the number of extents.
+    static let bonds: [Int: [WeightUnfolding]] = [2: [.first], 3: [.second, .first], 4: [.second, .spatial, .first]]
+
     static func dims(_ layer: Layer) -> [Int] { [layer.weightShape[1]] + layer.weightShape.dropFirst(2).filter { $0 > 1 } + [layer.weightShape[0]] }
 
     static func tensor(_ layer: Layer, _ tensor: Tensor) throws -> ([Float], [Int]) {

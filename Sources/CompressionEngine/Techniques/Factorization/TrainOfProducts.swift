@@ -16,6 +16,13 @@ enum TrainOfProducts {
         /// Extents of the train.
         var dims: [Int] { zip(outputs, inputs).map(*) }
 
+        /// m₁ × n₁ × m₂ × n₂ × … of the stored matrix, outputs × inputs or the other way round.
+        func tensor(_ matrix: UnsafeBufferPointer<Float>, outputsFirst: Bool) -> [Float] {
+            let cores = outputs.count
+            let order = (0..<cores).flatMap { outputsFirst ? [$0, cores + $0] : [cores + $0, $0] }
+            return WeightUnfolding.permuted(matrix, dims: outputsFirst ? outputs + inputs : inputs + outputs, to: order)
+        }
+
         /// Factors as alike as the number's divisors allow, largest first.
         static func split(_ number: Int, into count: Int) -> [Int] {
             guard count > 1 else { return [number] }
@@ -68,9 +75,7 @@ enum TrainOfProducts {
     static func tensor(_ layer: Layer, _ tensor: Tensor, cores: Int) throws -> ([Float], [Int]) {
         guard let matrix = WeightMatrix(tensor, of: layer) else { throw EngineError(.technique, "its weights cannot be read") }
         let shape = Shape(outputs: matrix.rows, inputs: matrix.columns, cores: cores)
-        let order = (0..<cores).flatMap { [$0, cores + $0] }
-        let values = matrix.values.withUnsafeBufferPointer { WeightUnfolding.permuted($0, dims: shape.outputs + shape.inputs, to: order) }
-        return (values, shape.dims)
+        return (matrix.values.withUnsafeBufferPointer { shape.tensor($0, outputsFirst: true) }, shape.dims)
     }
 
     /// From the last core to the first: what is still to be contracted stands in front, n and the rank behind it last; MatMul puts the rank

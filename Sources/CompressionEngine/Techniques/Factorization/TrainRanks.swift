@@ -4,8 +4,24 @@ import Foundation
 struct TrainRanks {
     /// Extents of the tensor.
     var dims: [Int]
-    /// Singular values of the unfoldings between neighbours, where known; empty otherwise.
-    var spectra: [[Float]]
+    /// Those of the unfoldings between neighbours, where all are known; empty otherwise.
+    var spectra: [Spectrum]
+
+    init(dims: [Int], spectra: [Spectrum]) {
+        self.dims = dims
+        self.spectra = spectra
+    }
+
+    /// - Parameter singularValues: of the unfoldings between neighbours, or empty.
+    init(dims: [Int], singularValues: [[Float]]) {
+        var rows = 1
+        self.init(
+            dims: dims,
+            spectra: zip(dims, singularValues).map { extent, values in
+                rows *= extent
+                return Spectrum(values, rows: rows, columns: dims.reduce(1, *) / rows)
+            })
+    }
 
     private var total: Int { dims.reduce(1, *) }
 
@@ -20,9 +36,9 @@ struct TrainRanks {
             var rows = 1
             return TensorTrain.feasible(
                 dims: dims,
-                ranks: spectra.enumerated().map { bond, values in
+                ranks: spectra.enumerated().map { bond, spectrum in
                     rows *= dims[bond]
-                    return choice.rank(rows: rows, columns: total / rows, singularValues: values)
+                    return choice.rank(rows: rows, columns: total / rows, spectrum: spectrum)
                 })
         }
     }
@@ -30,7 +46,7 @@ struct TrainRanks {
     private func alike(_ rank: Int) -> [Int] { TensorTrain.feasible(dims: dims, ranks: [Int](repeating: rank, count: dims.count - 1)) }
 
     private func keeping(_ share: Double) -> [Int] {
-        TensorTrain.feasible(dims: dims, ranks: spectra.map { RankChoice.rank(keeping: share, of: $0) ?? 1 })
+        TensorTrain.feasible(dims: dims, ranks: spectra.map { RankChoice.rank(keeping: share, of: $0.values) ?? 1 })
     }
 
     private func within(_ budget: Int) -> [Int] {
