@@ -96,6 +96,32 @@ import Testing
         }
     }
 
+    /// Embeddings and labels that may hold together are not scores of which one is right; scores behind a Softmax are.
+    @Test(arguments: [("LpNormalization", "normalised"), ("BatchNormalization", "normalised"), ("ReduceL2", "its length"), ("sum of squares", "its length"), ("Sigmoid", "Sigmoid"), ("Softmax", nil)])
+    func whatTheEndSays(end: String, reason: String?) throws {
+        var b = GraphBuilder(input: [nil, 3, 8, 8])
+        let a = b.node("Relu", [b.conv("x", "a", (3, 12))], "a.relu")
+        let c = b.node("Relu", [b.conv(a, "c", (12, 12))], "c.relu")
+        let scores = b.gemm(b.node("Flatten", [c], "flat"), "out", (12 * 64, 20))
+        let output: String
+        switch end {
+        case "BatchNormalization": output = b.batchNormalization(scores, "bn", 20)
+        case "ReduceL2": output = b.node("Div", [scores, b.node("ReduceL2", [scores], "norm", [("axes", .integers([1]))])], "unit")
+        case "sum of squares":
+            let length = b.node("Sqrt", [b.node("ReduceSumSquare", [scores], "squares", [("axes", .integers([1]))])], "length")
+            output = b.node("Identity", [b.node("Div", [scores, length], "unit")], "answer")
+        default: output = b.node(end, [scores], "answer")
+        }
+        let model = b.model(output)
+        let shapes = try Pruning.shapes(of: model, [Tensor(name: "x", floats: [Float](repeating: 0.5, count: 192), dims: [1, 3, 8, 8])])
+        let refusals = EarlyExits().refusals(for: model.layers(), in: model, shapes: shapes)
+        if let reason {
+            #expect(refusals.allSatisfy { $0?.contains(reason) == true }, "\(refusals)")
+        } else {
+            #expect(refusals.contains { $0 == nil }, "\(refusals)")
+        }
+    }
+
     /// The closed form against scikit-free NumPy: the same weights, and the same answers as when each sample is really left out.
     @Test func ridgeHeadEqualsNumPy() throws {
         let (count, width, classes) = (40, 9, 3)

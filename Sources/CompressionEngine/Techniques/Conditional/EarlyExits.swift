@@ -63,14 +63,10 @@ public struct EarlyExits: WholeModelTechnique {
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
         guard let source = context.calibration else { throw EngineError(.technique, "needs calibration data (--data) and ONNX Runtime") }
         guard let parameters = targets.first?.parameters else { return }
-        model.graph.removeDeadCode()
-        let layers = model.layers()
-        let sites = ExitSites(model, layers: layers, shapes: context.shapes)
-        let chosen = Set(targets.map(\.layer.id))
-        let allowed = sites.all.filter { chosen.contains(layers[$0.layer].id) }
+        let (sites, layers, places) = ExitSites.chosen(parameters.integer("exits"), &model, targets: targets, context: context)
         context.progress(0, "looking at features")
         let fitting = ExitFitting(model: model, sites: sites, parameters: parameters, context: context)
-        let fitted = try fitting.fit(sites.spread(parameters.integer("exits"), among: allowed), source)
+        let fitted = try fitting.fit(places, source)
         guard !fitted.isEmpty else { throw EngineError(.technique, "early-exits: no place has features of a sample's own to classify from") }
         let threshold = parameters.real("threshold")
         try ExitAssembly(sites: sites, classes: fitting.classes, threshold: threshold).build(&model, fitted)

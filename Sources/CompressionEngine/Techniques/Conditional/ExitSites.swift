@@ -63,6 +63,7 @@ struct ExitSites {
         if model.opset < 11 { return "operator set \(model.opset) has no scattering of rows; 11 has" }
         guard let output = graph.outputs.first, graph.outputs.count == 1 else { return "the model has more than one output" }
         if let type = output.elementType, !type.isFloatingPoint { return "the model's output is not scores of classes" }
+        if let reason = refusal(ofEnd: output.name, graph) { return reason }
         let extents = shapes[output.name]?.map { Optional($0) } ?? output.shape?.map(\.fixedValue)
         guard let extents, extents.count == 2, let classes = extents[1] ?? output.shape?.last?.fixedValue, classes > 1 else {
             return "the model's output is not one score per class"
@@ -71,6 +72,47 @@ struct ExitSites {
             if let rows = input.shape?.first?.fixedValue, rows != 1 { return "the model's batch is fixed at \(rows)" }
         }
         return nil
+    }
+
+    /// What the network's end says against scores of which one is right: embeddings are normalised there, labels that may hold together squashed
+    /// one by one.
+    private static func refusal(ofEnd output: String, _ graph: Graph) -> String? {
+        let index = GraphIndex(graph)
+        func source(_ value: String?) -> Node? {
+            var value = value
+            for _ in 0..<16 {
+                guard let producer = value.flatMap({ index.producer[$0] }) else { return nil }
+                let node = graph.nodes[producer]
+                guard ["Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout", "Expand", "Clip", "Max", "Add"].contains(node.opType) else { return node }
+                // Of a norm that is kept from zero the constant is not the way.
+                value = node.inputs.first { index.producer[$0] != nil }
+            }
+            return nil
+        }
+        guard let end = index.producer[output].map({ graph.nodes[$0] }) else { return nil }
+        let last = ["Identity", "Cast", "Reshape", "Flatten", "Squeeze"].contains(end.opType) ? source(end.inputs.first) : end
+        guard let last else { return nil }
+        switch last.opType {
+        case "LpNormalization", "BatchNormalization", "InstanceNormalization", "LayerNormalization", "MeanVarianceNormalization":
+            return "the model's output is normalised: an embedding, not one score per class"
+        case "Div", "Mul":
+            let norm = source(last.input(1))
+            let isRoot = norm.map { ["Sqrt", "Pow", "Reciprocal"].contains($0.opType) && ["ReduceSum", "ReduceSumSquare", "ReduceL2"].contains(source($0.inputs.first)?.opType ?? "") }
+            if norm?.opType == "ReduceL2" || isRoot == true { return "the model's output is divided by its length: an embedding, not one score per class" }
+            return nil
+        case "Sigmoid", "HardSigmoid", "Tanh":
+            return "the model's outputs go through \(last.opType) one by one: they are not scores of which one is right"
+        default: return nil
+        }
+    }
+
+    /// Where a technique's targets let so many exits stand, in the model without its dead code.
+    static func chosen(_ count: Int, _ model: inout Model, targets: [LayerTarget], context: RewriteContext) -> (sites: ExitSites, layers: [Layer], places: [ExitSite]) {
+        model.graph.removeDeadCode()
+        let layers = model.layers()
+        let sites = ExitSites(model, layers: layers, shapes: context.shapes)
+        let chosen = Set(targets.map(\.layer.id))
+        return (sites, layers, sites.spread(count, among: sites.all.filter { chosen.contains(layers[$0.layer].id) }))
     }
 
     /// MACs by node; of layers whose shapes are not known, weights.

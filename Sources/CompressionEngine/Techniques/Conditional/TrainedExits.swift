@@ -45,14 +45,10 @@ public struct TrainedExits: WholeModelTechnique {
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
         guard let source = context.calibration else { throw EngineError(.technique, "needs calibration data (--data) and ONNX Runtime") }
         guard let parameters = targets.first?.parameters else { return }
-        model.graph.removeDeadCode()
-        let layers = model.layers()
-        let sites = ExitSites(model, layers: layers, shapes: context.shapes)
-        let chosen = Set(targets.map(\.layer.id))
-        let allowed = sites.all.filter { chosen.contains(layers[$0.layer].id) }
+        let (sites, layers, places) = ExitSites.chosen(parameters.integer("exits"), &model, targets: targets, context: context)
         // The ridge that starts the training is fitted to what the model says.
         let fitting = ExitFitting(model: model, sites: sites, parameters: parameters.overlaid(by: ParameterValues(["targets": .choice("outputs")])), context: context)
-        var exits = try fitting.fit(sites.spread(parameters.integer("exits"), among: allowed), source)
+        var exits = try fitting.fit(places, source)
         guard !exits.isEmpty else { throw EngineError(.technique, "\(Self.id): no place has features of a sample's own to classify from") }
         let heads = TrainedHeads(model, sites: sites, exits: exits)
         let trained = try train(heads, model, parameters, context)
