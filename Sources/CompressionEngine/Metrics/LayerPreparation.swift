@@ -27,8 +27,12 @@ public enum LayerPreparation {
         let norms = summaries.map { OutputNorms(l1: $0.outputNormsL1, l2: $0.outputNormsL2) }
         let channels = ChannelForecast(structure, norms: norms)
         let branches = ResidualBranch.all(in: model, layers: layers, shapes: shapes?.dims ?? [:]).map(\.layers)
+        let attentions = AttentionForecast.all(in: model, layers: layers, shapes: shapes?.dims ?? [:])
+        let planes = try? ImagePlanes(model, layers: layers, shapes: shapes?.dims ?? [:])
         for index in summaries.indices {
             summaries[index].branches = branches
+            summaries[index].attentions = attentions
+            summaries[index].planes = planes
             summaries[index].positions = InputPositions(of: layers[index], in: model, shapes: shapes?.dims ?? [:])
             summaries[index].attachedCount = structure.attachedCounts[index]
             summaries[index].channels = channels

@@ -55,6 +55,7 @@ public struct Predictor: Sendable {
         var packed = 0.0
         var macs = 0.0
         var macsKnown = true
+        var products = 0.0
         var outputs = 0.0
         var operands: [(count: Double, bits: Double)] = []
         // Tied weights stand in several layers and are stored once.
@@ -82,6 +83,7 @@ public struct Predictor: Sendable {
             } else {
                 macsKnown = false
             }
+            products += state.productMacs
             outputs += state.outputElements ?? 0
             result.layers[index] = layer(index, state)
         }
@@ -92,10 +94,10 @@ public struct Predictor: Sendable {
         result.packedBytes = baseline.packedBytes.map { Figure(max($0.value + packed / 8, 0), .estimated) }
         // gzip cannot be foretold well: the entropy bound is close for coded weights, and never above the file.
         result.transferBytes = nil
-        if macsKnown || macs != 0 { result.macs = baseline.macs.map { Figure(max($0.value + macs, 0), .estimated) } }
+        if macsKnown || macs + products != 0 { result.macs = baseline.macs.map { Figure(max($0.value + macs + products, 0), .estimated) } }
         let weightBits = max(baseline.serializedBytes.value * 8 + bits, 0)
         if let total = baseline.macs?.value {
-            let other = max(total - initial.reduce(0) { $0 + ($1.macs ?? 0) }, 0)
+            let other = max(total - initial.reduce(0) { $0 + ($1.macs ?? 0) } + products, 0)
             let scale = totalActivationBits > 0 ? outputs * 32 / totalActivationBits : 1
             result.energyPicojoules = Figure(
                 EnergyModel.picojoules(

@@ -39,6 +39,10 @@ public struct LayerSummary: Sendable {
     var positions: InputPositions?
     /// Layers, by position, of the residual branches that can be left out; the same in all summaries of a model.
     public var branches: [[Int]] = []
+    /// Attentions of the model whose products can be followed; the same in all summaries of a model.
+    public var attentions: [AttentionForecast] = []
+    /// The way of an image's planes through the model; `nil` where something hangs on the image's extents. The same in all summaries.
+    var planes: ImagePlanes?
 
     /// Fraction of weights with magnitude at most `threshold`.
     public func fraction(below threshold: Float) -> Double {
@@ -83,6 +87,8 @@ public struct LayerState: Sendable {
     /// Fraction of output and input channels kept so far by structured pruning.
     public var outputsKept: Double = 1
     public var inputsKept: Double = 1
+    /// Change of MACs in nodes beside the layer that belong to none, such as attention's products; negative where some are saved.
+    public var productMacs: Double = 0
     /// Index bits for relative indices in the packed archive; `nil` lets the archive choose.
     public var indexBits: Int?
     /// Codes that the packed archive may use for the layer.

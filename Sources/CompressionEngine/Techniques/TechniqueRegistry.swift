@@ -5,7 +5,7 @@ public enum TechniqueRegistry {
         SVDFactorization(), ActivationAwareSVD(), EmbeddingFactorization(), SpatialSVD(), Tucker2(), CPDecomposition(), TensorTrainFactorization(),
         WeightSharing(), HashedNets(), ProductQuantization(), WeightTying(), ParameterPrediction(),
         BatchNormReestimation(), BiasCorrection(), LeastSquaresReconstruction(),
-        FineTuning(), GradualPruning(), LoRA(), Adapters(), CompactDesign(), WidthMultiplier(), GroupedQueries(), QuantizationAwareTraining(),
+        FineTuning(), GradualPruning(), LoRA(), Adapters(), PrefixTuning(), CompactDesign(), WidthMultiplier(), ResolutionMultiplier(), GroupedQueries(), LinearAttention(), QuantizationAwareTraining(),
         EarlyExits(), TrainedExits(),
         HuffmanCoding(), RangeCoding(),
         HalfPrecision(), BFloat16(), StaticInt8(), DynamicInt8(), WeightQuantization(), GPTQ(), AdaRound(), CodebookQuantization(),

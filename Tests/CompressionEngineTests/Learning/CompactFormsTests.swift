@@ -109,6 +109,9 @@ import Testing
         Forecast(technique: "compact-design", model: "resnet-8", parameters: ["block": .choice("fire"), "ratio": .real(0.4)]),
         Forecast(technique: "width-multiplier", model: "ds-cnn", parameters: [:]), Forecast(technique: "width-multiplier", model: "lenet-300-100", parameters: ["width": .real(0.3)]),
         Forecast(technique: "grouped-queries", model: "transformer", parameters: ["group": .integer(4)]), Forecast(technique: "adapters", model: "transformer", parameters: [:]),
+        Forecast(technique: "prefix-tuning", model: "transformer", parameters: ["length": .integer(5)]), Forecast(technique: "linear-attention", model: "transformer", parameters: [:]),
+        Forecast(technique: "resolution-multiplier", model: "resnet-8", parameters: [:]), Forecast(technique: "resolution-multiplier", model: "ds-cnn", parameters: ["resolution": .real(0.7)]),
+        Forecast(technique: "resolution-multiplier", model: "lenet-5", parameters: ["resolution": .real(0.75)]),
         Forecast(technique: "adapters", model: "resnet-8", parameters: ["bottleneck": .integer(3)]), Forecast(technique: "adapters", model: "lstm", parameters: ["activation": .choice("gelu")]),
     ])
     func forecastsAreWhatIsCounted(_ forecast: Forecast) throws {
@@ -121,7 +124,7 @@ import Testing
         let targets = Dictionary(uniqueKeysWithValues: session.layers.indices.filter { refusals[$0] == nil }.map { ($0, ParameterValues(forecast.parameters)) })
         var states = summaries.map(LayerState.init)
         func sums(_ states: [LayerState]) -> (parameters: Double, macs: Double) {
-            (states.reduce(0) { $0 + $1.weightCount + $1.biasCount + $1.attachedCount }, states.reduce(0) { $0 + ($1.macs ?? 0) })
+            (states.reduce(0) { $0 + $1.weightCount + $1.biasCount + $1.attachedCount }, states.reduce(0) { $0 + ($1.macs ?? 0) + $1.productMacs })
         }
         let start = sums(states)
         technique.predict(&states, targets: targets, summaries: summaries)

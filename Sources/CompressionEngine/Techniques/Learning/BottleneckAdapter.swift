@@ -117,7 +117,7 @@ struct BottleneckAdapter {
 
 extension Tensor {
     /// A tensor of floats of a given floating-point type.
-    fileprivate init(floats: [Float], dims: [Int], as type: ElementType, name: String) {
+    init(floats: [Float], dims: [Int], as type: ElementType, name: String) {
         let plain = Tensor(name: name, floats: floats, dims: dims)
         let width = type.byteCount(of: plain.count) ?? 0
         guard type != .float32, let empty = try? Tensor(name: name, elementType: type, dims: dims, storage: TensorStorage(byteCount: width) { _ in }) else {

@@ -69,7 +69,7 @@ public struct AttentionMask: WholeModelTechnique {
     }
 
     /// Whether the Softmax runs over the last axis.
-    private static func isUsable(_ attention: AttentionProjections.Attention, _ model: Model, _ shapes: [String: [Int]]) -> Bool {
+    static func isUsable(_ attention: AttentionProjections.Attention, _ model: Model, _ shapes: [String: [Int]]) -> Bool {
         guard attention.rowsAreQueries else { return false }
         let node = model.graph.nodes[attention.softmax]
         let axis = node.int("axis") ?? (model.opset >= 13 ? -1 : 1)

@@ -14,6 +14,9 @@ struct AttentionProjections {
     struct Attention {
         /// Node index of the Softmax.
         var softmax: Int
+        /// Of the product of queries and keys, and of that of the Softmax's weights and the values.
+        var scores: Int
+        var mix: Int
         /// Weights stand left of what is attended to, so that a row of scores belongs to a query.
         var rowsAreQueries: Bool
         /// Node indices of the layers that make its queries, keys and values.
@@ -42,7 +45,7 @@ struct AttentionProjections {
             let all = operands.reduce(attended) { $0.union($1) }
             nodes.formUnion(all)
             let (queries, keys) = side == 0 ? (operands[0], operands[1]) : (operands[1], operands[0])
-            attentions.append(Attention(softmax: position, rowsAreQueries: side == 0, layers: all, queries: queries, keys: keys, values: attended))
+            attentions.append(Attention(softmax: position, scores: scores, mix: mix, rowsAreQueries: side == 0, layers: all, queries: queries, keys: keys, values: attended))
         }
     }
 
