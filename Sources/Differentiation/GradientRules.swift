@@ -23,7 +23,7 @@ public enum GradientRules {
     /// Operators through which nothing flows back, although they read values that are trained.
     private static let dead: Set<String> = [
         "Shape", "Size", "Equal", "Greater", "Less", "GreaterOrEqual", "LessOrEqual", "And", "Or", "Not", "Xor", "IsNaN", "IsInf", "ArgMax", "ArgMin",
-        "ConstantOfShape", "EyeLike", "NonZero", "Sign", "OneHot", "Bernoulli", "RandomNormalLike", "RandomUniformLike",
+        "ConstantOfShape", "EyeLike", "NonZero", "Sign", "OneHot", "Bernoulli", "RandomNormalLike", "RandomUniformLike", Macro.constant,
     ]
 
     /// Operators with a rule, sorted.

@@ -19,6 +19,7 @@ public enum Macro {
             switch node.opType {
             case BatchNormalizationMacro.opType: try BatchNormalizationMacro.lower(node, &builder)
             case FoldedConvolution.opType: try FoldedConvolution.lower(node, &builder)
+            case Macro.constant: builder.nodes.append(Node("Identity", name: node.name, inputs: node.inputs, outputs: node.outputs))
             case FoldedPooling.maximum, FoldedPooling.average: try FoldedPooling.lower(node, &builder)
             default: throw DifferentiationError("there is no macro '\(node.opType)'")
             }
@@ -41,4 +42,6 @@ extension GradientBuilder {
 extension Macro {
     /// Batch normalisation by the batch's own statistics: x, scale, bias → y, mean, variance (biased), 1/√(variance + ε).
     public static let batchNormalization = BatchNormalizationMacro.opType
+    /// Its operand, through which no gradient goes back.
+    public static let constant = "Identity.constant"
 }

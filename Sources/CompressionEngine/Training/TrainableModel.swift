@@ -10,8 +10,8 @@ struct TrainableModel {
     /// The model as it is.
     let original: Model
     /// The model with trained tensors in place, quantisers before those that are stored as integers.
-    private(set) var forward: Model
-    private(set) var parameters: [TrainedParameter] = []
+    var forward: Model
+    var parameters: [TrainedParameter] = []
     /// BatchNormalization nodes whose statistics follow the batches: names of running mean and variance.
     private(set) var batchNorms: [BatchNorm] = []
     /// What is not trained and why, one line each.

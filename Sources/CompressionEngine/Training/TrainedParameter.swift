@@ -64,6 +64,8 @@ struct TrainedParameter: Sendable {
     var groupLasso: Float = 0
     var gradientFactor: Float = 1
     var minimum: Float?
+    /// Whether it is a fellow student's, of no use once training is over.
+    var isFellow = false
 
     /// The initializer with trained values.
     func tensor(_ values: [Float], replacing old: Tensor) throws -> Tensor {

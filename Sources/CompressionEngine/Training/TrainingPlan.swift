@@ -63,6 +63,8 @@ public struct TrainingPlan: Sendable, Hashable {
     public var scalePenalty: Float = 0
     /// Whether zeros of sparse weights stay zero and shared values stay shared.
     public var keepsStructure = true
+    /// How far from the student a fellow starts, 0…1, that is trained beside it and with which it exchanges what they know; `nil` for no fellow.
+    public var fellow: Float?
     /// Weights that are zeroed while training goes on; `nil` for none.
     public var pruning: MaskSchedule?
     /// Further scores of the model that learn what its own do: those of early exits.

@@ -64,6 +64,7 @@ final class TrainingStep {
         guard samples.count > 0 else { throw EngineError(.data, "there are no samples to train on") }
         var trainable = try TrainableModel(model, plan: plan, preparation: preparation)
         notes = trainable.notes
+        if let distance = plan.fellow { trainable.addFellow(distance: distance, fresh: Set(plan.unstructured), seed: plan.seed) }
         // Shards: as the model demands, else small enough to stay in a core's cache.
         var shard = samples.fixedBatch(of: model) ?? min(plan.shard > 0 ? plan.shard : min(32, plan.batch), samples.count)
         guard samples.count >= shard else { throw EngineError(.data, "the model takes \(shard) samples at once, but there are \(samples.count) to train on") }
@@ -99,8 +100,9 @@ final class TrainingStep {
         for norm in trainable.batchNorms {
             for value in [norm.batchMean, norm.batchVariance, norm.batchInverse] { probed.shapes[value] = [norm.channels] }
             places[norm.batchMean] = (probed.shapes[norm.output]?.reduce(1, *) ?? norm.channels) / max(norm.channels, 1)
-            statistics[norm.mean] = model.graph.initializers[norm.mean]?.floats() ?? []
-            statistics[norm.variance] = model.graph.initializers[norm.variance]?.floats() ?? []
+            // A fellow's are in the training graph alone.
+            statistics[norm.mean] = (model.graph.initializers[norm.mean] ?? trainable.forward.graph.initializers[norm.mean])?.floats() ?? []
+            statistics[norm.variance] = (model.graph.initializers[norm.variance] ?? trainable.forward.graph.initializers[norm.variance])?.floats() ?? []
         }
         normPlaces = places
         var forward = trainable.forward
@@ -152,6 +154,18 @@ final class TrainingStep {
             teacher = nil
         }
         self.teacherOutputs = teacherOutputs
+        if plan.fellow != nil {
+            let fellow = FellowStudent.prefix + scores
+            terms += terms.filter { $0.value == scores }.map { LossTerm($0.kind, value: fellow, target: $0.target, weight: $0.weight) }
+            for (value, other) in [(scores, fellow), (fellow, scores)] {
+                // Neither moves the other through what it teaches.
+                let known = other + ".known"
+                forward.graph.nodes.append(Node(Macro.constant, domain: Macro.domain, inputs: [other], outputs: [known]))
+                probed.shapes[known] = scoreShape
+                let hasClasses = scoreShape.count >= 2 && (scoreShape.last ?? 1) > 1
+                terms.append(LossTerm(hasClasses ? .distillation(temperature: 1) : .meanSquare, value: value, target: known))
+            }
+        }
         terms += plan.exits.flatMap { exit in
             terms.filter { $0.value == scores }.map { LossTerm($0.kind, value: exit, target: $0.target, weight: $0.weight) }
         }
@@ -244,11 +258,12 @@ final class TrainingStep {
         return name
     }
 
-    var trainedCount: Int { trained.reduce(0) { $0 + $1.start.count } }
+    /// Numbers that are trained, a fellow's not counted.
+    var trainedCount: Int { trained.reduce(0) { $0 + ($1.isFellow ? 0 : $1.start.count) } }
     var stepsPerEpoch: Int { max(1, source.samples.count / batch) }
     var totalSteps: Int { min(plan.maximumSteps ?? .max, plan.epochs * stepsPerEpoch) }
     /// Bytes that training keeps: weights, states, gradients of every lane.
-    var trainingBytes: Int { trainedCount * 4 * (1 + optimizer.stateCount + lanes.count * (lanes.first.map { $0.sums.isEmpty } ?? true ? 1 : 2)) }
+    var trainingBytes: Int { trained.reduce(0) { $0 + $1.start.count } * 4 * (1 + optimizer.stateCount + lanes.count * (lanes.first.map { $0.sums.isEmpty } ?? true ? 1 : 2)) }
 
     // MARK: One step
 

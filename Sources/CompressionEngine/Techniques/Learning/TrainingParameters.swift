@@ -26,7 +26,8 @@ enum TrainingParameters {
             domain: .choice([
                 .init("original", "the model before the recipe"),
                 .init("previous", "the model that this step finds: a teaching assistant, if a step before made it smaller and trained it; else the model itself"),
-            ]), default: .choice("original"), help: "Whom losses other than labels learn from; a model given with --teacher takes the original's place"),
+                .init("mutual", "the original, and a fellow student: a second copy from another start is trained beside it, and each learns the other's scores"),
+            ]), default: .choice("original"), help: "Whom losses other than labels learn from; a model given with --teacher takes the original's place; a fellow adds to every loss and doubles the work"),
         ParameterDescriptor(
             "features", title: "Features",
             domain: .choice([
@@ -114,6 +115,7 @@ enum TrainingParameters {
         plan.scalePenalty = Float(p.real("scale-penalty"))
         plan.keepsStructure = p.flag("keep-structure")
         plan.seed = seed
+        if p.choice("teacher") == "mutual" { plan.fellow = 0.2 }
         switch p.choice("scope") {
         case "head": plan.scope = .head
         case "half": plan.scope = .last(share: 0.5)

@@ -59,6 +59,8 @@ public struct WidthMultiplier: Technique {
         thin.graph.removeDeadCode()
         if parameters.choice("start") == "random" { thin = try Initialization.random(thin, seed: context.seed) }
         var plan = try TrainingParameters.plan(parameters, seed: context.seed)
+        // Where the student knows nothing yet its fellow is drawn as it was.
+        if plan.fellow != nil, parameters.choice("start") == "random" { plan.fellow = 1 }
         let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: thin, previous: model, context: context)
         try LearningStep.run(&thin, plan: plan, teacher: teacher, context: context, name: descriptor.id)
         model = thin
