@@ -245,7 +245,7 @@ extension Graph {
 
 extension Tensor {
     /// Elements `start` ..< `end` along an axis, as Slice counts them (negative from the end, beyond it the end).
-    fileprivate func part(along axis: Int, from start: Int, to end: Int) -> Tensor? {
+    func part(along axis: Int, from start: Int, to end: Int) -> Tensor? {
         guard dims.indices.contains(axis), let width = elementType.bitWidth.map({ $0 / 8 }), width > 0 else { return nil }
         func place(_ index: Int) -> Int { min(max(index < 0 ? index + dims[axis] : index, 0), dims[axis]) }
         let (first, last) = (place(start), place(end))
@@ -266,7 +266,7 @@ extension Tensor {
     }
 
     /// Tensors one behind the other along an axis.
-    fileprivate static func joined(_ parts: [Tensor], along axis: Int) -> Tensor? {
+    static func joined(_ parts: [Tensor], along axis: Int) -> Tensor? {
         guard let first = parts.first, first.dims.indices.contains(axis), let width = first.elementType.bitWidth.map({ $0 / 8 }), width > 0 else { return nil }
         func rest(_ tensor: Tensor) -> [Int] { tensor.dims.enumerated().map { $0.offset == axis ? 0 : $0.element } }
         guard parts.allSatisfy({ $0.elementType == first.elementType && rest($0) == rest(first) }) else { return nil }

@@ -107,11 +107,19 @@ public struct Model: Sendable {
     }
 }
 
-/// A model-local function; its nodes are kept and its constants counted, but it is not rewritten.
+/// A model-local function. Calls of those that can be are replaced on reading (`Model.inlineFunctions`); what is left is kept, not rewritten.
 public struct Function: Sendable {
     public var nodes: [Node]
+    /// Values of attributes that a call leaves out.
+    var defaults: [Attribute] = []
     var preserved = OnnxFunctionProto()
 
     public var name: String { preserved.name }
     public var domain: String { preserved.domain }
+    var inputNames: [String] { preserved.input }
+    var outputNames: [String] { preserved.output }
+    /// Operator sets that its nodes are of; the standard domain is the empty name.
+    var imports: [(domain: String, version: Int)] { preserved.opsetImport.map { ($0.domain == "ai.onnx" ? "" : $0.domain, Int($0.version)) } }
+    /// Whether it is one of several of its name (FunctionProto.overload, IR version 10).
+    var isOverloaded: Bool { !WireFormat.payloads(13, in: preserved.unknownFields.data).isEmpty }
 }

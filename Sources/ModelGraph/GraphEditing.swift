@@ -216,17 +216,21 @@ extension Graph {
 /// Makes names that are not yet in use.
 public struct NameSupply: Sendable {
     private var used: Set<String>
+    /// The last number given to each base: smaller ones stay taken.
+    private var numbers: [String: Int] = [:]
 
     public init(_ graph: Graph) { used = graph.allNames() }
 
     /// `base` itself if free, else with the smallest number that makes it so.
     public mutating func fresh(_ base: String) -> String {
-        var candidate = base
-        var number = 1
-        while !used.insert(candidate).inserted {
+        if used.insert(base).inserted { return base }
+        var number = numbers[base] ?? 1
+        var candidate: String
+        repeat {
             number += 1
             candidate = "\(base)_\(number)"
-        }
+        } while !used.insert(candidate).inserted
+        numbers[base] = number
         return candidate
     }
 }

@@ -222,6 +222,19 @@ private struct LayerFinder {
         case "MatMulInteger", "ConvInteger":
             let zeroPoint = node.input(3)
             return integer(index, node, node.opType == "ConvInteger" ? .conv : .matMul, weight: 1, scale: nil, zeroPoint: zeroPoint)
+        case "Attention" where microsoft:
+            return make(index, node, .matMul, weight: 1, bias: 2, outputAxis: -1, inputAxis: -2)
+        case "QAttention":
+            return integer(index, node, .matMul, weight: 1, scale: node.input(4), zeroPoint: node.input(7))
+        case "MatMulBnb4":
+            guard let codes = source(node.input(1)), codes.tensor.elementType == .uint8, let rows = node.int("N"), let columns = node.int("K"),
+                let count = Tensor.elementCount([rows, columns]), count / 2 <= codes.tensor.count
+            else { return nil }
+            let quantization = Layer.Quantization(scale: node.input(2), zeroPoint: nil, opType: node.opType, bits: 4)
+            return Layer(
+                id: node.name.isEmpty ? (node.outputs.first ?? "") : node.name, kind: .matMul, opType: node.opType, path: path, nodeIndex: index,
+                weight: codes.tensor.name, weightShape: [columns, rows], weightType: codes.tensor.elementType, otherWeights: [], bias: nil, outputAxis: 1,
+                inputAxis: 0, group: 1, quantization: quantization)
         case "QLinearConv":
             return integer(index, node, .conv, weight: 3, scale: node.input(4), zeroPoint: node.input(5))
         case "QLinearMatMul", "QGemm":

@@ -54,6 +54,9 @@ public struct Node: Sendable {
         return nil
     }
 
+    /// Whether it calls one of several functions of one name (NodeProto.overload, IR version 10).
+    var isOverloaded: Bool { !WireFormat.payloads(8, in: preserved.unknownFields.data).isEmpty }
+
     /// Sets or replaces an attribute; `nil` removes it.
     public mutating func set(_ name: String, _ value: AttributeValue?) {
         let index = attributes.firstIndex { $0.name == name }

@@ -6,15 +6,26 @@ import OrderedCollections
 
 extension Model {
     /// Brings constants to one form in the main graph and every subgraph: `Constant` nodes become initializers
-    /// (restored on writing), and an `Identity` of an initializer gives way to the initializer itself.
+    /// (restored on writing), and an `Identity` of an initializer gives way to the initializer itself. Matrix products written as Einsum
+    /// become MatMul.
     ///
     /// A weight that only reaches its layer through a Transpose or Reshape, or by having its gates put into another order, is stored as
-    /// the layer reads it; one behind QuantizeLinear and DequantizeLinear as its integers.
+    /// the layer reads it; one behind QuantizeLinear and DequantizeLinear as its integers; one that arithmetic makes of initializers as its
+    /// result, where that is no larger.
     mutating func normalizeConstants() {
         graph.normalizeConstants(outer: [:])
+        let (before, written) = (Set(graph.initializers.keys), Set(graph.constantNodes.keys))
         graph.foldQuantizedWeights()
+        graph.unfoldEinsums()
         graph.foldWeightLayouts()
         graph.foldGateOrder()
+        graph.foldConstantExpressions()
+        // Before IR version 4 initializers are inputs as well: what comes of Constant nodes goes back to such nodes.
+        guard irVersion < 4 else { return }
+        let listed = Set(graph.inputs.map(\.name))
+        for name in graph.initializers.keys where !listed.contains(name) && graph.constantNodes[name] == nil && (!before.contains(name) || written.contains(name)) {
+            graph.constantNodes[name] = Node("Constant", inputs: [], outputs: [name])
+        }
     }
 
     /// The model with the constants that came from `Constant` nodes put back into such nodes.

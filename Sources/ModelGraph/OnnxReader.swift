@@ -38,6 +38,7 @@ extension Model {
         guard proto.hasGraph else { throw ModelGraphError(.damaged, "not an ONNX model: it holds no graph") }
         var reader = OnnxReader(bytes: bytes, owner: owner, directory: directory)
         var model = try reader.model(proto)
+        model.inlineFunctions()
         model.normalizeConstants()
         return model
     }
@@ -86,7 +87,12 @@ struct OnnxReader {
             kept.node = []
             var nodes: [Node] = []
             for element in function.node { nodes.append(try node(element)) }
-            functions.append(Function(nodes: nodes, preserved: kept))
+            // FunctionProto.attribute_proto, newer than this schema.
+            var defaults: [Attribute] = []
+            for bytes in WireFormat.payloads(11, in: function.unknownFields.data) {
+                if let proto = try? OnnxAttributeProto(serializedBytes: bytes) { defaults.append(try attribute(proto)) }
+            }
+            functions.append(Function(nodes: nodes, defaults: defaults, preserved: kept))
         }
         model.functions = functions
         model.preserved = proto

@@ -1,3 +1,5 @@
+import Foundation
+
 /// A walk over protobuf's wire format that goes only where ONNX keeps tensors. It swaps each large payload for a short
 /// ticket, so that the protobuf library never sees weights, and swaps the tickets for payloads again on writing.
 ///
@@ -70,6 +72,20 @@ enum WireFormat {
             return Field(number: number, type: type, start: position, payload: cursor..<(cursor + Int(length)))
         default:
             throw ModelGraphError(.damaged, "unknown wire type \(type) at byte \(position)")
+        }
+    }
+
+    /// Contents of the length-delimited fields of a number in a message, as far as it can be read.
+    static func payloads(_ number: UInt64, in message: Data) -> [Data] {
+        let bytes = [UInt8](message)
+        return bytes.withUnsafeBytes { bytes in
+            var found: [Data] = []
+            var position = 0
+            while position < bytes.count, let next = try? field(in: bytes, at: position, end: bytes.count) {
+                if next.number == number, next.type == 2 { found.append(Data(bytes[next.payload])) }
+                position = next.payload.upperBound
+            }
+            return found
         }
     }
 

@@ -6,7 +6,7 @@ import Testing
 /// What is brought to one form on reading and after rewrites computes what it computed before, by Python's onnxruntime.
 @Suite struct NormalFormTests {
     /// Writes a model, lets `edit` work on it as read, and returns both outputs' largest difference.
-    private static func difference(_ maker: String, _ edit: (inout Model) throws -> Void) throws -> (model: Model, difference: Double) {
+    static func difference(_ maker: String, _ edit: (inout Model) throws -> Void) throws -> (model: Model, difference: Double) {
         let folder = try Oracle.temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let (before, after) = (folder + "/before.onnx", folder + "/after.onnx")

@@ -159,15 +159,15 @@ def weights_in_disguise(cases):
     fused = np.concatenate([square, -square, 0.5 * square], axis=1)
     cases.add("weight-split-in-three", model(
         [h.make_node("Split", ["qkv"], ["q", "k", "v"], axis=1), *[h.make_node("MatMul", ["x", n], [f"m{n}"], name=f"to_{n}") for n in "qkv"],
-         h.make_node("Sum", ["mq", "mk", "mv"], ["y"])], [nh.from_array(fused, "qkv")], outputs=[info("y", ["n", 16])], opset=12))
+         h.make_node("Sum", ["mq", "mk", "mv"], ["y"])], [nh.from_array(fused, "qkv")], outputs=[info("y", ["n", 16])], opset=12), layers=3)
     cases.add("weight-concatenated", model(
         [h.make_node("Concat", ["a", "b"], ["w"], axis=1), h.make_node("MatMul", ["x", "w"], ["y"], name="joined")],
-        [nh.from_array(square, "a"), nh.from_array(-square, "b")], outputs=[info("y", ["n", 32])]))
+        [nh.from_array(square, "a"), nh.from_array(-square, "b")], outputs=[info("y", ["n", 32])]), layers=1)
     cases.add("weight-scaled", mlp(w1="w1s", front=[h.make_node("Mul", ["w1", "g"], ["w1s"])],
-                                   initializers=plain("w1", "b1", "w2") + [nh.from_array(np.linspace(0.5, 2, 32).astype(np.float32), "g")]))
+                                   initializers=plain("w1", "b1", "w2") + [nh.from_array(np.linspace(0.5, 2, 32).astype(np.float32), "g")]), layers=2)
     cases.add("weight-normalised", mlp(  # torch.nn.utils.weight_norm: g · v / ‖v‖
         w1="w1n", front=[h.make_node("ReduceL2", ["w1"], ["norm"], axes=[0], keepdims=1), h.make_node("Div", ["w1", "norm"], ["unit"]), h.make_node("Mul", ["unit", "g"], ["w1n"])],
-        initializers=plain("w1", "b1", "w2") + [nh.from_array(np.linspace(0.5, 2, 32).astype(np.float32), "g")], opset=13))
+        initializers=plain("w1", "b1", "w2") + [nh.from_array(np.linspace(0.5, 2, 32).astype(np.float32), "g")], opset=13), layers=2)
     cases.add("lora-unmerged", model(
         [h.make_node("MatMul", ["x", "w1"], ["m"], name="frozen"), h.make_node("MatMul", ["x", "down"], ["d"], name="lora_a"), h.make_node("MatMul", ["d", "up"], ["u"], name="lora_b"),
          h.make_node("Mul", ["u", "alpha"], ["s"]), h.make_node("Add", ["m", "s"], ["a"]), h.make_node("MatMul", ["a", "w2"], ["y"], name="second")],
@@ -196,7 +196,36 @@ def weights_in_disguise(cases):
     cases.add("batched-weight", model([h.make_node("MatMul", ["x", "w"], ["y"], name="experts")], [nh.from_array(np.stack([W1, -W1, 2 * W1]), "w")],
                                       inputs=[info("x", [3, "n", 16])], outputs=[info("y", [3, "n", 32])]), layers=1)
     cases.add("vector-weight", model([h.make_node("MatMul", ["x", "w"], ["y"], name="dot")], [nh.from_array(W1[:, 0].copy(), "w")], outputs=[info("y", ["n"])]))
-    cases.add("einsum", model([h.make_node("Einsum", ["x", "w1"], ["m"], name="einsum", equation="ni,io->no"), h.make_node("MatMul", ["m", "w2"], ["y"], name="second")], plain("w1", "w2")))
+    cases.add("einsum", model([h.make_node("Einsum", ["x", "w1"], ["m"], name="einsum", equation="ni,io->no"), h.make_node("MatMul", ["m", "w2"], ["y"], name="second")], plain("w1", "w2")), layers=2)
+    keras = (0.3 * rng.standard_normal((3, 16, 2, 8))).astype(np.float32)
+    cases.add("einsum-attention", model(  # as Keras' MultiHeadAttention
+        [*[h.make_node("Einsum", ["x", n], [f"to_{n}"], name=n, equation="abc,cde->abde") for n in "qkv"], h.make_node("Einsum", ["to_q", "to_k"], ["scores"], equation="abde,acde->adbc"),
+         h.make_node("Softmax", ["scores"], ["shares"], axis=-1), h.make_node("Einsum", ["shares", "to_v"], ["mixed"], equation="adbc,acde->abde"),
+         h.make_node("Einsum", ["mixed", "o"], ["y"], name="o", equation="abcd,cde->abe")],
+        [*[nh.from_array(keras[i], n) for i, n in enumerate("qkv")], nh.from_array(np.ascontiguousarray(keras[0].transpose(1, 2, 0)), "o")],
+        inputs=[info("x", ["n", "t", 16])], outputs=[info("y", ["n", "t", 16])]), layers=4)
+    cases.add("weight-half-transposed", mlp(w1="w1t", front=[h.make_node("Cast", ["w1"], ["w1c"], to=1), h.make_node("Transpose", ["w1c"], ["w1t"])],
+                                            initializers=[nh.from_array(np.ascontiguousarray(W1.T).astype(np.float16), "w1"), *plain("b1", "w2")]), layers=2)
+    cases.add("weight-dequantised-transposed", mlp(
+        w1="w1t", front=[h.make_node("DequantizeLinear", ["w1", "s1"], ["w1d"], axis=0), h.make_node("Transpose", ["w1d"], ["w1t"])],
+        initializers=[nh.from_array(np.clip(np.round(W1.T / 0.01), -128, 127).astype(np.int8), "w1"), nh.from_array(np.full(32, 0.01, np.float32), "s1"), *plain("b1", "w2")]), layers=2)
+    stack = (0.3 * rng.standard_normal((3, 16, 16))).astype(np.float32)
+    cases.add("weights-stacked", model(  # as JAX scans over layers
+        [node for i in range(3) for node in (h.make_node("Gather", ["all", f"i{i}"], [f"w{i}"]), h.make_node("MatMul", [f"v{i}" if i else "x", f"w{i}"], [f"v{i + 1}" if i < 2 else "y"], name=f"layer{i}"))],
+        [nh.from_array(stack, "all"), *[nh.from_array(np.int64(i), f"i{i}") for i in range(3)]], outputs=[info("y", ["n", 16])]), layers=3)
+    attention = [h.make_node("Attention", ["x", "qkv", "b"], ["a"], domain="com.microsoft", name="attention", num_heads=2),
+                 h.make_node("SkipLayerNormalization", ["a", "x", "g", "h"], ["y"], domain="com.microsoft")]
+    cases.add("attention-fused", model(attention, [nh.from_array(fused, "qkv"), nh.from_array(np.concatenate([B1, B1[:16]]), "b"), nh.from_array(np.ones(16, np.float32), "g"),
+                                                   nh.from_array(np.zeros(16, np.float32), "h")], inputs=[info("x", ["n", "t", 16])], outputs=[info("y", ["n", "t", 16])],
+                                       imports=[h.make_opsetid("com.microsoft", 1)]), layers=1)
+    codes = nh.from_array(rng.integers(-100, 100, (16, 48)).astype(np.int8), "w")
+    cases.add("attention-quantised", model(
+        [h.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]), h.make_node("QAttention", ["q", "w", "b", "s", "ws", "", "z"], ["y"], domain="com.microsoft", num_heads=2)],
+        [codes, nh.from_array(np.concatenate([B1, B1[:16]]), "b"), nh.from_array(np.float32(0.005), "ws")], inputs=[info("x", ["n", "t", 16])], outputs=[info("y", ["n", "t", 16])],
+        imports=[h.make_opsetid("com.microsoft", 1)]), "reads", layers=1)
+    cases.add("nf4", model([h.make_node("MatMulBnb4", ["x", "w", "s"], ["y"], domain="com.microsoft", K=16, N=32, quant_type=1, block_size=16)],
+                           [nh.from_array(rng.integers(0, 255, 256).astype(np.uint8), "w"), nh.from_array(np.full(32, 0.2, np.float32), "s")], outputs=[info("y", ["n", 32])],
+                           imports=[h.make_opsetid("com.microsoft", 1)]), "reads", layers=1)
     cases.add("gemm-turned", model([h.make_node("Gemm", ["x", "w", "c"], ["y"], name="gemm", transA=1, transB=1, alpha=0.5, beta=2.0)],
                                    [nh.from_array(W1.T.copy(), "w"), nh.from_array(B1, "c")], inputs=[info("x", [16, "n"])], outputs=[info("y", ["n", 32])]), layers=1)
     cases.add("weight-used-otherwise", model(  # a penalty on the weight itself: whoever changes its shape breaks the other reader
@@ -331,11 +360,15 @@ def subgraphs(cases):
     twice = h.make_function("local", "Dense", ["a", "b"], ["c"], [h.make_node("MatMul", ["a", "b"], ["d"]), h.make_node("Relu", ["d"], ["c"])],
                             [h.make_opsetid("", 17)])
     cases.add("function", model([h.make_node("Dense", ["x", "w1"], ["d"], domain="local"), h.make_node("MatMul", ["d", "w2"], ["y"], name="second")],
-                                plain("w1", "w2"), functions=[twice], imports=[h.make_opsetid("local", 1)]), layers=1)
+                                plain("w1", "w2"), functions=[twice], imports=[h.make_opsetid("local", 1)]), layers=2)
+    thrice = h.make_function("local", "Block", ["a", "b"], ["c"], [h.make_node("Dense", ["a", "b"], ["d"], domain="local"), h.make_node("Dense", ["d", "b"], ["e"], domain="local"),
+                                                                  h.make_node("Add", ["d", "e"], ["c"])], [h.make_opsetid("", 17), h.make_opsetid("local", 1)])
+    cases.add("function-of-functions", model([h.make_node("Block", ["x", "w"], ["d"], domain="local", name="a"), h.make_node("Block", ["d", "w"], ["y"], domain="local", name="b")],
+                                             [nh.from_array(W1[:, :16].copy(), "w")], outputs=[info("y", ["n", 16])], functions=[twice, thrice], imports=[h.make_opsetid("local", 1)]), layers=4)
     holder = h.make_function("local", "Fixed", ["a"], ["c"], [h.make_node("Constant", [], ["w"], value=nh.from_array(W1)),
                                                              h.make_node("MatMul", ["a", "w"], ["c"])], [h.make_opsetid("", 17)])
     cases.add("function-with-weights", model([h.make_node("Fixed", ["x"], ["d"], domain="local"), h.make_node("MatMul", ["d", "w2"], ["y"], name="second")],
-                                             plain("w2"), functions=[holder], imports=[h.make_opsetid("local", 1)]), layers=1)
+                                             plain("w2"), functions=[holder], imports=[h.make_opsetid("local", 1)]), layers=2)
 
 
 def files(cases):

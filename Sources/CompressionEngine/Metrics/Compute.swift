@@ -20,8 +20,9 @@ public enum Compute {
         let positions: [Int]
         switch node.opType {
         case "Conv", "FusedConv", "ConvInteger", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul", "MatMulInteger",
-            "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "MatMulNBits":
+            "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "MatMulNBits", "MatMulBnb4":
             positions = [0, 1]
+        case "Attention", "QAttention": positions = node.domain == "com.microsoft" ? [0, 1] : []
         case "QLinearConv", "QLinearMatMul", "QGemm": positions = [0, 3]
         case "LSTM", "GRU", "RNN", "DynamicQuantizeLSTM": positions = [0, 1, 2]
         default: positions = []
@@ -49,10 +50,14 @@ public enum Compute {
         case "Gemm", "FusedGemm", "QGemm":
             guard let out = dims(output), let a = dims(node.input(0)), a.count == 2 else { return nil }
             return product(out) * Double(node.int("transA") == 1 ? a[0] : a[1])
-        case "MatMul", "FusedMatMul", "MatMulInteger", "QLinearMatMul", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "MatMulNBits":
+        case "MatMul", "FusedMatMul", "MatMulInteger", "QLinearMatMul", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "MatMulNBits", "MatMulBnb4":
             guard let out = dims(output), let a = dims(node.input(0)), !a.isEmpty else { return nil }
             let inner = node.int("transA") == 1 && a.count > 1 ? a[a.count - 2] : a[a.count - 1]
             return product(out) * Double(inner)
+        case "Attention" where node.domain == "com.microsoft", "QAttention":
+            // Queries, keys and values in one product, then scores and their weighted sum.
+            guard let input = dims(node.input(0)), input.count == 3, let weight = dims(node.input(1)), weight.count == 2, let out = dims(output) else { return nil }
+            return Double(input[0] * input[1]) * (product(weight) + 2 * Double(input[1]) * Double(out.last ?? 0))
         case "LSTM", "GRU", "RNN", "DynamicQuantizeLSTM":
             guard let input = dims(node.input(0)), input.count == 3, let recurrent = dims(node.input(2)), recurrent.count == 3,
                 let weight = dims(node.input(1)), weight.count == 3

@@ -35,6 +35,15 @@ struct QuantizedCounting {
             case "MatMulNBits":
                 guard let rows = node.int("N"), let columns = node.int("K"), let size = node.int("block_size") else { continue }
                 countBlocks(node, graph, weight: 1, rows: rows, columns: columns, blockSize: size, bits: node.int("bits") ?? 4)
+            case "MatMulBnb4":
+                // Codes of a table, two to a byte; 7 of NF4 and 0 of FP4 stand for zero.
+                guard let name = node.input(1), let codes = graph.initializers[name], let rows = node.int("N"), let columns = node.int("K"), rows > 0, columns > 0,
+                    rows <= 1 << 30, columns <= 1 << 30, rows * columns <= codes.storage.byteCount * 2
+                else { continue }
+                let zero: UInt8 = node.int("quant_type") == 1 ? 7 : 0
+                let zeros = codes.storage.bytes.reduce(0) { $0 + ($1 >> 4 == zero ? 1 : 0) + ($1 & 15 == zero ? 1 : 0) }
+                counts[name] = Count(parameters: rows * columns, nonZeros: max(rows * columns - zeros, 0))
+                if let scale = node.input(2) { constants.insert(scale) }
             case "GatherBlockQuantized":
                 guard let name = node.input(0), let table = graph.initializers[name], table.dims.count == 2, table.elementType == .uint8,
                     let size = node.int("block_size")
