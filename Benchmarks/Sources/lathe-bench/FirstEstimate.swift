@@ -42,6 +42,13 @@ final class EventQueue: Sendable {
         signal.signal()
     }
 
+    /// Takes all that is there.
+    func drain() -> [EngineEvent] {
+        var taken: [EngineEvent] = []
+        while signal.wait(timeout: .now()) == .success { taken.append(events.withLock { $0.removeFirst() }) }
+        return taken
+    }
+
     /// Takes events until one fits.
     func wait(_ fits: (EngineEvent) -> Bool) throws {
         let deadline = DispatchTime.now() + 120

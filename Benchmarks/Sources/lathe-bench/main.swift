@@ -1,6 +1,6 @@
 import Foundation
 
-// lathe-bench [key-press | first-estimate | full-evaluation | decoding]…
+// lathe-bench [key-press | first-estimate | full-evaluation | decoding | exit-threshold]…
 //
 // Prints p50, p90 and p99 of what the explorer promises. Each figure is a ratio or a time of this machine in this run.
 
@@ -12,6 +12,7 @@ do {
     if runs("first-estimate") { try FirstEstimate.run() }
     if runs("key-press") { try KeyPress.run() }
     if runs("decoding") { try Decoding.run() }
+    if runs("exit-threshold") { try ExitThreshold.run() }
 } catch {
     FileHandle.standardError.write(Data("lathe-bench: \(error)\n".utf8))
     exit(2)

@@ -14,7 +14,8 @@ struct PairedTally {
 
     mutating func add(_ score: Float, baseline: Float?) {
         seen += 1
-        mean.add(Double(score))
+        // A proportion has no use for it, and it takes most of the time.
+        if !metric.isProportion { mean.add(Double(score)) }
         if score >= 0.5 { right += 1 }
         guard let baseline, !baseline.isNaN else { return }
         paired += 1
@@ -27,13 +28,15 @@ struct PairedTally {
         }
     }
 
-    func estimate(total: Int) -> AccuracyEstimate {
+    /// A mean's interval knows nothing of what values are possible.
+    private var meanInterval: Interval {
         let limit = metric == .sqnr ? OutputComparison.sqnrCeiling : 1
         let spread = mean.interval() ?? Interval(low: -limit, high: limit)
-        let interval =
-            metric.isProportion
-            // A mean's interval knows nothing of what values are possible.
-            ? Proportion.wilsonInterval(successes: right, of: seen) : Interval(low: max(spread.low, -limit), high: min(spread.high, limit))
+        return Interval(low: max(spread.low, -limit), high: min(spread.high, limit))
+    }
+
+    func estimate(total: Int) -> AccuracyEstimate {
+        let interval = metric.isProportion ? Proportion.wilsonInterval(successes: right, of: seen) : meanInterval
         var result = AccuracyEstimate(
             metric: metric.title, seen: seen, total: total,
             value: metric.isProportion ? (seen > 0 ? Double(right) / Double(seen) : 0) : mean.mean, interval: interval)

@@ -75,7 +75,9 @@ extension Workbench {
     func sweepExits(_ trace: WhatIfTrace) {
         let dense = WhatIfTrace(recipe: trace.recipe, step: trace.step, parameter: trace.parameter, generation: trace.generation, isDense: true)
         start("lathe.exits") {
-            for value in dense.values { if let point = self.exitPoint(dense, value) { self.send(.whatIf(generation: dense.generation, point)) } }
+            // Nothing in it throws.
+            let points = (try? Parallel.map(dense.values) { self.exitPoint(dense, $0) }) ?? []
+            for point in points { if let point { self.send(.whatIf(generation: dense.generation, point)) } }
         }
     }
 
