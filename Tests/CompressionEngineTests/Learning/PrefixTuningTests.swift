@@ -65,7 +65,7 @@ import Testing
             products: products, name: "attention", length: length, keyDims: leading + [width, length], valueDims: leading + [length, valueWidth],
             keys: Pruning.normal(heads * width * length, seed: 11), values: Pruning.normal(heads * length * valueWidth, seed: 12))
         var result = model
-        let names = AttentionPrefix.insert([prefix], into: &result, shapes: shapes)
+        let names = try AttentionPrefix.insert([prefix], into: &result, shapes: shapes)
         #expect(names == [["attention/prefix_keys", "attention/prefix_values"]])
         return (result, prefix)
     }
@@ -167,6 +167,31 @@ import Testing
                 }
             }
         }
+    }
+
+    /// Masks that are computed from constants alone are masks too.
+    @Test func masksOfConstantsAreWidenedOrRefused() throws {
+        let folder = try TemporaryFolder()
+        let session = try FewImages.session("transformer", in: folder, training: 64)
+        let training = ParameterValues(["epochs": .integer(1), "batch": .integer(32), "learning-rate": .real(0.00001)])
+        let mask = RecipeStep(technique: "attention-mask", parameters: ParameterValues(["window": .integer(3)]))
+        let source = try session.trainingSource(store: nil)
+        let masked = try session.apply(Recipe(steps: [mask])).model
+        let prefixed = try session.apply(Recipe(steps: [mask, RecipeStep(technique: "prefix-tuning", parameters: training)]), training: source).model
+        func weights(_ model: Model) throws -> Pruning.Output {
+            var exposed = model
+            let softmax = try #require(model.graph.nodes.first { $0.opType == "Softmax" }?.outputs.first)
+            exposed.graph.outputs = [ValueInfo(name: softmax, elementType: nil, shape: nil)]
+            return try Pruning.run(exposed, [Pruning.normal("image", [1, 1, 28, 28], seed: 2)])[0]
+        }
+        let (before, after) = (try weights(masked), try weights(prefixed))
+        #expect(before.shape == [1, 4, 28, 28] && after.shape == [1, 4, 28, 36])
+        for row in 0..<4 * 28 {
+            let open = after.values[row * 36 + 8..<(row + 1) * 36].reduce(0, +)
+            for key in 0..<28 { #expect(abs(after.values[row * 36 + 8 + key] - open * before.values[row * 28 + key]) < 1e-5) }
+            #expect((0..<8).allSatisfy { after.values[row * 36 + $0] > 0 })
+        }
+        #expect(throws: EngineError.self) { try session.apply(Recipe(steps: [mask, RecipeStep(technique: "linear-attention", parameters: training)]), training: source) }
     }
 
     /// What follows in a recipe still works on an attention with prefixes, or says that it does not.

@@ -24,8 +24,9 @@ struct AttentionPrefix {
     /// Puts prefixes in front of keys and values, and opens masks for them.
     /// - Parameters:
     ///   - shapes: of the model's values, as it now is.
-    ///   - Returns: names of the tensors to train, by prefix: keys and values.
-    static func insert(_ prefixes: [AttentionPrefix], into model: inout Model, shapes: [String: [Int]]) -> [[String]] {
+    /// - Returns: names of the tensors to train, by prefix: keys and values.
+    /// - Throws: `EngineError` if a mask's extents are not known.
+    static func insert(_ prefixes: [AttentionPrefix], into model: inout Model, shapes: [String: [Int]]) throws -> [[String]] {
         let types = ElementTypeInference(model.graph)
         var editor = GraphEditor(model)
         var names: [[String]] = []
@@ -64,7 +65,7 @@ struct AttentionPrefix {
             for mask in products.masks {
                 let key = "\(mask.value) \(prefix.length) \(mask.open)"
                 let dims = shapes[mask.value] ?? editor.graph(.main).initializers[mask.value]?.dims ?? []
-                guard !dims.isEmpty else { continue }
+                guard !dims.isEmpty else { throw EngineError(.technique, "prefix-tuning: the extents of '\(mask.value)' are not known") }
                 let wide: String
                 if let known = widened[key] {
                     wide = known

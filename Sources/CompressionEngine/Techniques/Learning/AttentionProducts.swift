@@ -23,15 +23,24 @@ struct AttentionProducts {
         var isCondition: Bool
     }
 
+    /// Whether a value is computed from single numbers alone, such as a square root in a scale.
+    private static func isNumber(_ value: String, _ graph: Graph, _ index: GraphIndex, depth: Int) -> Bool {
+        if let tensor = graph.initializers[value] { return tensor.count == 1 }
+        guard depth > 0, let maker = index.producer[value] else { return false }
+        let node = graph.nodes[maker]
+        guard ["Mul", "Div", "Add", "Sub", "Pow", "Sqrt", "Reciprocal", "Neg", "Cast", "Identity"].contains(node.opType) else { return false }
+        return node.inputs.allSatisfy { isNumber($0, graph, index, depth: depth - 1) }
+    }
+
     /// A reason, in words for the user.
     struct Refusal: Error { var reason: String }
 
     /// Operators of one operand that leave each score in its place.
     private static let single: Set<String> = ["Cast", "Identity", "Dropout", "IsNaN", "IsInf", "Not", "Clip"]
 
-    /// - Parameter shapes: of intermediate values, where known.
+    /// - Parameter shapes: of intermediate values, where known. A value of unknown extents counts as one that differs from key to key.
     /// - Throws: `Refusal` if something between the products depends on the number of keys or on their places.
-    init(_ attention: AttentionProjections.Attention, in model: Model, index: GraphIndex, constants: Set<String>, shapes: [String: [Int]]) throws(Refusal) {
+    init(_ attention: AttentionProjections.Attention, in model: Model, index: GraphIndex, shapes: [String: [Int]]) throws(Refusal) {
         let graph = model.graph
         guard attention.rowsAreQueries else { throw Refusal(reason: "its attention multiplies keys by queries, not queries by keys") }
         let (first, last) = (graph.nodes[attention.scores], graph.nodes[attention.mix])
@@ -45,7 +54,7 @@ struct AttentionProducts {
         let keyCount = shapes[keys]?.last
         func isPlain(_ value: String) throws(Refusal) -> Bool {
             if let tensor = graph.initializers[value] { return (tensor.dims.last ?? 1) == 1 }
-            guard let shape = shapes[value] else { return constants.contains(value) }
+            guard let shape = shapes[value] else { return Self.isNumber(value, graph, index, depth: 6) }
             guard let extent = shape.last, extent != 1 || keyCount == 1 else { return true }
             guard keyCount == nil || extent == keyCount else { throw Refusal(reason: "its scores meet '\(value)', which does not fit the tokens attended to") }
             return false
@@ -102,11 +111,10 @@ struct AttentionTargets {
     /// - Parameter masks: whether attention may have masks.
     init(_ model: Model, layers: [Layer], shapes: [String: [Int]], masks: Bool) {
         let index = GraphIndex(model.graph)
-        let constants = model.graph.constantNames()
         let types = ElementTypeInference(model.graph)
         entries = AttentionProjections(model, layers: layers).attentions.map { attention in
             do throws(AttentionProducts.Refusal) {
-                let products = try AttentionProducts(attention, in: model, index: index, constants: constants, shapes: shapes)
+                let products = try AttentionProducts(attention, in: model, index: index, shapes: shapes)
                 if !masks, let mask = products.masks.first {
                     throw .init(reason: "a mask ('\(mask.value)') keeps tokens from some others")
                 }

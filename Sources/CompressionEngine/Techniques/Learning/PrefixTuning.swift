@@ -74,7 +74,7 @@ public struct PrefixTuning: WholeModelTechnique {
         try Self.fill(&prefixes, model, parameters, source, context)
         let parameterCount = LearningStep.parameterCount(model)
         let previous = model
-        let names = AttentionPrefix.insert(prefixes, into: &model, shapes: shapes).flatMap { $0 }
+        let names = try AttentionPrefix.insert(prefixes, into: &model, shapes: shapes).flatMap { $0 }
         let also = parameters.choice("also")
         var plan = try TrainingParameters.plan(parameters, seed: context.seed)
         plan.unstructured = names.sorted()
@@ -164,7 +164,8 @@ extension TrainingSource {
                 name: input.name, elementType: ElementType(rawValue: input.type.rawValue), dims: input.valueShape(rows: rows),
                 storage: TensorStorage(viewing: try samples.prepared.samples(0..<(input.isWhole ? 1 : rows), input: index), owner: samples.prepared))
         }
-        return try ShapeProbe.shapes(of: model, inputs: inputs, library: library, cancellation: cancellation).dims
+        // Of all values, those that hang on constants alone among them.
+        return try TrainingShapes.probe(SinglePrecision.lowered(model), inputs: inputs, library: library, cancellation: cancellation).shapes
     }
 
     /// Values that a model computes for some samples in a row, drawn at random.
