@@ -11,8 +11,6 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
         case runtime
         /// A model file that cannot be used.
         case model
-        /// A step that learns and has not been trained yet, where training is not allowed.
-        case untrained
         /// Work that was cancelled.
         case cancelled
     }

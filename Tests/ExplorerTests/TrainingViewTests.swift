@@ -16,7 +16,7 @@ import Testing
         driver.settle()
         let generation = driver.model.evaluation.generation
         let figures = try #require(driver.model.result?.figures ?? driver.model.baseline)
-        let report = StepReport(technique: "fine-tuning", layers: [], refused: [], notes: [], skipped: StepReport.untrained)
+        let report = StepReport(technique: "fine-tuning", layers: [], refused: [], notes: [], isUntrained: true)
         driver.send(.engine(.rewritten(generation: generation, figures, reports: [report])))
         driver.wait()
         return driver

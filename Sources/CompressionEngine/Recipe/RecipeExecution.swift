@@ -20,10 +20,12 @@ public struct StepReport: Sendable {
     public var skipped: String?
     /// How the training went, for steps that learn.
     public var training: TrainingStore.Summary?
+    /// The step learns and was not trained: the model is what it would start from.
+    public var isUntrained: Bool
 
     public init(
         technique: String, layers: [String], refused: [(layer: String, reason: String)], notes: [String], skipped: String? = nil,
-        training: TrainingStore.Summary? = nil
+        training: TrainingStore.Summary? = nil, isUntrained: Bool = false
     ) {
         self.technique = technique
         self.layers = layers
@@ -31,6 +33,7 @@ public struct StepReport: Sendable {
         self.notes = notes
         self.skipped = skipped
         self.training = training
+        self.isUntrained = isUntrained
     }
 }
 
@@ -79,6 +82,8 @@ public final class RecipeExecutor: Sendable {
                 let why = error.message.hasPrefix("step ") ? String(error.message.drop { $0 != ":" }.dropFirst(2)) : error.message
                 current.reports.append(StepReport(technique: step.technique, layers: [], refused: [], notes: [], skipped: why))
             }
+            // Once trained, the step gives another model.
+            if current.reports.contains(where: \.isUntrained) { continue }
             let result = current
             stages.withLock { stages in
                 stages[key] = result
@@ -121,7 +126,7 @@ public final class RecipeExecutor: Sendable {
         result.model.graph.removeDeadCode()
         result.model.settleListedWeights(after: current.model)
         result.reports.append(
-            StepReport(technique: descriptor.id, layers: targets.map(\.layer.id), refused: refused, notes: notes.all, training: notes.training))
+            StepReport(technique: descriptor.id, layers: targets.map(\.layer.id), refused: refused, notes: notes.all, training: notes.training, isUntrained: notes.isUntrained))
         return result
     }
 

@@ -41,7 +41,13 @@ public struct RewriteContext: Sendable {
     public final class Notes: Sendable {
         private let lines = Mutex<[String]>([])
         private let trained = Mutex<TrainingStore.Summary?>(nil)
+        private let untrained = Mutex(false)
         public init() {}
+        /// A training was not run: the step left the weights that it would have started from.
+        public var isUntrained: Bool {
+            get { untrained.withLock { $0 } }
+            set { untrained.withLock { $0 = newValue } }
+        }
         /// What a step that learns did.
         public var training: TrainingStore.Summary? {
             get { trained.withLock { $0 } }

@@ -12,7 +12,7 @@ public struct TrainingSource: Sendable {
     public var evaluate: @Sendable (Model, Cancellation) throws -> AccuracyEstimate
     /// Where finished trainings and checkpoints are kept; `nil` to keep none.
     public let store: TrainingStore?
-    /// Whether a training that is not in the store may be run now. Live previews may not.
+    /// Whether a training that is not in the store may be run now. Otherwise its step leaves the weights that it would start from.
     public var mayTrain = true
     /// The model to learn from in place of the one before the recipe; `nil` for none.
     public var teacher: Model?

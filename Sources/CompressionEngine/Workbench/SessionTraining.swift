@@ -23,11 +23,6 @@ extension Recipe {
     }
 }
 
-extension StepReport {
-    /// Why a step that learns was left out of what is shown.
-    public static let untrained = "not trained yet"
-}
-
 extension EngineSession {
     /// What techniques that learn train on: the training split, or the calibration split where there is no other.
     ///

@@ -141,10 +141,10 @@ extension Workbench {
                 }
             }
             // Stored at once: who quits now, with the accuracy on the screen, finds it again.
-            if accuracy != nil { record(measured, figures, accuracy, latency: nil, session) }
+            if accuracy != nil, let measured { record(measured, figures, accuracy, latency: nil, session) }
             try session.addSlowSizes(&figures, of: applied.model, cancellation: cancellation)
             send(.rewritten(generation: generation, figures, reports: applied.reports))
-            record(measured, figures, accuracy, latency: nil, session)
+            if let measured { record(measured, figures, accuracy, latency: nil, session) }
             send(.settled(generation: generation))
             noteSizes(figures, of: recipe)
             try prepareExits(recipe, applied.model, session, cancellation)
@@ -155,22 +155,17 @@ extension Workbench {
         }
     }
 
-    /// The model to show for a recipe: trained, where the training was run before; otherwise that of the other steps alone.
-    /// - Returns: also the recipe whose numbers the model's are.
-    private func shown(_ recipe: Recipe, _ session: EngineSession, _ cancellation: Cancellation) throws -> (applied: AppliedModel, recipe: Recipe) {
+    /// The model to show for a recipe: trained, where the training was run before; otherwise the one that it would start from.
+    /// - Returns: also the recipe whose numbers the model's are; `nil` if it takes no recipe without training to get there.
+    private func shown(_ recipe: Recipe, _ session: EngineSession, _ cancellation: Cancellation) throws -> (applied: AppliedModel, recipe: Recipe?) {
         guard recipe.learns else { return (try session.apply(recipe, cancellation: cancellation), recipe) }
         var source = try session.trainingSource()
         source.mayTrain = false
-        do {
-            return (try session.apply(recipe, training: source, cancellation: cancellation), recipe)
-        } catch let error as EngineError where error.kind == .untrained {
-            let raw = recipe.withoutTraining
-            var applied = try session.apply(raw, cancellation: cancellation)
-            for step in recipe.activeSteps where step.learns {
-                applied.reports.append(StepReport(technique: step.technique, layers: [], refused: [], notes: [], skipped: StepReport.untrained))
-            }
-            return (applied, raw)
-        }
+        let applied = try session.apply(recipe, training: source, cancellation: cancellation)
+        guard applied.reports.contains(where: \.isUntrained) else { return (applied, recipe) }
+        let raw = recipe.withoutTraining
+        let without = try? session.apply(raw, cancellation: cancellation).model.contentHash
+        return (applied, without == applied.model.contentHash ? raw : nil)
     }
 
     /// Accuracy of a model, from the cache if the very same model was run before.
@@ -198,7 +193,7 @@ extension Workbench {
                     send(.remark("slower than the baseline, likely because \(cause)"))
                 }
             }
-            record(measured, nil, nil, latency: figures, session)
+            if let measured { record(measured, nil, nil, latency: figures, session) }
             send(.settled(generation: generation))
         } catch let error as EngineError where error.kind == .cancelled {
             return

@@ -19,7 +19,7 @@ extension ExplorerModel {
     public var training: Training? { trainings[recipe.canonical] }
 
     /// Whether the numbers shown are those before a training that has not been run.
-    public var isUntrained: Bool { result?.reports.contains { $0.skipped == StepReport.untrained } ?? false }
+    public var isUntrained: Bool { result?.reports.contains(where: \.isUntrained) ?? false }
 
     /// Epochs of the present recipe's last training, running or remembered.
     public var trainedEpochs: [TrainingProgress.Epoch] {

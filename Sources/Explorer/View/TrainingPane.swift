@@ -55,7 +55,7 @@ extension Painter {
         if isRunning { return [StyledLine("The curve begins with the first epoch.", .muted)] }
         guard model.focusedTechnique?.isEnabled ?? false else { return [StyledLine("Switch it on behind the steps whose losses it is to win back.", .muted)] }
         let (train, preview) = (model.keyLabel(.train, theme.glyphTier), model.keyLabel(.previewRecovery, theme.glyphTier))
-        var lines = [StyledLine("\(train) trains, \(preview) previews \(ExplorerModel.previewSteps) steps. Until then the figures are those before training.", .muted)]
+        var lines = [StyledLine("\(train) trains, \(preview) previews \(ExplorerModel.previewSteps) steps. Until then the figures are of what the training starts from.", .muted)]
         if let found = model.training?.preview {
             lines.append(StyledLine("Preview: about \(NumberFormat.fixed(found.accuracy.value * 100, digits: 1)) % on \(Grouping.text(found.accuracy.seen)) samples.", .accent))
         }

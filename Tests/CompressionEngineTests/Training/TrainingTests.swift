@@ -107,7 +107,8 @@ import Testing
         var source = try session.trainingSource(store: store)
         source.mayTrain = false
         let recipe = recipe(("fine-tuning", Self.quick))
-        #expect(throws: EngineError.self) { try session.apply(recipe, training: source) }
+        let start = try session.apply(recipe, training: source)
+        #expect(start.reports[0].isUntrained && start.model.contentHash == session.model.contentHash)
         source.mayTrain = true
         let trained = try session.apply(recipe, training: source)
         source.mayTrain = false
@@ -115,7 +116,30 @@ import Testing
         let found = try other.apply(recipe, training: source)
         let (again, first) = (try found.model.serialized().joined(), try trained.model.serialized().joined())
         #expect(again == first)
-        #expect(found.reports[0].training == trained.reports[0].training)
+        #expect(found.reports[0].training == trained.reports[0].training && !found.reports[0].isUntrained)
+        // The session that showed the start shows the trained model now.
+        #expect(try session.apply(recipe, training: source).model.contentHash == trained.model.contentHash)
+    }
+
+    /// What is shown before a training has the structure that the training would have, counted on the graph.
+    @Test func whatATrainingWouldStartFrom() throws {
+        let folder = try TemporaryFolder()
+        let session = try FewImages.session("resnet-8", in: folder, training: 64)
+        var source = try session.trainingSource(store: nil)
+        source.mayTrain = false
+        for (technique, values) in [("width-multiplier", ["width": ParameterValue.real(0.5)]), ("compact-design", [:]), ("resolution-multiplier", [:]), ("quantization-aware-training", [:])] {
+            let recipe = recipe((technique, values))
+            let start = try session.apply(recipe, training: source)
+            #expect(start.reports[0].isUntrained && !start.reports[0].layers.isEmpty, "\(technique)")
+            var training = source
+            (training.mayTrain, training.maximumSteps) = (true, 1)
+            let trained = try session.apply(recipe, training: training)
+            let (before, after) = (try session.figures(of: start.model, slowSizes: false), try session.figures(of: trained.model, slowSizes: false))
+            #expect(before.macs == after.macs && before.parameters == after.parameters, "\(technique)")
+        }
+        let pruned = try session.apply(recipe(("gradual-pruning", ["sparsity": .real(0.9)])), training: source)
+        let once = try session.apply(recipe(("magnitude-pruning", ["sparsity": .real(0.9), "scope": .choice("global")])))
+        #expect(pruned.reports[0].isUntrained && pruned.model.contentHash == once.model.contentHash)
     }
 
     /// Without labels a model learns from the one before the recipe.

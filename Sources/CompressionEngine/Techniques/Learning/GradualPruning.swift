@@ -67,6 +67,12 @@ public struct GradualPruning: Technique {
         let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: model, previous: model, context: context)
         try LearningStep.run(&model, plan: plan, teacher: teacher, context: context, name: descriptor.id)
         guard plan.pruning?.lift == nil else { return }
+        if context.notes.isUntrained {
+            // What it comes to without training: all zeros at once.
+            let scope: ParameterValue = .choice(parameters.choice("allocation"))
+            let once = targets.map { LayerTarget(layer: $0.layer, parameters: ParameterValues(["sparsity": .real(sparsity), "scope": scope]).resolved(by: MagnitudePruning().descriptor)) }
+            return try MagnitudePruning().rewrite(&model, targets: once, context: context)
+        }
         var (zeros, count) = (0, 0)
         for name in weights {
             zeros += model.graph.initializers[name]?.withFloats { $0.count { $0 == 0 } } ?? 0

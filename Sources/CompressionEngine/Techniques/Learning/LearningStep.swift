@@ -2,7 +2,8 @@ import Foundation
 import ModelGraph
 import OnnxRuntime
 
-/// Runs a training as a step of a recipe: from the store if it was run before, else now, if that is allowed.
+/// Runs a training as a step of a recipe: from the store if it was run before, else now, if that is allowed. Otherwise the model stays at the weights
+/// that the training would start from, and the notes say so.
 enum LearningStep {
     /// - Parameter preparation: what there is to know of a model with nodes that are there for training only.
     static func run(
@@ -23,7 +24,10 @@ enum LearningStep {
         if source.demand == .checkpoint, try source.store?.checkpoint(key) == nil {
             throw EngineError(.data, "there is no checkpoint of this training (the same model, data, recipe and parameters) to resume from")
         }
-        guard source.mayTrain else { throw EngineError(.untrained, "\(name): not trained yet") }
+        guard source.mayTrain else {
+            context.notes.isUntrained = true
+            return
+        }
         var reporting = source
         let (progress, outer) = (context.progress, source.progress)
         reporting.progress = { state in
