@@ -29,7 +29,8 @@ public enum FuzzyMatch {
                 if i > 0, j > 0, let score = best[j - 1], score > (reach?.score ?? Int.min) { reach = (score, j - 1) }
                 guard letters[j] == letter else { continue }
                 if i == 0 {
-                    next[j] = bonus(at: j) - min(j, 5)
+                    // Where it starts counts little: behind "set " no better than behind "switch on ".
+                    next[j] = bonus(at: j) - min(j, 4)
                 } else {
                     if let reach {
                         next[j] = reach.score + bonus(at: j)
