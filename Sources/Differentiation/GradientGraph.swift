@@ -58,8 +58,11 @@ public struct GradientGraph: Sendable {
         var graph = Graph(name: "gradient", nodes: b.nodes, inputs: prepared.graph.inputs, outputs: made, initializers: Array(b.constants.values))
         graph.removeDeadCode()
         graph.initializers.removeAll { moved.contains($0.key) }
-        // Only trained values, data and targets are handed over.
-        let read = Set(graph.nodes.flatMap(\.inputs))
+        // Only trained values, data and targets are handed over; branches and loop bodies read them from outside.
+        let read = graph.nodes.reduce(into: Set<String>()) { names, node in
+            names.formUnion(node.inputs)
+            for (_, body) in node.subgraphs { names.formUnion(body.capturedNames()) }
+        }
         graph.inputs.removeAll { !read.contains($0.name) && !moved.contains($0.name) }
         model = forward
         model.graph = graph

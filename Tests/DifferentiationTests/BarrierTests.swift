@@ -32,6 +32,22 @@ import Testing
         #expect(try barriers(s, shapes: [y: [2, 3]], loss: y).barriers.map(\.opType) == ["Relu"])
     }
 
+    /// A branch in front of what is trained reads the model's input from outside.
+    @Test func inputsThatOnlyBranchesReadAreKept() throws {
+        func info(_ name: String, _ dims: [Int]?, _ type: ElementType = .float32) -> ValueInfo { ValueInfo(name: name, elementType: type, shape: dims?.map { .fixed($0) }) }
+        func branch(_ type: String) -> AttributeValue { .graph(Graph(name: type, nodes: [Node(type, inputs: ["x"], outputs: [type])], outputs: [info(type, nil)])) }
+        let condition = Node("If", inputs: ["flag"], outputs: ["h"], attributes: [Attribute("then_branch", branch("Neg")), Attribute("else_branch", branch("Exp"))])
+        let weight = Tensor(name: "w", floats: [1, 2, 3, 4, 5, 6], dims: [3, 2])
+        let forward = Model(
+            graph: Graph(
+                name: "g", nodes: [condition, Node("MatMul", inputs: ["h", "w"], outputs: ["y"])], inputs: [info("x", [2, 3]), info("flag", [], .bool)], outputs: [info("y", [2, 2])],
+                initializers: [weight]), opset: 17)
+        let made = try GradientGraph(
+            forward: forward, shapes: ["h": [2, 3], "y": [2, 2]], integers: [:], trained: ["w"], loss: [LossTerm(.meanSquare, value: "y", target: "t")], targets: [info("t", [2, 2])],
+            batch: 2, shard: 2)
+        #expect(Set(made.model.graph.inputs.map(\.name)) == ["x", "flag", "t", "w"])
+    }
+
     private func refusal(
         of type: String, rows: Int, with settings: KeyValuePairs<String, Setting> = [:], activations: [String]? = nil, lengths: Bool = false, peepholes: Bool = false
     ) throws -> String? {

@@ -45,6 +45,10 @@ import Testing
               h.make_node('Mul', ['g', 'mu'], ['x'])] + dense, [table, w, v, nh.from_array(np.array([2], np.int64), 'last')],
               [info('ids', T.INT64, ['n', 't']), info('mask', T.INT64, ['n', 't'])], [info('y', T.FLOAT, ['n', 't', 6])],
               {'ids': rng.integers(0, 50, (8, 7)), 'mask': rng.integers(0, 2, (8, 7))})
+        same = f(8, 5, 16)
+        for name, batch in (('free', 'n'), ('fixed', 4)):
+            write(name, dense, [w, v], [info('x', T.FLOAT, [batch, 5, 16])], [info('y', T.FLOAT, [batch, 5, 6])], {'x': same})
+        write('fixed-large', dense, [w, v], [info('x', T.FLOAT, [7, 5, 16])], [info('y', T.FLOAT, [7, 5, 6])], {'x': same})
         np.savez(f'{folder}/labelled.npz', x=f(8, 5, 16), labels=rng.integers(0, 6, 8))
         """
 
@@ -129,5 +133,23 @@ import Testing
         try Oracle.run(Self.maker, [folder.path])
         let result = try Program.run("evaluate", folder.file("sequence.onnx"), "--data", folder.file("labelled.npz"), "--no-latency")
         #expect(result.status == 2 && result.errorLines.count == 1 && result.errors.contains("metric: cosine"), "\(result.errors)")
+    }
+
+    /// A batch that the model fixes is filled with other samples, whose scores are their own.
+    @Test func fixedBatchesAreFilled() throws {
+        let folder = try TemporaryFolder()
+        try Oracle.run(Self.maker, [folder.path])
+        for limit in [1, 3, 5, 6] {
+            let values = try ["free", "fixed"].map { name in
+                let said = try Program.json([
+                    "evaluate", folder.file("\(name).onnx"), "--data", folder.file("\(name).yaml"), "--no-latency", "--limit", "\(limit)", "--step", "magnitude-pruning:sparsity=0.6",
+                ])
+                #expect(said["accuracy.samples"]?.int == limit)
+                return try #require(said["accuracy.value"]?.double)
+            }
+            #expect(abs(values[0] - values[1]) < 1e-6, "\(values)")
+        }
+        let few = try Program.run("evaluate", folder.file("fixed-large.onnx"), "--data", folder.file("fixed-large.yaml"), "--no-latency")
+        #expect(few.status == 2 && few.errors.contains("fewer than the model's fixed batch of 7"), "\(few.errors)")
     }
 }

@@ -140,18 +140,26 @@ public struct AccuracyEvaluation: Sendable {
         return ReferenceOutputs(values: values, width: width)
     }
 
-    /// Output rows of a batch as floats, and the row length. A model of fixed batch gets the last samples again as padding.
+    /// Output rows of a batch as floats, and the row length. A batch that is not full is filled with neighbours.
     private func output(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> ([Float], Int) {
-        let padded = range.count < batch && samples.count >= batch ? (range.upperBound - batch)..<range.upperBound : range
+        var padded = range
+        guard isBatchFree || samples.count >= batch else {
+            throw EngineError(.data, "there are \(samples.count) samples to evaluate, fewer than the model's fixed batch of \(batch)")
+        }
+        if range.count < batch, samples.count >= batch {
+            let start = max(range.upperBound - batch, 0)
+            padded = start..<(start + batch)
+        }
         let values = try runner.run(try feed(padded), outputs: [outputName], cancellation: cancellation)
         try checkClasses(values[0].shape ?? [])
-        var floats = try values[0].floats()
+        let floats = try values[0].floats()
         guard !floats.isEmpty, floats.count % padded.count == 0 else {
             throw EngineError(.data, "output '\(outputName)' has \(floats.count) numbers for \(padded.count) samples")
         }
         let width = floats.count / padded.count
-        if padded.count > range.count { floats.removeFirst((padded.count - range.count) * width) }
-        return (floats, width)
+        guard padded.count > range.count else { return (floats, width) }
+        let own = (range.lowerBound - padded.lowerBound) * width
+        return (Array(floats[own..<(own + range.count * width)]), width)
     }
 
     /// Whether two samples run together give what each gives alone. Not so where the batch does not stand in front in the

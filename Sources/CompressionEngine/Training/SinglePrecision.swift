@@ -1,15 +1,15 @@
 import ModelGraph
 
-/// A model that computes in single precision what it computed in double: what training differentiates. The model that is written keeps its doubles.
+/// A model that computes in single precision what it computed in double or half: what training differentiates. The model that is written keeps
+/// its types.
 enum SinglePrecision {
-    /// The model with doubles of its main graph as floats; itself where it has none. Inputs keep their type and are cast.
+    /// The model with doubles and halves of its main graph as floats; itself where it computes in none. Inputs keep their type and are cast.
     static func lowered(_ model: Model) -> Model {
         let graph = model.graph
-        let isDouble = graph.initializers.values.contains { $0.elementType == .float64 } || graph.inputs.contains { $0.elementType == .float64 }
-            || graph.nodes.contains { $0.int("to") == 11 || $0.int("dtype") == 11 || $0.tensor("value")?.elementType == .float64 }
-        guard isDouble else { return model }
+        let types = [ElementType.float64, .float16, .bfloat16].filter { computes(graph, in: $0) }
+        guard !types.isEmpty else { return model }
         var result = model
-        for (name, tensor) in graph.initializers where tensor.elementType == .float64 {
+        for (name, tensor) in graph.initializers where types.contains(tensor.elementType) {
             // Numbers that no float holds become the largest it does.
             let values = (tensor.floats() ?? []).map { $0.isInfinite ? ($0 < 0 ? -Float.greatestFiniteMagnitude : .greatestFiniteMagnitude) : $0 }
             result.graph.initializers[name] = Tensor(name: name, floats: values, dims: tensor.dims)
@@ -17,14 +17,14 @@ enum SinglePrecision {
         let float = AttributeValue.int(Int64(ElementType.float32.rawValue))
         for index in graph.nodes.indices {
             let node = graph.nodes[index]
-            for name in ["to", "dtype"] where node.int(name) == Int(ElementType.float64.rawValue) { result.graph.nodes[index].set(name, float) }
-            if let value = node.tensor("value"), value.elementType == .float64, let floats = value.floats() {
+            for name in ["to", "dtype"] where types.contains(where: { node.int(name) == Int($0.rawValue) }) { result.graph.nodes[index].set(name, float) }
+            if let value = node.tensor("value"), types.contains(value.elementType), let floats = value.floats() {
                 result.graph.nodes[index].set("value", .tensor(Tensor(name: value.name, floats: floats, dims: value.dims)))
             }
         }
         func single(_ info: ValueInfo) -> ValueInfo {
             var info = info
-            if info.elementType == .float64 { info.elementType = .float32 }
+            if let type = info.elementType, types.contains(type) { info.elementType = .float32 }
             return info
         }
         result.graph.outputs = graph.outputs.map(single)
@@ -32,7 +32,7 @@ enum SinglePrecision {
         // Inputs are what callers hand over.
         var supply = NameSupply(graph)
         var casts: [Node] = []
-        for input in graph.requiredInputs where input.elementType == .float64 {
+        for input in graph.requiredInputs where input.elementType.map(types.contains) ?? false {
             let name = supply.fresh(input.name + ".float32")
             result.graph.replaceReads([input.name: name])
             casts.append(.cast(input.name, name, to: .float32))
@@ -42,5 +42,15 @@ enum SinglePrecision {
             result.graph.inputs[position] = single(result.graph.inputs[position])
         }
         return result
+    }
+
+    /// Whether a graph computes in a type, rather than storing weights in it that are cast before use.
+    private static func computes(_ graph: Graph, in type: ElementType) -> Bool {
+        let stored = Set(graph.initializers.values.lazy.filter { $0.elementType == type }.map(\.name))
+        return graph.requiredInputs.contains { $0.elementType == type }
+            || graph.nodes.contains { node in
+                node.int("to") == Int(type.rawValue) || node.int("dtype") == Int(type.rawValue) || node.tensor("value")?.elementType == type
+                    || (!node.isStandard("Cast") && node.inputs.contains(where: stored.contains))
+            }
     }
 }

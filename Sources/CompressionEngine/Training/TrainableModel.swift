@@ -188,8 +188,8 @@ struct TrainableModel {
     ) throws -> TrainedParameter {
         if candidate.isInteger { return try quantized(tensor, in: &forward) }
         guard let values = tensor.floats() else { throw EngineError(.technique, "'\(tensor.name)' cannot be read as numbers") }
-        // Doubles are trained as single precision throughout.
-        let form: TrainedParameter.Form = [.float32, .float64].contains(tensor.elementType) ? .plain : .narrow
+        // What the model computes in double or half precision is trained in single throughout.
+        let form: TrainedParameter.Form = forward.graph.initializers[tensor.name]?.elementType == .float32 ? .plain : .narrow
         var parameter = TrainedParameter(name: tensor.name, target: tensor.name, form: form, dims: tensor.dims, start: values, decays: false)
         if keepsStructure {
             let zeros = values.count { $0 == 0 }

@@ -95,35 +95,36 @@ import Testing
         #expect(losses.count == 4 && losses[3] < 0.8 * losses[0], "\(losses)")
     }
 
-    /// A model that computes in doubles is trained as its twin in floats is, and stays a model of doubles.
-    @Test func doublesAreTrainedLikeFloats() throws {
+    /// A model that computes in doubles or halves is trained as its twin in floats is, and keeps its type.
+    @Test(arguments: [(ModelGraph.ElementType.float64, "np.float64", Float(1e-5)), (.float16, "np.float16", 4e-3)])
+    func otherPrecisionsAreTrainedLikeFloats(_ type: ModelGraph.ElementType, _ numpy: String, _ tolerance: Float) throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("lenet-300-100", in: folder)
-        let path = folder.path + "/double.onnx"
+        let path = folder.path + "/other.onnx"
         try DataOracle.run(
             """
             import onnx
             from onnx import helper, numpy_helper
             model = onnx.load(args[0]); g = model.graph
             for i, t in enumerate(g.initializer):
-                if t.data_type == 1: g.initializer[i].CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t).astype(np.float64), t.name))
+                if t.data_type == 1: g.initializer[i].CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t).astype(\(numpy)), t.name))
             for node in g.node:
                 for k, name in enumerate(node.input):
                     if name == g.input[0].name: node.input[k] = 'wide'
                 for k, name in enumerate(node.output):
                     if name == g.output[0].name: node.output[k] = 'scores'
-            g.node.insert(0, helper.make_node('Cast', [g.input[0].name], ['wide'], name='widen', to=11))
+            g.node.insert(0, helper.make_node('Cast', [g.input[0].name], ['wide'], name='widen', to=\(type.rawValue)))
             g.node.append(helper.make_node('Cast', ['scores'], [g.output[0].name], name='narrow', to=1))
             onnx.checker.check_model(model); onnx.save(model, args[1])
             """, SessionTests.root + "/SampleModels/lenet-300-100.onnx", path)
-        let double = try session.replacingModel(Model.read(path: path))
+        let other = try session.replacingModel(Model.read(path: path))
         let parameters: [String: ParameterValue] = ["keep": .choice("last"), "epochs": .integer(1)]
-        let (floats, doubles) = (try FewImages.apply("fine-tuning", parameters, to: session).model, try FewImages.apply("fine-tuning", parameters, to: double).model)
-        for layer in doubles.layers() {
-            let tensor = try #require(doubles.graph.initializers[layer.weight])
-            #expect(tensor.elementType == .float64)
+        let (floats, others) = (try FewImages.apply("fine-tuning", parameters, to: session).model, try FewImages.apply("fine-tuning", parameters, to: other).model)
+        for layer in others.layers() {
+            let tensor = try #require(others.graph.initializers[layer.weight])
+            #expect(tensor.elementType == type)
             let (a, b) = (try #require(tensor.floats()), try #require(floats.graph.initializers[layer.weight]?.floats()))
-            #expect(zip(a, b).allSatisfy { abs($0 - $1) < 1e-5 } && a != session.model.graph.initializers[layer.weight]?.floats())
+            #expect(zip(a, b).allSatisfy { abs($0 - $1) < tolerance } && a != session.model.graph.initializers[layer.weight]?.floats())
         }
     }
 }
