@@ -36,7 +36,7 @@ bench: build
 
 # Everything in Docs/ that is generated.
 docs: build
-	.build/release/lathe techniques --write-docs Docs/Techniques
+	.build/release/lathe techniques --write-docs Docs/Techniques --figures Docs/technique-figures.json
 	.build/release/lathe keys --markdown > Docs/Keys.md
 	.build/release/lathe manual > Docs/lathe.1
 

@@ -15,6 +15,11 @@ struct Techniques: ParsableCommand {
     @Option(help: ArgumentHelp("Write a Markdown page for each technique into a folder.", valueName: "folder"), completion: .directory)
     var writeDocs: String?
 
+    @Option(
+        help: ArgumentHelp("Put what Benchmarks/technique_figures.py measured on those pages.", valueName: "file"),
+        completion: .file(extensions: ["json"]))
+    var figures: String?
+
     func run() throws {
         var descriptors = TechniqueRegistry.all.map(\.descriptor)
         if let technique {
@@ -25,7 +30,8 @@ struct Techniques: ParsableCommand {
         }
         if let writeDocs {
             try FileManager.default.createDirectory(atPath: writeDocs, withIntermediateDirectories: true)
-            for page in TechniquePages.all(TechniqueRegistry.all.map(\.descriptor)) {
+            let measured = try figures.map { try TechniqueFigures(path: $0) }
+            for page in TechniquePages.all(TechniqueRegistry.all.map(\.descriptor), figures: measured) {
                 try AtomicFile.write(page.text, to: (writeDocs as NSString).appendingPathComponent(page.name))
             }
             if !output.json { return }
