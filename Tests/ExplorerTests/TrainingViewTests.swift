@@ -76,12 +76,17 @@ import Testing
             return trial
         }
         let raw = record(Self.recipe.withoutTraining, accuracy: 0.60)
-        driver.send(.engine(.trials([raw, record(Self.recipe, accuracy: 0.90)])))
+        var recovered = record(Self.recipe, accuracy: 0.90)
+        (recovered.trainedParameters, recovered.trainingBytes, recovered.trainingSeconds) = (20_190, 3_200_000, 26.04)
+        driver.send(.engine(.trials([raw, recovered])))
         driver.press("3")
         #expect(driver.model.selectedTrial?.recipe == Self.recipe)
         #expect(driver.model.beforeTraining(Self.recipe)?.id == raw.id)
         #expect(driver.model.beforeTraining(raw.recipe) == nil)
         let text = driver.screen
         #expect(text.contains("before training 60.00 %"), "\(text)")
+        // What learning took stands beside what it gave.
+        #expect(driver.model.axes.x != .trainingTime && Measure.trainingTime.value(of: raw) == nil)
+        for line in ["Trained         20.2 K", "Training memory 3.20 MB", "Training time   26.0 s"] { #expect(text.contains(line), "\(text)") }
     }
 }

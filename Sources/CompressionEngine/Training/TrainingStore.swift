@@ -39,6 +39,9 @@ public struct TrainingStore: Sendable {
         public var stepMilliseconds: Double
         public var notes: [String]
 
+        /// Of all epochs, looking at the validation split included.
+        public var seconds: Double { epochs.reduce(0) { $0 + $1.seconds } }
+
         init(_ outcome: Trainer.Outcome) {
             epochs = outcome.epochs
             kept = outcome.kept

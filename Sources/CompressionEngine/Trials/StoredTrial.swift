@@ -51,6 +51,10 @@ public struct TrialFigures: Sendable, Hashable, Codable {
     public var peakActivationBytes: Double?
     public var memoryBytes: Double?
     public var energyPicojoules: Double?
+    // Training, over all steps that learn: parameters that were trained at most, bytes of weights, gradients and states at most, seconds.
+    public var trainedParameters: Double?
+    public var trainingBytes: Double?
+    public var trainingSeconds: Double?
     // Latency, in milliseconds.
     public var latencyMedian: Double?
     public var latencyP90: Double?

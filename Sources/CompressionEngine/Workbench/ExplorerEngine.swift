@@ -215,6 +215,10 @@ public struct TrialRecord: Sendable, Identifiable {
     public var latencyRatio: Double?
     public var latencyMilliseconds: Double?
     public var energyPicojoules: Double?
+    /// Of all steps that learn: parameters that were trained at most, bytes that took at most, and seconds; `nil` without any.
+    public var trainedParameters: Double?
+    public var trainingBytes: Double?
+    public var trainingSeconds: Double?
     public var pinned: Bool
 
     public init(id: String, recipe: Recipe, created: Double) {

@@ -31,7 +31,9 @@ extension Workbench {
     }
 
     /// Stores what was found about a recipe, keeping what earlier runs found besides.
-    func record(_ recipe: Recipe, _ figures: ModelFigures?, _ accuracy: AccuracyEstimate?, latency: LatencyFigures?, _ session: EngineSession) {
+    func record(
+        _ recipe: Recipe, _ figures: ModelFigures?, _ accuracy: AccuracyEstimate?, latency: LatencyFigures?, trainings: [TrainingStore.Summary] = [], _ session: EngineSession
+    ) {
         guard let store = state.withLock({ $0.store }) else { return }
         let key = key(recipe, session)
         do {
@@ -61,6 +63,11 @@ extension Workbench {
                 trial.figures.latencyP90 = latency.candidateP90
                 trial.figures.latencyRatio = latency.ratio
                 trial.figures.latencyRatioInterval = latency.ratioInterval
+            }
+            if !trainings.isEmpty {
+                trial.figures.trainedParameters = trainings.map { Double($0.trainedParameters) }.max()
+                trial.figures.trainingBytes = trainings.map { Double($0.bytes) }.max()
+                trial.figures.trainingSeconds = trainings.reduce(0) { $0 + $1.seconds }
             }
             try store.save(trial)
         } catch {
@@ -99,6 +106,9 @@ extension Workbench {
         record.latencyRatio = figures.latencyRatio
         record.latencyMilliseconds = figures.latencyMedian
         record.energyPicojoules = figures.energyPicojoules
+        record.trainedParameters = figures.trainedParameters
+        record.trainingBytes = figures.trainingBytes
+        record.trainingSeconds = figures.trainingSeconds
         record.pinned = trial.isPinned
         return record
     }

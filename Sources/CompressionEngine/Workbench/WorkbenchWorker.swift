@@ -134,6 +134,7 @@ extension Workbench {
                 figures = try session.figures(of: applied.model, slowSizes: false, cancellation: cancellation)
                 send(.rewritten(generation: generation, figures, reports: applied.reports))
             }
+            let trainings = applied.reports.compactMap(\.training)
             var accuracy: AccuracyEstimate?
             if session.runtime != nil, session.validation != nil, session.runs {
                 accuracy = try self.accuracy(of: applied.model, limit: nil, session, cancellation) { estimate in
@@ -141,10 +142,10 @@ extension Workbench {
                 }
             }
             // Stored at once: who quits now, with the accuracy on the screen, finds it again.
-            if accuracy != nil, let measured { record(measured, figures, accuracy, latency: nil, session) }
+            if accuracy != nil, let measured { record(measured, figures, accuracy, latency: nil, trainings: trainings, session) }
             try session.addSlowSizes(&figures, of: applied.model, cancellation: cancellation)
             send(.rewritten(generation: generation, figures, reports: applied.reports))
-            if let measured { record(measured, figures, accuracy, latency: nil, session) }
+            if let measured { record(measured, figures, accuracy, latency: nil, trainings: trainings, session) }
             send(.settled(generation: generation))
             noteSizes(figures, of: recipe)
             try prepareExits(recipe, applied.model, session, cancellation)

@@ -8,6 +8,7 @@ public enum Measure: String, CaseIterable, Sendable, Codable {
     case macs, latency
     case energy, memory
     case parameters, nonZeros = "non-zeros"
+    case trained, trainingMemory = "training-memory", trainingTime = "training-time"
 
     public var title: String {
         switch self {
@@ -22,6 +23,9 @@ public enum Measure: String, CaseIterable, Sendable, Codable {
         case .memory: "Memory"
         case .parameters: "Weights"
         case .nonZeros: "Non-zero"
+        case .trained: "Trained"
+        case .trainingMemory: "Training memory"
+        case .trainingTime: "Training time"
         }
     }
 
@@ -39,14 +43,18 @@ public enum Measure: String, CaseIterable, Sendable, Codable {
         case .memory: "Weights in memory plus the largest sum of live activations, at batch 1."
         case .parameters: "Trainable parameters stored, zeros included."
         case .nonZeros: "Parameters that are not zero."
+        case .trained: "Parameters that the recipe's trainings change, the largest of them."
+        case .trainingMemory: "Weights, gradients and optimiser states that a training keeps, the largest of them."
+        case .trainingTime: "Time of all epochs of the recipe's trainings on this machine."
         }
     }
 
     public var format: NumberFormat {
         switch self {
         case .accuracy: .percent(digits: 2)
-        case .file, .packed, .gzip, .encoding, .memory: .bytes
-        case .macs, .parameters, .nonZeros: .count
+        case .file, .packed, .gzip, .encoding, .memory, .trainingMemory: .bytes
+        case .macs, .parameters, .nonZeros, .trained: .count
+        case .trainingTime: .fixed(digits: 1, unit: "s")
         case .latency: .milliseconds
         case .energy: .si(unit: "J")
         }
@@ -55,8 +63,9 @@ public enum Measure: String, CaseIterable, Sendable, Codable {
     /// The number with every digit, for the status line.
     func exactText(_ value: Double) -> String {
         switch self {
-        case .file, .packed, .gzip, .encoding, .memory: Grouping.text(value) + " bytes"
-        case .macs, .parameters, .nonZeros: Grouping.text(value)
+        case .file, .packed, .gzip, .encoding, .memory, .trainingMemory: Grouping.text(value) + " bytes"
+        case .macs, .parameters, .nonZeros, .trained: Grouping.text(value)
+        case .trainingTime: format.text(value)
         case .accuracy: NumberFormat.percent(digits: 3).text(value)
         case .latency: NumberFormat.fixed(digits: 4, unit: "ms").text(value)
         case .energy: format.text(value)
@@ -66,10 +75,10 @@ public enum Measure: String, CaseIterable, Sendable, Codable {
     /// More is better only for accuracy.
     public var higherIsBetter: Bool { self == .accuracy }
 
-    /// The number in a model's figures; accuracy and latency are not among them.
+    /// The number in a model's figures; accuracy, latency and what a training took are not among them.
     public func figure(in figures: ModelFigures) -> CompressionEngine.Figure? {
         switch self {
-        case .accuracy, .latency: nil
+        case .accuracy, .latency, .trained, .trainingMemory, .trainingTime: nil
         case .file: figures.serializedBytes
         case .packed: figures.packedBytes
         case .gzip: figures.transferBytes
@@ -84,7 +93,7 @@ public enum Measure: String, CaseIterable, Sendable, Codable {
     }
 
     /// Measures a stored trial has.
-    public static let ofTrials: [Measure] = [.accuracy, .file, .packed, .gzip, .macs, .latency, .energy, .parameters]
+    public static let ofTrials: [Measure] = [.accuracy, .file, .packed, .gzip, .macs, .latency, .energy, .parameters, .trained, .trainingMemory, .trainingTime]
 
     public func value(of trial: TrialRecord) -> Double? {
         switch self {
@@ -96,6 +105,9 @@ public enum Measure: String, CaseIterable, Sendable, Codable {
         case .latency: trial.latencyMilliseconds
         case .energy: trial.energyPicojoules.map { $0 * 1e-12 }
         case .parameters: trial.parameters
+        case .trained: trial.trainedParameters
+        case .trainingMemory: trial.trainingBytes
+        case .trainingTime: trial.trainingSeconds
         case .encoding, .memory, .nonZeros: nil
         }
     }

@@ -27,6 +27,14 @@ extension ExplorerModel {
         return result?.reports.last { $0.training != nil }?.training?.epochs ?? []
     }
 
+    /// What the present recipe's last training took: parameters changed, of how many, memory and time.
+    var trainingCost: String? {
+        guard let summary = result?.reports.last(where: { $0.training != nil })?.training else { return nil }
+        var text = "\(Grouping.text(summary.trainedParameters)) parameters"
+        if let all = figuresNow?.parameters.value, all > 0 { text += " (\(NumberFormat.fixed(100 * Double(summary.trainedParameters) / all, digits: 1)) %)" }
+        return text + ", \(NumberFormat.bytes.text(Double(summary.bytes))), \(NumberFormat.fixed(summary.seconds, digits: 1)) s"
+    }
+
     /// The key of an action in the focused pane, for texts.
     func keyLabel(_ action: Action, _ tier: GlyphTier) -> String {
         keyMap.binding(of: action, in: pane).flatMap { keyMap.reachableKeys(of: $0, in: pane).first }.map { KeyBinding.label($0, tier: tier) } ?? ":"

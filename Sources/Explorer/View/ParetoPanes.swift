@@ -136,10 +136,11 @@ extension Painter {
             lines.insert([Span("before training ", .muted), ShownFigure(before, Measure.accuracy.format, standing: standing).span(theme: theme)], at: 0)
         }
         lines.append(StyledLine(""))
+        let width = Measure.ofTrials.filter { $0.value(of: trial) != nil }.map(\.title.count).max() ?? 0
         for measure in Measure.ofTrials {
             guard let value = measure.value(of: trial) else { continue }
             let standing: ShownFigure.Standing = measure == .accuracy && !trial.accuracyComplete ? .estimated : (measure == .energy ? .modelled : .measured)
-            let name = measure.title + String(repeating: " ", count: max(1, 10 - measure.title.count))
+            let name = measure.title + String(repeating: " ", count: max(width + 1, 10) - measure.title.count)
             var line: StyledLine = [Span(name, .muted), ShownFigure(value, measure.format, standing: standing).span(theme: theme, over: .bold)]
             if measure == .accuracy, let interval = trial.accuracyInterval {
                 line += Span("  \(NumberFormat.fixed(interval.low * 100, digits: 2)) to \(NumberFormat.fixed(interval.high * 100, digits: 2)) %", .muted)

@@ -23,6 +23,10 @@ extension Painter {
             area = Rect(x: content.x, y: content.y + 1, width: content.width, height: content.height - 1)
         }
         guard epochs.count > 1 else { return text(trainingHint(running != nil), in: area) }
+        if running == nil, let cost = model.trainingCost, area.height > 6 {
+            grid.put(StyledLine(cost, .muted), in: area.row(0))
+            area = Rect(x: area.x, y: area.y + 1, width: area.width, height: area.height - 1)
+        }
         let x = Axis("epoch", range: 0...Double(max(training?.progress?.totalEpochs ?? 0, epochs.count - 1)))
         let accuracy = epochs.map { ChartPoint(Double($0.number), $0.accuracy) }
         let reference = model.baselineAccuracy?.value
