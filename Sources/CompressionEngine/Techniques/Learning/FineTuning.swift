@@ -17,13 +17,14 @@ public struct FineTuning: Technique {
             weights stay integers. Packed weights keep their codes; scales and codebooks are trained.
 
             The loss is cross-entropy with the labels, or agreement with the model before the recipe (distillation), which needs no labels, or \
-            both. After each epoch the validation split is looked at and the best epoch is kept; the test split is never touched. The \
+            both. With teacher=mutual a second copy from another start, by a tenth of the weights' own size, is trained beside it and thrown away afterwards, and each learns the \
+            other's scores as well (deep mutual learning): twice the work. The paper's students start from random weights; one that starts from good ones can lose by a fellow that is still worse. After each epoch the validation split is looked at and the best epoch is kept; the test split is never touched. The \
             same seed gives the same weights bit for bit. Neither size of the file, MACs nor latency change.
 
             A training takes time, so it runs as a job: in the explorer when asked for, with its curve; other numbers are those before \
             training until then. What was trained once is remembered.
             """,
-        source: "Han, Pool, Tran and Dally, Learning both Weights and Connections, NIPS 2015 (retraining); Hinton, Vinyals and Dean, arXiv:1503.02531 (distillation); Bengio, Léonard and Courville, arXiv:1308.3432 (straight-through); Loshchilov and Hutter, arXiv:1711.05101 (AdamW)",
+        source: "Han, Pool, Tran and Dally, Learning both Weights and Connections, NIPS 2015 (retraining); Hinton, Vinyals and Dean, arXiv:1503.02531 (distillation); Zhang, Xiang, Hospedales and Lu, Deep Mutual Learning, CVPR 2018, section 2 (fellow students); Bengio, Léonard and Courville, arXiv:1308.3432 (straight-through); Loshchilov and Hutter, arXiv:1711.05101 (AdamW)",
         parameters: TrainingParameters.all, strength: "epochs", requires: [], produces: [.training])
 
     public func refusal(for layer: Layer, in model: Model) -> String? {

@@ -115,7 +115,7 @@ enum TrainingParameters {
         plan.scalePenalty = Float(p.real("scale-penalty"))
         plan.keepsStructure = p.flag("keep-structure")
         plan.seed = seed
-        if p.choice("teacher") == "mutual" { plan.fellow = 0.2 }
+        if p.choice("teacher") == "mutual" { plan.fellow = 0.1 }
         switch p.choice("scope") {
         case "head": plan.scope = .head
         case "half": plan.scope = .last(share: 0.5)
