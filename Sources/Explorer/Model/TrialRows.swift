@@ -109,10 +109,14 @@ extension ExplorerModel {
         for (number, step) in recipe.activeSteps.enumerated() {
             lines.append("\(number + 1) \(catalog.title(step.technique))")
             guard let descriptor = catalog[step.technique] else { continue }
+            let left = descriptor.parameters.count { (step.parameters[$0.name] ?? $0.defaultValue) == $0.defaultValue }
             for parameter in descriptor.parameters {
                 let value = step.parameters[parameter.name] ?? parameter.defaultValue
+                // Techniques that learn have dozens.
+                if left > 8, value == parameter.defaultValue { continue }
                 lines.append("  \(parameter.title): \(parameter.shown(value))" + (value == parameter.defaultValue ? " (default)" : ""))
             }
+            if left > 8 { lines.append("  \(left == descriptor.parameters.count ? "all" : "other") \(left) parameters: default") }
             if step.layers != .all { lines.append("  layers: \(step.layers.inWords)") }
             for override in step.overrides { lines.append("  \(override.layers.inWords): \(catalog.inWords(override.parameters, of: step.technique))") }
         }
