@@ -116,9 +116,12 @@ private struct LayerFinder {
             let quantization = Layer.Quantization(scale: nil, zeroPoint: nil, opType: "Gather", bits: 8)
             return Source(tensor: indices, dims: indices.dims, quantization: quantization)
         }
-        if node.opType == "DequantizeLinear", let stored = node.input(0), let found = model.initializer(stored, from: scope.path) {
+        // A layer that computes in halves or doubles has a Cast in between.
+        var dequantizing = node
+        if node.isStandard("Cast"), let maker = node.input(0).flatMap({ scope.producer[$0] }) { dequantizing = scope.graph.nodes[maker] }
+        if dequantizing.opType == "DequantizeLinear", let stored = dequantizing.input(0), let found = model.initializer(stored, from: scope.path) {
             let quantization = Layer.Quantization(
-                scale: node.input(1), zeroPoint: node.input(2), opType: "DequantizeLinear", bits: found.tensor.elementType.bitWidth ?? 8)
+                scale: dequantizing.input(1), zeroPoint: dequantizing.input(2), opType: "DequantizeLinear", bits: found.tensor.elementType.bitWidth ?? 8)
             return Source(tensor: found.tensor, dims: found.tensor.dims, quantization: quantization)
         }
         if let packed = scope.graph.packedWeight(name, producer: { scope.producer[$0] }), let plane = scope.graph.initializers[packed.planes[0]] {

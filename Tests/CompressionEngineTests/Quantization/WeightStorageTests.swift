@@ -74,6 +74,37 @@ import Testing
         #expect(differences.count == pairs.count && differences.allSatisfy { $0 < tolerance }, "\(form) \(bits): \(differences)")
     }
 
+    /// Layers that compute in half precision get their weights back in half precision, in every form.
+    @Test(arguments: ["gemm_transB", "matmul", "conv", "embedding"], [4, 8]) func halvesStayHalves(form: String, bits: Int) throws {
+        let folder = try TemporaryFolder()
+        var model = try Quantization.form(form, in: folder)
+        for (name, tensor) in model.graph.initializers where tensor.elementType == .float32 {
+            model.graph.initializers[name] = Tensor(name: name, float16s: (tensor.floats() ?? []).map { Float16($0) }, dims: tensor.dims)
+        }
+        for input in model.graph.inputs where input.elementType == .float32 {
+            model.graph.replaceReads([input.name: "\(input.name).half"])
+            model.graph.nodes.insert(Node("Cast", inputs: [input.name], outputs: ["\(input.name).half"], attributes: [Attribute("to", .integer(10))]), at: 0)
+        }
+        for output in model.graph.outputs {
+            for index in model.graph.nodes.indices where model.graph.nodes[index].outputs == [output.name] { model.graph.nodes[index].outputs = ["\(output.name).half"] }
+            model.graph.replaceReads([output.name: "\(output.name).half"])
+            model.graph.nodes.append(Node("Cast", inputs: ["\(output.name).half"], outputs: [output.name], attributes: [Attribute("to", .integer(1))]))
+        }
+        func made(_ storage: String) throws -> Model {
+            try Quantization.apply("weight-quantization", ["bits": .integer(bits), "storage": .choice(storage)], to: model).model
+        }
+        let simulated = try made("simulated")
+        #expect(simulated.layers().allSatisfy { $0.weightType == .float16 })
+        var pairs = [(model, simulated)]
+        for storage in ["packed", "dequantize", "auto", "matmulnbits"] {
+            let other = try made(storage)
+            #expect(other.layers().map { $0.quantization?.bits ?? 16 }.allSatisfy { $0 <= 8 }, "\(storage)")
+            pairs.append((simulated, other))
+        }
+        let found = try Quantization.differences(pairs)
+        #expect(found[0] < (bits == 8 ? 0.02 : 0.4) && found.dropFirst().allSatisfy { $0 < 0.005 }, "\(found)")
+    }
+
     /// MatMulNBits as its documentation lays it out: B[N][blocks][block_size · bits / 8], low bits first, scales[N · blocks], default zero point 2^(bits−1).
     @Test(arguments: [2, 4, 8]) func blockLayoutIsTheDocumentedOne(bits: Int) throws {
         let folder = try TemporaryFolder()

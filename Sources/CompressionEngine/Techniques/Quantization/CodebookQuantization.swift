@@ -39,7 +39,7 @@ public struct CodebookQuantization: Technique {
                 ]), default: .choice("packed"), help: "How the indices stand in the file."),
         ], produces: [.loweredPrecision])
 
-    public func refusal(for layer: Layer, in model: Model) -> String? { QuantizationRefusal.reason(for: layer) }
+    public func refusal(for layer: Layer, in model: Model) -> String? { QuantizationRefusal.reason(for: layer, weightOnly: true) }
 
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
         model = try WeightStorageWriter.rewritten(model, targets: targets, context: context) { target in Self.request(target.parameters) }

@@ -13,7 +13,7 @@ struct MatMulNBitsStorage {
 
     /// Whether the operators can stand for a layer.
     static func holds(_ layer: Layer, in graph: Graph, bits: Int) -> Bool {
-        guard [2, 4, 8].contains(bits), layer.weightShape.count == 2 else { return false }
+        guard [2, 4, 8].contains(bits), layer.weightShape.count == 2, layer.weightType == .float32 else { return false }
         let node = graph.nodes[layer.nodeIndex]
         switch layer.kind {
         case .embedding: return true

@@ -44,7 +44,7 @@ public struct WeightQuantization: Technique {
             WeightParameters.storage, WeightParameters.activations,
         ], produces: [.loweredPrecision])
 
-    public func refusal(for layer: Layer, in model: Model) -> String? { QuantizationRefusal.reason(for: layer) }
+    public func refusal(for layer: Layer, in model: Model) -> String? { QuantizationRefusal.reason(for: layer, weightOnly: true) }
 
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
         model = try WeightStorageWriter.rewritten(model, targets: targets, context: context) { target in

@@ -107,6 +107,14 @@ struct WeightStorageWriter {
         return try WeightQuantizer.quantize(view, format: request.format, rounding: request.rounding, memo: context.memo)
     }
 
+    /// A float32 value in the type its layer computes in.
+    private mutating func cast(_ value: String, to type: ElementType, _ name: String, at path: GraphPath) -> String {
+        guard type != .float32 else { return value }
+        let result = editor.fresh("\(name)_cast")
+        editor.addFront(.cast(value, result, to: type), at: path)
+        return result
+    }
+
     // MARK: - Forms
 
     private mutating func storePacked(_ layer: Layer, _ request: Request) throws -> String {
@@ -121,7 +129,7 @@ struct WeightStorageWriter {
             if let known = values[key] {
                 value = known
             } else {
-                value = storage.emit(&editor, name: name, at: owner)
+                value = cast(storage.emit(&editor, name: name, at: owner), to: weight.elementType, name, at: owner)
                 values[key] = value
             }
             editor.edit(layer.nodeIndex, at: layer.path) { $0.replaceInput(name, by: value) }
@@ -150,7 +158,7 @@ struct WeightStorageWriter {
             editor.edit(layer.nodeIndex, at: layer.path) { $0.replaceInput(name, by: value) }
             bystanders.replace(WeightReaders.Place(owner: owner, name: name), readBy: layer, with: value)
         }
-        return "float32 values on the \(request.format.bits)-bit grid: the file does not shrink"
+        return "values on the \(request.format.bits)-bit grid: the file does not shrink"
     }
 
     /// MatMul and Gemm whose weight is a plain matrix on the right get DequantizeLinear in front; embeddings gather
@@ -168,6 +176,7 @@ struct WeightStorageWriter {
         var nibbles = false
         for name in [layer.weight] + layer.otherWeights {
             var (weight, owner) = try tensor(name, layer)
+            let type = weight.elementType
             var oriented = layer
             let node = editor.graph(layer.path).nodes[layer.nodeIndex]
             // ONNX Runtime computes on the integers only where the weight is [inputs, outputs].
@@ -185,7 +194,8 @@ struct WeightStorageWriter {
             if let known = values[key] {
                 value = known
             } else {
-                value = DequantizeLinearForm(weight: quantized, nibbles: nibbles).emit(&editor, name: name, at: owner, opset: opset)
+                let float = DequantizeLinearForm(weight: quantized, nibbles: nibbles).emit(&editor, name: name, at: owner, opset: opset)
+                value = cast(float, to: type, name, at: owner)
                 values[key] = value
             }
             editor.edit(layer.nodeIndex, at: layer.path) { node in
@@ -234,7 +244,13 @@ struct WeightStorageWriter {
             after(.op("Sub", [value, float], shifted))
             value = shifted
         }
-        after(.op("Mul", [value, gather(scale, &editor)], result))
+        if weight.elementType == .float32 {
+            after(.op("Mul", [value, gather(scale, &editor)], result))
+        } else {
+            let scaled = editor.scratch()
+            after(.op("Mul", [value, gather(scale, &editor)], scaled))
+            after(.cast(scaled, result, to: weight.elementType))
+        }
         return request.format.bits == 8
             ? "int8 rows, scaled after they are gathered" : "\(request.format.bits)-bit codes in int8 rows, scaled after they are gathered"
     }
