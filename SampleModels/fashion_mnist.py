@@ -46,13 +46,6 @@ def normalise(images):
     return ((images[:, None].astype(np.float32) * np.float32(SCALE)) - np.float32(MEAN)) / np.float32(STD)
 
 
-def training_split(package=PACKAGE):
-    """Images uint8 [55000, 28, 28] and labels [55000]."""
-    images = read_idx(Path(package) / "train-images-idx3-ubyte.gz")
-    labels = read_idx(Path(package) / "train-labels-idx1-ubyte.gz")
-    return images[:TRAINING_ROWS], labels[:TRAINING_ROWS]
-
-
 def shipped_split(name):
     """Images and labels of `calibration`, `validation` or `test`, from the files in the repository."""
     prefix, rows = {

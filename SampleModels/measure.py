@@ -4,6 +4,7 @@
     python measure.py --operators        also the operators of each graph
     python measure.py --write            puts the table into MODELS.md
     python measure.py --check            exits 1 if MODELS.md says anything else, or a model is below its minimum
+    python measure.py --rebuilt FOLDER   models that rebuild.sh made, beside the shipped ones; with --write into MODELS.md
 """
 
 import argparse
@@ -18,6 +19,7 @@ import fashion_mnist as data
 
 HERE = Path(__file__).resolve().parent
 BEGIN, END = "<!-- measure.py: begin -->", "<!-- measure.py: end -->"
+REBUILT_BEGIN, REBUILT_END = "<!-- measure.py --rebuilt: begin -->", "<!-- measure.py --rebuilt: end -->"
 
 # file stem: (architecture, least accuracy in percent on the 10,000 validation images)
 MODELS = {
@@ -102,12 +104,60 @@ def row(name):
     return "| " + " | ".join(cells) + " |", percent
 
 
+def compare(folder):
+    """A table of models trained again beside the shipped ones, and which of them are below their minimum."""
+    lines = [
+        "| model | shipped, 10,000 test images | rebuilt | at least | shipped, test split | rebuilt |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    failures = []
+    for name, (_, least) in MODELS.items():
+        path = folder / f"{name}.onnx"
+        if not path.exists():
+            failures.append(f"{path} is missing")
+            continue
+        onnx.checker.check_model(onnx.load(path), full_check=True)
+        found = {}
+        for split in ("validation", "test"):
+            for kind, file in (("shipped", HERE / f"{name}.onnx"), ("rebuilt", path)):
+                hits, images = correct(file, split)
+                found[split, kind] = 100 * hits / images
+        cells = (
+            name,
+            f"{found['validation', 'shipped']:.2f} %",
+            f"{found['validation', 'rebuilt']:.2f} %",
+            f"{least} %",
+            f"{found['test', 'shipped']:.2f} %",
+            f"{found['test', 'rebuilt']:.2f} %",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+        if found["validation", "rebuilt"] < least:
+            failures.append(f"{path}: {found['validation', 'rebuilt']:.2f} % is below {least} %")
+    return "\n".join(lines), failures
+
+
+def placed(table, begin, end):
+    """MODELS.md with a table between its marks, and what stood there."""
+    head, rest = (HERE / "MODELS.md").read_text().split(begin)
+    stored, tail = rest.split(end)
+    return f"{head}{begin}\n{table}\n{end}{tail}", stored.strip()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--operators", action="store_true", help="also print how often each operator occurs")
     parser.add_argument("--write", action="store_true", help="put the table into MODELS.md")
     parser.add_argument("--check", action="store_true", help="fail if MODELS.md or a minimum does not hold")
+    parser.add_argument("--rebuilt", type=Path, metavar="FOLDER", help="compare models that rebuild.sh made with the shipped ones")
     options = parser.parse_args()
+    if options.rebuilt:
+        table, failures = compare(options.rebuilt)
+        print(table)
+        if options.write:
+            (HERE / "MODELS.md").write_text(placed(table, REBUILT_BEGIN, REBUILT_END)[0])
+        if failures:
+            raise SystemExit("\n".join(failures))
+        return
     present = [name for name in MODELS if (HERE / f"{name}.onnx").exists()]
     lines = [
         "| model | architecture | parameters | MACs | bytes | opset | 10,000 test images | test split |",
@@ -125,13 +175,11 @@ def main():
         for name in present:
             counts = Counter(node.op_type for node in onnx.load(HERE / f"{name}.onnx").graph.node)
             print(f"{name}: " + ", ".join(f"{count} {kind}" for kind, count in counts.most_common()))
-    document = (HERE / "MODELS.md").read_text()
-    head, rest = document.split(BEGIN)
-    stored, tail = rest.split(END)
+    document, stored = placed(table, BEGIN, END)
     if options.write:
-        (HERE / "MODELS.md").write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}")
+        (HERE / "MODELS.md").write_text(document)
     if options.check:
-        if stored.strip() != table:
+        if stored != table:
             failures.append("MODELS.md does not show the measured table; run measure.py --write")
         if failures:
             raise SystemExit("\n".join(failures))

@@ -6,7 +6,7 @@ import Testing
 
 /// Structured pruning on whole models.
 @Suite struct PruningModelTests {
-    /// Layers that the sample architectures (SampleModels/architectures.py) couple.
+    /// Layers that the sample architectures couple.
     static let coupled: [String: [[String]]] = [
         "lenet-300-100": [["/ip1/Gemm"], ["/ip2/Gemm"]],
         "lenet-5": [["/conv1/Conv"], ["/conv2/Conv"], ["/ip1/Gemm"]],
