@@ -55,7 +55,7 @@ class Program:
         if done.returncode:
             message = done.stderr.strip().splitlines()[-1]
             # Of "FILE: step 1, svd: applies to no layer of this model: REASON (3 layers, first NAME); REASON (NAME)" the reasons.
-            reasons = message.rpartition("applies to no layer of this model: ")[2]
+            reasons = re.sub(r"^lathe: \S+: ", "", message).rpartition("applies to no layer of this model: ")[2]
             return None, re.sub(r" \((\d+ layers, first )?[^()]*\)(?=;|$)", "", reasons)
         return json.loads(done.stdout), None
 
