@@ -43,7 +43,7 @@ SMALLEST = {
         "magnitude-pruning:sparsity=0.8", tune(8, 0.002), "magnitude-pruning:sparsity=0.93", tune(30, 0.002), "weight-sharing:bits=4,method=lloyd", tune(8, 0.0003), "range-coding",
     ],
     "lenet-5": [
-        "gradual-pruning:sparsity=0.97,epochs=14,learning-rate=0.002,shift=1,weight-decay=0", "weight-sharing:bits=4,method=lloyd", tune(4, 0.0003), "range-coding",
+        "gradual-pruning:sparsity=0.94,epochs=14,learning-rate=0.002,shift=1,weight-decay=0", "weight-sharing:bits=4,method=lloyd", tune(4, 0.0003), "range-coding",
     ],
 }
 
