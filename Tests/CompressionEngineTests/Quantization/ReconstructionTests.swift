@@ -234,7 +234,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [("lstm", "recurrent"), ("embedding", "looked up"), ("matmul_left", "left operand"), ("batched_constant", "not one matrix"), ("float16", "float16"), ("conv_transpose", "transposed convolutions")])
+    @Test(arguments: [("lstm", "recurrent"), ("embedding", "looked up"), ("matmul_left", "left operand"), ("batched_constant", "not one matrix"), ("conv_transpose", "transposed convolutions")])
     func refusesWithAReason(form: String, reason: String) throws {
         let folder = try TemporaryFolder()
         let model = try Quantization.form(form, in: folder)
