@@ -60,13 +60,7 @@ public struct Adapters: WholeModelTechnique {
         }
         let previous = model
         let names = BottleneckAdapter.insert(adapters, into: &model).flatMap { $0 }
-        let also = parameters.choice("also")
-        var plan = try TrainingParameters.plan(parameters, seed: context.seed)
-        plan.unstructured = names.sorted()
-        var trained = Set(names)
-        if ["head", "both"].contains(also) { trained.formUnion(TrainableModel.names(of: .head, in: model)) }
-        if ["biases-and-norms", "both"].contains(also) { trained.formUnion(TrainableModel.names(of: .biasesAndNorms, in: model)) }
-        plan.scope = .named(trained)
+        var plan = try TrainingParameters.plan(parameters, seed: context.seed, adding: names, to: model)
         let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: model, previous: previous, context: context)
         try LearningStep.run(&model, plan: plan, teacher: teacher, context: context, name: descriptor.id)
         LearningStep.noteShare("\(adapters.count) adapters of \(adapters.reduce(0) { $0 + $1.count }) parameters", of: all, context)

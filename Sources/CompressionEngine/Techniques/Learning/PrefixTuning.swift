@@ -75,13 +75,7 @@ public struct PrefixTuning: WholeModelTechnique {
         let parameterCount = LearningStep.parameterCount(model)
         let previous = model
         let names = try AttentionPrefix.insert(prefixes, into: &model, shapes: shapes).flatMap { $0 }
-        let also = parameters.choice("also")
-        var plan = try TrainingParameters.plan(parameters, seed: context.seed)
-        plan.unstructured = names.sorted()
-        var trained = Set(names)
-        if ["head", "both"].contains(also) { trained.formUnion(TrainableModel.names(of: .head, in: model)) }
-        if ["biases-and-norms", "both"].contains(also) { trained.formUnion(TrainableModel.names(of: .biasesAndNorms, in: model)) }
-        plan.scope = .named(trained)
+        var plan = try TrainingParameters.plan(parameters, seed: context.seed, adding: names, to: model)
         let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: model, previous: previous, context: context)
         try LearningStep.run(&model, plan: plan, teacher: teacher, context: context, name: descriptor.id)
         let count = prefixes.reduce(0) { $0 + $1.keys.count + $1.values.count }

@@ -89,6 +89,18 @@ enum TrainingParameters {
     /// The knobs without some that a technique decides itself.
     static func without(_ names: String...) -> [ParameterDescriptor] { all.filter { !names.contains($0.name) } }
 
+    /// A plan for tensors that a technique put into a model which stays frozen but for what `besideAdapters` names.
+    static func plan(_ values: ParameterValues, seed: UInt64, adding names: [String], to model: Model) throws -> TrainingPlan {
+        var plan = try plan(values, seed: seed)
+        plan.unstructured = names.sorted()
+        let also = values.choice("also")
+        var trained = Set(names)
+        if ["head", "both"].contains(also) { trained.formUnion(TrainableModel.names(of: .head, in: model)) }
+        if ["biases-and-norms", "both"].contains(also) { trained.formUnion(TrainableModel.names(of: .biasesAndNorms, in: model)) }
+        plan.scope = .named(trained)
+        return plan
+    }
+
     static func plan(_ values: ParameterValues, seed: UInt64) throws -> TrainingPlan {
         // Knobs that a technique left out stand at their defaults.
         let p = ParameterValues(Dictionary(all.map { ($0.name, $0.defaultValue) }) { $1 }).overlaid(by: values)
