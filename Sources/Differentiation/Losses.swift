@@ -4,10 +4,10 @@ import ModelGraph
 public struct LossTerm: Sendable, Hashable {
     public enum Kind: Sendable, Hashable {
         /// Cross-entropy of class scores, [N, K] or [N, …, K], with integer labels; `smoothing` in 0…1 is spread over all classes
-        /// (Szegedy et al. 2016).
+        /// (Szegedy et al. 2016). With K = 1, and for [N], the number is the logit of class 1, and the loss binary cross-entropy.
         case crossEntropy(smoothing: Float)
         /// Kullback–Leibler divergence of the softmax at a temperature from a teacher's, times the temperature squared
-        /// (Hinton, Vinyals and Dean 2015).
+        /// (Hinton, Vinyals and Dean 2015). One number is a logit of two classes.
         case distillation(temperature: Float)
         /// Mean squared difference from a target of the same shape.
         case meanSquare
@@ -46,12 +46,11 @@ public enum Losses {
     private static func value(of term: LossTerm, batch: Int, shard: Int, _ b: inout GradientBuilder) throws -> String {
         let dims = try b.shape(term.value)
         // Scores of several places per sample (sequences) count as so many decisions of the sample.
-        let perSample = Float(dims.dropLast().reduce(1, *)) / Float(max(shard, 1))
+        let perSample = Float((dims.count == 1 ? dims[...] : dims.dropLast()).reduce(1, *)) / Float(max(shard, 1))
         switch term.kind {
         case .crossEntropy(let smoothing):
-            guard let classes = dims.last, dims.count >= 2 else { throw DifferentiationError("'\(term.value)' of shape \(dims) holds no class scores") }
-            let rows = dims.dropLast().reduce(1, *)
-            let logarithms = try logSoftmax(try b.reshape(term.value, [rows, classes]), &b)
+            let (scores, rows, classes) = try classScores(term.value, term, &b)
+            let logarithms = try logSoftmax(scores, &b)
             let labels = try b.reshape(term.target, [rows])
             let off = smoothing / Float(classes)
             let hot = b.emit(
@@ -60,10 +59,8 @@ public enum Losses {
             let total = try b.sum(try b.multiply(hot, logarithms), axes: [0, 1], keep: false)
             return try b.multiply(total, by: -1 / (Float(batch) * perSample))
         case .distillation(let temperature):
-            guard let classes = dims.last, dims.count >= 2 else { throw DifferentiationError("'\(term.value)' of shape \(dims) holds no class scores") }
-            let rows = dims.dropLast().reduce(1, *)
-            let own = try logSoftmax(try b.multiply(try b.reshape(term.value, [rows, classes]), by: 1 / temperature), &b)
-            let teacher = try logSoftmax(try b.multiply(try b.reshape(term.target, [rows, classes]), by: 1 / temperature), &b)
+            let own = try logSoftmax(try b.multiply(try classScores(term.value, term, &b).scores, by: 1 / temperature), &b)
+            let teacher = try logSoftmax(try b.multiply(try classScores(term.target, term, &b).scores, by: 1 / temperature), &b)
             let likely = try b.map("Exp", teacher)
             let total = try b.sum(try b.multiply(likely, try b.subtract(teacher, own)), axes: [0, 1], keep: false)
             return try b.multiply(total, by: temperature * temperature / (Float(batch) * perSample))
@@ -78,6 +75,17 @@ public enum Losses {
             let total = try b.sum(try b.multiply(difference, difference), axes: [0, 1], keep: false)
             return try b.multiply(total, by: 1 / Float(batch))
         }
+    }
+
+    /// Rows of one score per class; a single number becomes the score of class 1 beside 0 for class 0.
+    private static func classScores(_ value: String, _ term: LossTerm, _ b: inout GradientBuilder) throws -> (scores: String, rows: Int, classes: Int) {
+        let dims = try b.shape(term.value)
+        guard let last = dims.last else { throw DifferentiationError("'\(term.value)' is a single number and holds no class scores") }
+        let classes = dims.count == 1 ? 1 : last
+        let rows = dims.reduce(1, *) / max(classes, 1)
+        let scores = try b.reshape(value, [rows, classes])
+        guard classes == 1 else { return (scores, rows, classes) }
+        return (try b.concat([b.constant([Float](repeating: 0, count: rows), [rows, 1]), scores], axis: 1), rows, 2)
     }
 
     private static func logSoftmax(_ value: String, _ b: inout GradientBuilder) throws -> String {

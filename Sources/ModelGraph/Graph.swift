@@ -43,6 +43,8 @@ public struct ValueInfo: Sendable {
     /// `nil` where the rank is unknown.
     public var shape: [Dimension]?
     var preserved = OnnxValueInfoProto()
+    /// Not so of sequences, maps, optional values and sparse tensors.
+    public var isTensor: Bool { preserved.type.hasTensorType || preserved.type.unknownFields.data.isEmpty }
 
     public init(name: String, elementType: ElementType?, shape: [Dimension]?) {
         self.name = name

@@ -73,6 +73,27 @@ import Testing
         }
     }
 
+    /// −log σ(x) where the label is 1, −log(1 − σ(x)) where it is 0.
+    @Test(arguments: [[4, 1], [4]])
+    func oneNumberIsTheLogitOfClassOne(_ dims: [Int]) throws {
+        try check(.crossEntropy(smoothing: 0.1), dims: dims, target: [0, 1, 1, 0], targetDims: [4], labels: true) { x, labels in
+            var total = 0.0
+            for (logit, label) in zip(x, labels) {
+                let likely = 0.1 / 2 + 0.9 * label
+                total += likely * log(1 + exp(-logit)) + (1 - likely) * log(1 + exp(logit))
+            }
+            return total / 8
+        }
+        try check(.distillation(temperature: 2), dims: dims, target: [0.3, -2, 1.5, 0], targetDims: dims) { x, taught in
+            var total = 0.0
+            for (own, other) in zip(x, taught) {
+                let (q, p) = (1 / (1 + exp(-own / 2)), 1 / (1 + exp(-other / 2)))
+                total += p * log(p / q) + (1 - p) * log((1 - p) / (1 - q))
+            }
+            return 4 * total / 8
+        }
+    }
+
     @Test func everyPlaceOfASequenceIsADecision() throws {
         try check(.crossEntropy(smoothing: 0), dims: [2, 3, 4], target: [0, 3, 2, 2, 1, 1], targetDims: [2, 3], labels: true) {
             crossEntropy($0, $1, classes: 4, smoothing: 0, decisions: 12)

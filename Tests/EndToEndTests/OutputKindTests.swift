@@ -128,6 +128,69 @@ import Testing
         }
     }
 
+    /// Models that decide between two classes by one number: probability, logit, logit without an extent for it, and the class itself.
+    private static let deciders = """
+        import sys, json, numpy as np, onnx, onnxruntime
+        from onnx import helper as h, numpy_helper as nh, TensorProto as T
+        folder = sys.argv[1]
+        rng = np.random.default_rng(8)
+        f = lambda *s: rng.standard_normal(s).astype(np.float32)
+        x = f(400, 12)
+        hidden = np.tanh(x @ f(12, 6)) @ f(6)
+        labels = (hidden + 0.3 * f(400) > 0).astype(np.int64)
+        np.savez(f'{folder}/data.npz', x=x, labels=labels)
+        np.savez(f'{folder}/three.npz', x=x, labels=labels + 1)
+        w, v = 0.4 * f(12, 16), 0.4 * f(16, 1)
+        info = h.make_tensor_value_info
+        dense = [h.make_node('MatMul', ['x', 'w'], ['a']), h.make_node('Relu', ['a'], ['b']), h.make_node('MatMul', ['b', 'v'], ['z'])]
+        ends = {
+            'probability': ([h.make_node('Sigmoid', ['z'], ['y'])], [info('y', T.FLOAT, ['n', 1])]),
+            'logit': ([h.make_node('Identity', ['z'], ['y'])], [info('y', T.FLOAT, ['n', 1])]),
+            'flat': ([h.make_node('Sigmoid', ['z'], ['p']), h.make_node('Squeeze', ['p', 'one'], ['y'])], [info('y', T.FLOAT, ['n'])]),
+            'class': ([h.make_node('ArgMax', ['b'], ['k'], axis=1, keepdims=0), h.make_node('Mod', ['k', 'two'], ['y'])], [info('y', T.INT64, ['n'])]),
+            'besides': ([h.make_node('SequenceConstruct', ['z'], ['s']), h.make_node('Sigmoid', ['z'], ['y'])],
+                        [h.make_tensor_sequence_value_info('s', T.FLOAT, None), info('y', T.FLOAT, ['n', 1])]),
+        }
+        said = {}
+        for name, (end, outputs) in ends.items():
+            extra = [nh.from_array(w, 'w'), nh.from_array(v, 'v'), nh.from_array(np.array([1], np.int64), 'one'), nh.from_array(np.int64(2), 'two')]
+            m = h.make_model(h.make_graph(dense + end, name, [info('x', T.FLOAT, ['n', 12])], outputs, extra), opset_imports=[h.make_opsetid('', 17)])
+            m.ir_version = 8
+            onnx.save(m, f'{folder}/{name}.onnx')
+        for path in sys.argv[2:]:
+            y = np.asarray(onnxruntime.InferenceSession(f'{folder}/{path}.onnx', providers=['CPUExecutionProvider']).run(['y'], {'x': x})[0]).reshape(400)
+            cut = 0 if path.startswith('logit') else 0.5
+            said[path] = float(((y if path.startswith('class') else y > cut) == labels)[100:].mean())
+        print(json.dumps(said))
+        """
+
+    @Test func oneNumberDecidesBetweenTwoClasses() throws {
+        let folder = try TemporaryFolder()
+        let kinds = ["probability", "logit", "flat", "class", "besides"]
+        let truth = try JSON(parsing: Oracle.run(Self.deciders, [folder.path] + kinds))
+        func declare(_ name: String, _ splits: String) throws -> String {
+            try "format: npz\nsplits:\n\(splits)".write(toFile: folder.file(name), atomically: true, encoding: .utf8)
+            return folder.file(name)
+        }
+        let data = try declare("data.yaml", "  calibration: {file: data.npz, range: [0, 100]}\n  validation: {file: data.npz, range: [100, 400]}\n")
+        for kind in kinds {
+            let said = try Program.json(["evaluate", folder.file("\(kind).onnx"), "--data", data, "--no-latency"])
+            #expect(said["accuracy.metric"]?.string == "top-1" && said["accuracy.samples"]?.int == 300, "\(kind)")
+            #expect(said["accuracy.value"]?.double == truth[kind]?.double, "\(kind)")
+        }
+        let many = try Program.run("evaluate", folder.file("logit.onnx"), "--data", folder.file("three.npz"), "--no-latency")
+        #expect(many.status == 2 && many.errorLines.count == 1 && many.errors.contains("for classes 0 and 1"), "\(many.errors)")
+        // Such models learn from labels too, by the logit.
+        let declared = try declare("train.yaml", "  train: {file: data.npz, range: [0, 300]}\n  validation: {file: data.npz, range: [300, 400]}\n")
+        for kind in ["probability", "logit", "flat"] {
+            let trained = folder.file("\(kind)-trained.onnx")
+            let run = try Program.run("train", folder.file("\(kind).onnx"), "--data", declared, "--epochs", "40", "--learning-rate", "0.01", "--output", trained)
+            #expect(run.status == 0, "\(run.errors)")
+            let after = try JSON(parsing: Oracle.run(Self.deciders, [folder.path, "\(kind)-trained"]))["\(kind)-trained"]?.double ?? 0
+            #expect(after > max(0.8, (truth[kind]?.double ?? 1) + 0.2), "\(kind): \(truth[kind]?.double ?? 0) → \(after)")
+        }
+    }
+
     @Test func labelsNeedOneScorePerClass() throws {
         let folder = try TemporaryFolder()
         try Oracle.run(Self.maker, [folder.path])

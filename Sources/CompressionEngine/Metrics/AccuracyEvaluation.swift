@@ -25,6 +25,8 @@ public struct AccuracyEvaluation: Sendable {
     /// Rows per call; fixed by the model where its batch dimension is.
     public let batch: Int
     public let outputName: String
+    /// What the output says where it is one number per sample.
+    private let single: SingleOutput
     public let workers: Int
     /// What a call is given for samples of a range.
     private let feed: @Sendable (Range<Int>) throws -> [(String, Value)]
@@ -48,16 +50,19 @@ public struct AccuracyEvaluation: Sendable {
         self.feed = feed ?? { try samples.values($0) }
         self.reference = reference
         self.workers = max(workers, 1)
-        outputName = try Self.scoredOutput(of: model).name
+        let output = try Self.scoredOutput(of: model)
+        outputName = output.name
+        single = SingleOutput(output, of: model)
         isBatchFree = samples.fixedBatch(of: model) == nil
         // Outputs that are compared number by number may not depend on the company at all; a label's place rarely does.
         batch = isBatchFree && (oneByOne || samples.labels == nil) ? 1 : Self.batchSize(of: model, samples: samples)
     }
 
-    /// The output that is scored: the first floating-point one.
+    /// The output that is scored: the first tensor of floating-point numbers, else the first tensor.
     static func scoredOutput(of model: Model) throws -> ValueInfo {
-        guard let output = model.graph.outputs.first(where: { $0.elementType?.isFloatingPoint ?? true }) ?? model.graph.outputs.first else {
-            throw EngineError(.model, "the model has no output to score")
+        let tensors = model.graph.outputs.filter(\.isTensor)
+        guard let output = tensors.first(where: { $0.elementType?.isFloatingPoint ?? true }) ?? tensors.first else {
+            throw EngineError(.model, model.graph.outputs.isEmpty ? "the model has no output to score" : "no output of the model is a tensor, so there is nothing to score")
         }
         return output
     }
@@ -202,10 +207,11 @@ public struct AccuracyEvaluation: Sendable {
                 let scores = UnsafeBufferPointer(rebasing: rows[(row * width)..<((row + 1) * width)])
                 if !scores.allSatisfy(\.isFinite) { notFinite += 1 }
                 if let labels = samples.labels {
-                    guard labels[sample] < width else {
-                        throw EngineError(
-                            .data, "label \(labels[sample]) but the model's output '\(outputName)' has \(width) numbers per sample")
+                    guard labels[sample] < (width > 1 ? width : single.classes ?? .max) else {
+                        let numbers = width > 1 ? "\(width) numbers per sample" : "one number per sample, for classes 0 and 1"
+                        throw EngineError(.data, "label \(labels[sample]) but the model's output '\(outputName)' has \(numbers)")
                     }
+                    if width == 1 { return single.isRight(scores[0], label: labels[sample]) ? 1 : 0 }
                     return OutputComparison.isInTop(samples.metric == .top5 ? 5 : 1, scores, label: labels[sample]) ? 1 : 0
                 }
                 guard let reference, reference.width == width else { throw EngineError(.data, "no reference outputs to agree with") }

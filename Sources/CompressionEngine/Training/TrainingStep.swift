@@ -112,14 +112,17 @@ final class TrainingStep {
         }
 
         // The loss.
-        let scores = try Self.scores(of: forward)
+        let labelled = source.labels != nil && plan.labelWeight > 0
+        // One number per sample, with labels: the logit of class 1.
+        let isLogit = try labelled && probed.shapes[Self.scores(of: forward)]?.reduce(1, *) == shard
+        let scores = try Self.scores(of: forward, asLogit: isLogit)
         guard let scoreShape = probed.shapes[scores] else { throw EngineError(.runtime, "the shape of '\(scores)' is not known") }
         var terms: [LossTerm] = []
         var targets: [ValueInfo] = []
-        let labelled = source.labels != nil && plan.labelWeight > 0
-        if labelled {
-            guard scoreShape.count >= 2, scoreShape.dropLast().reduce(1, *) == shard, (scoreShape.last ?? 1) > 1 else {
-                throw EngineError(.data, "the model gives \(scoreShape) numbers for \(shard) samples, not one score per class, so it cannot learn from labels")
+        let classes = isLogit ? 2 : scoreShape.count >= 2 ? scoreShape.last ?? 1 : 1
+        if labelled, let labels = source.labels {
+            guard isLogit || scoreShape.dropLast().reduce(1, *) == shard && classes > 1, let largest = labels.max(), largest < classes else {
+                throw EngineError(.data, "the model gives \(scoreShape) numbers for \(shard) samples, not one score for each class of the labels, so it cannot learn from them")
             }
             terms.append(LossTerm(.crossEntropy(smoothing: plan.smoothing), value: scores, target: Self.labelInput, weight: plan.labelWeight))
             targets.append(ValueInfo(name: Self.labelInput, elementType: .int64, shape: [.fixed(shard)]))
@@ -128,10 +131,10 @@ final class TrainingStep {
         let distillation = plan.distillation ?? (labelled ? nil : Distillation(.logits))
         if let distillation {
             guard let teacherModel else { throw EngineError(.technique, "there is no teacher to learn from") }
-            let teacherScores = try Self.scores(of: teacherModel)
+            let teacherScores = try Self.scores(of: teacherModel, asLogit: isLogit)
             let kind: LossTerm.Kind =
                 switch distillation.kind {
-                case .soft(let temperature) where scoreShape.count >= 2 && (scoreShape.last ?? 1) > 1: .distillation(temperature: temperature)
+                case .soft(let temperature) where classes > 1: .distillation(temperature: temperature)
                 default: .meanSquare
                 }
             terms.append(LossTerm(kind, value: scores, target: Self.teacherInput(0), weight: distillation.weight))
@@ -162,8 +165,7 @@ final class TrainingStep {
                 let known = other + ".known"
                 forward.graph.nodes.append(Node(Macro.constant, domain: Macro.domain, inputs: [other], outputs: [known]))
                 probed.shapes[known] = scoreShape
-                let hasClasses = scoreShape.count >= 2 && (scoreShape.last ?? 1) > 1
-                terms.append(LossTerm(hasClasses ? .distillation(temperature: 1) : .meanSquare, value: value, target: known))
+                terms.append(LossTerm(classes > 1 ? .distillation(temperature: 1) : .meanSquare, value: value, target: known))
             }
         }
         terms += plan.exits.flatMap { exit in
@@ -252,8 +254,10 @@ final class TrainingStep {
     }
 
     /// The scores a model computes before it turns them into probabilities.
-    static func scores(of model: Model) throws -> String {
+    /// - Parameter asLogit: the output is one number per sample; what a sigmoid at the end reads is wanted.
+    static func scores(of model: Model, asLogit: Bool = false) throws -> String {
         var name = try AccuracyEvaluation.scoredOutput(of: model).name
+        if asLogit { return SingleOutput.logit(behind: name, in: model) ?? name }
         while let node = model.graph.nodes.first(where: { $0.outputs.contains(name) }), ["Softmax", "LogSoftmax", "Identity"].contains(node.opType) { name = node.inputs[0] }
         return name
     }

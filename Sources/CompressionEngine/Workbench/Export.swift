@@ -145,7 +145,7 @@ enum ExportReport {
             let difference = estimate.difference.map { String(format: "%+.2f", $0 * 100) } ?? "–"
             let interval = estimate.differenceInterval.map { String(format: "%+.2f to %+.2f", $0.low * 100, $0.high * 100) } ?? "–"
             lines.append(
-                "| \(split.rawValue) (\(estimate.metric)) | \(estimate.seen) | \(percent(estimate.baseline)) | \(percent(estimate.value)) | \(percent(estimate.interval.low)) to \(percent(estimate.interval.high)) | \(difference) | \(interval) | \(estimate.mcnemarP.map { String(format: "%.4g", $0) } ?? "–") |"
+                "| \(split.rawValue) (\(estimate.metric)) | \(estimate.seen) | \(percent(estimate.baseline)) | \(percent(estimate.value)) | \(percent(estimate.interval.low)) to \(percent(estimate.interval.high)) | \(difference) | \(interval) | \(estimate.mcnemarP.map { $0 < 1e-4 ? "< 0.0001" : String(format: "%.4f", $0) } ?? "–") |"
             )
         }
         lines.append("")

@@ -65,7 +65,7 @@ enum EvaluateText {
             text += "; difference \(metric.difference(difference)) [\(metric.difference(interval.low)), \(metric.difference(interval.high))]"
         }
         if let p = accuracy.mcnemarP, let lost = accuracy.onlyBaseline, let won = accuracy.onlyCandidate {
-            text += ", \(lost) lost and \(won) won, McNemar p = \(p.formatted(digits: 2))"
+            text += ", \(lost) lost and \(won) won, McNemar p \(Written.pValue(p))"
         }
         return text
     }

@@ -65,6 +65,9 @@ enum Written {
     static func points(_ value: Double?) -> String { value.map { NumberFormat.points(digits: 2).text($0) } ?? "–" }
     static func milliseconds(_ value: Double?) -> String { value.map { NumberFormat.milliseconds.text($0) } ?? "–" }
 
+    /// A probability of a test with its relation: "= 0.031", "< 0.0001".
+    static func pValue(_ p: Double) -> String { p < 1e-4 ? "< 0.0001" : "= \(p.formatted(digits: 2))" }
+
     /// A count with thousands separated.
     static func exact(_ value: Int) -> String {
         var digits = Array(String(abs(value)))

@@ -1,0 +1,45 @@
+import ModelGraph
+
+/// What a model that gives one number per sample says of the sample's class.
+enum SingleOutput: Sendable, Hashable {
+    /// A score of class 1 against class 0: class 1 where it is larger than `above`.
+    case score(above: Float)
+    /// The number of the class.
+    case classNumber
+
+    /// - Parameter output: the output that is scored. Whole numbers are classes; what comes out of a sigmoid is a probability, cut at
+    ///   one half, and any other number the logarithm of the odds, cut at 0.
+    init(_ output: ValueInfo, of model: Model) {
+        if let type = output.elementType, !type.isFloatingPoint {
+            self = .classNumber
+        } else {
+            self = .score(above: Self.logit(behind: output.name, in: model) == nil ? 0 : 0.5)
+        }
+    }
+
+    /// The value that the sigmoid at the end of a model reads; `nil` where there is none.
+    static func logit(behind output: String, in model: Model) -> String? {
+        let index = GraphIndex(model.graph)
+        var value = output
+        for _ in 0..<16 {
+            guard let node = index.producer[value].map({ model.graph.nodes[$0] }), let source = node.inputs.first else { return nil }
+            switch node.opType {
+            case "Sigmoid": return source
+            case "Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "DequantizeLinear", "QuantizeLinear": value = source
+            default: return nil
+            }
+        }
+        return nil
+    }
+
+    /// Classes that can be told apart; `nil` where the model does not say.
+    var classes: Int? { self == .classNumber ? nil : 2 }
+
+    /// Whether a value names the class `label`. Never so of a value that is not a number.
+    func isRight(_ value: Float, label: Int) -> Bool {
+        switch self {
+        case .score(let threshold): label == 1 ? value > threshold : label == 0 && value <= threshold
+        case .classNumber: value == Float(label)
+        }
+    }
+}
