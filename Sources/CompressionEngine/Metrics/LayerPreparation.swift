@@ -23,19 +23,20 @@ public enum LayerPreparation {
         try cancellation.check()
         var summaries = results.all
         for (index, spectra) in try SpectrumPreparation.spectra(.matrices, of: layers, in: model, cancellation: cancellation) { summaries[index].spectra = spectra }
-        let structure = ChannelStructure(of: model, layers: layers, shapes: shapes?.dims ?? [:])
+        let (dims, index) = (shapes?.dims ?? [:], GraphIndex(model.graph))
+        let structure = ChannelStructure(of: model, layers: layers, shapes: dims)
         let norms = summaries.map { OutputNorms(l1: $0.outputNormsL1, l2: $0.outputNormsL2) }
         let channels = ChannelForecast(structure, norms: norms)
-        let branches = ResidualBranch.all(in: model, layers: layers, shapes: shapes?.dims ?? [:]).map(\.layers)
-        let attentions = AttentionForecast.all(in: model, layers: layers, shapes: shapes?.dims ?? [:])
-        let planes = try? ImagePlanes(model, layers: layers, shapes: shapes?.dims ?? [:])
-        for index in summaries.indices {
-            summaries[index].branches = branches
-            summaries[index].attentions = attentions
-            summaries[index].planes = planes
-            summaries[index].positions = InputPositions(of: layers[index], in: model, shapes: shapes?.dims ?? [:])
-            summaries[index].attachedCount = structure.attachedCounts[index]
-            summaries[index].channels = channels
+        let branches = ResidualBranch.all(in: model, layers: layers, shapes: dims).map(\.layers)
+        let attentions = AttentionForecast.all(in: model, layers: layers, shapes: dims)
+        let planes = try? ImagePlanes(model, layers: layers, shapes: dims)
+        for number in summaries.indices {
+            summaries[number].branches = branches
+            summaries[number].attentions = attentions
+            summaries[number].planes = planes
+            summaries[number].positions = InputPositions(of: layers[number], in: model, index: index, shapes: dims)
+            summaries[number].attachedCount = structure.attachedCounts[number]
+            summaries[number].channels = channels
         }
         return summaries
     }

@@ -11,8 +11,10 @@ struct InputPositions: Hashable, Sendable {
     var count: Int { height * width }
 
     /// Positions of a layer's inputs; `nil` if they have none, or one only.
-    /// - Parameter shapes: of intermediate values at batch 1.
-    init?(of layer: Layer, in model: Model, shapes: [String: [Int]]) {
+    /// - Parameters:
+    ///   - index: of the model's main graph.
+    ///   - shapes: of intermediate values at batch 1.
+    init?(of layer: Layer, in model: Model, index: GraphIndex, shapes: [String: [Int]]) {
         guard let shape = WeightMatrix.shape(of: layer) else { return nil }
         switch layer.kind {
         case .conv:
@@ -20,7 +22,7 @@ struct InputPositions: Hashable, Sendable {
             guard kernel.count <= 2 else { return nil }
             self.init(channels: layer.weightShape[1], height: kernel.count == 2 ? kernel[0] : 1, width: kernel[kernel.count - 1])
         default:
-            guard layer.path.isMain, let image = Self.image(before: layer, columns: shape.columns, in: model.graph, shapes) else { return nil }
+            guard layer.path.isMain, let image = Self.image(before: layer, columns: shape.columns, in: model.graph, index, shapes) else { return nil }
             self.init(channels: image[0], height: image[1], width: image[2])
         }
         guard count > 1 else { return nil }
@@ -33,8 +35,7 @@ struct InputPositions: Hashable, Sendable {
     }
 
     /// [channels, height, width] of the value that is flattened into a layer's inputs.
-    private static func image(before layer: Layer, columns: Int, in graph: Graph, _ shapes: [String: [Int]]) -> [Int]? {
-        let index = GraphIndex(graph)
+    private static func image(before layer: Layer, columns: Int, in graph: Graph, _ index: GraphIndex, _ shapes: [String: [Int]]) -> [Int]? {
         let node = graph.nodes[layer.nodeIndex]
         var value = node.inputs.first { $0 != layer.weight } ?? ""
         for _ in 0..<8 {

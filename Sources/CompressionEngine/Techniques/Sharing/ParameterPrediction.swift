@@ -47,10 +47,11 @@ public struct ParameterPrediction: Technique {
     public func refusal(for layer: Layer, in model: Model) -> String? { refusals(for: [layer], in: model, shapes: [:])[0] }
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
-        layers.map { layer in
+        let index = GraphIndex(model.graph)
+        return layers.map { layer in
             if let reason = ComputedWeightWriter.refusal(for: layer) { return reason }
             guard WeightMatrix.shape(of: layer) != nil else { return "a \(layer.opType) is not one product with its inputs" }
-            if InputPositions(of: layer, in: model, shapes: shapes) != nil { return nil }
+            if InputPositions(of: layer, in: model, index: index, shapes: shapes) != nil { return nil }
             return InputWindows.refusal(for: layer, in: model).map { "its inputs have no positions to predict from, and for their covariance: \($0)" }
         }
     }
@@ -72,6 +73,7 @@ public struct ParameterPrediction: Technique {
         var writer = ComputedWeightWriter(model, targets: targets)
         let jobs = writer.jobs(context).filter { $0.tensor.name == $0.layer.weight }
         let source = model
+        let index = GraphIndex(model.graph)
         let looked = jobs.filter { $0.parameters.choice("kernel") == "covariance" && InputWindows.refusal(for: $0.layer, in: source) == nil }
         let limit = looked.map { $0.parameters.integer("samples") }.max() ?? 0
         let inputs = looked.isEmpty ? [:] : try InputStatistics.remembered(of: model, layers: looked.map(\.layer), gram: true, limit: limit, context: context)
@@ -82,7 +84,7 @@ public struct ParameterPrediction: Technique {
             if job.parameters.choice("kernel") == "covariance" {
                 made = try inputs[job.layer.id].flatMap { try Self.byCovariance(matrix, $0, job.parameters) }
             } else {
-                made = try InputPositions(of: job.layer, in: source, shapes: context.shapes).flatMap { try Self.byPosition(matrix, $0, job.parameters) }
+                made = try InputPositions(of: job.layer, in: source, index: index, shapes: context.shapes).flatMap { try Self.byPosition(matrix, $0, job.parameters) }
             }
             guard let made else {
                 context.notes.add("\(job.layer.id): nothing tells which of its inputs are alike; left as it is")
