@@ -62,21 +62,25 @@ extension Painter {
             return ScatterChart.Link(from: ChartPoint(x, y), to: ChartPoint(point.x, point.y))
         }
         return ScatterChart(
-            classes: classes, front: front, links: links, x: axis(model.axes.x), y: axis(model.axes.y), cursor: cursor,
+            classes: classes, front: front, links: links, x: axis(model.axes.x, isEmpty: trials.isEmpty), y: axis(model.axes.y, isEmpty: trials.isEmpty), cursor: cursor,
             cursorName: "", showsLegend: false)
     }
 
-    private func axis(_ measure: Measure) -> Axis {
-        Axis(measure.title, format: measure.format)
+    /// - Parameter isEmpty: there is nothing to plot; the baseline tells what to expect.
+    private func axis(_ measure: Measure, isEmpty: Bool) -> Axis {
+        var axis = Axis(measure.title, format: measure.format)
+        if isEmpty, measure != .accuracy, let value = baselineValue(measure), value > 0 { axis.range = 0...value * 1.05 }
+        return axis
+    }
+
+    private func baselineValue(_ measure: Measure) -> Double? {
+        if measure == .accuracy { return model.baselineAccuracy?.value }
+        if measure == .latency { return model.latencyNow?.figures.baselineMedian }
+        return model.baseline.flatMap { measure.figure(in: $0)?.value }
     }
 
     private var baselinePoint: ChartPoint? {
-        func value(_ measure: Measure) -> Double? {
-            if measure == .accuracy { return model.baselineAccuracy?.value }
-            if measure == .latency { return model.latencyNow?.figures.baselineMedian }
-            return model.baseline.flatMap { measure.figure(in: $0)?.value }
-        }
-        guard let x = value(model.axes.x), let y = value(model.axes.y) else { return nil }
+        guard let x = baselineValue(model.axes.x), let y = baselineValue(model.axes.y) else { return nil }
         return ChartPoint(x, y)
     }
 

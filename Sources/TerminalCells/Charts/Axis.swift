@@ -38,8 +38,14 @@ public struct Axis: Hashable, Sendable {
             (low, high) = (middle - abs(high) * 0.01, middle + abs(high) * 0.01)
         }
         let pad = (high - low) * 0.04
-        // Zero is a natural end: do not pad across it.
-        return (low >= 0 && low - pad < 0 ? 0 : low - pad)...(high <= 0 && high + pad > 0 ? 0 : high + pad)
+        // Zero is a natural end, and the whole of a percentage: do not pad across them.
+        func padded(_ end: Double, _ value: Double) -> Double {
+            if low >= 0, end < 0 { return 0 }
+            if high <= 0, end > 0 { return 0 }
+            if case .percent = format, value <= 1, end > 1 { return 1 }
+            return end
+        }
+        return padded(low - pad, low)...padded(high + pad, high)
     }
 
     /// Whether labels are rounded to three digits, however close the ticks are.

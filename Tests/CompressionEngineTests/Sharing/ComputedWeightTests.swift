@@ -303,7 +303,7 @@ import Testing
         let parameters: [String: ParameterValue] = ["fraction": .real(0.25), "width": .real(2), "ridge": .real(0.01), "fit": .choice(fit)]
         let applied = try Self.apply("parameter-prediction", parameters, to: model, shapes: ["x": [1, 1, 16, 16]])
         let pair = try Self.weights(applied.model, folder)
-        let positions = try #require(InputPositions(of: model.layers()[0], in: model, shapes: ["x": [1, 1, 16, 16]]))
+        let positions = try #require(InputPositions(of: model.layers()[0], in: model, index: GraphIndex(model.graph), shapes: ["x": [1, 1, 16, 16]]))
         #expect(positions.height == 16 && positions.width == 16 && positions.channels == 1)
         let kept = ParameterPrediction.spread(positions.kernel(width: 2), count: 256, keeping: 64)
         #expect(Set(kept).count == 64)
