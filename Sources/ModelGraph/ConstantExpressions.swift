@@ -164,15 +164,18 @@ private struct ConstantExpressions {
             guard let value = values[name], value.tensor.count > 0 else { return nil }
             results[name] = value
         }
+        // Extents are no weights, and weigh nothing.
+        func isExtent(_ tensor: Tensor) -> Bool { [.int64, .int32].contains(tensor.elementType) && tensor.count <= 64 }
+        guard results.contains(where: { !isExtent($1.tensor) && graph.readsAsWeight($0) }) else { return nil }
         let before = freed.reduce(0) { $0 + (graph.initializers[$1]?.storage.byteCount ?? 0) }
-        guard results.values.reduce(0, { $0 + $1.tensor.storage.byteCount }) <= before else { return nil }
+        guard results.values.reduce(0, { $0 + (isExtent($1.tensor) ? 0 : $1.tensor.storage.byteCount) }) <= before else { return nil }
         return ConstantExpression(nodes: own, leaves: leaves.sorted(), results: results)
     }
 }
 
 extension Graph {
     /// Whether a layer of this graph or of one inside reads a value as its weight.
-    fileprivate func readsAsWeight(_ value: String) -> Bool {
+    func readsAsWeight(_ value: String) -> Bool {
         nodes.contains { node in
             switch node.opType {
             case "Conv", "ConvTranspose", "Gemm": node.input(1) == value

@@ -17,12 +17,13 @@ struct ConstantValue {
     static let operators: Set<String> = [
         "Identity", "Cast", "DequantizeLinear", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Split", "Concat", "Slice", "Gather",
         "Add", "Sub", "Mul", "Div", "Pow", "Sqrt", "Neg", "Abs", "Exp", "Reciprocal", "MatMul",
-        "ReduceSum", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceMax", "ReduceMin",
+        "ReduceSum", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceMax", "ReduceMin", "ReduceProd",
     ]
 
     /// What a node makes of its operands; `nil` if that is not known for certain, or more than `limit` elements.
     static func evaluate(_ node: Node, number: Int, _ operands: [ConstantValue?], limit: Int) -> [ConstantValue]? {
         guard let first = operands.first ?? nil else { return nil }
+        if [.int64, .int32].contains(first.tensor.elementType), node.opType != "DequantizeLinear" { return Self.integers(node, operands).map { [$0] } }
         func integers(_ position: Int) -> [Int]? { operands.indices.contains(position) ? operands[position]?.tensor.integers() : nil }
         func isGiven(_ position: Int) -> Bool { node.input(position) != nil }
         // A part of what several scales belong to has a part of the scales.
@@ -220,13 +221,14 @@ extension ConstantValue {
             steps[axis] = count
             count *= dims[axis]
         }
-        var sums = [Double](repeating: type == "ReduceMax" ? -.infinity : type == "ReduceMin" ? .infinity : 0, count: count)
+        var sums = [Double](repeating: type == "ReduceMax" ? -.infinity : type == "ReduceMin" ? .infinity : type == "ReduceProd" ? 1 : 0, count: count)
         var position = [Int](repeating: 0, count: dims.count)
         var place = 0
         for value in values {
             let value = Double(value)
             switch type {
             case "ReduceL1": sums[place] += abs(value)
+            case "ReduceProd": sums[place] *= value
             case "ReduceL2", "ReduceSumSquare": sums[place] += value * value
             case "ReduceMax": sums[place] = max(sums[place], value)
             case "ReduceMin": sums[place] = min(sums[place], value)

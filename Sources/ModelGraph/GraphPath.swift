@@ -78,6 +78,8 @@ extension Model {
         while true {
             if let graph = graph[path] {
                 if let tensor = graph.initializers[name] { return (tensor, path) }
+                // What a body is handed hides what is called the same outside.
+                if !path.isMain, graph.inputs.contains(where: { $0.name == name }) { return nil }
             }
             guard !path.steps.isEmpty else { return nil }
             path.steps.removeLast()

@@ -9,12 +9,16 @@ extension Model {
     /// (restored on writing), and an `Identity` of an initializer gives way to the initializer itself. Matrix products written as Einsum
     /// become MatMul.
     ///
+    /// The Shape of an initializer is a constant, and arithmetic on weights in the body of a loop is moved in front of it.
+    ///
     /// A weight that only reaches its layer through a Transpose or Reshape, or by having its gates put into another order, is stored as
     /// the layer reads it; one behind QuantizeLinear and DequantizeLinear as its integers; one that arithmetic makes of initializers as its
     /// result, where that is no larger.
     mutating func normalizeConstants() {
         graph.normalizeConstants(outer: [:])
         let (before, written) = (Set(graph.initializers.keys), Set(graph.constantNodes.keys))
+        graph.foldShapesOfInitializers()
+        graph.hoistWeightArithmetic()
         graph.foldQuantizedWeights()
         graph.unfoldEinsums()
         graph.foldWeightLayouts()
@@ -58,6 +62,7 @@ extension Graph {
                 aliases[node.outputs[0]] = node.inputs[0]
                 continue
             }
+            if node.isStandard("Loop") { separateCarriedNames(&node) }
             let invariants = node.isStandard("Loop") ? loopInvariants(node) : [:]
             for index in node.attributes.indices {
                 switch node.attributes[index].value {
@@ -78,6 +83,23 @@ extension Graph {
             kept.append(node)
         }
         nodes = kept
+    }
+
+    /// Gives values that a Loop carries under the name of an initializer outside another name, so that each name means one thing.
+    private func separateCarriedNames(_ node: inout Node) {
+        guard let place = node.attributes.firstIndex(where: { $0.name == "body" }), case .graph(var body) = node.attributes[place].value,
+            body.inputs.contains(where: { initializers[$0.name] != nil })
+        else { return }
+        var names = NameSupply(self)
+        var renamed: [String: String] = [:]
+        for position in body.inputs.indices where initializers[body.inputs[position].name] != nil {
+            let name = body.inputs[position].name
+            renamed[name] = names.fresh("\(name)_carried")
+            body.inputs[position].name = renamed[name] ?? name
+        }
+        for position in body.outputs.indices { body.outputs[position].name = renamed[body.outputs[position].name] ?? body.outputs[position].name }
+        body.replaceReads(renamed)
+        node.attributes[place].value = .graph(body)
     }
 
     /// Weights that a Loop hands round unchanged: name inside the body → initializer outside. The loop keeps carrying

@@ -191,6 +191,35 @@ import Testing
         }
     }
 
+    /// What was trained once comes back from memory into the very same file, also where weights stand in Constant nodes under names of their own.
+    @Test func rememberedTrainingGivesTheSameFile() throws {
+        let folder = try TemporaryFolder()
+        let (model, data) = (folder.file("named.onnx"), folder.file("x.npz"))
+        try Oracle.run(
+            """
+            import sys, numpy as np, onnx
+            from onnx import helper as h, numpy_helper as nh, TensorProto as T
+            rng = np.random.default_rng(4)
+            f = lambda *s: (0.3 * rng.standard_normal(s)).astype(np.float32)
+            nodes = [h.make_node('Constant', [], ['w'], value=nh.from_array(f(8, 16), 'inner name')), h.make_node('MatMul', ['x', 'w'], ['a']), h.make_node('Relu', ['a'], ['b']),
+                     h.make_node('Constant', [], ['v'], value=nh.from_array(f(16, 4), 'another')), h.make_node('MatMul', ['b', 'v'], ['y'])]
+            info = h.make_tensor_value_info
+            m = h.make_model(h.make_graph(nodes, 'g', [info('x', T.FLOAT, ['n', 8])], [info('y', T.FLOAT, ['n', 4])]), opset_imports=[h.make_opsetid('', 17)])
+            m.ir_version = 8
+            onnx.save(m, sys.argv[1])
+            np.savez(sys.argv[2], x=f(100, 8))
+            """, [model, data])
+        for step in ["fine-tuning:epochs=2,learning-rate=0.01", "quantization-aware-training:epochs=1"] {
+            var files: [Data] = []
+            for name in ["first.onnx", "second.onnx"] {
+                let applied = try Program.run("apply", model, "--data", data, "--step", step, "--output", folder.file(name))
+                try #require(applied.status == 0, "\(applied.errors)")
+                files.append(try Data(contentsOf: URL(fileURLWithPath: folder.file(name))))
+            }
+            #expect(files[0] == files[1], "\(step)")
+        }
+    }
+
     @Test func labelsNeedOneScorePerClass() throws {
         let folder = try TemporaryFolder()
         try Oracle.run(Self.maker, [folder.path])

@@ -93,6 +93,15 @@ def places_of_weights(cases):
                                initializers=[nh.from_array(np.ascontiguousarray(W1.T), "w1")] + plain("b1", "w2")), layers=2)
     cases.add("reshape", mlp(w1="w1r", front=[h.make_node("Reshape", ["w1", "s"], ["w1r"])],
                              initializers=[nh.from_array(W1.ravel(), "w1"), nh.from_array(np.array([16, 32], np.int64), "s")] + plain("b1", "w2")), layers=2)
+    # tf2onnx takes Einsum apart so: the shape is computed from the weight's own, and another copy is kept for its extents alone.
+    wide = nh.from_array(W1.reshape(1, 16, 4, 8), "wide")
+    einsum = [h.make_node("Shape", ["wide"], ["s4"]), h.make_node("Gather", ["s4", "last"], ["s2"]), h.make_node("ReduceProd", ["s2"], ["n"], axes=[0]),
+              h.make_node("Concat", ["minus", "n"], ["s"], axis=0), h.make_node("Reshape", ["wide", "s"], ["w1"]),
+              h.make_node("Shape", ["copy"], ["s5"]), h.make_node("Slice", ["s5", "zero", "one"], ["rows"]), h.make_node("Cast", ["rows"], ["rf"], to=1),
+              h.make_node("Div", ["rf", "rf"], ["unit"]), h.make_node("Mul", ["x0", "unit"], ["x"])]
+    cases.add("shape-of-weight", mlp(front=einsum, inputs=[info("x0", ["n", 16])], initializers=plain("b1", "w2") + [
+        wide, nh.from_array(W1 + 1, "copy"), nh.from_array(np.array([2, 3], np.int64), "last"), nh.from_array(np.array([-1], np.int64), "minus"),
+        nh.from_array(np.array([0], np.int64), "zero"), nh.from_array(np.array([1], np.int64), "one")]), layers=2)
     cases.add("inputs", mlp(ir=3, inputs=[info("x", ["n", 16]), info("w1", [16, 32]), info("b1", [32]), info("w2", [32, 10])]), layers=2)
     cases.add("weights-unset", mlp(initializers=plain("b1", "w2"), inputs=[info("x", ["n", 16]), info("w1", [16, 32])]), "reads")
     cases.add("output-is-initializer", mlp(outputs=[info("y", ["n", 10]), info("w2", [32, 10])]), layers=2)
@@ -351,6 +360,23 @@ def subgraphs(cases):
                         [info("state", [16]), info("row", [16])], [info("state2", [16]), info("all", [16])], [nh.from_array(square, "w")])
     cases.add("scan", model([h.make_node("Scan", ["start", "x"], ["end", "y"], body=scan, num_scan_inputs=1)],
                             [nh.from_array(np.zeros(16, np.float32), "start")], outputs=[info("y", ["n", 16])]), layers=1)
+    # A recurrent cell as PaddlePaddle's exporter leaves it: the loop hands its weight round under the name it has outside, and transposes it each pass.
+    def cell(name, weight, carried):
+        nodes = [h.make_node("Transpose", [weight], ["wt"], perm=[1, 0]), h.make_node("MatMul", ["s", "wt"], ["s2"], name="step"), h.make_node("Tanh", ["s2"], ["s3"]),
+                 h.make_node("Identity", ["c"], ["c2"])]
+        extra = [info(weight, None)] if carried else []
+        return h.make_graph(nodes, name, [info("i", [], T.INT64), info("c", [], T.BOOL), info("s", None)] + extra, [info("c2", [], T.BOOL), info("s3", None)] + extra)
+
+    for carried in (False, True):
+        feed = ["w"] if carried else []
+        cases.add("loop-transposes-carried" if carried else "loop-transposes",
+                  model([h.make_node("Loop", ["count", "", "x"] + feed, ["l"] + ["w9"] * carried, body=cell("cell", "w", carried)), h.make_node("MatMul", ["l", "v"], ["y"], name="last")],
+                        [nh.from_array(np.int64(3), "count"), nh.from_array(W2[:16].copy(), "v"), nh.from_array(square, "w")]), layers=2)
+    # A carried value that changes bears the name of the initializer it starts from: no weight.
+    growing = h.make_graph([h.make_node("MatMul", ["s", "w"], ["s2"], name="step"), h.make_node("Add", ["w", "w"], ["w2"]), h.make_node("Identity", ["c"], ["c2"])], "growing",
+                           [info("i", [], T.INT64), info("c", [], T.BOOL), info("s", None), info("w", None)], [info("c2", [], T.BOOL), info("s2", None), info("w2", None)])
+    cases.add("loop-changes-carried", model([h.make_node("Loop", ["count", "", "x", "w"], ["l", "w9"], body=growing), h.make_node("MatMul", ["l", "v"], ["y"], name="last")],
+                                            [nh.from_array(np.int64(3), "count"), nh.from_array(W2[:16].copy(), "v"), nh.from_array(0.3 * square, "w")]), layers=1)
     # The same names inside and outside, with other contents.
     shadow = h.make_graph([h.make_node("MatMul", ["m", "w1"], ["y"], name="first")], "t", [], [info("y", None)], [nh.from_array(W2, "w1")])
     other = h.make_graph([h.make_node("MatMul", ["m", "w1"], ["y"], name="first")], "e", [], [info("y", None)], [nh.from_array(-W2, "w1")])

@@ -70,11 +70,12 @@ struct Inspect: ParsableCommand {
         var shapes: ValueShapes?
         do {
             shapes = try session.shapes(of: session.model, cancellation: cancellation)
-            figures = try session.figures(of: session.model, slowSizes: false, cancellation: cancellation)
+            figures = try session.baselineFigures(slowSizes: false, cancellation: cancellation)
         } catch let error as EngineError where error.kind != .cancelled {
             // The runtime refuses the model (an operator it lacks, a shape that does not fit): what needs no running is still true.
             warnings.append("no MACs and activations: \(error.message)")
             figures = try FigureCounting.figures(of: session.model, shapes: nil)
+            figures.serializedBytes = Figure(Double(session.info.fileBytes), .measured)
         }
         let isLarge = figures.serializedBytes.value > Self.codedSizesLimit
         if isLarge, !quick, !allSizes { warnings.append("gzip and packed sizes are left out above 64 MB; --all-sizes measures them") }

@@ -18,7 +18,11 @@ enum LearningStep {
         let key = key(model, plan: plan, teacher: teacher, source: source, preparation: preparation)
         if source.demand == .anew { source.store?.forget(key) }
         if let (tensors, summary) = source.store?.result(key) {
-            for tensor in tensors { model.graph.initializers[tensor.name] = tensor }
+            for tensor in tensors {
+                // In place of the old one: what else the file says of it stays, as it does in a training.
+                let old = model.graph.initializers[tensor.name]
+                model.graph.initializers[tensor.name] = try old?.replacing(elementType: tensor.elementType, dims: tensor.dims, storage: tensor.storage) ?? tensor
+            }
             return describe(summary, context)
         }
         if source.demand == .checkpoint, try source.store?.checkpoint(key) == nil {
