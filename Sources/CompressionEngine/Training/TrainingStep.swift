@@ -34,9 +34,6 @@ final class TrainingStep {
     private(set) var statistics: [String: [Float]] = [:]
     private(set) var notes: [String]
 
-    private static let labelInput = "lathe.labels"
-    private static func teacherInput(_ number: Int) -> String { "lathe.teacher.\(number)" }
-
     /// Tensors of one thread's work.
     private struct Lane: @unchecked Sendable {
         var shards: [Int]
@@ -65,32 +62,9 @@ final class TrainingStep {
         var trainable = try TrainableModel(model, plan: plan, preparation: preparation)
         notes = trainable.notes
         if let distance = plan.fellow { trainable.addFellow(distance: distance, fresh: Set(plan.unstructured), seed: plan.seed) }
-        // Shards: as the model demands, else small enough to stay in a core's cache.
-        var shard = samples.fixedBatch(of: model) ?? min(plan.shard > 0 ? plan.shard : min(32, plan.batch), samples.count)
-        guard samples.count >= shard else { throw EngineError(.data, "the model takes \(shard) samples at once, but there are \(samples.count) to train on") }
         optimizer = plan.optimizer
-
-        // The forward graph with all shapes fixed.
-        func probe(_ shard: Int) throws -> ([Tensor], TrainingShapes) {
-            let inputs = try samples.inputs.enumerated().map { index, input in
-                try Tensor(
-                    name: input.name, elementType: ElementType(rawValue: input.type.rawValue), dims: input.valueShape(rows: shard),
-                    storage: TensorStorage(viewing: try samples.prepared.samples(0..<(input.isWhole ? 1 : shard), input: index), owner: samples.prepared))
-            }
-            return (inputs, try TrainingShapes.probe(trainable.forward, inputs: inputs, library: source.library, cancellation: cancellation))
-        }
-        var (inputs, probed) = try probe(shard)
-        if plan.shard == 0, samples.fixedBatch(of: model) == nil {
-            // Where weights outweigh what the samples leave, gradients of many shards cost more than they save; two shards at least.
-            let weightCount = trainable.parameters.reduce(0) { $0 + $1.start.count }
-            let values = trainable.forward.graph.nodes.flatMap(\.outputs).reduce(0) { $0 + (probed.shapes[$1]?.reduce(1, *) ?? 0) }
-            var grown = shard
-            while grown * 4 <= min(plan.batch, samples.count), weightCount > values / shard * grown { grown *= 2 }
-            if grown != shard {
-                shard = grown
-                (inputs, probed) = try probe(shard)
-            }
-        }
+        let (shard, inputs, shapes) = try Self.probe(trainable, fixedBatch: samples.fixedBatch(of: model), plan: plan, source: source, cancellation: cancellation)
+        var probed = shapes
         self.shard = shard
         let shardCount = max(1, min(plan.batch, samples.count) / shard)
         batch = shardCount * shard
@@ -111,72 +85,15 @@ final class TrainingStep {
             forward.graph.inputs[place].shape = input.dims.map { .fixed($0) }
         }
 
-        // The loss.
-        let labelled = source.labels != nil && plan.labelWeight > 0
-        // One number per sample, with labels: the logit of class 1.
-        let isLogit = try labelled && probed.shapes[Self.scores(of: forward)]?.reduce(1, *) == shard
-        let scores = try Self.scores(of: forward, asLogit: isLogit)
-        guard let scoreShape = probed.shapes[scores] else { throw EngineError(.runtime, "the shape of '\(scores)' is not known") }
-        var terms: [LossTerm] = []
-        var targets: [ValueInfo] = []
-        let classes = isLogit ? 2 : scoreShape.count >= 2 ? scoreShape.last ?? 1 : 1
-        if labelled, let labels = source.labels {
-            guard isLogit || scoreShape.dropLast().reduce(1, *) == shard && classes > 1, let largest = labels.max(), largest < classes else {
-                throw EngineError(.data, "the model gives \(scoreShape) numbers for \(shard) samples, not one score for each class of the labels, so it cannot learn from them")
-            }
-            terms.append(LossTerm(.crossEntropy(smoothing: plan.smoothing), value: scores, target: Self.labelInput, weight: plan.labelWeight))
-            targets.append(ValueInfo(name: Self.labelInput, elementType: .int64, shape: [.fixed(shard)]))
-        }
-        var teacherOutputs: [String] = []
-        let distillation = plan.distillation ?? (labelled ? nil : Distillation(.logits))
-        if let distillation {
-            guard let teacherModel else { throw EngineError(.technique, "there is no teacher to learn from") }
-            let teacherScores = try Self.scores(of: teacherModel, asLogit: isLogit)
-            let kind: LossTerm.Kind =
-                switch distillation.kind {
-                case .soft(let temperature) where classes > 1: .distillation(temperature: temperature)
-                default: .meanSquare
-                }
-            terms.append(LossTerm(kind, value: scores, target: Self.teacherInput(0), weight: distillation.weight))
-            targets.append(ValueInfo(name: Self.teacherInput(0), elementType: .float32, shape: scoreShape.map { .fixed($0) }))
-            teacherOutputs = [teacherScores]
-            for (number, pair) in distillation.features.enumerated() {
-                guard let shape = probed.shapes[pair.student] else { throw EngineError(.technique, "the model has no value '\(pair.student)'") }
-                terms.append(
-                    LossTerm(pair.asAttention ? .attentionTransfer : .meanSquare, value: pair.student, target: Self.teacherInput(number + 1), weight: pair.weight))
-                targets.append(ValueInfo(name: Self.teacherInput(number + 1), elementType: .float32, shape: shape.map { .fixed($0) }))
-                teacherOutputs.append(pair.teacher)
-            }
-            var exposed = SinglePrecision.lowered(teacherModel)
-            let known = Set(exposed.graph.outputs.map(\.name))
-            for name in teacherOutputs where !known.contains(name) {
-                exposed.graph.outputs.append(ValueInfo(name: name, elementType: nil, shape: nil))
-            }
-            teacher = try ModelRunner(exposed, library: source.library, threads: 1, label: "teacher")
-        } else {
-            teacher = nil
-        }
-        self.teacherOutputs = teacherOutputs
-        if plan.fellow != nil {
-            let fellow = FellowStudent.prefix + scores
-            terms += terms.filter { $0.value == scores }.map { LossTerm($0.kind, value: fellow, target: $0.target, weight: $0.weight) }
-            for (value, other) in [(scores, fellow), (fellow, scores)] {
-                // Neither moves the other through what it teaches.
-                let known = other + ".known"
-                forward.graph.nodes.append(Node(Macro.constant, domain: Macro.domain, inputs: [other], outputs: [known]))
-                probed.shapes[known] = scoreShape
-                terms.append(LossTerm(classes > 1 ? .distillation(temperature: 1) : .meanSquare, value: value, target: known))
-            }
-        }
-        terms += plan.exits.flatMap { exit in
-            terms.filter { $0.value == scores }.map { LossTerm($0.kind, value: exit, target: $0.target, weight: $0.weight) }
-        }
+        let objective = try TrainingObjective(plan, source: source, teacher: teacherModel, shard: shard, forward: &forward, shapes: &probed.shapes)
+        teacher = try objective.teacher.map { try ModelRunner($0, library: source.library, threads: 1, label: "teacher") }
+        teacherOutputs = objective.teacherOutputs
 
         // Gradients.
         let gradient: GradientGraph
         do {
             gradient = try GradientGraph(
-                forward: forward, shapes: probed.shapes, integers: probed.integers, trained: trainable.parameters.map(\.name), loss: terms, targets: targets,
+                forward: forward, shapes: probed.shapes, integers: probed.integers, trained: trainable.parameters.map(\.name), loss: objective.terms, targets: objective.targets,
                 batch: batch, shard: shard, outputs: trainable.batchNorms.flatMap { [$0.batchMean, $0.batchVariance] })
         } catch let error as DifferentiationError {
             throw EngineError(.technique, "the model cannot be trained: \(error.message)")
@@ -232,15 +149,41 @@ final class TrainingStep {
                     }
                     return try Value(zeros: type, shape: input.dims, library: library)
                 },
-                labels: labelled ? try Value(zeros: .int64, shape: [shard], library: library) : nil, teacher: [],
+                labels: objective.isLabelled ? try Value(zeros: .int64, shape: [shard], library: library) : nil, teacher: [],
                 loss: try zeros([]), gradients: try reached.map { try zeros($0.dims) },
                 sums: shardCount > laneCount ? try reached.map { try zeros($0.dims) } : [],
                 statistics: try norms.flatMap { [try zeros([$0.channels]), try zeros([$0.channels])] })
         }
         gradientSignature = try gradientRun.signature(
-            inputs: dataInputs.map(\.name) + (labelled ? [Self.labelInput] : []) + (0..<teacherOutputs.count).map(Self.teacherInput) + reached.map(\.name),
+            inputs: dataInputs.map(\.name) + (objective.isLabelled ? [TrainingObjective.labelInput] : []) + (0..<teacherOutputs.count).map(TrainingObjective.teacherInput) + reached.map(\.name),
             outputs: [GradientGraph.loss] + reached.compactMap { gradient.gradients[$0.name] } + norms.flatMap { [$0.batchMean, $0.batchVariance] })
         inputPlaces = dataInputs.map { input in samples.inputs.firstIndex { $0.name == input.name } ?? 0 }
+    }
+
+    /// Shapes of every value for as many samples as are worked on at once: as the model demands, else few enough to stay in a core's
+    /// cache, unless the weights weigh more.
+    private static func probe(
+        _ trainable: TrainableModel, fixedBatch: Int?, plan: TrainingPlan, source: TrainingSource, cancellation: Cancellation
+    ) throws -> (shard: Int, inputs: [Tensor], shapes: TrainingShapes) {
+        let samples = source.samples
+        func shapes(_ shard: Int) throws -> (shard: Int, inputs: [Tensor], shapes: TrainingShapes) {
+            let inputs = try samples.inputs.enumerated().map { index, input in
+                try Tensor(
+                    name: input.name, elementType: ElementType(rawValue: input.type.rawValue), dims: input.valueShape(rows: shard),
+                    storage: TensorStorage(viewing: try samples.prepared.samples(0..<(input.isWhole ? 1 : shard), input: index), owner: samples.prepared))
+            }
+            return (shard, inputs, try TrainingShapes.probe(trainable.forward, inputs: inputs, library: source.library, cancellation: cancellation))
+        }
+        let shard = fixedBatch ?? min(plan.shard > 0 ? plan.shard : min(32, plan.batch), samples.count)
+        guard samples.count >= shard else { throw EngineError(.data, "the model takes \(shard) samples at once, but there are \(samples.count) to train on") }
+        let first = try shapes(shard)
+        guard plan.shard == 0, fixedBatch == nil else { return first }
+        // Where weights outweigh what the samples leave, gradients of many shards cost more than they save; two shards at least.
+        let weightCount = trainable.parameters.reduce(0) { $0 + $1.start.count }
+        let values = trainable.forward.graph.nodes.flatMap(\.outputs).reduce(0) { $0 + (first.shapes.shapes[$1]?.reduce(1, *) ?? 0) }
+        var grown = shard
+        while grown * 4 <= min(plan.batch, samples.count), weightCount > values / shard * grown { grown *= 2 }
+        return grown == shard ? first : try shapes(grown)
     }
 
     private let inputPlaces: [Int]
@@ -251,15 +194,6 @@ final class TrainingStep {
     private static func laneLimit(_ parameters: [TrainedParameter]) -> Int {
         let bytes = parameters.reduce(0) { $0 + $1.start.count * 4 }
         return max(2, min(8, (512 << 20) / max(bytes, 1)))
-    }
-
-    /// The scores a model computes before it turns them into probabilities.
-    /// - Parameter asLogit: the output is one number per sample; what a sigmoid at the end reads is wanted.
-    static func scores(of model: Model, asLogit: Bool = false) throws -> String {
-        var name = try AccuracyEvaluation.scoredOutput(of: model).name
-        if asLogit { return SingleOutput.logit(behind: name, in: model) ?? name }
-        while let node = model.graph.nodes.first(where: { $0.outputs.contains(name) }), ["Softmax", "LogSoftmax", "Identity"].contains(node.opType) { name = node.inputs[0] }
-        return name
     }
 
     /// Numbers that are trained, a fellow's not counted.
