@@ -42,6 +42,20 @@ import Testing
         #expect(width(part) > 2 * width(whole))
     }
 
+    /// What takes time may be left out, but not what is demanded.
+    @Test func quickSizes() throws {
+        let base = ["evaluate", Samples.path("lenet-300-100"), "--data", Samples.data, "--no-latency", "--limit", "10", "--step", "fp16"]
+        let quick = try Program.json(base + ["--quick"]), whole = try Program.json(base)
+        for side in ["baseline", "candidate"] {
+            #expect(quick["figures.\(side).sizes.serialized"]?.int == whole["figures.\(side).sizes.serialized"]?.int)
+            #expect(quick["figures.\(side).sizes.packed"]?.int == nil && (whole["figures.\(side).sizes.packed"]?.int ?? 0) > 0)
+        }
+        let file = try FileManager.default.attributesOfItem(atPath: Samples.path("lenet-300-100"))[.size] as? Int
+        #expect(quick["figures.baseline.sizes.serialized"]?.int == file)
+        let both = try Program.run(base + ["--quick", "--max-packed-size", "1MB"])
+        #expect(both.status == 2 && both.errors.contains("--quick"), "\(both.errors)")
+    }
+
     /// A model against another model's file, sample by sample.
     @Test func anotherBaseline() throws {
         let report = try Program.json(

@@ -217,12 +217,11 @@ class Check:
             if not self.apply(entry, files, ["--data", self.data, *steps]):
                 print(f"{self.key}: {name}: {entry['processor']:.1f} s: {entry['refusal'].split('step ')[-1][:200]}", flush=True)
                 continue
-            extra = ["--no-latency"] if self.options.no_latency else []
+            extra = ["--quick", *(["--no-latency"] if self.options.no_latency else [])]
             evaluated = self.lathe("evaluate", self.model, "--data", self.data, "--json", *extra, *steps, entry=entry)
             if evaluated.status == 0:
                 document = json.loads(evaluated.output)
                 entry["accuracy"] = document["accuracy"]["value"]
-                entry["packed"] = document["figures"]["candidate"]["sizes"].get("packed")
                 self.take_latency(entry, document)
                 entry["warnings"] = document.get("warnings", [])
                 if document["figures"]["candidate"]["sizes"]["serialized"] != entry["bytes"]:
@@ -256,7 +255,7 @@ class Check:
         samples.write_data(self.row, self.types()[0], self.count, self.calibration, self.folder)
         for name in wanted:
             entry = self.result["recipes"][name]
-            measured = self.lathe("evaluate", self.model, "--data", str(self.folder / "data.yaml"), "--json", "--limit", "1", *self.steps(name), entry=entry)
+            measured = self.lathe("evaluate", self.model, "--data", str(self.folder / "data.yaml"), "--json", "--quick", "--limit", "1", *self.steps(name), entry=entry)
             if measured.status == 0:
                 self.take_latency(entry, json.loads(measured.output))
                 print(f"{self.key}: {name}: {entry['latency']:.2f}{', disturbed' if entry['disturbed'] else ''}", flush=True)

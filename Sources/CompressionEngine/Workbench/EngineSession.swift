@@ -236,18 +236,27 @@ extension EngineSession {
         return figures
     }
 
-    /// Figures of two models, counted at the same time.
-    public func figures(
-        of first: Model, and second: Model, cancellation: Cancellation = Cancellation()
-    ) throws -> (first: ModelFigures, second: ModelFigures) {
-        try Parallel.both({ try figures(of: first, cancellation: cancellation) }, { try figures(of: second, cancellation: cancellation) })
-    }
-
     /// Figures of the model as it was opened: its serialised size is that of the files it was read from.
     public func baselineFigures(slowSizes: Bool = true, cancellation: Cancellation = Cancellation()) throws -> ModelFigures {
         var figures = try figures(of: model, slowSizes: slowSizes, cancellation: cancellation)
         figures.serializedBytes = Figure(Double(info.fileBytes), .measured)
         return figures
+    }
+
+    /// Adds to figures of two models, at the same time, what `addSlowSizes` adds; without a second one it is as the first.
+    public func withSlowSizes(
+        _ first: (figures: ModelFigures, model: Model), _ second: (figures: ModelFigures, model: Model)?, cancellation: Cancellation = Cancellation()
+    ) throws -> (first: ModelFigures, second: ModelFigures) {
+        @Sendable func added(_ pair: (figures: ModelFigures, model: Model)) throws -> ModelFigures {
+            var figures = pair.figures
+            try addSlowSizes(&figures, of: pair.model, cancellation: cancellation)
+            return figures
+        }
+        guard let second else {
+            let figures = try added(first)
+            return (figures, figures)
+        }
+        return try Parallel.both({ try added(first) }, { try added(second) })
     }
 
     /// Adds the theoretical size, the size after gzip, and the size in the packed archive, in total and by layer.

@@ -46,12 +46,15 @@ struct Evaluate: ParsableCommand {
     @Option(help: ArgumentHelp("Samples of one call, for latency.", valueName: "count"))
     var batch = PositiveCount(1)
 
+    @OptionGroup var sizes: SizeOptions
+
     @OptionGroup(title: "Requirements") var requirements: RequirementOptions
 
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
         if noLatency, requirements.maxLatencyRatio != nil { throw ValidationError("--max-latency-ratio needs latency: leave --no-latency out") }
+        if sizes.quick, requirements.maxPackedSize != nil { throw ValidationError("--max-packed-size needs the packed size: leave --quick out") }
     }
 
     func run() throws {
@@ -89,12 +92,13 @@ struct Evaluate: ParsableCommand {
         }
         progress.show("measuring sizes")
         let isCompared = baseline != nil || !applied.reports.isEmpty
-        let (before, after): (ModelFigures, ModelFigures)
-        if isCompared {
-            (before, after) = try reference.figures(of: reference.model, and: applied.model, cancellation: cancellation)
-        } else {
-            before = try reference.figures(of: reference.model, cancellation: cancellation)
-            after = before
+        // What the files before take on disk decides; a packed size that is demanded is measured in any case.
+        var before = try reference.baselineFigures(slowSizes: false, cancellation: cancellation)
+        var after = isCompared ? try reference.figures(of: applied.model, slowSizes: false, cancellation: cancellation) : before
+        if sizes.areCoded(before) || requirements.maxPackedSize != nil {
+            (before, after) = try reference.withSlowSizes((before, reference.model), isCompared ? (after, applied.model) : nil, cancellation: cancellation)
+        } else if let remark = sizes.remark(on: before) {
+            warnings.append(remark)
         }
         warnings += Self.warnings(before: before, after: after, baseline: reference.model, candidate: applied.model, latency: isCompared ? latency?.figures : nil)
         if estimate.notFinite > 0 {

@@ -25,20 +25,9 @@ struct Inspect: ParsableCommand {
             valueName: "input=extents"))
     var shape: [InputShape] = []
 
-    @Flag(help: "Skip the sizes that take time: gzip and the packed archive.")
-    var quick = false
-
-    @Flag(help: "Measure these sizes for models above 64 MB too; packing takes memory of about the file's size.")
-    var allSizes = false
+    @OptionGroup var sizes: SizeOptions
 
     @OptionGroup var output: OutputOptions
-
-    /// Above this, packing costs seconds and memory that someone who only looks may not have.
-    private static let codedSizesLimit = 64_000_000.0
-
-    func validate() throws {
-        if quick, allSizes { throw ValidationError("--quick and --all-sizes contradict each other") }
-    }
 
     func run() throws {
         let cancellation = Interruption.watch()
@@ -77,9 +66,8 @@ struct Inspect: ParsableCommand {
             figures = try FigureCounting.figures(of: session.model, shapes: nil)
             figures.serializedBytes = Figure(Double(session.info.fileBytes), .measured)
         }
-        let isLarge = figures.serializedBytes.value > Self.codedSizesLimit
-        if isLarge, !quick, !allSizes { warnings.append("gzip and packed sizes are left out above 64 MB; --all-sizes measures them") }
-        if allSizes || !quick && !isLarge { try session.addSlowSizes(&figures, of: session.model, cancellation: cancellation) }
+        if let remark = sizes.remark(on: figures) { warnings.append(remark) }
+        if sizes.areCoded(figures) { try session.addSlowSizes(&figures, of: session.model, cancellation: cancellation) }
         let summaries = try LayerPreparation.summaries(
             of: session.model, layers: session.layers, shapes: shapes, cancellation: cancellation)
         return InspectDocument(session: session, figures: figures, summaries: summaries, warnings: warnings)

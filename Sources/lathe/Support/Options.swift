@@ -66,3 +66,28 @@ struct OutputOptions: ParsableArguments {
     @Flag(help: "Print JSON with a versioned schema instead of text.")
     var json = false
 }
+
+/// Whether gzip and packed sizes are measured.
+struct SizeOptions: ParsableArguments {
+    @Flag(help: "Skip the sizes that take time: gzip and the packed archive.")
+    var quick = false
+
+    @Flag(help: "Measure these sizes for models above 64 MB too; packing takes memory of about the file's size.")
+    var allSizes = false
+
+    /// Above this, packing costs seconds and memory that someone who only looks may not have.
+    private static let limit = 64_000_000.0
+
+    func validate() throws {
+        if quick, allSizes { throw ValidationError("--quick and --all-sizes contradict each other") }
+    }
+
+    private func isLarge(_ figures: ModelFigures) -> Bool { figures.serializedBytes.value > Self.limit }
+
+    func areCoded(_ figures: ModelFigures) -> Bool { allSizes || !quick && !isLarge(figures) }
+
+    /// What to say of sizes that are left out though nobody asked for it; `nil` for nothing.
+    func remark(on figures: ModelFigures) -> String? {
+        !quick && !allSizes && isLarge(figures) ? "gzip and packed sizes are left out above 64 MB; --all-sizes measures them" : nil
+    }
+}

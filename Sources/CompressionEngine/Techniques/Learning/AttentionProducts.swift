@@ -147,11 +147,14 @@ struct AttentionTargets {
     }
 
     /// The attentions that targets stand for, with their parameters: those of the first of their layers.
-    func chosen(_ targets: [LayerTarget]) -> [(products: AttentionProducts, attention: AttentionProjections.Attention, parameters: ParameterValues, layer: Layer)] {
+    /// - Throws: `EngineError` where there is none.
+    func chosen(_ targets: [LayerTarget], for technique: String) throws(EngineError) -> [(products: AttentionProducts, attention: AttentionProjections.Attention, parameters: ParameterValues, layer: Layer)] {
         let byNode = Dictionary(targets.filter(\.layer.path.isMain).map { ($0.layer.nodeIndex, $0) }, uniquingKeysWith: { first, _ in first })
-        return entries.compactMap { entry in
+        let found = entries.compactMap { entry -> (products: AttentionProducts, attention: AttentionProjections.Attention, parameters: ParameterValues, layer: Layer)? in
             guard let products = entry.products, let target = entry.attention.layers.sorted().lazy.compactMap({ byNode[$0] }).first else { return nil }
             return (products, entry.attention, target.parameters, target.layer)
         }
+        guard !found.isEmpty else { throw EngineError(.technique, "\(technique): \(entries.lazy.compactMap(\.reason).first ?? "no chosen layer belongs to an attention")") }
+        return found
     }
 }

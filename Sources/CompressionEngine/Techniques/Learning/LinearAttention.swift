@@ -43,9 +43,7 @@ public struct LinearAttention: WholeModelTechnique {
         guard let source = context.training else { throw EngineError(.technique, "\(descriptor.id): needs a training split (--data) and ONNX Runtime") }
         let layers = model.layers()
         let shapes = try source.shapes(of: model, cancellation: context.cancellation)
-        let all = AttentionTargets(model, layers: layers, shapes: shapes, masks: false)
-        let chosen = all.chosen(targets)
-        guard !chosen.isEmpty else { throw EngineError(.technique, "\(descriptor.id): \(all.entries.lazy.compactMap(\.reason).first ?? "no chosen layer belongs to an attention")") }
+        let chosen = try AttentionTargets(model, layers: layers, shapes: shapes, masks: false).chosen(targets, for: descriptor.id)
         let previous = model
         var linear = model
         Self.replace(chosen.map(\.products), in: &linear)

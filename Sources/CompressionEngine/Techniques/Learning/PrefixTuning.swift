@@ -52,9 +52,7 @@ public struct PrefixTuning: WholeModelTechnique {
         let layers = model.layers()
         // Extents as they now are: those of the context are of the model before the recipe.
         let shapes = try source.shapes(of: model, cancellation: context.cancellation)
-        let all = AttentionTargets(model, layers: layers, shapes: shapes, masks: true)
-        let chosen = all.chosen(targets)
-        guard !chosen.isEmpty else { throw EngineError(.technique, "\(descriptor.id): \(all.entries.lazy.compactMap(\.reason).first ?? "no chosen layer belongs to an attention")") }
+        let chosen = try AttentionTargets(model, layers: layers, shapes: shapes, masks: true).chosen(targets, for: descriptor.id)
         var prefixes = try chosen.map { entry in
             guard let keys = shapes[entry.products.keys], let values = shapes[entry.products.values], keys.count >= 2, values.count >= 2 else {
                 throw EngineError(.technique, "\(descriptor.id): the extents of '\(entry.products.keys)' are not known")
