@@ -49,6 +49,11 @@ import Testing
         for name, batch in (('free', 'n'), ('fixed', 4)):
             write(name, dense, [w, v], [info('x', T.FLOAT, [batch, 5, 16])], [info('y', T.FLOAT, [batch, 5, 6])], {'x': same})
         write('fixed-large', dense, [w, v], [info('x', T.FLOAT, [7, 5, 16])], [info('y', T.FLOAT, [7, 5, 6])], {'x': same})
+        # As many numbers as are found, in some samples none.
+        write('found', dense[:2] + [h.make_node('MatMul', ['b', 'v'], ['z']), h.make_node('Greater', ['z', 'floor'], ['m'])] + [
+              h.make_node('Reshape', ['m', 'flat'], ['mf']), h.make_node('Compress', ['z', 'mf'], ['y'])],
+              [w, v, nh.from_array(np.float32(1.2), 'floor'), nh.from_array(np.array([-1], np.int64), 'flat')],
+              [info('x', T.FLOAT, ['n', 16])], [info('y', T.FLOAT, ['k'])], {'x': f(8, 16) * np.array([3, 3, 3, 1, 3, 3, 0, 3], np.float32)[:, None]}, 'metric: cosine\\n')
         np.savez(f'{folder}/labelled.npz', x=f(8, 5, 16), labels=rng.integers(0, 6, 8))
         """
 
@@ -67,12 +72,19 @@ import Testing
                 # An array of one dimension more than its input holds what whole calls take.
                 feeds = {i.name: np.asarray(data[i.name][row] if data[i.name].ndim > len(i.shape) else data[i.name][row:row + 1]) for i in a.get_inputs()}
                 x, y = (np.asarray(s.run(None, feeds)[0], np.float64).ravel() for s in (a, b))
+                x, y = (np.pad(v, (0, max(len(x), len(y)) - len(v))) for v in (x, y))
+                if not x.any() and not y.any():
+                    scores.append(1.0)
+                    continue
+                if not x.any() or not y.any():
+                    scores.append(0.0)
+                    continue
                 scores.append(x @ y / np.sqrt((x @ x) * (y @ y)))
             out[name] = float(np.mean(scores))
         print(json.dumps(out))
         """
 
-    private static let kinds = ["sequence", "boxes", "picture", "time-first", "batch-norming", "state", "tokens"]
+    private static let kinds = ["sequence", "boxes", "picture", "time-first", "batch-norming", "state", "tokens", "found"]
 
     @Test func cosineOfTheWholeOutput() throws {
         let folder = try TemporaryFolder()

@@ -33,10 +33,22 @@ public struct AccuracyEvaluation: Sendable {
     /// Whether the model takes any number of rows.
     private let isBatchFree: Bool
 
-    /// Outputs of the baseline, per sample, for metrics of agreement.
+    /// Outputs of the baseline, per sample, for metrics of agreement. Found words or boxes may be more in one sample than in another.
     public struct ReferenceOutputs: Sendable {
-        public var values: [Float]
-        public var width: Int
+        private var values: [Float] = []
+        /// Where each sample's numbers begin, and where the last one's end.
+        private var starts = [0]
+
+        /// Adds samples of `width` numbers each.
+        mutating func append(_ rows: some Sequence<Float>, width: Int, count: Int) {
+            values.append(contentsOf: rows)
+            for _ in 0..<count { starts.append(starts[starts.count - 1] + width) }
+        }
+
+        /// Calls `body` with the numbers of a sample.
+        func withRow<R>(_ sample: Int, _ body: (UnsafeBufferPointer<Float>) throws -> R) rethrows -> R {
+            try values.withUnsafeBufferPointer { try body(UnsafeBufferPointer(rebasing: $0[starts[sample]..<starts[sample + 1]])) }
+        }
     }
 
     /// - Parameters:
@@ -131,18 +143,13 @@ public struct AccuracyEvaluation: Sendable {
 
     /// The baseline's raw outputs, for agreement metrics.
     public func referenceOutputs(_ runner: ModelRunner, cancellation: Cancellation) throws -> ReferenceOutputs {
-        var values: [Float] = []
-        var width = 0
+        var reference = ReferenceOutputs()
         for start in stride(from: 0, to: samples.count, by: batch) {
             let range = start..<min(start + batch, samples.count)
-            let (output, columns) = try output(runner, range, cancellation)
-            guard width == 0 || width == columns else {
-                throw EngineError(.data, "output '\(outputName)' changes its size from sample to sample, so agreement cannot be measured")
-            }
-            width = columns
-            values.append(contentsOf: output.prefix(range.count * columns))
+            let (output, width) = try output(runner, range, cancellation)
+            reference.append(output.prefix(range.count * width), width: width, count: range.count)
         }
-        return ReferenceOutputs(values: values, width: width)
+        return reference
     }
 
     /// Output rows of a batch as floats, and the row length. A batch that is not full is filled with neighbours.
@@ -158,7 +165,8 @@ public struct AccuracyEvaluation: Sendable {
         let values = try runner.run(try feed(padded), outputs: [outputName], cancellation: cancellation)
         try checkClasses(values[0].shape ?? [])
         let floats = try values[0].floats()
-        guard !floats.isEmpty, floats.count % padded.count == 0 else {
+        // Where nothing is found in a sample there may be no numbers; a label needs one.
+        guard floats.count % padded.count == 0, !floats.isEmpty || samples.labels == nil else {
             throw EngineError(.data, "output '\(outputName)' has \(floats.count) numbers for \(padded.count) samples")
         }
         let width = floats.count / padded.count
@@ -214,10 +222,8 @@ public struct AccuracyEvaluation: Sendable {
                     if width == 1 { return single.isRight(scores[0], label: labels[sample]) ? 1 : 0 }
                     return OutputComparison.isInTop(samples.metric == .top5 ? 5 : 1, scores, label: labels[sample]) ? 1 : 0
                 }
-                guard let reference, reference.width == width else { throw EngineError(.data, "no reference outputs to agree with") }
-                return reference.values.withUnsafeBufferPointer { all in
-                    OutputComparison.likeness(samples.metric, scores, UnsafeBufferPointer(rebasing: all[(sample * width)..<((sample + 1) * width)]))
-                }
+                guard let reference else { throw EngineError(.data, "no reference outputs to agree with") }
+                return reference.withRow(sample) { OutputComparison.likeness(samples.metric, scores, $0) }
             }
         }
         return (scores, notFinite)

@@ -58,8 +58,16 @@ struct PairedTally {
 
 extension OutputComparison {
     /// Score of one sample's output against the baseline's: 1 or 0 for the metrics that are proportions, else the
-    /// metric's value. A single number agrees if it is within 1 % of the baseline's.
+    /// metric's value. A single number agrees if it is within 1 % of the baseline's. Outputs of different length do not agree; for cosine and
+    /// signal-to-noise ratio the shorter one is filled with zeros.
     static func likeness(_ metric: MetricKind, _ values: UnsafeBufferPointer<Float>, _ original: UnsafeBufferPointer<Float>) -> Float {
+        guard values.count == original.count else {
+            guard !metric.isProportion else { return 0 }
+            let length = max(values.count, original.count)
+            func filled(_ row: UnsafeBufferPointer<Float>) -> [Float] { Array(row) + [Float](repeating: 0, count: length - row.count) }
+            return filled(values).withUnsafeBufferPointer { own in filled(original).withUnsafeBufferPointer { likeness(metric, own, $0) } }
+        }
+        guard !values.isEmpty else { return metric == .sqnr ? Float(sqnrCeiling) : 1 }
         switch metric {
         case .cosine: return Float(cosine(values, original))
         case .sqnr: return Float(sqnr(values, original))

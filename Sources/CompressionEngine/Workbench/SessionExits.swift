@@ -82,10 +82,8 @@ extension EngineSession {
             try range.enumerated().map { row, sample in
                 let own = UnsafeBufferPointer(rebasing: all[row * width..<(row + 1) * width])
                 if let labels = set.labels { return OutputComparison.isInTop(set.metric == .top5 ? 5 : 1, own, label: labels[sample]) ? 1 : 0 }
-                guard let reference, reference.width == width else { throw EngineError(.data, "no reference outputs to agree with") }
-                return reference.values.withUnsafeBufferPointer { original in
-                    OutputComparison.likeness(set.metric, own, UnsafeBufferPointer(rebasing: original[sample * width..<(sample + 1) * width]))
-                }
+                guard let reference else { throw EngineError(.data, "no reference outputs to agree with") }
+                return reference.withRow(sample) { OutputComparison.likeness(set.metric, own, $0) }
             }
         }
     }
