@@ -13,21 +13,25 @@ enum SingleOutput: Sendable, Hashable {
         if let type = output.elementType, !type.isFloatingPoint {
             self = .classNumber
         } else {
-            self = .score(above: Self.logit(behind: output.name, in: model) == nil ? 0 : 0.5)
+            let isProbability = ["Sigmoid", "HardSigmoid", "QLinearSigmoid"].contains(Self.end(behind: output.name, in: model)?.opType ?? "")
+            self = .score(above: isProbability ? 0.5 : 0)
         }
     }
 
     /// The value that the sigmoid at the end of a model reads; `nil` where there is none.
     static func logit(behind output: String, in model: Model) -> String? {
+        end(behind: output, in: model).flatMap { $0.opType == "Sigmoid" ? $0.inputs.first : nil }
+    }
+
+    /// The last node that does more than hand numbers on.
+    private static func end(behind output: String, in model: Model) -> Node? {
         let index = GraphIndex(model.graph)
         var value = output
         for _ in 0..<16 {
-            guard let node = index.producer[value].map({ model.graph.nodes[$0] }), let source = node.inputs.first else { return nil }
-            switch node.opType {
-            case "Sigmoid": return source
-            case "Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "DequantizeLinear", "QuantizeLinear": value = source
-            default: return nil
-            }
+            guard let node = index.producer[value].map({ model.graph.nodes[$0] }) else { return nil }
+            guard ["Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "DequantizeLinear", "QuantizeLinear"].contains(node.opType), let source = node.inputs.first
+            else { return node }
+            value = source
         }
         return nil
     }
