@@ -115,6 +115,8 @@ import Testing
             ["magnitude-pruning:sparsity=0.8", "weight-sharing", "huffman"],
             ["structured-pruning", "static-int8"],
             ["svd", "weight-quantization"],
+            // The samples are float32, so that float32 alone applies to none.
+            ["fp16:mode=compute", "float32", "static-int8"],
         ]
         let folder = try TemporaryFolder()
         let data = try Self.data(in: folder)

@@ -8,7 +8,7 @@ public enum TechniqueRegistry {
         FineTuning(), GradualPruning(), LoRA(), Adapters(), PrefixTuning(), CompactDesign(), WidthMultiplier(), ResolutionMultiplier(), GroupedQueries(), LinearAttention(), QuantizationAwareTraining(),
         EarlyExits(), TrainedExits(),
         HuffmanCoding(), RangeCoding(),
-        HalfPrecision(), BFloat16(), StaticInt8(), DynamicInt8(), WeightQuantization(), GPTQ(), AdaRound(), CodebookQuantization(),
+        HalfPrecision(), BFloat16(), SinglePrecision(), StaticInt8(), DynamicInt8(), WeightQuantization(), GPTQ(), AdaRound(), CodebookQuantization(),
         CrossLayerEqualization(), SmoothQuant(), AWQ(),
     ]
 

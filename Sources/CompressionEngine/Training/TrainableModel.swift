@@ -33,7 +33,7 @@ struct TrainableModel {
     /// - Throws: `EngineError` if nothing can be trained.
     init(_ model: Model, plan: TrainingPlan, preparation: TrainingPreparation? = nil) throws {
         original = model
-        forward = SinglePrecision.lowered(model)
+        forward = SinglePrecisionGraph.lowered(model)
         let structure = preparation?.structure ?? model
         let layers = structure.layers()
         let wanted = Self.candidates(structure, layers, scope: plan.scope)

@@ -48,7 +48,7 @@ struct TrainingObjective {
                 guard let shape = shapes[pair.student] else { throw EngineError(.technique, "the model has no value '\(pair.student)'") }
                 learn(pair.asAttention ? .attentionTransfer : .meanSquare, pair.student, as: pair.teacher, shape, weight: pair.weight)
             }
-            var exposed = SinglePrecision.lowered(teacherModel)
+            var exposed = SinglePrecisionGraph.lowered(teacherModel)
             let known = Set(exposed.graph.outputs.map(\.name))
             for name in teacherOutputs where !known.contains(name) { exposed.graph.outputs.append(ValueInfo(name: name, elementType: nil, shape: nil)) }
             teacher = exposed

@@ -39,7 +39,7 @@ enum Quantization {
             feeds = {}
             for i in first.get_inputs():
                 shape = [d if isinstance(d, int) else 3 for d in i.shape]
-                feeds[i.name] = np.asarray(rng.integers(0, 5, shape)) if 'int' in i.type else np.array(True).reshape(shape) if 'bool' in i.type else rng.standard_normal(shape).astype(np.float32)
+                feeds[i.name] = np.asarray(rng.integers(0, 5, shape)) if 'int' in i.type else np.array(True).reshape(shape) if 'bool' in i.type else rng.standard_normal(shape).astype(np.float16 if 'float16' in i.type else np.float32)
             worst = 0
             for a, b in zip(first.run(None, feeds), second.run(None, feeds)):
                 assert a.shape == b.shape, (a.shape, b.shape)

@@ -157,14 +157,14 @@ extension TrainingSource {
                 storage: TensorStorage(viewing: try samples.prepared.samples(0..<(input.isWhole ? 1 : rows), input: index), owner: samples.prepared))
         }
         // Of all values, those that hang on constants alone among them.
-        return try TrainingShapes.probe(SinglePrecision.lowered(model), inputs: inputs, library: library, cancellation: cancellation).shapes
+        return try TrainingShapes.probe(SinglePrecisionGraph.lowered(model), inputs: inputs, library: library, cancellation: cancellation).shapes
     }
 
     /// Values that a model computes for some samples in a row, drawn at random.
     func values(_ names: [String], of model: Model, generator: inout SeededGenerator, cancellation: Cancellation) throws -> [Value] {
         let rows = min(max(samples.fixedBatch(of: model) ?? 16, 1), samples.count)
         let first = samples.inputs.contains(where: \.isWhole) ? 0 : generator.below(samples.count - rows + 1)
-        var part = SinglePrecision.lowered(model)
+        var part = SinglePrecisionGraph.lowered(model)
         let known = Set(part.graph.inputs.map(\.name)).union(part.graph.initializers.keys)
         guard !names.contains(where: known.contains) else { throw EngineError(.technique, "keys or values are constants or inputs of the model") }
         var seen = Set<String>()

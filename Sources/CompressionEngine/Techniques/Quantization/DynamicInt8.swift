@@ -75,8 +75,10 @@ public struct DynamicInt8: Technique {
             states[index].weightBits = 8
             if summary.layer.kind != .embedding { states[index].operandBits = 8 }
             let scales = QuantizationForecast.scaleCount(summary.layer, weightCount: states[index].weightCount, granularity: granularity, groupSize: 0)
+            let scaleBits = QuantizationForecast.scaleBits(summary.layer, granularity: granularity)
+            let zeroBits = parameters.choice("weight-type") == "uint8" ? 8.0 : 0
             let nodes = 5 * QuantizationForecast.nodeBytes + 3 * QuantizationForecast.initializerBytes
-            states[index].overheadBits += scales * (parameters.choice("weight-type") == "uint8" ? 40 : 32) + nodes * 8
+            states[index].overheadBits += scales * (scaleBits + zeroBits) + nodes * 8
         }
     }
 }

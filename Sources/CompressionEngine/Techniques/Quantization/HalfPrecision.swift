@@ -26,7 +26,9 @@ public struct HalfPrecision: Technique {
                 ]), default: .choice("weights"), help: "What becomes float16."),
         ], produces: [.loweredPrecision])
 
-    public func refusal(for layer: Layer, in model: Model) -> String? { QuantizationRefusal.reason(for: layer) }
+    public func refusal(for layer: Layer, in model: Model) -> String? {
+        layer.weightType == .float16 ? "its weights are float16 already" : QuantizationRefusal.reason(for: layer)
+    }
 
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
         let computing = targets.filter { $0.parameters.choice("mode") == "compute" }

@@ -94,6 +94,9 @@ enum QuantizationForecast {
         }
     }
 
+    /// Bits of each of them: a table gathered as integer rows has halves.
+    static func scaleBits(_ layer: Layer, granularity: Granularity) -> Double { layer.kind == .embedding && granularity == .channel ? 16 : 32 }
+
     /// Writes the forecast of codes into a layer's state; what earlier steps zeroed stays zero.
     static func apply(_ codes: Codes, to state: inout LayerState) {
         state.density = min(state.density, codes.density)
@@ -124,7 +127,9 @@ enum QuantizationForecast {
         let bits = request.values?.bits ?? request.format.bits
         let nodes = state.weightBits < 8 && !usesKernel(summary.layer, request) ? Double(UnpackedStorage.nodeBytes(bits: bits)) : 2 * nodeBytes
         let codebook = request.values.map { Double($0.entries.count) * 32 + (nodeBytes + initializerBytes) * 8 } ?? 0
-        state.overheadBits += scales * (32 + zeroBits) + codebook + (nodes + 2 * initializerBytes) * 8
+        let gathers = request.storage == .dequantize || (request.storage == .auto && bits == 8)
+        let scaleBits = gathers ? scaleBits(summary.layer, granularity: request.granularity) : 32
+        state.overheadBits += scales * (scaleBits + zeroBits) + codebook + (nodes + 2 * initializerBytes) * 8
     }
 
     private static func usesKernel(_ layer: Layer, _ request: WeightStorageWriter.Request) -> Bool {

@@ -119,7 +119,8 @@ public struct StaticInt8: Technique {
             let biasScales = states[index].biasCount > 0 ? scales * 32 : 0
             // Weight and bias dequantised, activation quantised and dequantised; scale and zero point of each.
             let nodes = 4 * QuantizationForecast.nodeBytes + 7 * QuantizationForecast.initializerBytes
-            states[index].overheadBits += scales * 40 + biasScales + nodes * 8
+            let scaleBits = 8 + QuantizationForecast.scaleBits(summary.layer, granularity: granularity)
+            states[index].overheadBits += scales * scaleBits + biasScales + nodes * 8
         }
     }
 }

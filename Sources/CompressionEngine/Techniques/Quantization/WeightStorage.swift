@@ -220,7 +220,10 @@ struct WeightStorageWriter {
         // Rows keep an axis of 1 for their scale, so that what is gathered broadcasts over the row.
         let perRow = quantized.layout.scaleCount > 1
         let scaleDims = perRow ? [quantized.layout.scaleCount, 1] : []
-        let scale = editor.add(try quantized.scales.reshaped(scaleDims), "\(name)_scale", at: owner)
+        let scales = try quantized.scales.reshaped(scaleDims)
+        // A table has many rows of few numbers: the scales of a small model's would be a tenth of its file.
+        let halves = perRow ? Self.halves(scales) : nil
+        let scale = editor.add(halves ?? scales, "\(name)_scale", at: owner)
         let zero = try quantized.zeroPoints.map { editor.add(try $0.reshaped(scaleDims), "\(name)_zero_point", at: owner) }
         let node = editor.graph(layer.path).nodes[layer.nodeIndex]
         guard let indices = node.input(1), let result = node.outputs.first else { return "" }
@@ -244,15 +247,30 @@ struct WeightStorageWriter {
             after(.op("Sub", [value, float], shifted))
             value = shifted
         }
+        var factor = gather(scale, &editor)
+        if halves != nil {
+            let float = editor.scratch()
+            after(.cast(factor, float, to: .float32))
+            factor = float
+        }
         if weight.elementType == .float32 {
-            after(.op("Mul", [value, gather(scale, &editor)], result))
+            after(.op("Mul", [value, factor], result))
         } else {
             let scaled = editor.scratch()
-            after(.op("Mul", [value, gather(scale, &editor)], scaled))
+            after(.op("Mul", [value, factor], scaled))
             after(.cast(scaled, result, to: weight.elementType))
         }
         return request.format.bits == 8
             ? "int8 rows, scaled after they are gathered" : "\(request.format.bits)-bit codes in int8 rows, scaled after they are gathered"
+    }
+
+    /// Scales as float16, where they lose no more than half a unit in the eleventh bit by it: a small part of a step even for the largest code.
+    /// `nil` where some scale is beyond the normal halves.
+    static func halves(_ scales: Tensor) -> Tensor? {
+        guard let values = scales.floats() else { return nil }
+        let normal = Float(Float16.leastNormalMagnitude)...Float(Float16.greatestFiniteMagnitude)
+        guard values.allSatisfy(normal.contains) else { return nil }
+        return Tensor(name: scales.name, float16s: values.map { Float16($0) }, dims: scales.dims)
     }
 
     private mutating func storeInBlocks(_ layer: Layer, _ request: Request) throws -> String {

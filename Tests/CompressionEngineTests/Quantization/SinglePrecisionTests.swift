@@ -1,0 +1,67 @@
+import ModelGraph
+import OnnxRuntime
+import Testing
+
+@testable import CompressionEngine
+
+/// The step `float32`: what computes or stores in halves and doubles goes on in single precision.
+@Suite struct SinglePrecisionTests {
+    static let halves = ["gemm", "matmul", "conv", "embedding", "constant_node"]
+
+    /// Halves are floats already: widening them gives the model that was narrowed, but for the rounding.
+    @Test(arguments: halves, ["compute", "weights"]) func halvesAreWidened(form: String, mode: String) throws {
+        let folder = try TemporaryFolder()
+        let model = try Quantization.form(form, in: folder)
+        let half = try Quantization.apply("fp16", ["mode": .choice(mode)], to: model).model
+        let wide = try Quantization.apply("float32", [:], to: half).model
+        #expect(wide.layers().map(\.id) == model.layers().map(\.id))
+        #expect(wide.layers().allSatisfy { $0.weightType == .float32 && $0.isFloat })
+        #expect(!wide.graph.nodes.contains { $0.isStandard("Cast") && $0.int("to") == 10 }, "no value is narrowed any more")
+        let differences = try Quantization.differences([(half, wide), (model, wide)])
+        #expect(differences.count == 2 && differences.allSatisfy { $0 < 5e-3 }, "\(form) \(mode): \(differences)")
+    }
+
+    /// A file of halves throughout, inputs and outputs too, keeps their types, and is then quantised like any other.
+    @Test func inputsAndOutputsKeepTheirTypes() throws {
+        let folder = try TemporaryFolder()
+        var model = try Quantization.form("gemm", in: folder)
+        for (name, tensor) in model.graph.initializers where tensor.elementType == .float32 {
+            model.graph.initializers[name] = Tensor(name: name, float16s: (tensor.floats() ?? []).map { Float16($0) }, dims: tensor.dims)
+        }
+        for index in model.graph.inputs.indices { model.graph.inputs[index].elementType = .float16 }
+        for index in model.graph.outputs.indices { model.graph.outputs[index].elementType = .float16 }
+        let refused = #expect(throws: EngineError.self) { try Quantization.apply("dynamic-int8", [:], to: model) }
+        #expect(refused?.message.contains("float32 in front widens them") == true)
+        let wide = try Quantization.apply("float32", [:], to: model).model
+        #expect(wide.graph.inputs.map(\.elementType) == [.float16] && wide.graph.outputs.map(\.elementType) == [.float16])
+        #expect(wide.graph.inputs.map(\.name) == model.graph.inputs.map(\.name) && wide.graph.outputs.map(\.name) == model.graph.outputs.map(\.name))
+        let integers = try Quantization.apply("dynamic-int8", [:], to: wide).model
+        #expect(integers.layers().allSatisfy { $0.quantization?.bits == 8 })
+        let differences = try Quantization.differences([(model, wide), (model, integers)])
+        #expect(differences.count == 2 && differences[0] < 5e-3 && differences[1] < 0.05, "\(differences)")
+    }
+
+    /// Bodies of If and Loop read and declare the same types as what stands around them.
+    @Test func subgraphsFollow() throws {
+        let folder = try TemporaryFolder()
+        var model = try Quantization.form("subgraph", in: folder)
+        func narrowed(_ graph: Graph) -> Graph {
+            var graph = graph
+            for (name, tensor) in graph.initializers where tensor.elementType == .float32 {
+                graph.initializers[name] = Tensor(name: name, float16s: (tensor.floats() ?? []).map { Float16($0) }, dims: tensor.dims)
+            }
+            for index in graph.inputs.indices where graph.inputs[index].elementType == .float32 { graph.inputs[index].elementType = .float16 }
+            for index in graph.outputs.indices where graph.outputs[index].elementType == .float32 { graph.outputs[index].elementType = .float16 }
+            for (name, info) in graph.valueInfos where info.elementType == .float32 { graph.valueInfos[name]?.elementType = .float16 }
+            return graph
+        }
+        for path in model.graph.graphPaths() {
+            if let graph = model.graph[path] { model.graph[path] = narrowed(graph) }
+        }
+        #expect(model.layers().contains { !$0.path.isMain && $0.weightType == .float16 })
+        let wide = try Quantization.apply("float32", [:], to: model).model
+        #expect(wide.layers().allSatisfy { $0.weightType == .float32 })
+        let differences = try Quantization.differences([(model, wide)])
+        #expect(differences.count == 1 && differences.allSatisfy { $0 < 5e-3 }, "\(differences)")
+    }
+}
