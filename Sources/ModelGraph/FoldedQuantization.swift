@@ -1,32 +1,53 @@
-/// Quantising tools for training leave weights as floats behind QuantizeLinear and DequantizeLinear. ONNX Runtime evaluates the first while
-/// loading; evaluated here, the file holds the integers the layer computes with, and the layer is seen as quantised.
+/// Quantising tools for training leave weights as floats behind QuantizeLinear and DequantizeLinear; others do so with weights that stood in Constant
+/// nodes, in front of operators on integers, or behind DynamicQuantizeLinear. ONNX Runtime evaluates these while loading; evaluated here, the
+/// file holds the integers the layer computes with, and the layer is seen as quantised.
 
 extension Graph {
-    /// Evaluates QuantizeLinear of floating-point initializers that nothing else reads, behind which only DequantizeLinear stands, in this
-    /// graph. Scales for a tensor or an axis, to int8 or uint8.
+    /// Evaluates QuantizeLinear (scales for a tensor or an axis, to int8 or uint8) and DynamicQuantizeLinear of floating-point initializers that
+    /// nothing else reads, in this graph.
     mutating func foldQuantizedWeights() {
-        guard nodes.contains(where: { $0.isStandard("QuantizeLinear") && initializers[$0.inputs.first ?? ""] != nil }) else { return }
+        func quantizes(_ node: Node) -> Bool { node.isStandard("QuantizeLinear") || node.isStandard("DynamicQuantizeLinear") }
+        guard nodes.contains(where: { quantizes($0) && initializers[$0.inputs.first ?? ""] != nil }) else { return }
         let index = GraphIndex(self)
         let listed = Set(inputs.map(\.name))
         var dropped = Set<Int>()
-        for (position, node) in nodes.enumerated() where node.isStandard("QuantizeLinear") && node.outputs.count == 1 {
+        for (position, node) in nodes.enumerated() where quantizes(node) {
             guard let name = node.input(0), let tensor = initializers[name], tensor.elementType == .float32, index.useCount(name) == 1, !listed.contains(name),
-                !index.outputs.contains(node.outputs[0]), let readers = index.consumers[node.outputs[0]],
-                readers.allSatisfy({ nodes[$0].isStandard("DequantizeLinear") && nodes[$0].input(0) == node.outputs[0] }),
-                let codes = quantized(tensor, by: node)
+                node.outputs.allSatisfy({ !index.outputs.contains($0) }), let results = quantized(tensor, by: node), results.count >= node.outputs.count
             else { continue }
             let place = initializers.index(forKey: name) ?? initializers.count
             initializers[name] = nil
             constantNodes[name] = nil
-            valueInfos[node.outputs[0]] = nil
-            initializers.updateValue(codes.renamed(node.outputs[0]), forKey: node.outputs[0], insertingAt: min(place, initializers.count))
+            for (output, result) in zip(node.outputs, results).reversed() where !output.isEmpty {
+                valueInfos[output] = nil
+                initializers.updateValue(result.renamed(output), forKey: output, insertingAt: min(place, initializers.count))
+            }
             dropped.insert(position)
         }
         nodes = nodes.indices.filter { !dropped.contains($0) }.map { nodes[$0] }
     }
 
+    /// What a node makes of a tensor, an entry for each output; `nil` where that is not known.
+    private func quantized(_ tensor: Tensor, by node: Node) -> [Tensor]? {
+        node.opType == "QuantizeLinear" ? staticallyQuantized(tensor, by: node).map { [$0] } : dynamicallyQuantized(tensor)
+    }
+
+    /// Codes, scale and zero point over the range of the tensor and 0, in single precision (ONNX, DynamicQuantizeLinear).
+    private func dynamicallyQuantized(_ tensor: Tensor) -> [Tensor]? {
+        guard let values = tensor.floats(), !values.isEmpty, values.allSatisfy(\.isFinite) else { return nil }
+        let (low, high) = (min(values.min() ?? 0, 0), max(values.max() ?? 0, 0))
+        guard high > low, (high - low).isFinite else { return nil }
+        let scale = (high - low) / 255
+        guard scale >= Float.leastNormalMagnitude else { return nil }
+        let zero = min(max((-low / scale).rounded(.toNearestOrEven), 0), 255)
+        let codes = values.map { UInt8(min(max(($0 / scale).rounded(.toNearestOrEven) + zero, 0), 255)) }
+        return [
+            Tensor(name: "", uint8s: codes, dims: tensor.dims), Tensor(name: "", floats: [scale], dims: []), Tensor(name: "", uint8s: [UInt8(zero)], dims: []),
+        ]
+    }
+
     /// round(x / scale) + zero point, ties to even, within the type's range (ONNX, QuantizeLinear); `nil` where scales are not constants, or in blocks.
-    private func quantized(_ tensor: Tensor, by node: Node) -> Tensor? {
+    private func staticallyQuantized(_ tensor: Tensor, by node: Node) -> Tensor? {
         guard node.int("block_size") ?? 0 == 0, node.int("output_dtype") ?? 0 == 0, node.int("precision") ?? 0 == 0,
             let scaleName = node.input(1), let scaleTensor = initializers[scaleName], scaleTensor.elementType == .float32, let scales = scaleTensor.floats(),
             let values = tensor.floats(), values.allSatisfy(\.isFinite), scales.allSatisfy({ $0 > 0 && $0.isFinite })

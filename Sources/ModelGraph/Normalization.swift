@@ -16,6 +16,10 @@ extension Model {
     /// result, where that is no larger.
     mutating func normalizeConstants() {
         graph.normalizeConstants(outer: [:])
+        // Before IR version 4 initializers must be inputs as well, which says nothing of them: they are constants. Later on it means
+        // that callers may put others in their place.
+        let inputs = graph.inputs
+        if irVersion < 4 { graph.inputs = graph.requiredInputs }
         let (before, written) = (Set(graph.initializers.keys), Set(graph.constantNodes.keys))
         graph.foldShapesOfInitializers()
         graph.hoistWeightArithmetic()
@@ -24,8 +28,9 @@ extension Model {
         graph.foldWeightLayouts()
         graph.foldGateOrder()
         graph.foldConstantExpressions()
-        // Before IR version 4 initializers are inputs as well: what comes of Constant nodes goes back to such nodes.
         guard irVersion < 4 else { return }
+        graph.inputs = inputs.filter { before.contains($0.name) ? graph.initializers[$0.name] != nil : true }
+        // What comes of Constant nodes, or of arithmetic, goes back to such nodes.
         let listed = Set(graph.inputs.map(\.name))
         for name in graph.initializers.keys where !listed.contains(name) && graph.constantNodes[name] == nil && (!before.contains(name) || written.contains(name)) {
             graph.constantNodes[name] = Node("Constant", inputs: [], outputs: [name])

@@ -49,6 +49,27 @@ import Testing
         #expect(model.graph.nodes.count == 1 && model.graph.initializers.count == 1)
     }
 
+    /// Weights that stood in Constant nodes when a tool quantised the model: the graph quantises them at every run.
+    @Test(arguments: [
+        """
+        save([h.make_node('Constant', [], ['w'], value=nh.from_array(f(6, 5))), h.make_node('DynamicQuantizeLinear', ['w'], ['q', 's', 'z']),
+            h.make_node('DynamicQuantizeLinear', ['x'], ['xq', 'xs', 'xz']), h.make_node('MatMulInteger', ['xq', 'q', 'xz', 'z'], ['p'], name='product'),
+            h.make_node('Cast', ['p'], ['pf'], to=1), h.make_node('Mul', ['xs', 's'], ['b']), h.make_node('Mul', ['pf', 'b'], ['y'])], {}, [info('y', T.FLOAT, None)])
+        """,
+        """
+        save([h.make_node('Constant', [], ['w'], value=nh.from_array(f(6, 5))), h.make_node('QuantizeLinear', ['w', 's', 'z'], ['q']),
+            h.make_node('QuantizeLinear', ['x', 'xs', 'xz'], ['xq']), h.make_node('QLinearMatMul', ['xq', 'xs', 'xz', 'q', 's', 'z', 'ys', 'yz'], ['p'], name='product'),
+            h.make_node('DequantizeLinear', ['p', 'ys', 'yz'], ['y'])],
+            {'s': np.float32(0.01), 'z': np.int8(0), 'xs': np.float32(0.03), 'xz': np.uint8(128), 'ys': np.float32(0.05), 'yz': np.uint8(120)}, [info('y', T.FLOAT, None)])
+        """,
+    ])
+    func weightsQuantizedAtEveryRun(_ maker: String) throws {
+        let (model, difference) = try Self.difference(maker) { _ in }
+        #expect(difference == 0)
+        #expect(model.layers().map(\.id) == ["product"] && model.layers()[0].quantization?.bits == 8)
+        #expect(!model.graph.nodes.contains { $0.inputs.first == "w" })
+    }
+
     /// A recurrent cell as PyTorch exports it: gates cut out of the weights and put into ONNX's order as the model runs.
     private static let cell = """
         def cell(name, x):

@@ -98,13 +98,14 @@ public final class RecipeExecutor: Sendable {
             throw EngineError(.recipe, "step \(number + 1): there is no technique '\(step.technique)'")
         }
         let descriptor = technique.descriptor
-        let layers = current.model.layers()
-        let selection = try step.resolve(layers, step: number)
+        let found = current.model.layers()
+        let selection = try step.resolve(found, step: number)
+        let applicability = Applicability(of: technique, layers: found, in: current.model, shapes: context.shapes, selected: selection.keys)
+        let layers = applicability.layers
         var targets: [LayerTarget] = []
         var refused: [(layer: String, reason: String)] = []
-        let refusals = technique.refusals(for: layers, in: current.model, shapes: context.shapes)
         for (index, parameters) in selection.sorted(by: { $0.key < $1.key }) {
-            if let reason = refusals[index] {
+            if let reason = applicability.refusals[index] {
                 refused.append((layers[index].id, reason))
             } else {
                 targets.append(LayerTarget(layer: layers[index], parameters: parameters.resolved(by: descriptor)))
@@ -118,7 +119,9 @@ public final class RecipeExecutor: Sendable {
             throw EngineError(.data, "step \(number + 1), \(need): needs calibration data (--data) and ONNX Runtime")
         }
         var result = current
+        result.model = applicability.model
         let notes = RewriteContext.Notes()
+        if applicability.isWidened { notes.add("the model computes in float32 from here on") }
         var stepContext = context
         stepContext.baseline = baseline
         stepContext.notes = notes

@@ -56,9 +56,10 @@ public struct SensitivityAnalysis {
     private func units(_ technique: any Technique, _ request: SensitivityRequest) throws -> [SensitivityUnit] {
         let shapes = (try? session.shapes(of: session.model, cancellation: cancellation))?.dims ?? [:]
         let selected = Set(try request.step.resolve(session.layers, step: 0).keys)
-        let units = technique.coupledLayers(session.layers, in: session.model, shapes: shapes).filter { !selected.isDisjoint(with: $0) }
+        let applicability = Applicability(of: technique, layers: session.layers, in: session.model, shapes: shapes, selected: selected)
+        let units = technique.coupledLayers(applicability.layers, in: applicability.model, shapes: shapes).filter { !selected.isDisjoint(with: $0) }
         guard !units.isEmpty else {
-            let reason = technique.refusals(for: session.layers, in: session.model, shapes: shapes).compactMap { $0 }.first.map { ": \($0)" } ?? ""
+            let reason = applicability.refusals.compactMap { $0 }.first.map { ": \($0)" } ?? ""
             throw EngineError(.technique, "\(technique.descriptor.id) applies to no layer of this model\(reason)")
         }
         return units.map { positions in

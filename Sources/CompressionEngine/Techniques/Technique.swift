@@ -126,11 +126,13 @@ public struct TechniqueDescriptor: Sendable {
     public var needsCalibration: Bool
     public var requires: Set<Trait>
     public var produces: Set<Trait>
+    /// Whether a model in halves or doubles is widened to float32 for the technique, where it would apply to no layer otherwise.
+    public var widens: Bool
 
     public init(
         id: String, title: String, family: Family, summary: String, details: String, source: String,
         parameters: [ParameterDescriptor], strength: String? = nil, needsCalibration: Bool = false, requires: Set<Trait> = [.floatWeights],
-        produces: Set<Trait> = []
+        produces: Set<Trait> = [], widens: Bool = true
     ) {
         self.id = id
         self.title = title
@@ -143,6 +145,7 @@ public struct TechniqueDescriptor: Sendable {
         self.needsCalibration = needsCalibration
         self.requires = requires
         self.produces = produces
+        self.widens = widens
     }
 
     public func parameter(_ name: String) -> ParameterDescriptor? { parameters.first { $0.name == name } }

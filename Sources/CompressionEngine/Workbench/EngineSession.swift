@@ -132,6 +132,10 @@ public final class EngineSession: Sendable {
             warnings.append(
                 "\(listed.count) weights are listed as graph inputs, which keeps ONNX Runtime from folding them; quantised weights are not listed")
         }
+        let blocked = model.graph.nodes.count { $0.domain == "com.microsoft.nchwc" && $0.opType == "Conv" }
+        if blocked > 0 {
+            warnings.append("\(blocked) convolutions were laid out by ONNX Runtime for one kind of processor and are no layers here: start from the model before it was optimised")
+        }
         let quantized = layers.count { $0.quantization != nil }
         if quantized > 0 { warnings.append("\(quantized) of \(layers.count) layers are quantised already and are left as they are") }
         let counted = Set(ExitDeclaration(model)?.paths(in: model) ?? [])
@@ -277,10 +281,16 @@ extension EngineSession {
     /// Why techniques do not apply to layers of the model: `refusals[technique][layer position]`.
     public func refusals(shapes: ValueShapes?) -> [String: [Int: String]] {
         var all: [String: [Int: String]] = [:]
+        var wide: Model?
         for technique in TechniqueRegistry.all {
             let descriptor = technique.descriptor
             var reasons: [Int: String] = [:]
-            for (index, reason) in technique.refusals(for: layers, in: model, shapes: shapes?.dims ?? [:]).enumerated() {
+            let applicability = Applicability(of: technique, layers: layers, in: model, shapes: shapes?.dims ?? [:], selected: layers.indices) { model in
+                let made = wide ?? SinglePrecisionGraph.converted(model)
+                wide = made
+                return made
+            }
+            for (index, reason) in applicability.refusals.enumerated() {
                 if descriptor.needsCalibration, calibration == nil {
                     reasons[index] = "needs calibration data and ONNX Runtime"
                 } else if let reason {

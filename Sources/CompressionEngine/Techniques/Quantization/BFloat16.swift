@@ -14,7 +14,7 @@ public struct BFloat16: Technique {
             mode that computes in it. Needs operator set 13, the first whose Cast knows bfloat16.
             """,
         source: "Kalamkar et al., A Study of BFLOAT16 for Deep Learning Training, arXiv:1905.12322; ONNX Cast-13",
-        parameters: [], produces: [.loweredPrecision])
+        parameters: [], produces: [.loweredPrecision], widens: false)
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
         if let reason = QuantizationRefusal.reason(for: layer) { return reason }

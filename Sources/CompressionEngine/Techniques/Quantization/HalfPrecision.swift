@@ -24,7 +24,7 @@ public struct HalfPrecision: Technique {
                 domain: .choice([
                     .init("weights", "float16 in the file, float32 when running"), .init("compute", "the graph computes in float16"),
                 ]), default: .choice("weights"), help: "What becomes float16."),
-        ], produces: [.loweredPrecision])
+        ], produces: [.loweredPrecision], widens: false)
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
         layer.weightType == .float16 ? "its weights are float16 already" : QuantizationRefusal.reason(for: layer)

@@ -8,11 +8,9 @@ enum QuantizationRefusal {
         if let quantization = layer.quantization {
             if quantization.opType == Layer.computed { return "its weights are computed from fewer numbers already" }
             return quantization.opType == "Cast" && quantization.bits == 16
-                ? "weights are stored as \(layer.weightType) already; float32 in front widens them" : "already quantised to \(quantization.bits) bits (\(quantization.opType))"
+                ? "weights are stored as \(layer.weightType) already" : "already quantised to \(quantization.bits) bits (\(quantization.opType))"
         }
-        guard layer.weightType == .float32 || (weightOnly && [.float16, .float64].contains(layer.weightType)) else {
-            return "weights are \(layer.weightType), not float32" + (SinglePrecisionGraph.others.contains(layer.weightType) ? "; float32 in front widens them" : "")
-        }
+        guard layer.weightType == .float32 || (weightOnly && [.float16, .float64].contains(layer.weightType)) else { return "weights are \(layer.weightType), not float32" }
         return nil
     }
 }

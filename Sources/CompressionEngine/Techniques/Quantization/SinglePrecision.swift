@@ -12,20 +12,17 @@ public struct SinglePrecision: WholeModelTechnique {
             are widened too. Casts that change nothing any more go. Inputs and outputs of the model keep their types. From halves nothing is lost; \
             doubles are rounded to 24 bits.
 
-            Most techniques that change activations or graph structure work on float32 alone: put this in front of them. By itself it doubles a file of halves, but \
+            Techniques that work on float32 alone do this by themselves and say so. As a step of its own it doubles a file of halves, but \
             the model no longer runs through the Casts that ONNX Runtime puts around every operator that has no half-precision kernel on a CPU. Put \
             fp16 behind it to have the weights in 16 bits in the file again, and float32 in the arithmetic.
             """,
         source: "IEEE 754-2008 binary32",
-        parameters: [], requires: [])
+        parameters: [], requires: [], widens: false)
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
-        let declared = model.graph.graphPaths().compactMap { model.graph[$0] }.contains { graph in
-            (graph.inputs + graph.outputs + graph.valueInfos.values).contains { !$0.isTensor } || graph.nodes.contains { $0.isStandard("SequenceEmpty") }
-        }
+        let declared = SinglePrecisionGraph.declaresSequences(model)
         return layers.map { layer in
-            let stored = layer.quantization?.opType == "Cast" && layer.quantization?.bits == 16
-            guard stored || SinglePrecisionGraph.others.contains(layer.weightType) else {
+            guard SinglePrecisionGraph.widens(layer) else {
                 return layer.quantization.map { "quantised to \($0.bits) bits" } ?? "its weights are \(layer.weightType) already"
             }
             return declared ? "the model has sequences or optional values, whose types are declared" : nil

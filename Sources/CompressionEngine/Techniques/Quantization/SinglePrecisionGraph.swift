@@ -14,6 +14,18 @@ enum SinglePrecisionGraph {
     /// The model with all doubles and halves as floats, stored ones too. Inputs and outputs keep their types, by a Cast where that is needed.
     static func converted(_ model: Model) -> Model { converted(model, outputs: true) }
 
+    /// Whether a layer's weights are, or are stored in, another type.
+    static func widens(_ layer: Layer) -> Bool {
+        others.contains(layer.weightType) && (layer.quantization == nil || (layer.quantization?.opType == "Cast" && layer.quantization?.bits == 16))
+    }
+
+    /// Whether a model has sequences or optional values, whose element types are declared where this program does not look.
+    static func declaresSequences(_ model: Model) -> Bool {
+        model.graph.graphPaths().compactMap { model.graph[$0] }.contains { graph in
+            (graph.inputs + graph.outputs + graph.valueInfos.values).contains { !$0.isTensor } || graph.nodes.contains { $0.isStandard("SequenceEmpty") }
+        }
+    }
+
     private static func converted(_ model: Model, outputs: Bool) -> Model {
         var result = model
         let types = ElementTypeInference(model.graph).types
