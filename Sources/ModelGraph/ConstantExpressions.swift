@@ -10,17 +10,23 @@ extension Graph {
     ///
     /// Half-precision and quantised weights that are only rearranged stay what they are, in front of their Cast or DequantizeLinear.
     mutating func foldConstantExpressions() {
+        var names = NameSupply(self)
+        foldConstantExpressions(&names)
+    }
+
+    /// - Parameter names: those of the whole model, so that no name hides one outside.
+    private mutating func foldConstantExpressions(_ names: inout NameSupply) {
         for index in nodes.indices {
             for position in nodes[index].attributes.indices {
                 switch nodes[index].attributes[position].value {
                 case .graph(var body):
-                    body.foldConstantExpressions()
+                    body.foldConstantExpressions(&names)
                     nodes[index].attributes[position].value = .graph(body)
                 case .graphs(let bodies):
                     nodes[index].attributes[position].value = .graphs(
                         bodies.map { body in
                             var body = body
-                            body.foldConstantExpressions()
+                            body.foldConstantExpressions(&names)
                             return body
                         })
                 default: break
@@ -28,12 +34,11 @@ extension Graph {
             }
         }
         let expressions = ConstantExpressions(self).foldable
-        if !expressions.isEmpty { fold(expressions) }
+        if !expressions.isEmpty { fold(expressions, &names) }
     }
 
-    private mutating func fold(_ expressions: [ConstantExpression]) {
+    private mutating func fold(_ expressions: [ConstantExpression], _ names: inout NameSupply) {
         let listed = Set(inputs.map(\.name))
-        var names = NameSupply(self)
         var decoders: [Int: [Node]] = [:]
         var fed: [String] = []
         var dropped = Set<Int>()

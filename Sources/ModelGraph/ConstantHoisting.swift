@@ -3,12 +3,18 @@
 
 extension Graph {
     /// Moves nodes out of subgraphs that make a layer's weight of initializers outside.
-    /// - Parameter outer: initializers of the enclosing graphs that are seen here.
-    mutating func hoistWeightArithmetic(outer: Set<String> = []) {
+    mutating func hoistWeightArithmetic() {
+        var names = NameSupply(self)
+        hoistWeightArithmetic(outer: [], &names)
+    }
+
+    /// - Parameters:
+    ///   - outer: initializers of the enclosing graphs that are seen here.
+    ///   - names: those of the whole model, so that no name hides one outside.
+    private mutating func hoistWeightArithmetic(outer: Set<String>, _ names: inout NameSupply) {
         guard nodes.contains(where: { !$0.subgraphs.isEmpty }) else { return }
         let listed = Set(inputs.map(\.name))
         let visible = outer.subtracting(listed).union(initializers.keys.filter { !listed.contains($0) })
-        var names = NameSupply(self)
         var result: [Node] = []
         var hasMoved = false
         for var node in nodes {
@@ -35,7 +41,7 @@ extension Graph {
 
     private mutating func hoist(from body: inout Graph, _ visible: Set<String>, _ names: inout NameSupply) -> [Node] {
         let own = Set(body.inputs.map(\.name) + body.nodes.flatMap(\.outputs)).union(body.initializers.keys)
-        body.hoistWeightArithmetic(outer: visible.subtracting(own))
+        body.hoistWeightArithmetic(outer: visible.subtracting(own), &names)
         let index = GraphIndex(body)
         let small = Set(body.initializers.values.filter { $0.count <= 64 }.map(\.name))
         var fixed = Set<String>()

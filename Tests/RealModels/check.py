@@ -119,7 +119,8 @@ class Check:
         run = Run([sys.executable, "-c", code, self.model])
         if run.status == 0:
             return json.loads(run.output), None
-        return None, " ".join(run.errors.strip().splitlines()[-1].replace(self.model, "the model").split())[:200]
+        said = run.errors.strip().splitlines() or [f"onnxruntime ends with status {run.status}"]
+        return None, " ".join(said[-1].replace(self.model, "the model").split())[:200]
 
     def run(self):
         recipes = [(name, steps) for name, steps in self.named_recipes() if not self.is_done(name)]

@@ -13,6 +13,7 @@ public final class ModelRunner: Sendable {
         var options = base ?? SessionOptions()
         options.intraOpThreads = threads
         options.interOpThreads = 1
+        if TransposeFusionCrash.threatens(model) { TransposeFusionCrash.avoid(in: &options) }
         do {
             let (proto, weights) = try model.serializedWithoutWeights()
             for tensor in weights { options.externalInitializers.append((tensor.name, try RuntimeValues.view(tensor))) }

@@ -19,7 +19,7 @@ struct Applicability {
         of technique: any Technique, layers: [Layer], in model: Model, shapes: [String: [Int]], selected: some Collection<Int>,
         widened: (Model) -> Model = SinglePrecisionGraph.converted
     ) {
-        let refusals = technique.refusals(for: layers, in: model, shapes: shapes)
+        var refusals = technique.refusals(for: layers, in: model, shapes: shapes)
         if technique.descriptor.widens, selected.contains(where: { SinglePrecisionGraph.widens(layers[$0]) }),
             selected.allSatisfy({ refusals[$0] != nil }), !SinglePrecisionGraph.declaresSequences(model)
         {
@@ -31,6 +31,8 @@ struct Applicability {
                     (self.model, self.layers, self.refusals, isWidened) = (wide, wideLayers, again, true)
                     return
                 }
+                // Their type is not what stands in the way.
+                refusals = again
             }
         }
         (self.model, self.layers, self.refusals, isWidened) = (model, layers, refusals, false)

@@ -136,6 +136,9 @@ public final class EngineSession: Sendable {
         if blocked > 0 {
             warnings.append("\(blocked) convolutions were laid out by ONNX Runtime for one kind of processor and are no layers here: start from the model before it was optimised")
         }
+        if TransposeFusionCrash.threatens(model) {
+            warnings.append("ONNX Runtime crashes while loading this model unless its MatmulTransposeFusion is switched off, as here; the step float32 mends it")
+        }
         let quantized = layers.count { $0.quantization != nil }
         if quantized > 0 { warnings.append("\(quantized) of \(layers.count) layers are quantised already and are left as they are") }
         let counted = Set(ExitDeclaration(model)?.paths(in: model) ?? [])

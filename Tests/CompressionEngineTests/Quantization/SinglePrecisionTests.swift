@@ -66,3 +66,27 @@ import Testing
         #expect(differences.count == 1 && differences.allSatisfy { $0 < 5e-3 }, "\(differences)")
     }
 }
+
+/// A product in halves that ONNX Runtime's own optimiser crashes over (seen in a GRU network that Python's converter made).
+@Suite struct TransposeFusionCrashTests {
+    private static func model(_ type: ElementType) -> Model {
+        let values: [Float] = (0..<20).map { Float($0) / 16 }
+        let weight = type == .float16 ? Tensor(name: "w", float16s: values.map { Float16($0) }, dims: [4, 5]) : Tensor(name: "w", floats: values, dims: [4, 5])
+        let nodes = [
+            Node("Transpose", inputs: ["x"], outputs: ["t"], attributes: [Attribute("perm", .integers([1, 0, 2]))]),
+            Node("MatMul", name: "product", inputs: ["t", "w"], outputs: ["y"]),
+        ]
+        return Model(
+            graph: Graph(
+                name: "g", nodes: nodes, inputs: [ValueInfo(name: "x", elementType: type, shape: [.fixed(2), .fixed(3), .fixed(4)])],
+                outputs: [ValueInfo(name: "y", elementType: type, shape: nil)], initializers: [weight]))
+    }
+
+    /// Without the switch this ends the process that runs the tests.
+    @Test func loadsAllTheSame() throws {
+        let half = Self.model(.float16)
+        #expect(TransposeFusionCrash.threatens(half) && !TransposeFusionCrash.threatens(Self.model(.float32)))
+        let runner = try ModelRunner(half, library: try RuntimeLibrary.load())
+        #expect(runner.session.inputs.map(\.name) == ["x"])
+    }
+}

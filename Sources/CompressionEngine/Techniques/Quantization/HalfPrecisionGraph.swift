@@ -34,7 +34,7 @@ struct HalfPrecisionGraph {
         types = ElementTypeInference(graph)
         self.context = context
         isHalf = []
-        let onShapes = Self.shapeArithmetic(graph).union(Self.batchTransposes(graph))
+        let onShapes = Self.shapeArithmetic(graph).union(TransposeFusionCrash.nodes(of: graph))
         isHalf = graph.nodes.enumerated().map { position, node in
             let standard = node.domain.isEmpty || node.domain == "ai.onnx"
             return standard && !Self.floatOperators.contains(node.opType) && node.subgraphs.isEmpty && !floatNodes.contains(position)
@@ -58,23 +58,6 @@ struct HalfPrecisionGraph {
             guard fromShapes, node.subgraphs.isEmpty, node.opType != "ConstantOfShape" else { continue }
             derived.formUnion(node.outputs)
             nodes.insert(position)
-        }
-        return nodes
-    }
-
-    /// A Transpose that moves the first axis last or last but one, and the MatMul that reads it. ONNX Runtime merges the two
-    /// through the Casts it adds around halves, and crashes over it while loading (1.31.1, CPU).
-    private static func batchTransposes(_ graph: Graph) -> Set<Int> {
-        let index = GraphIndex(graph)
-        var nodes: Set<Int> = []
-        for (position, node) in graph.nodes.enumerated() where node.isStandard("MatMul") {
-            for input in node.inputs {
-                guard let producer = index.producer[input], graph.nodes[producer].isStandard("Transpose"),
-                    let order = graph.nodes[producer].ints("perm"), order.count >= 3, let first = order.firstIndex(of: 0),
-                    first >= order.count - 2, order.filter({ $0 != 0 }) == Array(1..<order.count)
-                else { continue }
-                nodes.formUnion([position, producer])
-            }
         }
         return nodes
     }
