@@ -21,11 +21,14 @@ extension Model {
         bytes: UnsafeRawBufferPointer, owner: AnyObject & Sendable, directory: String?
     ) throws(ModelGraphError) -> Model {
         guard bytes.count > 0 else { throw ModelGraphError(.damaged, "empty file, expected an ONNX model") }
+        func damaged(_ why: String) -> ModelGraphError {
+            ModelGraphError(.damaged, "not an ONNX model" + (ForeignFormat.description(of: bytes).map { " but \($0)" } ?? why).oneLine)
+        }
         let skeleton: [UInt8]
         do {
             skeleton = try WireFormat.skeleton(of: bytes)
         } catch {
-            throw ModelGraphError(.damaged, "not an ONNX model, or damaged: \(error.message)")
+            throw damaged(", or damaged: \(error.message)")
         }
         let proto: OnnxModelProto
         do {
@@ -33,9 +36,9 @@ extension Model {
             options.messageDepthLimit = 4 * WireFormat.maximumDepth
             proto = try OnnxModelProto(serializedBytes: skeleton, options: options)
         } catch {
-            throw ModelGraphError(.damaged, "not an ONNX model: its bytes do not parse as one (\(error))".oneLine)
+            throw damaged(": its bytes do not parse as one (\(error))")
         }
-        guard proto.hasGraph else { throw ModelGraphError(.damaged, "not an ONNX model: it holds no graph") }
+        guard proto.hasGraph else { throw damaged(": it holds no graph") }
         var reader = OnnxReader(bytes: bytes, owner: owner, directory: directory)
         var model = try reader.model(proto)
         model.inlineFunctions()

@@ -121,11 +121,14 @@ public final class RecipeExecutor: Sendable {
         var result = current
         result.model = applicability.model
         let notes = RewriteContext.Notes()
-        if applicability.isWidened { notes.add("the model computes in float32 from here on") }
+        if applicability.isWidened { notes.add("the model computes in float32 from here on; weights that 16 bits hold exactly stay so in the file") }
         var stepContext = context
         stepContext.baseline = baseline
         stepContext.notes = notes
         try technique.rewrite(&result.model, targets: targets, context: stepContext)
+        if applicability.isWidened, let narrow = found.map(\.weightType).first(where: { [.float16, .bfloat16].contains($0) }) {
+            result.model = try HalfStorage.restore(narrow, in: result.model, context: stepContext)
+        }
         result.model.graph.removeDeadCode()
         result.model.settleListedWeights(after: current.model)
         result.reports.append(

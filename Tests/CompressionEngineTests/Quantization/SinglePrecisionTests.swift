@@ -35,11 +35,27 @@ import Testing
         #expect(wide.graph.inputs.map(\.name) == model.graph.inputs.map(\.name) && wide.graph.outputs.map(\.name) == model.graph.outputs.map(\.name))
         let applied = try Quantization.apply("dynamic-int8", [:], to: model)
         let integers = applied.model
-        #expect(applied.reports[0].notes == ["the model computes in float32 from here on"])
+        #expect(applied.reports[0].notes == ["the model computes in float32 from here on; weights that 16 bits hold exactly stay so in the file"])
         #expect(try integers.serialized().joined() == Quantization.apply("dynamic-int8", [:], to: wide).model.serialized().joined(), "as with float32 as a step")
         #expect(integers.layers().allSatisfy { $0.quantization?.bits == 8 })
         let differences = try Quantization.differences([(model, wide), (model, integers)])
         #expect(differences.count == 2 && differences[0] < 5e-3 && differences[1] < 0.05, "\(differences)")
+    }
+
+    /// What a technique leaves alone takes no more room in the file than before: pruning a file of halves gives a file of halves.
+    @Test(arguments: ["fp16", "bf16"]) func whatIsLeftAloneStaysNarrow(technique: String) throws {
+        let folder = try TemporaryFolder()
+        let model = try Quantization.form("gemm", in: folder)
+        let narrow = try Quantization.apply(technique, [:], to: model).model
+        let pruned = try Quantization.apply("magnitude-pruning", ["sparsity": .real(0.5)], to: narrow).model
+        #expect(pruned.layers().map(\.weightType) == narrow.layers().map(\.weightType))
+        #expect(try pruned.serialized().byteCount <= narrow.serialized().byteCount + 64)
+        let plain = try Quantization.apply("magnitude-pruning", ["sparsity": .real(0.5)], to: Quantization.apply("float32", [:], to: narrow).model).model
+        let differences = try Quantization.differences([(plain, pruned)])
+        #expect(differences == [0])
+        // And is taken up again by the next step.
+        let integers = try Quantization.apply("dynamic-int8", [:], to: pruned).model
+        #expect(integers.layers().allSatisfy { $0.quantization?.bits == 8 })
     }
 
     /// Bodies of If and Loop read and declare the same types as what stands around them.

@@ -2,9 +2,9 @@ import ModelGraph
 
 /// Weights and biases of layers in 16 bits behind a Cast to float32.
 enum HalfStorage {
-    /// - Parameter convert: a float32 tensor in 16 bits.
+    /// - Parameter convert: a float32 tensor in 16 bits; `nil` leaves it as it is.
     static func store(
-        _ layers: [Layer], in model: Model, suffix: String, context: RewriteContext, convert: (Tensor) throws -> Tensor
+        _ layers: [Layer], in model: Model, suffix: String, context: RewriteContext, convert: (Tensor) throws -> Tensor?
     ) throws -> Model {
         var editor = GraphEditor(model)
         var bystanders = Bystanders(model)
@@ -21,7 +21,8 @@ enum HalfStorage {
                 if let known = values[key] {
                     value = known
                 } else {
-                    let stored = editor.add(try convert(tensor), "\(name)_\(suffix)", at: owner)
+                    guard let narrow = try convert(tensor) else { continue }
+                    let stored = editor.add(narrow, "\(name)_\(suffix)", at: owner)
                     value = editor.fresh("\(name)_float")
                     editor.addFront(.cast(stored, value, to: .float32), at: owner)
                     values[key] = value
@@ -33,6 +34,15 @@ enum HalfStorage {
         let others = bystanders.redirect(&editor)
         if !others.isEmpty { context.notes.add("reading the same weights, now halves: \(WeightQuantization.list(others))") }
         return editor.finish()
+    }
+
+    /// Stores float32 weights in 16 bits again where that loses nothing: of a model that was widened, what was not changed since.
+    /// - Parameter type: float16 or bfloat16.
+    static func restore(_ type: ElementType, in model: Model, context: RewriteContext) throws -> Model {
+        try store(model.layers().filter { $0.isFloat && $0.weightType == .float32 }, in: model, suffix: "half", context: context) { tensor in
+            let narrow = type == .float16 ? try HalfConversion.half(tensor).tensor : Tensor(name: "", bfloat16s: tensor.floats() ?? [], dims: tensor.dims)
+            return narrow.floats() == tensor.floats() ? narrow : nil
+        }
     }
 
     static func predict(_ state: inout LayerState) {
