@@ -71,7 +71,7 @@ import Testing
                 let applied = try Self.limited(["apply", file, "--step", step, "--output", folder.file("\(entry.name).\(suffix).onnx")])
                 if let problem = Self.problem(applied) { return "\(entry.name), \(step): \(problem)" }
                 // Weights of another width than float32 are rightly left alone.
-                let isOtherWidth = applied.errors.contains("not float32")
+                let isOtherWidth = applied.errors.contains("not float32") || applied.errors.contains("float16 already")
                 if step == "fp16", entry.expectation == "runs", entry.layers != nil, applied.status != 0, !isOtherWidth { return "\(entry.name): \(applied.errors)" }
             }
             return nil

@@ -157,6 +157,7 @@ import Testing
         dense = [h.make_node('MatMul', ['x', 'w'], ['a']), h.make_node('Relu', ['a'], ['b']), h.make_node('MatMul', ['b', 'v'], ['z'])]
         ends = {
             'probability': ([h.make_node('Sigmoid', ['z'], ['y'])], [info('y', T.FLOAT, ['n', 1])]),
+            'hard': ([h.make_node('HardSigmoid', ['z'], ['y'])], [info('y', T.FLOAT, ['n', 1])]),
             'logit': ([h.make_node('Identity', ['z'], ['y'])], [info('y', T.FLOAT, ['n', 1])]),
             'flat': ([h.make_node('Sigmoid', ['z'], ['p']), h.make_node('Squeeze', ['p', 'one'], ['y'])], [info('y', T.FLOAT, ['n'])]),
             'class': ([h.make_node('ArgMax', ['b'], ['k'], axis=1, keepdims=0), h.make_node('Mod', ['k', 'two'], ['y'])], [info('y', T.INT64, ['n'])]),
@@ -178,7 +179,7 @@ import Testing
 
     @Test func oneNumberDecidesBetweenTwoClasses() throws {
         let folder = try TemporaryFolder()
-        let kinds = ["probability", "logit", "flat", "class", "besides"]
+        let kinds = ["probability", "hard", "logit", "flat", "class", "besides"]
         let truth = try JSON(parsing: Oracle.run(Self.deciders, [folder.path] + kinds))
         func declare(_ name: String, _ splits: String) throws -> String {
             try "format: npz\nsplits:\n\(splits)".write(toFile: folder.file(name), atomically: true, encoding: .utf8)
@@ -194,7 +195,7 @@ import Testing
         #expect(many.status == 2 && many.errorLines.count == 1 && many.errors.contains("for classes 0 and 1"), "\(many.errors)")
         // Such models learn from labels too, by the logit.
         let declared = try declare("train.yaml", "  train: {file: data.npz, range: [0, 300]}\n  validation: {file: data.npz, range: [300, 400]}\n")
-        for kind in ["probability", "logit", "flat"] {
+        for kind in ["probability", "hard", "logit", "flat"] {
             let trained = folder.file("\(kind)-trained.onnx")
             let run = try Program.run("train", folder.file("\(kind).onnx"), "--data", declared, "--epochs", "40", "--learning-rate", "0.01", "--output", trained)
             #expect(run.status == 0, "\(run.errors)")

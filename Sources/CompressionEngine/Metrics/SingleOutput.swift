@@ -18,9 +18,12 @@ enum SingleOutput: Sendable, Hashable {
         }
     }
 
-    /// The value that the sigmoid at the end of a model reads; `nil` where there is none.
+    /// The value that the sigmoid at the end of a model reads; `nil` where there is none. A hard sigmoid that is one half at 0 decides as
+    /// the soft one does, so that what it reads may be taught as the logarithm of the odds.
     static func logit(behind output: String, in model: Model) -> String? {
-        end(behind: output, in: model).flatMap { $0.opType == "Sigmoid" ? $0.inputs.first : nil }
+        guard let node = end(behind: output, in: model) else { return nil }
+        let isSigmoid = node.opType == "Sigmoid" || (node.opType == "HardSigmoid" && node.float("beta") ?? 0.5 == 0.5)
+        return isSigmoid ? node.inputs.first : nil
     }
 
     /// The last node that does more than hand numbers on.
