@@ -13,7 +13,7 @@ struct Applicability {
     let isWidened: Bool
 
     /// - Parameters:
-    ///   - selected: positions of the layers asked for; all by default.
+    ///   - selected: positions of the layers asked for.
     ///   - widened: makes the model in float32, for callers that keep it from one technique to the next.
     init(
         of technique: any Technique, layers: [Layer], in model: Model, shapes: [String: [Int]], selected: some Collection<Int>,

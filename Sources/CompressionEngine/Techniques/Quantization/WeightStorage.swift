@@ -221,7 +221,7 @@ struct WeightStorageWriter {
         let perRow = quantized.layout.scaleCount > 1
         let scaleDims = perRow ? [quantized.layout.scaleCount, 1] : []
         let scales = try quantized.scales.reshaped(scaleDims)
-        // A table has many rows of few numbers: the scales of a small model's would be a tenth of its file.
+        // A table has many rows of few numbers each, so that its scales count: half as many bytes for them.
         let halves = perRow ? Self.halves(scales) : nil
         let scale = editor.add(halves ?? scales, "\(name)_scale", at: owner)
         let zero = try quantized.zeroPoints.map { editor.add(try $0.reshaped(scaleDims), "\(name)_zero_point", at: owner) }
