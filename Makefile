@@ -25,7 +25,7 @@ setup:
 setup-python:
 	@scripts/setup.sh python
 
-# One optimised build serves the unit tests and the end-to-end tests.
+# One optimized build serves the unit tests and the end-to-end tests.
 test: setup setup-python
 	scripts/check-imports.sh
 	scripts/test.sh

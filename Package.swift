@@ -39,7 +39,7 @@ let package = Package(
             ],
             exclude: ["Schema/onnx.proto"]),
         .target(name: "OnnxRuntime", dependencies: ["COnnxRuntime"]),
-        // Reverse-mode differentiation, losses and optimisers as graphs: knows neither data nor runtime.
+        // Reverse-mode differentiation, losses and optimizers as graphs: knows neither data nor runtime.
         .target(name: "Differentiation", dependencies: ["ModelGraph"]),
         .target(
             name: "CompressionEngine",

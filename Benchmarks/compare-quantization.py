@@ -2,7 +2,7 @@
 
     .deps/venv/bin/python Benchmarks/compare-quantization.py [--limit N] [--large MODEL.onnx --shape name=1x64 ...]
 
-Both quantise per channel, unsigned activations × signed weights, QDQ, min-max ranges over the same 256 calibration images.
+Both quantize per channel, unsigned activations × signed weights, QDQ, min-max ranges over the same 256 calibration images.
 lathe's figures come from its own commands; every accuracy here is counted by onnxruntime in this process.
 """
 

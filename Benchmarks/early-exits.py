@@ -93,10 +93,10 @@ def main():
         f"the data set's 1,000 calibration images. Top-1 on the 10,000 validation images, {percent(base)} before. Latency is the mean over different images at batch 1, one "
         f"thread ({first['latency']['instructionSet']}, ONNX Runtime {first['latency']['runtime']}), in turns with the model before.", "",
     ]
-    for quantised in (False, True):
-        chosen = [row for row in rows if row[0] == quantised]
+    for quantized in (False, True):
+        chosen = [row for row in rows if row[0] == quantized]
         exits = len(chosen[0][2]["figures"]["candidate"]["exits"]) - 1
-        lines += [f"## {'`static-int8`, then `early-exits`' if quantised else '`early-exits`'}", ""]
+        lines += [f"## {'`static-int8`, then `early-exits`' if quantized else '`early-exits`'}", ""]
         names = " | ".join(f"exit {n + 1}" for n in range(exits))
         lines.append(f"| threshold | top-1 | loss, points | {names} | through everything | MACs, expected | latency | 95 % interval | in Python |")
         lines.append("|--:|--:|--:|" + "--:|" * exits + "--:|--:|--:|--:|--:|")

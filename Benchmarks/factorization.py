@@ -1,4 +1,4 @@
-"""What factorisations keep, save and cost: writes Docs/Factorization.md.
+"""What factorizations keep, save and cost: writes Docs/Factorization.md.
 
     .deps/venv/bin/python Benchmarks/factorization.py [--lathe BINARY] [--bert MODEL.onnx]
 
@@ -80,7 +80,7 @@ def techniques(binary):
     rows += [(f"tucker-2, vbmf, weakening {w}", [f"tucker-2:mode=vbmf,weakening={w}"]) for w in (0, 0.25, 0.5, 0.75)]
     rows += [(f"{name}, {ratio:.0%} of parameters", [f"{name}:ratio={ratio}"]) for ratio in (0.7, 0.5)
              for name in ("svd", "activation-aware-svd", "spatial-svd", "tucker-2", "cp", "tensor-train")]
-    lines = ["| factorisation | parameters | MACs | file | latency | flagged | top-1 | with BatchNorm re-estimated |", "|---|--:|--:|--:|--:|---|--:|--:|"]
+    lines = ["| factorization | parameters | MACs | file | latency | flagged | top-1 | with BatchNorm re-estimated |", "|---|--:|--:|--:|--:|---|--:|--:|"]
     model = os.path.join(ROOT, "SampleModels", "resnet-8.onnx")
     disturbed = 0
     for name, steps in rows:
@@ -101,7 +101,7 @@ def techniques(binary):
 
 def budgets(binary):
     """Ranks of ResNet-8's layers by measured sensitivity, under a budget of the file's size."""
-    lines = ["| factorisation | budget | file | top-1 | loss (95 %), points |", "|---|--:|--:|--:|--:|"]
+    lines = ["| factorization | budget | file | top-1 | loss (95 %), points |", "|---|--:|--:|--:|--:|"]
     for budget in (70, 60):
         for technique in ("svd", "activation-aware-svd", "spatial-svd", "tucker-2", "cp", "tensor-train"):
             command = [binary, "sensitivity", os.path.join(ROOT, "SampleModels", "resnet-8.onnx"), "--data", DATA, "--step", technique,
@@ -124,7 +124,7 @@ def main():
     parser.add_argument("--bert", default=BERT)
     options = parser.parse_args()
     lines = [
-        "# What factorisations keep, save and cost", "",
+        "# What factorizations keep, save and cost", "",
         "Written by `.deps/venv/bin/python Benchmarks/factorization.py`. Nothing is retrained; calibration data are the data set's own.", "",
         "## Activation-aware against plain SVD", "",
         "At equal ranks, so at equal size, MACs and latency. Sample transformer: all layers but the classifier; share of the 10,000 validation images on which the answer is still the original's.", ""]

@@ -2,7 +2,7 @@
 
     .deps/venv/bin/python Benchmarks/recovery.py --mnist MNIST_FOLDER [--lathe PROGRAM] [--part NAME,...] [--seeds COUNT]
 
-Parts: pruning, quantisation, binary, distillation (ResNet-8 on Fashion-MNIST), lenet-5, transformer (moved to MNIST, whose four IDX files,
+Parts: pruning, quantization, binary, distillation (ResNet-8 on Fashion-MNIST), lenet-5, transformer (moved to MNIST, whose four IDX files,
 gzipped, are in MNIST_FOLDER). Fashion-MNIST's training images are those of the Debian package dataset-fashion-mnist. What was measured stays
 in .build/recovery.json and the document is written from it, so that parts can be run one after the other; trainings are remembered by lathe
 itself, and an interrupted one goes on from its last epoch. Needs numpy and onnxruntime.
@@ -31,14 +31,14 @@ RESNET = {
     "pruning": [
         ("filters pruned to half the MACs", "structured-pruning:ratio=0.3", f"fine-tuning:epochs=6,learning-rate=0.004,loss=both,{VARIED}"),
     ],
-    "quantisation": [
+    "quantization": [
         ("4-bit weights and activations, first and last layer in 8", f"quantization-aware-training:bits=4,activation-bits=4,epochs=4,learning-rate=0.002,loss=both,{VARIED}", None),
     ],
     "binary": [
         ("binary weights, first and last layer in 8 bits", f"quantization-aware-training:bits=1,activation-bits=off,epochs=4,learning-rate=0.004,loss=both,{VARIED}", None),
     ],
 }
-TARGETS = {"pruning": 0.5, "quantisation": 1.0, "binary": 3.0}
+TARGETS = {"pruning": 0.5, "quantization": 1.0, "binary": 3.0}
 # A student of a quarter of the parameters: the same structure, start, epochs and seeds, taught in different ways.
 STUDENT = "structured-pruning:ratio=0.51"
 LESSONS = {
@@ -64,7 +64,7 @@ PARTS = [*RESNET, "distillation", *MOVES]
 
 
 def description(name, train, calibration, validation, test):
-    """A data set as the sample models expect it, normalised by Fashion-MNIST's mean and deviation."""
+    """A data set as the sample models expect it, normalized by Fashion-MNIST's mean and deviation."""
     def split(images, labels, start, end):
         return f"{{images: {images}, labels: {labels}, range: [{start}, {end}]}}"
 
@@ -191,7 +191,7 @@ def document(results):
     held = [part for part in RESNET if part in results]
     if held:
         original = results[held[0]]["original"]
-        lines += ["## ResNet-8 on Fashion-MNIST", "", "Raw is the accuracy right after compression; for quantisation-aware training, after one step at the lowest learning rate.", "",
+        lines += ["## ResNet-8 on Fashion-MNIST", "", "Raw is the accuracy right after compression; for quantization-aware training, after one step at the lowest learning rate.", "",
                   "| | parameters | MACs | file | raw | recovered | loss, points | wanted |", "|---|--:|--:|--:|--:|--:|--:|--:|",
                   f"| as it is | {original['parameters']:,} | {original['macs'] / 1e6:.2f} M | {bytes_text(original['bytes'])} | {original['accuracy']:.2f} % | | | |"]
         for part in held:
@@ -219,8 +219,8 @@ def document(results):
     moves = [name for name in MOVES if name in results]
     if moves:
         lines += ["## Moved from Fashion-MNIST to MNIST", "",
-                  "Sample models trained on Fashion-MNIST, trained on with 54,000 images of MNIST (pixels normalised as before); epochs chosen by 5,000 others. Memory is of weights that are trained, "
-                  "their gradients and optimiser states, without activations. Time is that of all steps at the median, on two shared cores: compare it within a table and roughly.", ""]
+                  "Sample models trained on Fashion-MNIST, trained on with 54,000 images of MNIST (pixels normalized as before); epochs chosen by 5,000 others. Memory is of weights that are trained, "
+                  "their gradients and optimizer states, without activations. Time is that of all steps at the median, on two shared cores: compare it within a table and roughly.", ""]
         for name in moves:
             rows = results[name]["rows"]
             full = next(row for row in rows if row["title"].startswith("full"))

@@ -1,4 +1,4 @@
-"""HashedNets against k-means, product quantisation and SVD at equal size, on LeNet-300-100, and the archive's codes side by side: writes Docs/Sharing.md.
+"""HashedNets against k-means, product quantization and SVD at equal size, on LeNet-300-100, and the archive's codes side by side: writes Docs/Sharing.md.
 
     python3 Benchmarks/sharing.py [--lathe BINARY]
 
@@ -116,7 +116,7 @@ def main():
 
         methods = [
             ("HashedNets", hashed("true")), ("HashedNets without signs", hashed("false")), ("k-means", clusters),
-            ("product quantisation", vectors), ("SVD", factors), ("magnitude pruning, then k-means", pruned),
+            ("product quantization", vectors), ("SVD", factors), ("magnitude pruning, then k-means", pruned),
         ]
         base = lathe.correct()
         rows = []
@@ -136,7 +136,7 @@ def main():
             for name, steps in [
                 ("as it is", ()), ("k-means, 4 bits", ("weight-sharing:bits=4",)), ("k-means, 1 bit", ("weight-sharing:bits=1",)),
                 ("90 % pruned, k-means, 5 bits", ("magnitude-pruning:sparsity=0.9", "weight-sharing:bits=5")),
-                ("product quantisation", ("product-quantization",)), ("8-bit integers", ("weight-quantization:bits=8",)),
+                ("product quantization", ("product-quantization",)), ("8-bit integers", ("weight-quantization:bits=8",)),
             ]
         ]
     lines = [
@@ -154,7 +154,7 @@ def main():
         "model it keeps 1/k of the weights' variance at 1/k of their number, where clusters, vectors and factors choose what they keep. A value of k-means takes a "
         "bit at least for each weight, or what its entropy leaves of that; – is out of its reach. SVD leaves the last layer, of rank 10, as it is.",
         "",
-        "Counted are, of HashedNets, the values and the operators that compute the hash, since no index is stored; of k-means and product quantisation the indices, "
+        "Counted are, of HashedNets, the values and the operators that compute the hash, since no index is stored; of k-means and product quantization the indices, "
         "coded by their frequency, with codebooks and tables; of SVD both factors.",
         "",
         "## Codes side by side",

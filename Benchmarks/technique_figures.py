@@ -31,7 +31,7 @@ BEHIND = {
     "smoothquant": "static-int8",
     "awq": "weight-quantization:bits=4",
 }
-# Equalisation and scaling prepare: they stand in front of the step in BEHIND.
+# Equalization and scaling prepare: they stand in front of the step in BEHIND.
 IN_FRONT = {"cross-layer-equalization", "smoothquant", "awq"}
 
 

@@ -160,14 +160,14 @@ def torch_step(build, batch, steps, channels_last):
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
         images = images.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     times = []
     for step in range(steps):
         part = slice(step % 4 * batch, (step % 4 + 1) * batch)
         began = time.perf_counter()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         torch.nn.functional.cross_entropy(model(images[part]), labels[part]).backward()
-        optimiser.step()
+        optimizer.step()
         times.append(1e3 * (time.perf_counter() - began))
     return statistics.median(times[3:])
 
@@ -197,7 +197,7 @@ def main():
             print(lines[-1], flush=True)
         if options.part != "weights":
             lines += ["", "## Time of a step", "",
-                      "Median milliseconds of a step (AdamW, gradients and update), PyTorch eager with fused optimiser in the better of its two memory layouts; "
+                      "Median milliseconds of a step (AdamW, gradients and update), PyTorch eager with fused optimizer in the better of its two memory layouts; "
                       "best of rounds in turn.", "", "| model | batch | PyTorch ms | lathe ms | ratio |", "|---|---|---|---|---|"]
             ratios = []
             for name in options.models:

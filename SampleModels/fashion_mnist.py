@@ -1,4 +1,4 @@
-"""Fashion-MNIST: reading IDX files, the splits, and the input normalisation shared by training and measuring.
+"""Fashion-MNIST: reading IDX files, the splits, and the input normalization shared by training and measuring.
 
 The splits never overlap (`data/fashion-mnist.yaml` declares the same ones to `lathe`):
 
@@ -41,7 +41,7 @@ def write_idx(path, array):
         file.write(header + array.tobytes())
 
 
-def normalise(images):
+def normalize(images):
     """uint8 [n, 28, 28] to the models' input: float32 [n, 1, 28, 28], (raw·scale − mean) / std."""
     return ((images[:, None].astype(np.float32) * np.float32(SCALE)) - np.float32(MEAN)) / np.float32(STD)
 

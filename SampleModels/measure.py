@@ -25,8 +25,8 @@ REBUILT_BEGIN, REBUILT_END = "<!-- measure.py --rebuilt: begin -->", "<!-- measu
 MODELS = {
     "lenet-300-100": ("784-300-100-10, fully connected", 88.5),
     "lenet-5": ("20-50-500-10: two valid 5×5 convolutions, two dense", 90.5),
-    "resnet-8": ("stem of 16, residual blocks of 16/32/64, unfused batch normalisation", 92.0),
-    "ds-cnn": ("stem of 64, four depthwise-separable blocks of 64, unfused batch normalisation", 90.5),
+    "resnet-8": ("stem of 16, residual blocks of 16/32/64, unfused batch normalization", 92.0),
+    "ds-cnn": ("stem of 64, four depthwise-separable blocks of 64, unfused batch normalization", 90.5),
     "transformer": ("two pre-norm encoder layers over 28 rows, width 64, 4 heads, feed-forward 128", 87.5),
     "lstm": ("one LSTM layer over 28 rows, 128 hidden units", 88.0),
 }
@@ -41,13 +41,13 @@ def correct(path, split):
     hits = 0
     for start in range(0, len(images), 500):
         part = slice(start, start + 500)
-        (logits,) = session.run(["logits"], {"image": data.normalise(images[part])})
+        (logits,) = session.run(["logits"], {"image": data.normalize(images[part])})
         hits += int((logits.argmax(1) == labels[part]).sum())
     return hits, len(images)
 
 
 def parameters(model):
-    """Numbers held in initializers; batch normalisation's running mean and variance are among them."""
+    """Numbers held in initializers; batch normalization's running mean and variance are among them."""
     return sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
 
 

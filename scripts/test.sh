@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the product and the tests once, optimised, and runs everything. Each target is also built alone, so that a
+# Builds the product and the tests once, optimized, and runs everything. Each target is also built alone, so that a
 # missing dependency cannot hide behind another target's.
 set -euo pipefail
 cd "$(dirname "$0")/.."

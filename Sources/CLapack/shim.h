@@ -21,7 +21,7 @@ void dgemm_(const char *transa, const char *transb, const int32_t *m, const int3
             const double *alpha, const double *a, const int32_t *lda, const double *b, const int32_t *ldb,
             const double *beta, double *c, const int32_t *ldc);
 
-/// Cholesky factorisation, the solve that goes with it and the inverse from it, double precision.
+/// Cholesky factorization, the solve that goes with it and the inverse from it, double precision.
 void dpotrf_(const char *uplo, const int32_t *n, double *a, const int32_t *lda, int32_t *info);
 void dpotrs_(const char *uplo, const int32_t *n, const int32_t *nrhs, const double *a, const int32_t *lda, double *b,
              const int32_t *ldb, int32_t *info);

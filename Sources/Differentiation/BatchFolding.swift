@@ -2,9 +2,9 @@ import ModelGraph
 
 /// Puts the samples of a batch behind the last spatial axis wherever a graph convolves: [N, C, H, W] becomes [1, C, H, W·N].
 ///
-/// In that layout everything a convolution's gradients cut out of an image is a long run of neighbouring numbers, and a sum over
+/// In that layout everything a convolution's gradients cut out of an image is a long run of neighboring numbers, and a sum over
 /// samples and places is one matrix product; the runtime's own layout, samples first, costs copies of short rows instead. A kernel
-/// that steps along W steps over N numbers, which is what a dilation of N says, so that convolutions of stride 1, normalisations
+/// that steps along W steps over N numbers, which is what a dilation of N says, so that convolutions of stride 1, normalizations
 /// and elementwise operators stay what they are; strided windows become macros (`FoldedConvolution`, `FoldedPooling`).
 ///
 /// Results are the same numbers, up to the order of sums.

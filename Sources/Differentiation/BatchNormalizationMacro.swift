@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// Batch normalisation by the statistics of the batch (Ioffe and Szegedy 2015), which the runtime's operator computes in
+/// Batch normalization by the statistics of the batch (Ioffe and Szegedy 2015), which the runtime's operator computes in
 /// training builds only: x, scale, bias → y, mean, variance (biased), 1/√(variance + ε), each statistic of shape [C].
 enum BatchNormalizationMacro {
     static let opType = "BatchNormalization.batch"
@@ -14,14 +14,14 @@ enum BatchNormalizationMacro {
         let axes = axes(dims.count)
         let epsilon = node.float("epsilon") ?? 1e-5
         let mean = try b.mean(x, axes: axes, keep: true)
-        let centred = try b.subtract(x, mean)
-        let variance = try b.mean(try b.multiply(centred, centred), axes: axes, keep: false)
+        let centered = try b.subtract(x, mean)
+        let variance = try b.mean(try b.multiply(centered, centered), axes: axes, keep: false)
         let inverse = try b.map("Reciprocal", try b.map("Sqrt", try b.add(variance, b.scalar(epsilon))))
         // The runtime's operator makes one pass of what would be three.
         b.emit("Reshape", [mean, b.constant([dims[1]])], shape: [dims[1]])
         let level = b.nodes[b.nodes.count - 1].outputs[0]
         let y = b.affine(x, scale: scale, bias: bias, mean: level, variance: variance, epsilon: epsilon, shape: dims)
-        for (value, output) in zip([y, level, variance, inverse, centred], node.outputs) where !output.isEmpty {
+        for (value, output) in zip([y, level, variance, inverse, centered], node.outputs) where !output.isEmpty {
             b.nodes.append(Node("Identity", inputs: [value], outputs: [output]))
             b.note(output, shape: try b.shape(value))
         }
@@ -36,16 +36,16 @@ enum BatchNormalizationMacro {
         let count = Float(axes.reduce(1) { $0 * dims[$1] })
         let inverse = node.outputs[3]
         // The forward pass has it already.
-        let centred = try b.output(4, of: node, shape: dims)
+        let centered = try b.output(4, of: node, shape: dims)
         let totalDy = try b.sum(dy, axes: axes, keep: false)
-        let totalProduct = try b.multiply(try b.sum(try b.multiply(dy, centred), axes: axes, keep: false), inverse)
+        let totalProduct = try b.multiply(try b.sum(try b.multiply(dy, centered), axes: axes, keep: false), inverse)
         var result: [String?] = [nil, nil, nil]
         if b.needs(x) {
             let factor = try b.multiply(inverse, scale)
             let slope = try b.multiply(try b.multiply(factor, inverse), try b.multiply(totalProduct, by: -1 / count))
             let level = try b.multiply(factor, try b.multiply(totalDy, by: -1 / count))
             let (zeros, ones) = (b.constant([Float](repeating: 0, count: dims[1]), [dims[1]]), b.constant([Float](repeating: 1, count: dims[1]), [dims[1]]))
-            let rest = b.affine(centred, scale: slope, bias: level, mean: zeros, variance: ones, epsilon: 0, shape: dims)
+            let rest = b.affine(centered, scale: slope, bias: level, mean: zeros, variance: ones, epsilon: 0, shape: dims)
             let along = [1, dims[1]] + dims.dropFirst(2).map { _ in 1 }
             result[0] = try b.add(try b.multiply(dy, try b.reshape(factor, along)), rest)
         }

@@ -11,7 +11,7 @@ public struct LossTerm: Sendable, Hashable {
         case distillation(temperature: Float)
         /// Mean squared difference from a target of the same shape.
         case meanSquare
-        /// Mean squared difference of attention maps: means of squares over channels, normalised per sample (Zagoruyko and
+        /// Mean squared difference of attention maps: means of squares over channels, normalized per sample (Zagoruyko and
         /// Komodakis 2017). For values of shape [N, C, …].
         case attentionTransfer
     }

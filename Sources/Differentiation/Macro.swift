@@ -40,7 +40,7 @@ extension GradientBuilder {
 }
 
 extension Macro {
-    /// Batch normalisation by the batch's own statistics: x, scale, bias → y, mean, variance (biased), 1/√(variance + ε).
+    /// Batch normalization by the batch's own statistics: x, scale, bias → y, mean, variance (biased), 1/√(variance + ε).
     public static let batchNormalization = BatchNormalizationMacro.opType
     /// Its operand, through which no gradient goes back.
     public static let constant = "Identity.constant"

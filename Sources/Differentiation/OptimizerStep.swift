@@ -18,7 +18,7 @@ public struct WeightMemory: @unchecked Sendable {
     }
 }
 
-/// One optimiser step over all trained tensors, in place and in one pass over memory, piece by piece on every core.
+/// One optimizer step over all trained tensors, in place and in one pass over memory, piece by piece on every core.
 ///
 /// As a graph of the runtime's operators a step makes a pass for each of them. Results do not depend on the number of cores.
 public struct OptimizerStep: Sendable {
@@ -60,7 +60,7 @@ public struct OptimizerStep: Sendable {
             let buffers = memory[piece.weight]
             if optimizer.clipNorm <= 0 { _ = gather(buffers, piece, square: false) }
             if factor != 1 { for index in piece.range { buffers.gradients[0][index] *= factor } }
-            penalise(buffers, piece, norms[piece.weight])
+            penalize(buffers, piece, norms[piece.weight])
             move(buffers, piece, rate: rate * weights[piece.weight].rate, corrections)
         }
     }
@@ -96,7 +96,7 @@ public struct OptimizerStep: Sendable {
     }
 
     /// Adds to the gradient what penalties and coupled weight decay give.
-    private func penalise(_ memory: WeightMemory, _ piece: Piece, _ norms: [Float]) {
+    private func penalize(_ memory: WeightMemory, _ piece: Piece, _ norms: [Float]) {
         let updated = weights[piece.weight]
         let (gradient, weight) = (memory.gradients[0], memory.weight)
         if updated.l1 > 0 {

@@ -10,7 +10,7 @@ public struct CodebookWeight: Sendable {
 }
 
 extension Graph {
-    /// Recognises a value as a weight looked up in a codebook. `producer` finds the node that makes a value.
+    /// Recognizes a value as a weight looked up in a codebook. `producer` finds the node that makes a value.
     public func codebookWeight(_ value: String, producer: (String) -> Int?) -> CodebookWeight? {
         guard let gatherIndex = producer(value) else { return nil }
         let gather = nodes[gatherIndex]

@@ -20,7 +20,7 @@ extension Graph {
         "Reshape", "Transpose", "Gather", "Slice", "Cast", "Range", "MatMul", "Mul", "Add", "Sub", "Div", "Mod", "Exp",
     ]
 
-    /// Recognises a value as a weight computed from initializers of this graph. `producer` finds the node that makes a value.
+    /// Recognizes a value as a weight computed from initializers of this graph. `producer` finds the node that makes a value.
     public func computedWeight(_ value: String, producer: (String) -> Int?) -> ComputedWeight? {
         guard let last = producer(value), nodes[last].domain.isEmpty || nodes[last].domain == "ai.onnx" else { return nil }
         if nodes[last].opType == "Mul" { return scaledWeight(last) }

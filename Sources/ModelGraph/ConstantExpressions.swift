@@ -1,6 +1,6 @@
 import OrderedCollections
 
-/// Weight normalisation, standardisation, masks, merged adapters, projections stored side by side: exporters leave the arithmetic that
+/// Weight normalization, standardization, masks, merged adapters, projections stored side by side: exporters leave the arithmetic that
 /// makes such weights in the graph, and ONNX Runtime does it once while loading. Done here, what comes of it stands in its layer like
 /// any other weight.
 
@@ -8,7 +8,7 @@ extension Graph {
     /// Evaluates arithmetic on floating-point initializers whose results layers read as weights, here and in subgraphs, where the file
     /// does not grow by it: what stores weights in fewer numbers than they are stays as it is.
     ///
-    /// Half-precision and quantised weights that are only rearranged stay what they are, in front of their Cast or DequantizeLinear.
+    /// Half-precision and quantized weights that are only rearranged stay what they are, in front of their Cast or DequantizeLinear.
     mutating func foldConstantExpressions() {
         var names = NameSupply(self)
         foldConstantExpressions(&names)

@@ -1,6 +1,6 @@
 /// A 128-bit content hash for finding results again. Not cryptographic: it tells accidental differences apart, not
 /// forged ones. Two lanes of 64-bit multiply-and-rotate mixing over 16-byte blocks with a final avalanche (the
-/// finaliser's constants are those of SplitMix64, Steele, Lea and Flood 2014).
+/// finalizer's constants are those of SplitMix64, Steele, Lea and Flood 2014).
 public struct ContentHash: Hashable, Sendable, CustomStringConvertible {
     public private(set) var high: UInt64
     public private(set) var low: UInt64

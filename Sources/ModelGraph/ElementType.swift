@@ -57,7 +57,7 @@ public struct ElementType: Hashable, Sendable, RawRepresentable, CustomStringCon
     /// A floating-point type of at least 16 bits, in which networks compute.
     public var isFloatingPoint: Bool { [.float32, .float16, .float64, .bfloat16].contains(self) }
 
-    /// An integer type that quantised weights use.
+    /// An integer type that quantized weights use.
     public var isQuantized: Bool {
         [.uint8, .int8, .uint4, .int4, .uint2, .int2, .uint16, .int16].contains(self)
             || (17...20).contains(rawValue) || rawValue == 23

@@ -1,6 +1,6 @@
-/// Quantising tools for training leave weights as floats behind QuantizeLinear and DequantizeLinear; others do so with weights that stood in Constant
+/// Quantizing tools for training leave weights as floats behind QuantizeLinear and DequantizeLinear; others do so with weights that stood in Constant
 /// nodes, in front of operators on integers, or behind DynamicQuantizeLinear. ONNX Runtime evaluates these while loading; evaluated here, the
-/// file holds the integers the layer computes with, and the layer is seen as quantised.
+/// file holds the integers the layer computes with, and the layer is seen as quantized.
 
 extension Graph {
     /// Evaluates QuantizeLinear (scales for a tensor or an axis, to int8 or uint8) and DynamicQuantizeLinear of floating-point initializers that

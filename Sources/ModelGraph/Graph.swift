@@ -13,7 +13,7 @@ public struct Graph: Sendable {
     public var valueInfos: OrderedDictionary<String, ValueInfo>
     /// Initializers that came from `Constant` nodes and go back to them on writing.
     var constantNodes: [String: Node] = [:]
-    /// Sparse initializers, quantisation annotations, document string and newer fields, written back as they were read.
+    /// Sparse initializers, quantization annotations, document string and newer fields, written back as they were read.
     var preserved = OnnxGraphProto()
 
     public init(name: String, nodes: [Node] = [], inputs: [ValueInfo] = [], outputs: [ValueInfo] = [], initializers: [Tensor] = []) {
@@ -28,7 +28,7 @@ public struct Graph: Sendable {
     /// Inputs that a caller must supply: those without an initializer of the same name.
     public var requiredInputs: [ValueInfo] { inputs.filter { initializers[$0.name] == nil } }
 
-    /// Whether an initializer came from a `Constant` node: a number that the network's author wrote down rather than one it learnt.
+    /// Whether an initializer came from a `Constant` node: a number that the network's author wrote down rather than one it learned.
     public func isFromConstantNode(_ name: String) -> Bool { constantNodes[name] != nil }
 
     /// Names of sparse initializers, which are constants this program keeps but does not read.

@@ -11,7 +11,7 @@ public struct Layer: Sendable, Identifiable {
     /// Graph that holds the node, and the node's index there. Valid until nodes are added or removed.
     public var path: GraphPath
     public var nodeIndex: Int
-    /// Name of the main weight tensor. For quantised layers, of the integer tensor.
+    /// Name of the main weight tensor. For quantized layers, of the integer tensor.
     public var weight: String
     public var weightShape: [Int]
     public var weightType: ElementType
@@ -24,13 +24,13 @@ public struct Layer: Sendable, Identifiable {
     public var inputAxis: Int
     /// Groups of a convolution; 1 otherwise.
     public var group: Int
-    /// Where the weight is stored quantised: names of scale and zero point.
+    /// Where the weight is stored quantized: names of scale and zero point.
     public var quantization: Quantization?
 
     public struct Quantization: Sendable {
         public var scale: String?
         public var zeroPoint: String?
-        /// Operator that dequantises or computes on integers: DequantizeLinear, QLinearConv, MatMulInteger, …; Quant or BipolarQuant
+        /// Operator that dequantizes or computes on integers: DequantizeLinear, QLinearConv, MatMulInteger, …; Quant or BipolarQuant
         /// where it rounds floats that a network was trained with; Gather
         /// where the weights are indices into a codebook, Cast where plain operators decode them, `Layer.computed` where they
         /// compute them from fewer numbers.
@@ -69,7 +69,7 @@ extension Model {
     }
 }
 
-/// Recognises weight-bearing nodes of one graph.
+/// Recognizes weight-bearing nodes of one graph.
 private struct LayerFinder {
     let model: Model
     let graph: Graph
@@ -100,7 +100,7 @@ private struct LayerFinder {
         }
     }
 
-    /// A weight found behind an input: the stored tensor, its shape as a weight, and how it is dequantised on the way.
+    /// A weight found behind an input: the stored tensor, its shape as a weight, and how it is dequantized on the way.
     private struct Source {
         var tensor: Tensor
         var dims: [Int]
@@ -209,7 +209,7 @@ private struct LayerFinder {
                 table.tensor.elementType.isFloatingPoint || table.tensor.elementType.isQuantized, table.dims[1] > 1
             else { return nil }
             guard var layer = make(index, node, .embedding, weight: 0, bias: nil, outputAxis: 1, inputAxis: 0) else { return nil }
-            // Rows gathered as integers and dequantised afterwards.
+            // Rows gathered as integers and dequantized afterwards.
             if layer.quantization == nil, table.tensor.elementType.isQuantized {
                 layer.quantization = Layer.Quantization(
                     scale: nil, zeroPoint: nil, opType: "Gather", bits: table.tensor.elementType.bitWidth ?? 8)

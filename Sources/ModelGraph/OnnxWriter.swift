@@ -107,7 +107,7 @@ struct OnnxWriter {
         do {
             skeleton = try proto.serializedBytes()
         } catch {
-            throw ModelGraphError(.graph, "the model cannot be serialised: \(error)".oneLine)
+            throw ModelGraphError(.graph, "the model cannot be serialized: \(error)".oneLine)
         }
         let (pieces, byteCount) = try Result { try skeleton.withUnsafeBytes { try WireFormat.expand($0) } }
             .mapError { $0 as? ModelGraphError ?? ModelGraphError(.graph, "\($0)") }.get()

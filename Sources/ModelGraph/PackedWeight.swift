@@ -21,7 +21,7 @@ public struct PackedWeight: Sendable {
 }
 
 extension Graph {
-    /// Recognises a value as a weight unpacked from initializers of this graph. `producer` finds the node that makes a value.
+    /// Recognizes a value as a weight unpacked from initializers of this graph. `producer` finds the node that makes a value.
     public func packedWeight(_ value: String, producer: (String) -> Int?) -> PackedWeight? {
         var planes: [String] = []
         var seen = Set<String>()

@@ -199,13 +199,13 @@ extension WireFormat {
 // MARK: - Writing: tickets to payloads
 
 extension WireFormat {
-    /// What a serialised model is made of, in file order.
+    /// What a serialized model is made of, in file order.
     enum Piece {
         case bytes([UInt8])
         case payload(Int)
     }
 
-    /// Splits a serialised skeleton, whose tensors hold tickets, into literal bytes and payload numbers, with every
+    /// Splits a serialized skeleton, whose tensors hold tickets, into literal bytes and payload numbers, with every
     /// enclosing length corrected. A ticket's offset is the payload's number and its length the payload's size.
     static func expand(_ skeleton: UnsafeRawBufferPointer) throws(ModelGraphError) -> (pieces: [Piece], byteCount: Int) {
         try expand(.model, bytes: skeleton, range: 0..<skeleton.count)

@@ -30,7 +30,7 @@ public final class Session: @unchecked Sendable {
     /// Makes a session of a model in memory. The bytes are not needed afterwards.
     ///
     /// - Parameters:
-    ///   - model: A serialised `ModelProto`, at most 2 GB. Weights in external files need `init(path:)` or
+    ///   - model: A serialized `ModelProto`, at most 2 GB. Weights in external files need `init(path:)` or
     ///     `SessionOptions.externalInitializers`.
     ///   - label: What errors call it.
     /// - Throws: `.failed` when the runtime refuses it: damaged, an operator it lacks, an inconsistent graph.

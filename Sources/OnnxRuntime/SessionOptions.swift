@@ -42,7 +42,7 @@ public struct SessionOptions: Sendable {
     /// Where to write the graph as the runtime rewrote it.
     public var optimizedModelPath: String?
     /// Weights by name, for initializers that the model declares as external data. Their memory is shared, not copied,
-    /// and is kept alive and read-locked by the session. Correct at every optimisation level, unlike the runtime's
+    /// and is kept alive and read-locked by the session. Correct at every optimization level, unlike the runtime's
     /// older `AddInitializer`, which lathe never calls.
     public var externalInitializers: [(name: String, value: Value)] = []
 

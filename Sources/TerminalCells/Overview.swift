@@ -1,7 +1,7 @@
 // TerminalCells: what a terminal program shows, as values. Imports nothing.
 //
 //   Grid/     Point, Size, Rect (split with rows(_:) and columns(_:) and Length), Cell, CellGrid, CellRun (grid differences)
-//   Style/    Role (what a colour means), Attributes, Style, Palette (roles per ColorTier), Glyphs (characters per GlyphTier),
+//   Style/    Role (what a color means), Attributes, Style, Palette (roles per ColorTier), Glyphs (characters per GlyphTier),
 //             Theme (both tiers; everything a widget may depend on)
 //   Text/     Span, StyledLine, DisplayWidth, NumberFormat, Figure (measured, estimated, stale, absent), FuzzyMatch
 //   Input/    Key, MouseEvent, InputEvent, with text forms for key maps and session logs
@@ -19,4 +19,4 @@
 //     grid.draw(KeyHints([KeyHint("enter", "edit")]), in: parts[2], theme: theme)
 //
 // Conventions: rectangles in cells from the top left; every widget copes with any rectangle and never draws outside it;
-// meaning is never carried by colour alone; in the ASCII tier only U+0020...U+007E reach the grid.
+// meaning is never carried by color alone; in the ASCII tier only U+0020...U+007E reach the grid.

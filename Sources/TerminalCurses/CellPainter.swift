@@ -1,7 +1,7 @@
 import CNcurses
 import TerminalCells
 
-/// Puts cells on a curses window: colours to pairs, attributes to attributes.
+/// Puts cells on a curses window: colors to pairs, attributes to attributes.
 struct CellPainter {
     private struct Colors: Hashable {
         var foreground: Int32
@@ -56,7 +56,7 @@ struct CellPainter {
         if colors.foreground < 0, colors.background < 0 { return 0 }
         if let known = pairs[colors] { return known }
         let next = Int32(pairs.count + 1)
-        // Out of pairs: the terminal's own colours are always readable.
+        // Out of pairs: the terminal's own colors are always readable.
         guard Int(next) < pairLimit, init_extended_pair(next, colors.foreground, colors.background) == OK else {
             return 0
         }

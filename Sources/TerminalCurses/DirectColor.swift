@@ -6,10 +6,10 @@ import CNcurses
     import Darwin
 #endif
 
-/// Opens a terminal so that curses sends 24-bit colours to it.
+/// Opens a terminal so that curses sends 24-bit colors to it.
 ///
 /// Curses does so only for terminal types whose description says `RGB` (xterm-direct); terminals that can do it announce it
-/// by `COLORTERM` instead and call themselves xterm-256color. Redefining their palette would change the user's colours,
+/// by `COLORTERM` instead and call themselves xterm-256color. Redefining their palette would change the user's colors,
 /// so the description itself is amended: curses takes a compiled one from the environment (`TERMINFO=hex:...`).
 enum DirectColor {
     /// `newterm` for this terminal type; nil when the type is unknown.

@@ -6,7 +6,7 @@ struct OutputCapture {
     /// Bytes behind the last line break.
     private var partial: [UInt8] = []
 
-    /// The lines completed since the last call. Control characters (colours, mostly) are left out.
+    /// The lines completed since the last call. Control characters (colors, mostly) are left out.
     mutating func newLines() -> [String] {
         var lines: [String] = []
         var buffer = [CChar](repeating: 0, count: 4096)

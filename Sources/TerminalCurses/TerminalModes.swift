@@ -1,7 +1,7 @@
 import CNcurses
 import CTerminalGuard
 
-/// Modes that terminfo of the day does not cover: bracketed paste, focus and drag reports, synchronised frames.
+/// Modes that terminfo of the day does not cover: bracketed paste, focus and drag reports, synchronized frames.
 ///
 /// Only terminals that announce bracketed paste or SGR mouse reports get them; a hardware terminal would print them.
 struct TerminalModes {
@@ -18,7 +18,7 @@ struct TerminalModes {
         var text =
             isModern
             ? "\u{1B}[?2026l\u{1B}[?1006l\u{1B}[?1003l\u{1B}[?1002l\u{1B}[?1000l\u{1B}[?1004l\u{1B}[?2004l" : ""
-        // Attributes off, own colours, normal keypad, cursor shown, and the primary screen last.
+        // Attributes off, own colors, normal keypad, cursor shown, and the primary screen last.
         for name in ["sgr0", "op", "rmkx", "cnorm", "rmcup"] {
             if let value = lathe_capability(name) { text += Self.withoutPadding(String(cString: value)) }
         }

@@ -27,9 +27,9 @@ public enum TerminalDetection {
         return plainTerminals.contains { term.hasPrefix($0) } ? .ascii : .braille
     }
 
-    /// The colours to use. `colors` is what terminfo promises; a direct-colour terminal promises 2^24.
+    /// The colors to use. `colors` is what terminfo promises; a direct-color terminal promises 2^24.
     ///
-    /// `NO_COLOR` (no-color.org: present and not empty) removes colour; `COLORTERM` of `truecolor` or `24bit` adds it.
+    /// `NO_COLOR` (no-color.org: present and not empty) removes color; `COLORTERM` of `truecolor` or `24bit` adds it.
     public static func colorTier(environment: [String: String], colors: Int) -> ColorTier {
         if environment["NO_COLOR"]?.isEmpty == false { return .mono }
         if colors < 8 { return .mono }

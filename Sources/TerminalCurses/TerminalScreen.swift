@@ -22,7 +22,7 @@ import TerminalCells
 /// while let events = try screen.nextEvents(timeout: 0.1) { ... }
 /// ```
 public final class TerminalScreen {
-    /// Glyphs and colours the terminal shows.
+    /// Glyphs and colors the terminal shows.
     public let theme: Theme
     /// Cells of the terminal.
     public private(set) var size: Size
@@ -141,7 +141,7 @@ public final class TerminalScreen {
     private static func supported(_ tier: ColorTier, colors: Int) -> ColorTier {
         switch tier {
         case .truecolor where colors >= 1 << 24: .truecolor
-        // A direct-colour terminal has no indexed colours beyond the first eight.
+        // A direct-color terminal has no indexed colors beyond the first eight.
         case .indexed where colors >= 1 << 24: .truecolor
         case .truecolor where colors >= 256, .indexed where colors >= 256: .indexed
         case .truecolor, .indexed: colors >= 8 ? .sixteen : .mono
@@ -189,7 +189,7 @@ public final class TerminalScreen {
         modes.endFrame(on: output)
     }
 
-    /// Paints with fewer colours than the terminal has, or with all of them again.
+    /// Paints with fewer colors than the terminal has, or with all of them again.
     public func setColors(_ tier: ColorTier) {
         guard isOpen else { return }
         painter = CellPainter(palette: Palette(tier: Self.supported(tier, colors: has_colors() ? Int(lathe_colors()) : 0)))

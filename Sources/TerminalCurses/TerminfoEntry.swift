@@ -30,8 +30,8 @@ struct TerminfoEntry: Equatable {
     private static let setForeground = 359
     private static let setBackground = 360
 
-    /// The same terminal with `RGB`, 2^24 colours, and colours given as 0xRRGGBB (0...7 stay the terminal's own). nil when it has
-    /// no colours to begin with.
+    /// The same terminal with `RGB`, 2^24 colors, and colors given as 0xRRGGBB (0...7 stay the terminal's own). nil when it has
+    /// no colors to begin with.
     func withDirectColor() -> TerminfoEntry? {
         guard strings.count > Self.setBackground, numbers.count > Self.maxPairs, booleans.count > Self.canChange,
             case .text = strings[Self.setForeground]
@@ -140,7 +140,7 @@ extension TerminfoEntry {
         }
     }
 
-    /// With numbers of 32 bits, which 2^24 colours need.
+    /// With numbers of 32 bits, which 2^24 colors need.
     var compiled: [UInt8] {
         var writer = Writer()
         let (offsets, table) = Self.table(strings)

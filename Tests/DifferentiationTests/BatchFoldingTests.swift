@@ -67,7 +67,7 @@ import Testing
             let (a, c) = (s.node("Relu", x), conv(&s, x, [2, 4, 1, 1], with: [:]))
             return s.nodes("Concat", [a, c], with: ["axis": 1], outputs: 1)[0]
         },
-        Example("normalised by running statistics") { s in
+        Example("normalized by running statistics") { s in
             let x = conv(&s, s.input(8, 3, 5, 6), [4, 3, 3, 3])
             return s.node("BatchNormalization", x, s.input(4), s.input(4), s.floats([0.1, 0.2, -0.3, 0]), s.floats([1, 2, 0.5, 0.7]))
         },
@@ -90,7 +90,7 @@ import Testing
         var open = model
         open.graph.outputs = model.graph.nodes.flatMap(\.outputs).map { ValueInfo(name: $0, elementType: nil, shape: nil) }
         let feeds = try GradientCheck.feeds(open, example.sketch.values, library)
-        let plain = try GradientCheck.session(open, library, optimised: false).run(inputs: feeds)
+        let plain = try GradientCheck.session(open, library, optimized: false).run(inputs: feeds)
         var shapes: [String: [Int]] = [:]
         for (output, value) in zip(open.graph.outputs, plain) { shapes[output.name] = value.shape }
         let wanted = try #require(model.graph.outputs.first?.name)

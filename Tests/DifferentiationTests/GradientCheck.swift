@@ -110,7 +110,7 @@ struct GradientCheck {
             guard result.shape == shapes[name] else { throw DifferentiationError("the gradient of \(name) has shape \(result.shape ?? [])") }
             gradients[name] = try result.floats()
         }
-        let forward = try Self.session(Self.lowered(model), library, optimised: false).run(inputs: try Self.feeds(model, values, library))
+        let forward = try Self.session(Self.lowered(model), library, optimized: false).run(inputs: try Self.feeds(model, values, library))
         for ((name, expected), found) in zip(zip(outputs, forward), results.dropFirst(wanted.count)) {
             for (x, y) in zip(try expected.floats(), try found.floats()) where abs(x - y) > 1e-5 * max(abs(x), 1) {
                 throw DifferentiationError("output \(name) is \(y) in the training graph, \(x) in the model")
@@ -176,7 +176,7 @@ struct GradientCheck {
         let library: RuntimeLibrary
 
         init(_ model: Model, _ values: [String: [Float]], _ weights: [String: [Float]], _ library: RuntimeLibrary, isDouble: Bool) throws {
-            session = try GradientCheck.session(model, library, optimised: false)
+            session = try GradientCheck.session(model, library, optimized: false)
             inputs = model.graph.inputs
             self.values = values
             self.weights = model.graph.outputs.map { weights[$0.name] ?? [] }
@@ -218,7 +218,7 @@ struct GradientCheck {
         var seen: Set<String> = []
         open.graph.outputs = model.graph.nodes.flatMap(\.outputs).filter { !$0.isEmpty && seen.insert($0).inserted }
             .map { ValueInfo(name: $0, elementType: nil, shape: nil) }
-        let results = try session(open, library, optimised: false).run(inputs: try feeds(open, values, library))
+        let results = try session(open, library, optimized: false).run(inputs: try feeds(open, values, library))
         var shapes: [String: [Int]] = [:]
         for (output, result) in zip(open.graph.outputs, results) { shapes[output.name] = result.shape }
         for input in model.graph.inputs { shapes[input.name] = input.shape?.compactMap(\.fixedValue) }
@@ -240,9 +240,9 @@ struct GradientCheck {
         return wide
     }
 
-    static func session(_ model: Model, _ library: RuntimeLibrary, optimised: Bool = true) throws -> Session {
+    static func session(_ model: Model, _ library: RuntimeLibrary, optimized: Bool = true) throws -> Session {
         var options = SessionOptions()
-        if !optimised { options.graphOptimizationLevel = .disable }
+        if !optimized { options.graphOptimizationLevel = .disable }
         return try Session(library: library, model: model.serialized().joined(), options: options, label: model.graph.name)
     }
 

@@ -118,7 +118,7 @@ import Testing
         }
     }
 
-    @Test func attentionTransferComparesNormalisedEnergies() throws {
+    @Test func attentionTransferComparesNormalizedEnergies() throws {
         var numbers = FixedNumbers(seed: 5)
         // The teacher has another number of channels.
         try check(.attentionTransfer, dims: [2, 3, 2, 2], target: numbers.signed(40), targetDims: [2, 5, 2, 2]) { x, t in

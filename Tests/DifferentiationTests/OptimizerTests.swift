@@ -3,7 +3,7 @@ import Testing
 
 @testable import Differentiation
 
-/// Optimiser steps against their formulas, and against PyTorch's figures (Reference/optimizers.py).
+/// Optimizer steps against their formulas, and against PyTorch's figures (Reference/optimizers.py).
 @Suite struct OptimizerTests {
     /// Two weights and their gradients by rules that Python repeats.
     private static let dims = [[2, 3], [4]]

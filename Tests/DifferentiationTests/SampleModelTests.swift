@@ -106,7 +106,7 @@ import Testing
     private func probe(_ model: Model, _ data: [String: [Float]], _ library: RuntimeLibrary) throws -> ([String: [Int]], [String: [Int]]) {
         var open = model
         open.graph.outputs = model.graph.nodes.flatMap(\.outputs).filter { !$0.isEmpty }.map { ValueInfo(name: $0, elementType: nil, shape: nil) }
-        let results = try GradientCheck.session(open, library, optimised: false).run(inputs: try GradientCheck.feeds(open, data, library))
+        let results = try GradientCheck.session(open, library, optimized: false).run(inputs: try GradientCheck.feeds(open, data, library))
         var shapes: [String: [Int]] = [:], integers: [String: [Int]] = [:]
         for (output, result) in zip(open.graph.outputs, results) {
             shapes[output.name] = result.shape

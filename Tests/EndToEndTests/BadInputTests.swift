@@ -212,7 +212,7 @@ import Testing
         let folder = try TemporaryFolder()
         for (name, text, place) in [
             ("version.yaml", "lathe: 99\nsteps: []\n", "version.yaml:1"),
-            ("key.yaml", "lathe: 1\nsteps:\n  - technique: magnitude-pruning\n    colour: red\n", "key.yaml:4"),
+            ("key.yaml", "lathe: 1\nsteps:\n  - technique: magnitude-pruning\n    color: red\n", "key.yaml:4"),
             ("value.yaml", "lathe: 1\nsteps:\n  - technique: magnitude-pruning\n    parameters:\n      sparsity: 3\n", "value.yaml:5"),
             ("technique.yaml", "lathe: 1\nsteps:\n  - technique: alchemy\n", "technique.yaml:3"),
         ] {

@@ -175,7 +175,7 @@ import Testing
         try terminal.waitForShell()
     }
 
-    /// NO_COLOR takes colours away and leaves bold and reverse.
+    /// NO_COLOR takes colors away and leaves bold and reverse.
     @Test func noColor() throws {
         let terminal = try Tmux(width: 100, height: 30, environment: ["NO_COLOR": "1"])
         try terminal.open(data: nil)

@@ -54,7 +54,7 @@ import Testing
               h.make_node('Reshape', ['m', 'flat'], ['mf']), h.make_node('Compress', ['z', 'mf'], ['y'])],
               [w, v, nh.from_array(np.float32(1.2), 'floor'), nh.from_array(np.array([-1], np.int64), 'flat')],
               [info('x', T.FLOAT, ['n', 16])], [info('y', T.FLOAT, ['k'])], {'x': f(8, 16) * np.array([3, 3, 3, 1, 3, 3, 0, 3], np.float32)[:, None]}, 'metric: cosine\\n')
-        np.savez(f'{folder}/labelled.npz', x=f(8, 5, 16), labels=rng.integers(0, 6, 8))
+        np.savez(f'{folder}/labeled.npz', x=f(8, 5, 16), labels=rng.integers(0, 6, 8))
         """
 
     /// Mean cosine over rows 2 to 7 between two files, each row in a call of its own.
@@ -111,7 +111,7 @@ import Testing
         #expect(call["accuracy.samples"]?.int == 1 && call["accuracy.value"]?.double == 1)
     }
 
-    /// A weight that several layers read, as in an unrolled recurrence, stands in the quantised file once.
+    /// A weight that several layers read, as in an unrolled recurrence, stands in the quantized file once.
     @Test func sharedWeightsStayShared() throws {
         let folder = try TemporaryFolder()
         let (model, out) = (folder.file("tied.onnx"), folder.file("out.onnx"))
@@ -236,7 +236,7 @@ import Testing
     @Test func labelsNeedOneScorePerClass() throws {
         let folder = try TemporaryFolder()
         try Oracle.run(Self.maker, [folder.path])
-        let result = try Program.run("evaluate", folder.file("sequence.onnx"), "--data", folder.file("labelled.npz"), "--no-latency")
+        let result = try Program.run("evaluate", folder.file("sequence.onnx"), "--data", folder.file("labeled.npz"), "--no-latency")
         #expect(result.status == 2 && result.errorLines.count == 1 && result.errors.contains("metric: cosine"), "\(result.errors)")
     }
 

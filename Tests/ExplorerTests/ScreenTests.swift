@@ -95,7 +95,7 @@ enum Scene: String, CaseIterable {
         let stale = Scene.stale.driver(size, theme).screen
         #expect(stale.contains("of the recipe before"))
         #expect(stale.contains("%*"))
-        #expect(Scene.empty.driver(size, theme).screen.contains("^"), "energy is modelled")
+        #expect(Scene.empty.driver(size, theme).screen.contains("^"), "energy is modeled")
     }
 
     @Test func withoutRuntimeItSaysWhyAndSizesStillFollow() {
@@ -118,7 +118,7 @@ enum Scene: String, CaseIterable {
         }
     }
 
-    /// Every size, glyph tier and colour tier: digests of text and styles, so that a change anywhere is noticed. Which cells
+    /// Every size, glyph tier and color tier: digests of text and styles, so that a change anywhere is noticed. Which cells
     /// changed is seen by recording and looking at the program.
     @Test(arguments: Scene.allCases) func digests(scene: Scene) throws {
         var lines: [String] = []

@@ -6,11 +6,11 @@ import Testing
 
 @Suite struct SensitivityViewTests {
     /// A driver in Layers with a request made, and a grid for it in which only the first layer is hurt, by the third value.
-    private func analysed(_ size: Size = Size(width: 160, height: 48)) throws -> (Driver, SensitivityGrid) {
+    private func analyzed(_ size: Size = Size(width: 160, height: 48)) throws -> (Driver, SensitivityGrid) {
         let engine = FakeEngine()
         let driver = Driver(engine, size: size)
         driver.press("2 a")
-        let request = try #require(engine.state.withLock { $0.analysed.first })
+        let request = try #require(engine.state.withLock { $0.analyzed.first })
         let units = FakeModel.layers.indices.map { SensitivityUnit(layers: [$0], title: FakeModel.layers[$0].id) }
         let cells = units.indices.map { unit in
             (0..<request.columnCount).map { column -> SensitivityCell? in
@@ -33,7 +33,7 @@ import Testing
     }
 
     @Test func theMapShowsTheExactValueUnderTheCursorWithItsInterval() throws {
-        let (driver, _) = try analysed()
+        let (driver, _) = try analyzed()
         #expect(driver.model.pane == .layerHeat)
         driver.press("right right")
         #expect(driver.model.heatColumn == 2)
@@ -44,7 +44,7 @@ import Testing
 
     /// Enter on a cell is that layer's own value; undo takes it back.
     @Test func aCellBecomesAnOwnValue() throws {
-        let (driver, grid) = try analysed()
+        let (driver, grid) = try analyzed()
         let parameter = try #require(grid.request.parameter)
         driver.press("right enter")
         let override = try #require(driver.model.recipe.steps.first?.overrides.first)
@@ -54,7 +54,7 @@ import Testing
     }
 
     @Test func budgetsAreShareOrLoss() throws {
-        let (driver, grid) = try analysed()
+        let (driver, grid) = try analyzed()
         #expect(grid.naturalMeasure == .packed, "the file hardly shrinks, the archive does")
         driver.press("A")
         driver.type("nonsense")
@@ -70,7 +70,7 @@ import Testing
     }
 
     @Test func anAllocationIsAStateThatCanBeUndone() throws {
-        let (driver, _) = try analysed()
+        let (driver, _) = try analyzed()
         let recipe = Recipe(steps: [RecipeStep(technique: "magnitude-pruning")])
         driver.send(.engine(.allocated(job: driver.model.lastJob, recipe, isMet: true)))
         #expect(driver.model.recipe.steps == recipe.steps)
@@ -80,7 +80,7 @@ import Testing
 
     /// An answer to an analysis that nobody asked for changes nothing.
     @Test func strangersGridsAreIgnored() throws {
-        let (driver, grid) = try analysed()
+        let (driver, grid) = try analyzed()
         var other = grid
         other.cells = other.cells.map { $0.map { _ in nil } }
         driver.send(.engine(.sensitivity(job: 999, other)))
@@ -90,12 +90,12 @@ import Testing
     @Test func withoutDataItSaysWhy() {
         let driver = Driver(FakeEngine(hasData: false, hasRuntime: false))
         driver.press("2 a")
-        #expect(driver.engine.state.withLock { $0.analysed.isEmpty })
+        #expect(driver.engine.state.withLock { $0.analyzed.isEmpty })
         #expect(driver.screen.contains("needs a data set"))
     }
 
     @Test(arguments: [Size(width: 60, height: 18), Size(width: 80, height: 24), Size(width: 200, height: 60)]) func theMapFitsAnywhere(size: Size) throws {
-        let (driver, _) = try analysed(size)
+        let (driver, _) = try analyzed(size)
         #expect(driver.screen.contains("Sensitivity"))
     }
 }

@@ -58,7 +58,7 @@ import Testing
         #expect(settings.keys["undo"] == ["u"])
     }
 
-    @Test(arguments: ["colour: 256", "mouse: maybe", "keys:\n  fly: [x]", "keys:\n  undo: [q]", "glyphs: [", "keys:\n  undo: [ctrl-nothing]"])
+    @Test(arguments: ["color: 256", "mouse: maybe", "keys:\n  fly: [x]", "keys:\n  undo: [q]", "glyphs: [", "keys:\n  undo: [ctrl-nothing]"])
     func mistakesNameTheFile(yaml: String) {
         let error = #expect(throws: SettingsError.self) { try ExplorerSettings(yaml: yaml, file: "config.yaml") }
         #expect(error?.description.hasPrefix("config.yaml") == true)

@@ -87,8 +87,8 @@ import Testing
     }
 
     @Test func theReasonThatKeepsMostLayersIsShown() {
-        #expect(ExplorerModel.prevailing(["an embedding", "quantised already", "quantised already"]) == "quantised already")
-        #expect(ExplorerModel.prevailing(["an embedding", "quantised already"]) == "an embedding")
+        #expect(ExplorerModel.prevailing(["an embedding", "quantized already", "quantized already"]) == "quantized already")
+        #expect(ExplorerModel.prevailing(["an embedding", "quantized already"]) == "an embedding")
         #expect(ExplorerModel.prevailing([]) == nil)
     }
 

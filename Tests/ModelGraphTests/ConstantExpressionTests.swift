@@ -8,7 +8,7 @@ import Testing
         "save([\(front), h.make_node('MatMul', ['x', 'w'], ['y'])], {\(weights)}, [info('y', T.FLOAT, None)])"
     }
 
-    /// torch.nn.utils.weight_norm, weight standardisation, a mask, a merged adapter, equalised learning rates, spectral normalisation,
+    /// torch.nn.utils.weight_norm, weight standardization, a mask, a merged adapter, equalized learning rates, spectral normalization,
     /// parts side by side or on top of each other, rows chosen, a double.
     private static let expressions = [
         mlp("h.make_node('ReduceL2', ['v'], ['n'], axes=[0]), h.make_node('Div', ['v', 'n'], ['u']), h.make_node('Mul', ['u', 'g'], ['w'])", "'v': f(6, 5), 'g': f(1, 5)"),

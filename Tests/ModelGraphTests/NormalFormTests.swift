@@ -49,7 +49,7 @@ import Testing
         #expect(model.graph.nodes.count == 1 && model.graph.initializers.count == 1)
     }
 
-    /// Weights that stood in Constant nodes when a tool quantised the model: the graph quantises them at every run.
+    /// Weights that stood in Constant nodes when a tool quantized the model: the graph quantizes them at every run.
     @Test(arguments: [
         """
         save([h.make_node('Constant', [], ['w'], value=nh.from_array(f(6, 5))), h.make_node('DynamicQuantizeLinear', ['w'], ['q', 's', 'z']),

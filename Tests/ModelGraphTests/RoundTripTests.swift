@@ -85,7 +85,7 @@ import Testing
         _ = try Oracle.run(Self.maker, folder + "/a.onnx")
         let model = try Model.read(path: folder + "/a.onnx")
         try model.serialized().write(to: folder + "/b.onnx")
-        // The comparison normalises value_float to itself only; our writer gives a tensor of the same value.
+        // The comparison normalizes value_float to itself only; our writer gives a tensor of the same value.
         let verdict = try Oracle.run(
             Self.comparer.replacingOccurrences(
                 of: "tensors(a); tensors(b)",

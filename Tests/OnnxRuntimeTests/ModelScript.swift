@@ -56,7 +56,7 @@ x = rng.normal(size=(7, 64)).astype("f4")
 write("mlp.x", x)
 write("mlp.y", run(mlp, {"x": x})[0])
 
-# Convolution and batch normalisation, which optimisers fold into new weights; and the same with its weights outside.
+# Convolution and batch normalization, which optimizers fold into new weights; and the same with its weights outside.
 conv_weights = {
     "K": rng.normal(size=(16, 3, 3, 3)).astype("f4"), "scale": rng.uniform(0.5, 2, 16).astype("f4"),
     "bias": rng.normal(size=16).astype("f4"), "mean": rng.normal(size=16).astype("f4"),

@@ -91,7 +91,7 @@ import Testing
         #expect(try Value(strings: [], shape: [0], library: testLibrary()).strings() == [])
     }
 
-    @Test func sequencesAndMapsAreRecognised() throws {
+    @Test func sequencesAndMapsAreRecognized() throws {
         let library = try testLibrary()
         let x = try Value([1, 2] as [Float], shape: [2], library: library)
         let session = try session("sequence.onnx")

@@ -174,7 +174,7 @@ def weights_in_disguise(cases):
         [nh.from_array(square, "a"), nh.from_array(-square, "b")], outputs=[info("y", ["n", 32])]), layers=1)
     cases.add("weight-scaled", mlp(w1="w1s", front=[h.make_node("Mul", ["w1", "g"], ["w1s"])],
                                    initializers=plain("w1", "b1", "w2") + [nh.from_array(np.linspace(0.5, 2, 32).astype(np.float32), "g")]), layers=2)
-    cases.add("weight-normalised", mlp(  # torch.nn.utils.weight_norm: g · v / ‖v‖
+    cases.add("weight-normalized", mlp(  # torch.nn.utils.weight_norm: g · v / ‖v‖
         w1="w1n", front=[h.make_node("ReduceL2", ["w1"], ["norm"], axes=[0], keepdims=1), h.make_node("Div", ["w1", "norm"], ["unit"]), h.make_node("Mul", ["unit", "g"], ["w1n"])],
         initializers=plain("w1", "b1", "w2") + [nh.from_array(np.linspace(0.5, 2, 32).astype(np.float32), "g")], opset=13), layers=2)
     cases.add("lora-unmerged", model(
@@ -183,9 +183,9 @@ def weights_in_disguise(cases):
         plain("w1", "w2") + [nh.from_array(W1[:, :4].copy(), "down"), nh.from_array(W1[:4].copy(), "up"), nh.from_array(np.float32(2), "alpha")]), layers=4)
     pair = [nh.from_array(np.float32(0.01), "s"), nh.from_array(np.int8(0), "z")]
     fake = lambda source, target: [h.make_node("QuantizeLinear", [source, "s", "z"], [f"{target}_q"]), h.make_node("DequantizeLinear", [f"{target}_q", "s", "z"], [target])]
-    cases.add("weight-fake-quantised", mlp(w1="w1d", front=fake("w1", "w1d"), initializers=plain("w1", "b1", "w2") + pair), layers=2)
+    cases.add("weight-fake-quantized", mlp(w1="w1d", front=fake("w1", "w1d"), initializers=plain("w1", "b1", "w2") + pair), layers=2)
     by_column = [nh.from_array(np.linspace(0.004, 0.02, 32).astype(np.float32), "s1"), nh.from_array(rng.integers(100, 140, 32).astype(np.uint8), "z1")]
-    cases.add("weight-fake-quantised-by-column", mlp(
+    cases.add("weight-fake-quantized-by-column", mlp(
         w1="w1d", front=[h.make_node("QuantizeLinear", ["w1", "s1", "z1"], ["w1q"], axis=1), h.make_node("DequantizeLinear", ["w1q", "s1", "z1"], ["w1d"], axis=1)],
         initializers=plain("w1", "b1", "w2") + by_column), layers=2)
     codes = np.clip(np.round(W1 / 0.01), -128, 127).astype(np.int8)
@@ -194,11 +194,11 @@ def weights_in_disguise(cases):
          h.make_node("Relu", ["md"], ["r"]), h.make_node("MatMul", ["r", "w2"], ["y"], name="second")],
         [nh.from_array(codes, "w"), *plain("w2"), *pair]), layers=2)
     nibbles = h.make_tensor("w4", T.INT4, [16, 32], np.clip(np.round(W1 / 0.08), -8, 7).astype(np.int8).ravel().tolist())
-    cases.add("dequantised-int4-blocks", mlp(
+    cases.add("dequantized-int4-blocks", mlp(
         w1="w1d", front=[h.make_node("DequantizeLinear", ["w4", "s4"], ["w1d"], axis=0, block_size=8)],
         initializers=plain("b1", "w2") + [nibbles, nh.from_array(np.full((2, 32), 0.08, np.float32), "s4")], opset=21, ir=10), layers=2)
     eighths = h.make_tensor("w8", T.FLOAT8E4M3FN, [16, 32], W1.ravel().tolist())
-    cases.add("dequantised-float8", mlp(w1="w1d", front=[h.make_node("DequantizeLinear", ["w8", "s8"], ["w1d"])],
+    cases.add("dequantized-float8", mlp(w1="w1d", front=[h.make_node("DequantizeLinear", ["w8", "s8"], ["w1d"])],
                                         initializers=plain("b1", "w2") + [eighths, nh.from_array(np.float32(1), "s8")], opset=19, ir=9), "reads")
     cases.add("left-operand", model([h.make_node("MatMul", ["w", "x"], ["y"], name="left")], [nh.from_array(W1.T.copy(), "w")],
                                     inputs=[info("x", [16, "n"])], outputs=[info("y", [32, "n"])]), layers=1)
@@ -215,7 +215,7 @@ def weights_in_disguise(cases):
         inputs=[info("x", ["n", "t", 16])], outputs=[info("y", ["n", "t", 16])]), layers=4)
     cases.add("weight-half-transposed", mlp(w1="w1t", front=[h.make_node("Cast", ["w1"], ["w1c"], to=1), h.make_node("Transpose", ["w1c"], ["w1t"])],
                                             initializers=[nh.from_array(np.ascontiguousarray(W1.T).astype(np.float16), "w1"), *plain("b1", "w2")]), layers=2)
-    cases.add("weight-dequantised-transposed", mlp(
+    cases.add("weight-dequantized-transposed", mlp(
         w1="w1t", front=[h.make_node("DequantizeLinear", ["w1", "s1"], ["w1d"], axis=0), h.make_node("Transpose", ["w1d"], ["w1t"])],
         initializers=[nh.from_array(np.clip(np.round(W1.T / 0.01), -128, 127).astype(np.int8), "w1"), nh.from_array(np.full(32, 0.01, np.float32), "s1"), *plain("b1", "w2")]), layers=2)
     stack = (0.3 * rng.standard_normal((3, 16, 16))).astype(np.float32)
@@ -228,7 +228,7 @@ def weights_in_disguise(cases):
                                                    nh.from_array(np.zeros(16, np.float32), "h")], inputs=[info("x", ["n", "t", 16])], outputs=[info("y", ["n", "t", 16])],
                                        imports=[h.make_opsetid("com.microsoft", 1)]), layers=1)
     codes = nh.from_array(rng.integers(-100, 100, (16, 48)).astype(np.int8), "w")
-    cases.add("attention-quantised", model(
+    cases.add("attention-quantized", model(
         [h.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]), h.make_node("QAttention", ["q", "w", "b", "s", "ws", "", "z"], ["y"], domain="com.microsoft", num_heads=2)],
         [codes, nh.from_array(np.concatenate([B1, B1[:16]]), "b"), nh.from_array(np.float32(0.005), "ws")], inputs=[info("x", ["n", "t", 16])], outputs=[info("y", ["n", "t", 16])],
         imports=[h.make_opsetid("com.microsoft", 1)]), "reads", layers=1)
@@ -582,7 +582,7 @@ def lies(cases):
 
 
 def operator_sets(cases):
-    """One network of a convolution, normalisation, recurrence and arithmetic on shapes, as every operator set writes it."""
+    """One network of a convolution, normalization, recurrence and arithmetic on shapes, as every operator set writes it."""
     for version in range(7, 24):
         initializers = [nh.from_array((0.3 * rng.standard_normal((6, 1, 3, 3))).astype(np.float32), "c"), nh.from_array(np.zeros(6, np.float32), "cb")]
         initializers += [nh.from_array(np.abs(rng.standard_normal(6)).astype(np.float32) + 0.5, name) for name in ("scale", "shift", "mean", "var")]

@@ -11,7 +11,7 @@ import samples
 from results import is_near, is_single
 
 TITLES = {
-    "pruning": "Pruning", "quantization": "Quantisation", "factorization": "Factorisation", "sharing": "Sharing", "coding": "Coding",
+    "pruning": "Pruning", "quantization": "Quantization", "factorization": "Factorization", "sharing": "Sharing", "coding": "Coding",
     "repair": "Repair", "conditional": "Conditional computation", "training": "Training",
 }
 # Columns of one table at most, so that it can be read.
@@ -93,7 +93,7 @@ def overview(rows, found, names):
     lines = [
         "## Overview", "",
         "Applied: recipes that changed at least one layer, of those tried. Smallest: the smallest file whose outputs keep a cosine of 0.99 (a single number: an error of 5 %).", "",
-        "| model | MB | layers | quantised | runs | applied | smallest at 0.99 | fastest at 0.99 |", "|---|---:|---:|---:|---|---:|---|---|"]
+        "| model | MB | layers | quantized | runs | applied | smallest at 0.99 | fastest at 0.99 |", "|---|---:|---:|---:|---|---:|---|---|"]
     for row in rows:
         result = found.get(row["key"])
         if not result:
@@ -108,9 +108,9 @@ def overview(rows, found, names):
         timed = [(name, entry) for name, entry in near.items() if "latency" in entry and not entry.get("disturbed", True)]
         fastest = min(timed, key=lambda pair: pair[1]["latency"], default=None)
         layers = result.get("inspect", {}).get("layers")
-        quantised = next((re.match(r"(\d+) of", w).group(1) for w in result.get("inspect", {}).get("warnings", []) if "quantised already" in w), "0")
+        quantized = next((re.match(r"(\d+) of", w).group(1) for w in result.get("inspect", {}).get("warnings", []) if "quantized already" in w), "0")
         lines.append(
-            f"| [{row['key']}](#{row['key']}) | {megabytes(row['bytes'])} | {layers if layers is not None else 'not loaded'} | {quantised if layers else ''} | "
+            f"| [{row['key']}](#{row['key']}) | {megabytes(row['bytes'])} | {layers if layers is not None else 'not loaded'} | {quantized if layers else ''} | "
             f"{'yes' if result['runs'] else 'no'} | {len(applied)} of {len(entries)} | "
             + (f"{smallest[0]}: {100 * smallest[1]['bytes'] / row['bytes']:.0f} %" if smallest else "–") + " | "
             + (f"{fastest[0]}: {fastest[1]['latency']:.2f}×" if fastest and fastest[1]["latency"] < 1 else "–") + " |")
@@ -132,7 +132,7 @@ def common_reasons(found, names):
 
 
 def details(row, result, singles):
-    lines = [f"### {row['key']}", "", f"{row['package']} {row['version']}, `{row['path']}`, {row['licence']}. Stresses: {row['stresses']}."]
+    lines = [f"### {row['key']}", "", f"{row['package']} {row['version']}, `{row['path']}`, {row['license']}. Stresses: {row['stresses']}."]
     if not result["runs"]:
         lines += ["", f"ONNX Runtime does not run it: {result['problem'].replace(str(samples.HERE.parent.parent) + '/', '')}"]
     notes = [warning for warning in result.get("inspect", {}).get("warnings", []) if "ONNX Runtime refuses" not in warning]
@@ -212,7 +212,7 @@ def main(results, output):
         "model is made for; where the output is a single number it is the error against that number, root of the mean square (±). ∞: some output is not finite. "
         "– means that every layer is refused; the reasons stand below. An empty cell was not tried.", "",
         "These are defaults, without labels and with few calibration samples (3 or 4), from which the training techniques learn the original's scores: they say that a technique works on a model and how far it moves the "
-        "outputs, not what a user would settle for. Pruning at 50 % and factorisation to half the weights move outputs a lot unless layers are chosen by sensitivity.", ""]
+        "outputs, not what a user would settle for. Pruning at 50 % and factorization to half the weights move outputs a lot unless layers are chosen by sensitivity.", ""]
     if slow := slowest(found):
         lines += [slow, ""]
     tried = {step.split(":")[0] for name in names for step in name.split(" + ")}

@@ -96,7 +96,7 @@ import Testing
         ]
     }
 
-    /// Without colour, the selected row differs from every other row in its attributes.
+    /// Without color, the selected row differs from every other row in its attributes.
     @Test(arguments: [true, false]) func selectionShowsInMono(isFocused: Bool) {
         let theme = Theme(glyphTier: .ascii, colorTier: .mono)
         func attributes(selected: Int) -> [Attributes] {
@@ -113,7 +113,7 @@ import Testing
         }
     }
 
-    /// The focus of a panel shows without colour: in ASCII by its glyphs, everywhere by attributes.
+    /// The focus of a panel shows without color: in ASCII by its glyphs, everywhere by attributes.
     @Test(arguments: GlyphTier.allCases) func focusShowsInMono(tier: GlyphTier) {
         let theme = Theme(glyphTier: tier, colorTier: .mono)
         func corner(_ isFocused: Bool) -> Character {

@@ -17,8 +17,8 @@ import Testing
         return 0.2126 * channel(16) + 0.7152 * channel(8) + 0.0722 * channel(0)
     }
 
-    /// The terminal's background is kept, so every colour must be seen on white and on black: 3:1 (WCAG 2.1, 1.4.11).
-    @Test func everyColourIsSeenOnLightAndDark() throws {
+    /// The terminal's background is kept, so every color must be seen on white and on black: 3:1 (WCAG 2.1, 1.4.11).
+    @Test func everyColorIsSeenOnLightAndDark() throws {
         for role in Self.roles {
             let rgb = try #require(Palette.rgb(of: role))
             let indexed = try #require(Palette.rgb(ofIndexed: Palette.nearestIndexed(rgb)))
@@ -31,7 +31,7 @@ import Testing
     }
 
     /// As seen with protanopia and deuteranopia (Viénot, Brettel and Mollon 1999), the pairs that carry opposite meanings stay apart.
-    @Test func oppositesStayApartForColourBlindEyes() throws {
+    @Test func oppositesStayApartForColorBlindEyes() throws {
         func linear(_ rgb: UInt32) -> [Double] {
             [16, 8, 0].map { pow(Double(rgb >> UInt32($0) & 255) / 255, 2.2) }
         }
@@ -65,7 +65,7 @@ import Testing
         }
     }
 
-    @Test func monoKeepsBoldAndReverseAndDropsColour() {
+    @Test func monoKeepsBoldAndReverseAndDropsColor() {
         let palette = Palette(tier: .mono)
         for role in Self.roles {
             let resolved = palette.resolve(Style(role, on: role, [.bold, .reverse]))

@@ -27,7 +27,7 @@ enum Scene: String, CaseIterable, Sendable {
         ),
         ("層/重み", 1_048_576, Figure(0.87, .percent(), isStale: true)),
         ("fc/bias", 40, Figure(nil, .percent())),
-        ("embedding e\u{301}\u{1B}[31m", 25_600_000, Figure(1.32e-3, .si(unit: "J"), standing: .modelled)),
+        ("embedding e\u{301}\u{1B}[31m", 25_600_000, Figure(1.32e-3, .si(unit: "J"), standing: .modeled)),
     ]
 
     static func table(_ theme: Theme) -> Table {

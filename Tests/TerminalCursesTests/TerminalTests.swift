@@ -6,7 +6,7 @@ import Testing
 @testable import TerminalCurses
 
 @Suite struct DetectionTests {
-    @Test func coloursFollowTheEnvironment() {
+    @Test func colorsFollowTheEnvironment() {
         func tier(_ environment: [String: String], _ colors: Int) -> ColorTier {
             TerminalDetection.colorTier(environment: environment, colors: colors)
         }
@@ -77,7 +77,7 @@ import Testing
         #expect(seen > 0)
     }
 
-    @Test func directColourAddsOnlyWhatItShould() throws {
+    @Test func directColorAddsOnlyWhatItShould() throws {
         let entry = try #require(TerminfoEntry.find(type: "xterm-256color", environment: [:]))
         let direct = try #require(entry.withDirectColor())
         let temporary = FileManager.default.temporaryDirectory.appendingPathComponent("terminfo-\(UUID())")

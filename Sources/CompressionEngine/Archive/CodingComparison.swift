@@ -20,7 +20,7 @@ public struct CodingComparison: Sendable {
     public var entries: [Entry]
 
     /// Packs and decodes a model by every code. What the model declares is ignored but for its index bits.
-    /// - Throws: `EngineError.cancelled`; `ModelGraphError` if the model cannot be serialised.
+    /// - Throws: `EngineError.cancelled`; `ModelGraphError` if the model cannot be serialized.
     public init(_ model: Model, cancellation: Cancellation = Cancellation()) throws {
         entries = []
         for coder in EntropyCoder.allCases {

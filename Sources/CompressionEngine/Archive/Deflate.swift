@@ -35,7 +35,7 @@ final class Deflater {
     /// - Throws: `EngineError.cancelled`.
     func feed(_ bytes: UnsafeRawBufferPointer, output: (UnsafeRawBufferPointer) -> Void) throws {
         var offset = 0
-        // Slices of a megabyte, so that cancelling takes effect within some ten milliseconds.
+        // Slices of a megabyte, so that canceling takes effect within some ten milliseconds.
         while offset < bytes.count {
             try cancellation?.check()
             let count = min(bytes.count - offset, 1 << 20)

@@ -55,7 +55,7 @@ public enum Archive {
     /// - Parameters:
     ///   - coder: codes to use for everything, whatever the model declares; `nil` follows it.
     ///   - progress: fraction done in 0…1 and what is being packed; from any thread.
-    /// - Throws: `EngineError.cancelled`; `ModelGraphError` if the model cannot be serialised.
+    /// - Throws: `EngineError.cancelled`; `ModelGraphError` if the model cannot be serialized.
     public static func pack(
         _ model: Model, coder: EntropyCoder? = nil, cancellation: Cancellation = Cancellation(),
         progress: @escaping @Sendable (Double, String) -> Void = { _, _ in }
@@ -74,7 +74,7 @@ public enum Archive {
         return packed
     }
 
-    /// The model in an archive. Serialised, it gives the ONNX file that was packed, byte by byte.
+    /// The model in an archive. Serialized, it gives the ONNX file that was packed, byte by byte.
     /// - Parameter maximumBytes: the largest ONNX file to make; `nil` allows 256 MiB and a thousand times the archive.
     /// - Throws: `EngineError` with one line if the bytes are no archive, damaged or too large.
     public static func unpack(

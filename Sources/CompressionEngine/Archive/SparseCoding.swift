@@ -167,7 +167,7 @@ struct SparseCoding: Sendable {
     }
 }
 
-/// How often each distance between neighbouring stored elements occurs.
+/// How often each distance between neighboring stored elements occurs.
 struct GapCounts: Sendable {
     /// By distance less one, up to 2¹⁶.
     private var near = [Int](repeating: 0, count: 1 << 16)

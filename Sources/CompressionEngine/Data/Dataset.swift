@@ -1,4 +1,4 @@
-/// Labelled or unlabelled samples in disjoint splits, with what to measure on them.
+/// Labeled or unlabeled samples in disjoint splits, with what to measure on them.
 public struct Dataset: Sendable {
     public let name: String
     /// Path it was opened from.
@@ -12,7 +12,7 @@ public struct Dataset: Sendable {
     public let notes: [String]
     /// What explorers look at: always there.
     public let validation: DatasetSplit
-    /// For calibrating quantisers; never overlaps with another split.
+    /// For calibrating quantizers; never overlaps with another split.
     public let calibration: DatasetSplit?
     /// Read once, at export.
     public let test: DatasetSplit?

@@ -1,4 +1,4 @@
-/// Loops over raw elements, specialised per type so that they vectorise. Sources are aligned to their element.
+/// Loops over raw elements, specialized per type so that they vectorize. Sources are aligned to their element.
 enum ElementConversion {
     /// out[i] = (source[i · step] · scale − mean) / std in float32, for `count` elements.
     static func affine(

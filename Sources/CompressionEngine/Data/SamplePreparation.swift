@@ -214,7 +214,7 @@ struct PixelPipeline {
         floats = FloatLayout(preprocessing, shape: shape)
     }
 
-    /// Channels, height, width of a sample's shape; two dimensions are a grey image.
+    /// Channels, height, width of a sample's shape; two dimensions are a gray image.
     static func split(_ shape: [Int], layout: Preprocessing.Layout) -> (channels: Int, height: Int, width: Int) {
         switch (shape.count, layout) {
         case (3, .nchw): (shape[0], shape[1], shape[2])

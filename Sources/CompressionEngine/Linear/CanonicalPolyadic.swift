@@ -141,7 +141,7 @@ private struct AlternatingLeastSquares {
         return result
     }
 
-    /// X with X·V = target for the Gram matrix V of the other factors, with a trace of regularisation where components have become parallel.
+    /// X with X·V = target for the Gram matrix V of the other factors, with a trace of regularization where components have become parallel.
     private func solve(_ target: [Double], _ rows: Int, _ factors: [[Double]], but axis: Int) throws(EngineError) -> [Double] {
         let v = gram(factors, but: axis)
         let mean = (0..<rank).reduce(0.0) { $0 + v[$1 * rank + $1] } / Double(rank)

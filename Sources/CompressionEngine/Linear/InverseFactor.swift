@@ -3,7 +3,7 @@ import CLapack
 extension Lapack {
     /// Upper triangular R with A⁻¹ = Rᵀ·R for a symmetric positive definite A, row-major, computed in double precision.
     ///
-    /// A = U·Uᵀ with upper triangular U gives R = U⁻¹; the factorisation "from the other end" is that of A with rows and columns
+    /// A = U·Uᵀ with upper triangular U gives R = U⁻¹; the factorization "from the other end" is that of A with rows and columns
     /// reversed.
     /// - Parameter step: added to A's diagonal, and multiplied, as often as rounding leaves A not positive definite.
     /// - Throws: `EngineError` if A is not finite.

@@ -15,7 +15,7 @@ struct TensorTrain: Sendable {
         return dims.indices.reduce(0) { $0 + all[$1] * dims[$1] * all[$1 + 1] }
     }
 
-    /// The largest ranks that mean anything: those of the unfoldings, and no rank may exceed its neighbour times an extent.
+    /// The largest ranks that mean anything: those of the unfoldings, and no rank may exceed its neighbor times an extent.
     static func feasible(dims: [Int], ranks: [Int]) -> [Int] {
         var result = ranks
         var before = 1
@@ -58,7 +58,7 @@ struct TensorTrain: Sendable {
         return result
     }
 
-    /// Gives either side of every bond the same lengths: ranges stay alike for a later quantiser.
+    /// Gives either side of every bond the same lengths: ranges stay alike for a later quantizer.
     private mutating func balance() {
         for (bond, rank) in ranks.enumerated() {
             let (rows, columns) = (cores[bond].count / rank, cores[bond + 1].count / rank)

@@ -1,7 +1,7 @@
 import Foundation
 
 /// How many components of a noisy matrix are signal: the analytic solution of empirical variational Bayesian matrix
-/// factorisation, whose priors and noise variance come from the matrix itself.
+/// factorization, whose priors and noise variance come from the matrix itself.
 ///
 /// Nakajima, Sugiyama, Babacan and Tomioka, Global Analytic Solution of Fully-observed Variational Bayesian Matrix Factorization, JMLR
 /// 14 (2013), Theorem 2 and section 4.1.

@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// A way to read a weight tensor as a matrix, whose rank is what a factorisation cuts.
+/// A way to read a weight tensor as a matrix, whose rank is what a factorization cuts.
 public enum WeightUnfolding: Hashable, Sendable {
     /// The first extent by all others: outputs × inputs·kernel of a convolution, the stored matrix of a dense layer or embedding.
     case first

@@ -45,6 +45,6 @@ struct Whitening: Sendable {
             self.init(factor: root, inverse: work, added: share * mean)
             return
         }
-        throw EngineError(.technique, "the Gram matrix of its inputs cannot be factorised")
+        throw EngineError(.technique, "the Gram matrix of its inputs cannot be factorized")
     }
 }

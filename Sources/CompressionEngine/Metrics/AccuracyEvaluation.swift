@@ -17,7 +17,7 @@ public struct SampleScores: Sendable {
     public var isComplete: Bool { !scores.contains { $0.isNaN } }
 }
 
-/// Runs a model over labelled samples, batch by batch on every core, and reports as it goes.
+/// Runs a model over labeled samples, batch by batch on every core, and reports as it goes.
 public struct AccuracyEvaluation: Sendable {
     public let samples: SampleSet
     /// The baseline's outputs to agree with, where there are no labels.
@@ -87,7 +87,7 @@ public struct AccuracyEvaluation: Sendable {
         return extents.count <= 1 && extents.allSatisfy { $0.fixedValue != nil }
     }
 
-    /// The model's own batch extent where it is fixed; 1 where activations are quantised dynamically, since a batch
+    /// The model's own batch extent where it is fixed; 1 where activations are quantized dynamically, since a batch
     /// then shares one range and answers depend on who else is in it; else 64, less for samples so large that a batch
     /// would not fit the caches.
     static func batchSize(of model: Model, samples: SampleSet) -> Int {
@@ -152,7 +152,7 @@ public struct AccuracyEvaluation: Sendable {
         return reference
     }
 
-    /// Output rows of a batch as floats, and the row length. A batch that is not full is filled with neighbours.
+    /// Output rows of a batch as floats, and the row length. A batch that is not full is filled with neighbors.
     private func output(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> ([Float], Int) {
         var padded = range
         guard isBatchFree || samples.count >= batch else {

@@ -95,7 +95,7 @@ public struct CalibrationRun: CalibrationSource {
             }
             self.names = names
             var options = SessionOptions()
-            // Fusions that change values' bits would calibrate another network than the one quantised.
+            // Fusions that change values' bits would calibrate another network than the one quantized.
             options.graphOptimizationLevel = .basic
             let bytes = model.graph.initializers.values.reduce(0) { $0 + $1.storage.byteCount }
             var light = exposed

@@ -1,7 +1,7 @@
 import ModelGraph
 
 /// Multiply-accumulates by node. Conv: N·Cout·Ho·Wo·(Cin/groups)·kh·kw; Gemm and MatMul: M·N·K; recurrent layers: steps ×
-/// gates·hidden·(inputs + hidden). Bias, activation, normalisation and pooling are not MACs (as fvcore, thop and
+/// gates·hidden·(inputs + hidden). Bias, activation, normalization and pooling are not MACs (as fvcore, thop and
 /// ptflops count; FLOPs = 2·MACs).
 public enum Compute {
     /// MACs of every node of the main graph that has any, by node index, for the shapes given.
@@ -62,7 +62,7 @@ public enum Compute {
             guard let input = dims(node.input(0)), input.count == 3, let recurrent = dims(node.input(2)), recurrent.count == 3,
                 let weight = dims(node.input(1)), weight.count == 3
             else { return nil }
-            // Steps × batch, either layout; W is [directions, gates·hidden, inputs] (transposed in the quantised operator).
+            // Steps × batch, either layout; W is [directions, gates·hidden, inputs] (transposed in the quantized operator).
             return Double(input[0] * input[1]) * (product(weight) + product(recurrent))
         default:
             return nil
@@ -70,7 +70,7 @@ public enum Compute {
     }
 }
 
-/// Modelled energy of one inference in picojoules, 45 nm (Horowitz, "Computing's Energy Problem", ISSCC 2014).
+/// Modeled energy of one inference in picojoules, 45 nm (Horowitz, "Computing's Energy Problem", ISSCC 2014).
 ///
 /// Each MAC costs a multiplication and an addition at its operands' width; each weight bit is read once from DRAM;
 /// each activation is written to and read from SRAM once. Zero weights save nothing unless they are gone from the file.

@@ -7,13 +7,13 @@ public enum FigureCounting {
         var name: String
     }
 
-    /// Names of initializers that are not parameters: scales and zero points of quantisation and codebooks of shared
+    /// Names of initializers that are not parameters: scales and zero points of quantization and codebooks of shared
     /// weights, by reading the graph.
     static func quantizationConstants(of graph: Graph) -> Set<String> {
         var names = Set(graph.codebookWeights.map(\.codebook))
         let rangeScales = Set(graph.nodes.lazy.filter { $0.opType == "DynamicQuantizeLinear" }.compactMap { $0.outputs.dropFirst().first })
         for node in graph.nodes {
-            // Scales of weights are multiplied by the scale that dynamic quantisation found.
+            // Scales of weights are multiplied by the scale that dynamic quantization found.
             if node.isStandard("Mul"), node.inputs.contains(where: rangeScales.contains) { names.formUnion(node.inputs) }
             let positions: [Int] =
                 switch node.opType {
@@ -34,8 +34,8 @@ public enum FigureCounting {
 
     /// Figures of `model`; `shapes` at batch 1, if known. O(weights): counts non-zeros.
     ///
-    /// Parameters are the elements of every floating-point or quantised initializer of at least one dimension (weights,
-    /// biases, normalisation constants), without scales and zero points of quantisation.
+    /// Parameters are the elements of every floating-point or quantized initializer of at least one dimension (weights,
+    /// biases, normalization constants), without scales and zero points of quantization.
     ///
     /// Of a model with early exits MACs and energy are those expected of a sample.
     /// - Parameter exitShares: shares of samples that leave at each exit, as measured; those of the calibration data otherwise.
@@ -92,7 +92,7 @@ public enum FigureCounting {
                 entry.macs = macs?[layer.path]?[layer.nodeIndex].map { $0 * (share[layer.path] ?? 1) }
                 entry.outputElements = graph.nodes[layer.nodeIndex].outputs.first.flatMap { shapes?[$0] }.map { Double($0.count) }
                 layerNodes[layer.path, default: []].insert(layer.nodeIndex)
-                // Weight-only quantisation computes in float; only operators on integers compute in integers.
+                // Weight-only quantization computes in float; only operators on integers compute in integers.
                 if let count = entry.macs { macsByBits.append((count, computeBits(of: layer, in: graph, index: index))) }
             }
             figures.layers.append(entry)
@@ -119,7 +119,7 @@ public enum FigureCounting {
                 return sum + produced.reduce(0.0) { $0 + Double($1.byteCount) * 8 } * (share[path] ?? 1)
             }
             figures.energyPicojoules = Figure(
-                EnergyModel.picojoules(macs: macsByBits, weightBits: readBytes * 8, activationBits: activationBits), .modelled)
+                EnergyModel.picojoules(macs: macsByBits, weightBits: readBytes * 8, activationBits: activationBits), .modeled)
         }
         return figures
     }
@@ -140,7 +140,7 @@ public enum FigureCounting {
         exits.paths(in: model).map { Compute.macs(of: graph(at: $0, in: model), shapes: shapes).values.reduce(0, +) }
     }
 
-    /// Width of the operands a layer multiplies: 8 where integer weights meet quantised activations, else float.
+    /// Width of the operands a layer multiplies: 8 where integer weights meet quantized activations, else float.
     static func computeBits(of layer: Layer, in graph: Graph, index: GraphIndex) -> Double {
         if let quantization = layer.quantization {
             let integer = ["MatMulInteger", "ConvInteger", "QLinearConv", "QLinearMatMul", "QGemm", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "DynamicQuantizeLSTM"]

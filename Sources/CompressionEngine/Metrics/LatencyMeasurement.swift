@@ -32,7 +32,7 @@ public enum LatencyMeasurement {
             warmups += 1
         } while warmups < 3 || (elapsed() < seconds * 0.15 && warmups < 200)
         // A round long enough for the clock: at least half a millisecond of each. Of a sample's own time, the middle one of three calls: means have
-        // no defence against a call that something else interrupted.
+        // no defense against a call that something else interrupted.
         let isMean = inputs.count > 1
         let repeats = isMean ? 1 : max(1, min(64, Int((0.5 / max(single, 0.001)).rounded(.up))))
         let calls = isMean ? 3 : 1

@@ -7,7 +7,7 @@ public enum ActivationMemory {
     /// its producer to its last reader. Inputs and outputs of the model count; weights do not.
     public static func peakBytes(of graph: Graph, shapes: ValueShapes) -> Int? {
         guard !shapes.values.isEmpty else { return nil }
-        // What is computed from constants alone is folded at load and counts as weights, but for weights that are dequantised in every run.
+        // What is computed from constants alone is folded at load and counts as weights, but for weights that are dequantized in every run.
         let constants = graph.constantNames().subtracting(graph.dequantizedAtRun())
         func size(_ name: String) -> Int { constants.contains(name) ? 0 : shapes[name]?.byteCount ?? 0 }
         var lastUse: [String: Int] = [:]
@@ -42,7 +42,7 @@ extension Graph {
     }
 
     /// Float weights that ONNX Runtime makes anew from integers in every run: it folds all constants but these, and computes in integers
-    /// only where the activations are dequantised as well, or in blocks (MatMulNBits).
+    /// only where the activations are dequantized as well, or in blocks (MatMulNBits).
     func dequantizedAtRun() -> Set<String> {
         let constants = constantNames()
         let dequantized = Set(nodes.filter { $0.isStandard("DequantizeLinear") }.flatMap(\.outputs))

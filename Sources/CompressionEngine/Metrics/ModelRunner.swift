@@ -23,7 +23,7 @@ public final class ModelRunner: Sendable {
         }
     }
 
-    /// Runs and returns the named outputs, cancellable at once.
+    /// Runs and returns the named outputs, cancelable at once.
     public func run(_ inputs: [(String, Value)], outputs: [String], cancellation: Cancellation) throws -> [Value] {
         try cancellation.check()
         do {
@@ -110,7 +110,7 @@ public enum ShapeProbe {
         return ValueShapes(values)
     }
 
-    /// Weights that the graph computes from other constants (dequantises, casts, unpacks) are as large as weights, so only
+    /// Weights that the graph computes from other constants (dequantizes, casts, unpacks) are as large as weights, so only
     /// their shapes become outputs.
     private static func exposeShapes(ofDecodedWeightsIn model: inout Model) -> [(value: String, output: String)] {
         let constants = model.graph.constantNames()

@@ -70,7 +70,7 @@ public struct Predictor: Sendable {
                 theoretical += state.theoreticalBits - before.theoreticalBits
                 packed += PackedSize.bits(of: state) - PackedSize.bits(of: before)
             }
-            // Normalisation constants and the like go with the layer's outputs; each is attached to one layer.
+            // Normalization constants and the like go with the layer's outputs; each is attached to one layer.
             let attached = state.attachedCount - initial[index].attachedCount
             parameters += attached
             nonZeros += attached
@@ -101,7 +101,7 @@ public struct Predictor: Sendable {
             let scale = totalActivationBits > 0 ? outputs * 32 / totalActivationBits : 1
             result.energyPicojoules = Figure(
                 EnergyModel.picojoules(
-                    macs: operands + [(other, 32)], weightBits: weightBits, activationBits: activationBitsBaseline * scale), .modelled)
+                    macs: operands + [(other, 32)], weightBits: weightBits, activationBits: activationBitsBaseline * scale), .modeled)
         }
         if let peak = baseline.peakActivationBytes {
             result.peakActivationBytes = Figure(peak.value, .estimated)
@@ -131,7 +131,7 @@ extension LayerState {
     /// Bits of the layer's tensors in the ONNX file; biases are 32-bit in every encoding here.
     public var serializedBits: Double { weightCount * weightBits + biasCount * 32 + overheadBits }
 
-    /// Bits of the encoding the layer stands for: shared or quantised weights at their true width, zeros left out with
+    /// Bits of the encoding the layer stands for: shared or quantized weights at their true width, zeros left out with
     /// relative indices and the fillers they need where that is smaller (facts: Deep Compression).
     public var theoreticalBits: Double {
         let valueBits = distinctValues.map { TheoreticalSize.indexWidth(entries: $0) } ?? weightBits

@@ -19,7 +19,7 @@ public struct ModelSizes: Sendable, Hashable {
     }
 
     /// Measures a model by making the files. O(weights), dominated by DEFLATE.
-    /// - Throws: `EngineError.cancelled`; `ModelGraphError` if the model cannot be serialised.
+    /// - Throws: `EngineError.cancelled`; `ModelGraphError` if the model cannot be serialized.
     public static func measure(
         _ model: Model, cancellation: Cancellation = Cancellation(), progress: @escaping @Sendable (Double, String) -> Void = { _, _ in }
     ) throws -> ModelSizes {

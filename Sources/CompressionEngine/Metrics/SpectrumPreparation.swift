@@ -7,7 +7,7 @@ enum SpectrumPreparation {
         var unfoldings: [WeightUnfolding]
         var budget: Double
 
-        /// What factorisations of matrices and convolutions ask for: a fraction of a second.
+        /// What factorizations of matrices and convolutions ask for: a fraction of a second.
         static let matrices = Selection(unfoldings: [.first, .second, .spatial], budget: 400_000_000)
         /// Bonds of dense layers' trains: a few seconds, for which nothing should wait.
         static let trains = Selection(

@@ -239,10 +239,10 @@ public enum RecipeOrder {
                 return "must come before \(previous.id), which codes the final weights"
             }
             if previous.produces.contains(.sparseWeights), descriptor.produces.contains(.factorized) {
-                return "would fill the zeros that \(previous.id) made; factorise first, then prune the factors"
+                return "would fill the zeros that \(previous.id) made; factorize first, then prune the factors"
             }
             if previous.produces.contains(.sharedWeights), descriptor.produces.contains(.factorized) {
-                return "would undo the shared values that \(previous.id) made; factorise first"
+                return "would undo the shared values that \(previous.id) made; factorize first"
             }
             if previous.produces.contains(.sharedWeights), descriptor.produces.contains(.refittedWeights) {
                 return "would undo the shared values that \(previous.id) made; put it first"

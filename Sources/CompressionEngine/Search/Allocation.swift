@@ -61,7 +61,7 @@ public struct Allocation: Sendable {
             guard let loss = cell?.loss, let saved = cell?.saved[measure], saved > 0 else { return nil }
             return (column, saved, max(loss, 0))
         }.sorted { $0.saved < $1.saved }
-        // Isotonic regression: pools of neighbours with their mean, merged while they fall.
+        // Isotonic regression: pools of neighbors with their mean, merged while they fall.
         var pools: [(sum: Double, count: Int)] = []
         for point in points {
             pools.append((point.loss, 1))

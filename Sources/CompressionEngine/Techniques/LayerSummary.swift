@@ -30,7 +30,7 @@ public struct LayerSummary: Sendable {
     public var outputElements: Double?
     /// Elements of the layer's main input at batch 1; `nil` until shapes are known.
     public var inputElements: Double?
-    /// Elements of tensors that follow the layer's outputs one by one and belong to no layer: normalisation constants,
+    /// Elements of tensors that follow the layer's outputs one by one and belong to no layer: normalization constants,
     /// biases in nodes of their own. Structured pruning cuts them with the outputs.
     public var attachedCount: Int = 0
     /// Which channels of the model can be removed together; the same object in all summaries of a model.
@@ -72,7 +72,7 @@ public struct LayerState: Sendable {
     public var weightBits: Double
     /// Bits that come with the weights in the ONNX file: scales, zero points, codebooks, further nodes.
     public var overheadBits: Double
-    /// Distinct non-zero values the weights take, where few (weight sharing, quantisation); `nil` for continuous.
+    /// Distinct non-zero values the weights take, where few (weight sharing, quantization); `nil` for continuous.
     public var distinctValues: Double?
     /// Entropy of one non-zero weight in bits, where `distinctValues` is set.
     public var valueEntropy: Double?

@@ -120,7 +120,7 @@ public struct ParameterDescriptor: Sendable {
         let least = max(range.lowerBound, range.lowerBound == 0 ? smallest : range.lowerBound)
         for exponent in -12...12 {
             for factor in [1.0, 2, 5] {
-                // Written as decimal text, so that 0.0002 is that number and no neighbour of it.
+                // Written as decimal text, so that 0.0002 is that number and no neighbor of it.
                 guard let rung = Double("\(Int(factor))e\(exponent)"), rung >= least * (1 - 1e-9), rung <= range.upperBound else { continue }
                 if let last = rungs.last, rung > last { rungs.append(rung) }
             }

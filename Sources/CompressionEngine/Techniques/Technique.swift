@@ -76,11 +76,11 @@ public struct TechniqueDescriptor: Sendable {
     public enum Family: String, Sendable, CaseIterable {
         case pruning, quantization, factorization, sharing, repair, training, conditional, coding
 
-        /// As users read it. The raw value is a key in JSON, spelt as the field spells it.
+        /// As users read it. The raw value is a key in JSON, spelled as the field spells it.
         public var title: String {
             switch self {
-            case .quantization: "Quantisation"
-            case .factorization: "Factorisation"
+            case .quantization: "Quantization"
+            case .factorization: "Factorization"
             case .pruning, .sharing, .repair, .training, .conditional, .coding: rawValue.prefix(1).uppercased() + rawValue.dropFirst()
             }
         }
@@ -102,7 +102,7 @@ public struct TechniqueDescriptor: Sendable {
         case refittedWeights
         /// Makes up for what earlier steps did, by comparing with or measuring the model they left.
         case repair
-        /// Weights are learnt on training data, which takes time: the step runs as a job and is remembered.
+        /// Weights are learned on training data, which takes time: the step runs as a job and is remembered.
         case training
         /// Which parts of the network run depends on the sample; fitted to the network as it then is.
         case conditional

@@ -36,7 +36,7 @@ extension TrainableModel {
         forward.graph.nodes += fellow.nodes
         for (name, tensor) in fellow.initializers { forward.graph.initializers[name] = tensor }
         for input in fellow.inputs where !inputs.contains(input.name) { forward.graph.inputs.append(input) }
-        // Weights differ; biases and normalisations start alike, unless there is nothing else.
+        // Weights differ; biases and normalizations start alike, unless there is nothing else.
         func isWeight(_ parameter: TrainedParameter) -> Bool {
             if case .shared = parameter.form { return true }
             return parameter.dims.count >= 2

@@ -4,7 +4,7 @@ import ModelGraph
 /// Random weights to start a training from, drawn as PyTorch's layers draw theirs.
 public enum Initialization {
     /// The model with fresh weights: matrices and kernels uniform in ±1/√fan-in, and their biases (He et al. 2015 with a = √5), recurrent
-    /// ones in ±1/√hidden, embeddings and positions normal with deviation 0.02, normalisations at 1 and 0.
+    /// ones in ±1/√hidden, embeddings and positions normal with deviation 0.02, normalizations at 1 and 0.
     /// - Throws: `EngineError` if the model has nothing that can be trained.
     public static func random(_ model: Model, seed: UInt64) throws -> Model {
         var result = model

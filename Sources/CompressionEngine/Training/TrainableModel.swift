@@ -5,11 +5,11 @@ import ModelGraph
 /// A model made ready for training: which tensors change, what stands in the training graph for them, and the way back.
 ///
 /// The structure that earlier steps of a recipe made stays: zeros of pruned weights are masked, shared values move together,
-/// integers stay integers of the same scale with a quantiser in front of them while training (straight-through estimator).
+/// integers stay integers of the same scale with a quantizer in front of them while training (straight-through estimator).
 struct TrainableModel {
     /// The model as it is.
     let original: Model
-    /// The model with trained tensors in place, quantisers before those that are stored as integers.
+    /// The model with trained tensors in place, quantizers before those that are stored as integers.
     var forward: Model
     var parameters: [TrainedParameter] = []
     /// BatchNormalization nodes whose statistics follow the batches: names of running mean and variance.
@@ -244,7 +244,7 @@ struct TrainableModel {
         return (list, indices)
     }
 
-    /// A weight stored as integers: trained as a float before a quantiser with the model's own scales.
+    /// A weight stored as integers: trained as a float before a quantizer with the model's own scales.
     private static func quantized(_ tensor: Tensor, in forward: inout Model) throws -> TrainedParameter {
         guard let position = forward.graph.nodes.firstIndex(where: { $0.isStandard("DequantizeLinear") && $0.input(0) == tensor.name }),
             let codes = tensor.integers()
@@ -282,7 +282,7 @@ struct TrainableModel {
         let name = tensor.name + ".float32"
         forward.graph.initializers[name] = Tensor(name: name, floats: values, dims: tensor.dims)
         if tensor.elementType == .int32 {
-            // The runtime quantises to no int32; biases of that precision are as good as floats.
+            // The runtime quantizes to no int32; biases of that precision are as good as floats.
             forward.graph.nodes[position] = Node("Identity", inputs: [name], outputs: node.outputs)
         } else {
             forward.graph.initializers[tensor.name] = nil

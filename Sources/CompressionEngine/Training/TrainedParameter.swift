@@ -7,7 +7,7 @@ struct TrainedParameter: Sendable {
         case plain
         /// Few values, each standing at many places: the trained tensor holds the values.
         case shared(indices: [Int32], dims: [Int])
-        /// Stands before a quantiser in the training graph; the model holds integers.
+        /// Stands before a quantizer in the training graph; the model holds integers.
         case quantized(Quantizer)
         /// The model holds a narrower floating-point type.
         case narrow

@@ -13,7 +13,7 @@ public struct Trainer {
         public var kept: Int
         public var steps: Int
         public var trainedParameters: Int
-        /// Bytes that weights, gradients and optimiser states took.
+        /// Bytes that weights, gradients and optimizer states took.
         public var bytes: Int
         /// Median time of a step.
         public var stepMilliseconds: Double
@@ -26,7 +26,7 @@ public struct Trainer {
     private let start: Model
 
     /// - Parameters:
-    ///   - teacher: the model whose outputs are learnt, if the plan distils or there are no labels.
+    ///   - teacher: the model whose outputs are learned, if the plan distils or there are no labels.
     ///   - preparation: what there is to know of a model with nodes that are there for training only.
     /// - Throws: `EngineError` if the model cannot be trained on these data.
     public init(

@@ -6,37 +6,37 @@ struct TrainingObjective {
     private(set) var terms: [LossTerm] = []
     /// Graph inputs that hold labels and what the teacher says.
     private(set) var targets: [ValueInfo] = []
-    /// Whether labels are learnt.
-    let isLabelled: Bool
-    /// The model to learn from, its values that are learnt among its outputs; `nil` for none.
+    /// Whether labels are learned.
+    let isLabeled: Bool
+    /// The model to learn from, its values that are learned among its outputs; `nil` for none.
     private(set) var teacher: Model?
-    /// What is learnt of it, in the order of `teacherInput`.
+    /// What is learned of it, in the order of `teacherInput`.
     private(set) var teacherOutputs: [String] = []
 
     static let labelInput = "lathe.labels"
     static func teacherInput(_ number: Int) -> String { "lathe.teacher.\(number)" }
 
     /// - Parameters:
-    ///   - teacherModel: the model whose outputs are learnt, if the plan distils.
+    ///   - teacherModel: the model whose outputs are learned, if the plan distils.
     ///   - shard: samples that the forward graph takes at once.
     ///   - forward: gets what terms need beside the model's own values.
     ///   - shapes: extents of every value at these inputs.
-    /// - Throws: `EngineError` where the model does not give what is to be learnt.
+    /// - Throws: `EngineError` where the model does not give what is to be learned.
     init(_ plan: TrainingPlan, source: TrainingSource, teacher teacherModel: Model?, shard: Int, forward: inout Model, shapes: inout [String: [Int]]) throws {
-        isLabelled = source.labels != nil && plan.labelWeight > 0
+        isLabeled = source.labels != nil && plan.labelWeight > 0
         // One number per sample, with labels: the logit of class 1.
-        let isLogit = try isLabelled && shapes[Self.scores(of: forward)]?.reduce(1, *) == shard
+        let isLogit = try isLabeled && shapes[Self.scores(of: forward)]?.reduce(1, *) == shard
         let scores = try Self.scores(of: forward, asLogit: isLogit)
         guard let scoreShape = shapes[scores] else { throw EngineError(.runtime, "the shape of '\(scores)' is not known") }
         let classes = isLogit ? 2 : scoreShape.count >= 2 ? scoreShape.last ?? 1 : 1
-        if isLabelled, let labels = source.labels {
+        if isLabeled, let labels = source.labels {
             guard isLogit || scoreShape.dropLast().reduce(1, *) == shard && classes > 1, let largest = labels.max(), largest < classes else {
                 throw EngineError(.data, "the model gives \(scoreShape) numbers for \(shard) samples, not one score for each class of the labels, so it cannot learn from them")
             }
             terms.append(LossTerm(.crossEntropy(smoothing: plan.smoothing), value: scores, target: Self.labelInput, weight: plan.labelWeight))
             targets.append(ValueInfo(name: Self.labelInput, elementType: .int64, shape: [.fixed(shard)]))
         }
-        if let distillation = plan.distillation ?? (isLabelled ? nil : Distillation(.logits)) {
+        if let distillation = plan.distillation ?? (isLabeled ? nil : Distillation(.logits)) {
             guard let teacherModel else { throw EngineError(.technique, "there is no teacher to learn from") }
             let kind: LossTerm.Kind =
                 switch distillation.kind {

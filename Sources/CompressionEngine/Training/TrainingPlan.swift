@@ -14,7 +14,7 @@ public struct TrainingPlan: Sendable, Hashable {
         case oneCycle = "one-cycle"
     }
 
-    /// What BatchNormalization normalises by while training.
+    /// What BatchNormalization normalizes by while training.
     public enum BatchNorm: String, Sendable, Hashable, CaseIterable {
         /// The statistics that stand in the model; they do not change.
         case frozen
@@ -111,7 +111,7 @@ public enum TrainedScope: Sendable, Hashable {
     case head
     /// The layers nearest the output, a share of all in 0…1.
     case last(share: Float)
-    /// Biases and normalisations only (Ben Zaken et al. 2022, BitFit).
+    /// Biases and normalizations only (Ben Zaken et al. 2022, BitFit).
     case biasesAndNorms
     /// Weights of these names.
     case named(Set<String>)
@@ -142,7 +142,7 @@ public struct Distillation: Sendable, Hashable {
 
     public var kind: Kind
     public var weight: Float
-    /// Pairs of values, the student's and the teacher's, whose difference is penalised too (Romero et al. 2015).
+    /// Pairs of values, the student's and the teacher's, whose difference is penalized too (Romero et al. 2015).
     public var features: [FeaturePair] = []
 
     public struct FeaturePair: Sendable, Hashable {

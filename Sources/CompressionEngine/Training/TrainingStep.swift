@@ -24,7 +24,7 @@ final class TrainingStep {
     let batch: Int
     private let lanes: [Lane]
     private let weights: [Value]
-    /// What the optimiser keeps, `stateCount` tensors for each weight.
+    /// What the optimizer keeps, `stateCount` tensors for each weight.
     private let states: [Value]
     /// Masks of the trained weights that have one, and of these the ones that a schedule changes, by place among the trained.
     private let masks: [Value]
@@ -48,7 +48,7 @@ final class TrainingStep {
     }
 
     /// - Parameters:
-    ///   - teacher: the model whose outputs are learnt, if the plan distils.
+    ///   - teacher: the model whose outputs are learned, if the plan distils.
     ///   - preparation: what there is to know of a model made ready for a training of its own kind.
     /// - Throws: `EngineError` if the model cannot be trained on these data.
     init(
@@ -149,13 +149,13 @@ final class TrainingStep {
                     }
                     return try Value(zeros: type, shape: input.dims, library: library)
                 },
-                labels: objective.isLabelled ? try Value(zeros: .int64, shape: [shard], library: library) : nil, teacher: [],
+                labels: objective.isLabeled ? try Value(zeros: .int64, shape: [shard], library: library) : nil, teacher: [],
                 loss: try zeros([]), gradients: try reached.map { try zeros($0.dims) },
                 sums: shardCount > laneCount ? try reached.map { try zeros($0.dims) } : [],
                 statistics: try norms.flatMap { [try zeros([$0.channels]), try zeros([$0.channels])] })
         }
         gradientSignature = try gradientRun.signature(
-            inputs: dataInputs.map(\.name) + (objective.isLabelled ? [TrainingObjective.labelInput] : []) + (0..<teacherOutputs.count).map(TrainingObjective.teacherInput) + reached.map(\.name),
+            inputs: dataInputs.map(\.name) + (objective.isLabeled ? [TrainingObjective.labelInput] : []) + (0..<teacherOutputs.count).map(TrainingObjective.teacherInput) + reached.map(\.name),
             outputs: [GradientGraph.loss] + reached.compactMap { gradient.gradients[$0.name] } + norms.flatMap { [$0.batchMean, $0.batchVariance] })
         inputPlaces = dataInputs.map { input in samples.inputs.firstIndex { $0.name == input.name } ?? 0 }
     }

@@ -130,17 +130,17 @@ public final class EngineSession: Sendable {
         let listed = Set(model.graph.inputs.map(\.name)).intersection(model.graph.initializers.keys)
         if !listed.isEmpty {
             warnings.append(
-                "\(listed.count) weights are listed as graph inputs, which keeps ONNX Runtime from folding them; quantised weights are not listed")
+                "\(listed.count) weights are listed as graph inputs, which keeps ONNX Runtime from folding them; quantized weights are not listed")
         }
         let blocked = model.graph.nodes.count { $0.domain == "com.microsoft.nchwc" && $0.opType == "Conv" }
         if blocked > 0 {
-            warnings.append("\(blocked) convolutions were laid out by ONNX Runtime for one kind of processor and are no layers here: start from the model before it was optimised")
+            warnings.append("\(blocked) convolutions were laid out by ONNX Runtime for one kind of processor and are no layers here: start from the model before it was optimized")
         }
         if TransposeFusionCrash.threatens(model) {
             warnings.append("ONNX Runtime crashes while loading this model unless its MatmulTransposeFusion is switched off, as here; the step float32 mends it")
         }
         let quantized = layers.count { $0.quantization != nil }
-        if quantized > 0 { warnings.append("\(quantized) of \(layers.count) layers are quantised already and are left as they are") }
+        if quantized > 0 { warnings.append("\(quantized) of \(layers.count) layers are quantized already and are left as they are") }
         let counted = Set(ExitDeclaration(model)?.paths(in: model) ?? [])
         let inSubgraphs = layers.count { !$0.path.isMain && !counted.contains($0.path) }
         if inSubgraphs > 0 { warnings.append("\(inSubgraphs) layers sit in subgraphs (If, Loop, Scan): their MACs are not counted") }
@@ -243,7 +243,7 @@ extension EngineSession {
         return figures
     }
 
-    /// Figures of the model as it was opened: its serialised size is that of the files it was read from.
+    /// Figures of the model as it was opened: its serialized size is that of the files it was read from.
     public func baselineFigures(slowSizes: Bool = true, cancellation: Cancellation = Cancellation()) throws -> ModelFigures {
         var figures = try figures(of: model, slowSizes: slowSizes, cancellation: cancellation)
         figures.serializedBytes = Figure(Double(info.fileBytes), .measured)

@@ -25,7 +25,7 @@ public protocol ExplorerEngine: Sendable {
     func export(_ recipe: Recipe, request: ExportRequest, job: Int)
 
     /// Measures what a technique costs layer by layer. Answers `jobUpdated` and `sensitivity` after every cell.
-    func analyse(_ request: SensitivityRequest, job: Int)
+    func analyze(_ request: SensitivityRequest, job: Int)
 
     /// Gives each layer its own value by measured sensitivities. Answers `jobUpdated` and `allocated`.
     func allocate(_ grid: SensitivityGrid, measure: AllocationMeasure, goal: AllocationGoal, job: Int)
@@ -86,7 +86,7 @@ public struct ExportRequest: Sendable {
     }
 }
 
-/// What can be done to a running training, beside cancelling it.
+/// What can be done to a running training, beside canceling it.
 public enum TrainingCommand: Sendable, Hashable {
     case pause, goOn, finish
 }

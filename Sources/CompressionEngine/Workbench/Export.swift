@@ -91,7 +91,7 @@ enum ExportReport {
         row("non-zero parameters", before.nonZeros, after.nonZeros, whole)
         row("MACs at batch 1", before.macs, after.macs, whole)
         row("peak activations, bytes", before.peakActivationBytes, after.peakActivationBytes, whole)
-        row("energy, µJ (modelled, 45 nm)", before.energyPicojoules, after.energyPicojoules) { String(format: "%.2f", $0 / 1e6) }
+        row("energy, µJ (modeled, 45 nm)", before.energyPicojoules, after.energyPicojoules) { String(format: "%.2f", $0 / 1e6) }
         lines.append("")
         try accuracy(session, applied.model, cancellation, progress, &lines)
         try latency(session, applied.model, cancellation, progress, &lines)

@@ -5,7 +5,7 @@ public enum Provenance: String, Sendable, Codable {
     /// Foretold from prepared summaries, or from part of the data; a measurement will replace it.
     case estimated
     /// From a model of the hardware; no measurement here can replace it (energy).
-    case modelled
+    case modeled
 }
 
 /// A number with where it is from.
@@ -30,7 +30,7 @@ public struct Interval: Hashable, Sendable, Codable {
     }
 }
 
-/// Everything about a model that does not need labelled data. `nil` means not known yet, which is not zero.
+/// Everything about a model that does not need labeled data. `nil` means not known yet, which is not zero.
 public struct ModelFigures: Sendable {
     /// Trainable parameters: weights and biases, BatchNormalization's scale, shift, mean and variance counted.
     public var parameters: Figure
@@ -49,7 +49,7 @@ public struct ModelFigures: Sendable {
     public var peakActivationBytes: Figure?
     /// Weights in memory plus peak activations, in bytes.
     public var memoryBytes: Figure?
-    /// Energy of one inference in picojoules (45 nm model), always modelled.
+    /// Energy of one inference in picojoules (45 nm model), always modeled.
     public var energyPicojoules: Figure?
     public var layers: [LayerFigures]
     /// Of a model with early exits: shares of samples by exit, and what is to be expected; `nil` for others and without data.

@@ -31,7 +31,7 @@ public enum SlowdownCause {
         }
         if let uneven = unevenConvolutions(baseline: baseline, candidate: candidate) { causes.append(uneven) }
         if nodes.contains(where: { $0.opType == "DynamicQuantizeLinear" }) {
-            causes.append("dynamic quantisation computes the activations' range at every call, which small layers do not earn back")
+            causes.append("dynamic quantization computes the activations' range at every call, which small layers do not earn back")
         }
         if candidate.graph.initializers.values.contains(where: { $0.elementType == .float16 }) {
             causes.append("float16 has few kernels on CPUs: the runtime converts to float32 and back")
@@ -47,7 +47,7 @@ public enum SlowdownCause {
         return causes
     }
 
-    /// Layers that a factorisation replaced by several, each named after the one it came from.
+    /// Layers that a factorization replaced by several, each named after the one it came from.
     private static func splitLayers(baseline: Model, candidate: Model) -> String? {
         let (before, after) = (baseline.layers(), candidate.layers())
         let (known, left) = (Set(before.map(\.id)), Set(after.map(\.id)))

@@ -5,7 +5,7 @@ import Synchronization
 /// The engine behind the explorer: one worker that always does what the user waits for most, and threads for jobs.
 ///
 /// Order of the worker: the evaluation of the present recipe, then latency, then points of the what-if curve, starting
-/// with the neighbours of the present value. A new evaluation cancels whatever is under way at its next batch.
+/// with the neighbors of the present value. A new evaluation cancels whatever is under way at its next batch.
 public final class Workbench: ExplorerEngine {
     struct State {
         var session: EngineSession?

@@ -24,7 +24,7 @@ extension Recipe {
 extension ModelFigures {
     /// The same numbers, foretold.
     fileprivate var asEstimates: ModelFigures {
-        func estimate(_ figure: Figure?) -> Figure? { figure.map { Figure($0.value, $0.provenance == .modelled ? .modelled : .estimated) } }
+        func estimate(_ figure: Figure?) -> Figure? { figure.map { Figure($0.value, $0.provenance == .modeled ? .modeled : .estimated) } }
         var result = self
         result.parameters = Figure(parameters.value, .estimated)
         result.nonZeros = Figure(nonZeros.value, .estimated)
@@ -56,7 +56,7 @@ extension Workbench {
         if let known = state.withLock({ $0.exitSizes[context] }) {
             let (macs, energy) = (known.macs?.value, known.energyPicojoules?.value)
             figures = known.asEstimates
-            if let macs, macs > 0, let energy, let now = exits.macs { figures.energyPicojoules = Figure(energy * now / macs, .modelled) }
+            if let macs, macs > 0, let energy, let now = exits.macs { figures.energyPicojoules = Figure(energy * now / macs, .modeled) }
         }
         figures.exits = exits
         if let macs = exits.macs { figures.macs = Figure(macs, .estimated) }

@@ -9,7 +9,7 @@ public enum AllocationGoal: Sendable, Hashable {
 }
 
 extension Workbench {
-    public func analyse(_ request: SensitivityRequest, job: Int) {
+    public func analyze(_ request: SensitivityRequest, job: Int) {
         let store = state.withLock { $0.store }
         runJob(job, title: "Sensitivity to \(request.step.technique)") { session, cancellation, progress in
             let grid = try SensitivityAnalysis(session, store: store, cancellation: cancellation).run(request) { grid in

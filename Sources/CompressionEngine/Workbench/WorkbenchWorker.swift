@@ -35,7 +35,7 @@ struct WhatIfTrace {
         values = Self.grid(descriptor, around: present, isDense: isDense)
     }
 
-    /// About twenty values over the range, the present one and its neighbours first.
+    /// About twenty values over the range, the present one and its neighbors first.
     static func grid(_ descriptor: ParameterDescriptor, around present: ParameterValue, isDense: Bool = false) -> [ParameterValue] {
         var all: [ParameterValue] = []
         func position(_ value: ParameterValue) -> Double {

@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// Normalisations.
+/// Normalizations.
 enum NormalizationGradients {
     static let rules: [String: GradientRule] = [
         BatchNormalizationMacro.opType: BatchNormalizationMacro.rule,
@@ -16,8 +16,8 @@ enum NormalizationGradients {
             var result: [String?] = node.inputs.map { _ in nil }
             if b.needs(x) { result[0] = try b.multiply(dy, try b.multiply(inverse, try b.reshape(scale, along))) }
             if b.needs(scale) {
-                let centred = try b.subtract(x, try b.reshape(node.inputs[3], along))
-                let total = try b.sum(try b.multiply(dy, centred), axes: axes, keep: true)
+                let centered = try b.subtract(x, try b.reshape(node.inputs[3], along))
+                let total = try b.sum(try b.multiply(dy, centered), axes: axes, keep: true)
                 result[1] = try b.reshape(try b.multiply(total, inverse), [dims[1]])
             }
             if b.needs(bias) { result[2] = try b.sum(dy, axes: axes, keep: false) }
@@ -31,9 +31,9 @@ enum NormalizationGradients {
             guard g.dropFirst().allSatisfy({ $0 == nil }) else { throw DifferentiationError("gives out statistics that the loss depends on") }
             // The forward operator knows both statistics already.
             let reduced = dims.indices.map { axes.contains($0) ? 1 : dims[$0] }
-            let centred = try b.subtract(x, try b.output(1, of: node, shape: reduced))
+            let centered = try b.subtract(x, try b.output(1, of: node, shape: reduced))
             let inverse = try b.output(2, of: node, shape: reduced)
-            let hat = try b.multiply(centred, inverse)
+            let hat = try b.multiply(centered, inverse)
             var result: [String?] = node.inputs.map { _ in nil }
             if b.needs(x) { result[0] = try inputGradient(try b.multiply(dy, scale), hat, inverse, axes, &b) }
             if b.needs(scale) { result[1] = try b.reduce(try b.multiply(dy, hat), to: b.shape(scale)) }
@@ -46,8 +46,8 @@ enum NormalizationGradients {
             let dims = try b.shape(x)
             let along = [1, dims[1]] + dims.dropFirst(2).map { _ in 1 }
             let axes = Array(2..<dims.count)
-            let (centred, inverse) = try standardised(x, axes, node.float("epsilon") ?? 1e-5, &b)
-            let hat = try b.multiply(centred, inverse)
+            let (centered, inverse) = try standardized(x, axes, node.float("epsilon") ?? 1e-5, &b)
+            let hat = try b.multiply(centered, inverse)
             var result: [String?] = [nil, nil, nil]
             if b.needs(x) { result[0] = try inputGradient(try b.multiply(dy, try b.reshape(scale, along)), hat, inverse, axes, &b) }
             let others = [0] + axes
@@ -65,8 +65,8 @@ enum NormalizationGradients {
             let isPerChannel = try b.shape(scale)[0] == dims[1] && groups != dims[1]
             let along = isPerChannel ? [1, groups, split[2], 1] : [1, groups, 1, 1]
             let others = isPerChannel ? [0, 3] : [0, 2, 3]
-            let (centred, inverse) = try standardised(try b.reshape(x, split), [2, 3], node.float("epsilon") ?? 1e-5, &b)
-            let hat = try b.multiply(centred, inverse)
+            let (centered, inverse) = try standardized(try b.reshape(x, split), [2, 3], node.float("epsilon") ?? 1e-5, &b)
+            let hat = try b.multiply(centered, inverse)
             let gradient = try b.reshape(dy, split)
             var result: [String?] = [nil, nil, nil]
             if b.needs(x) {
@@ -91,13 +91,13 @@ enum NormalizationGradients {
     ]
 
     /// x − mean and 1/√(variance + ε) along axes.
-    private static func standardised(_ x: String, _ axes: [Int], _ epsilon: Float, _ b: inout GradientBuilder) throws -> (centred: String, inverse: String) {
-        let centred = try b.subtract(x, try b.mean(x, axes: axes, keep: true))
-        let variance = try b.mean(try b.multiply(centred, centred), axes: axes, keep: true)
-        return (centred, try b.map("Reciprocal", try b.map("Sqrt", try b.add(variance, b.scalar(epsilon)))))
+    private static func standardized(_ x: String, _ axes: [Int], _ epsilon: Float, _ b: inout GradientBuilder) throws -> (centered: String, inverse: String) {
+        let centered = try b.subtract(x, try b.mean(x, axes: axes, keep: true))
+        let variance = try b.mean(try b.multiply(centered, centered), axes: axes, keep: true)
+        return (centered, try b.map("Reciprocal", try b.map("Sqrt", try b.add(variance, b.scalar(epsilon)))))
     }
 
-    /// s · (d − mean(d) − x̂ · mean(d·x̂)) for the gradient d of the standardised value x̂.
+    /// s · (d − mean(d) − x̂ · mean(d·x̂)) for the gradient d of the standardized value x̂.
     private static func inputGradient(_ d: String, _ hat: String, _ inverse: String, _ axes: [Int], _ b: inout GradientBuilder) throws -> String {
         let level = try b.mean(d, axes: axes, keep: true)
         let slope = try b.mean(try b.multiply(d, hat), axes: axes, keep: true)

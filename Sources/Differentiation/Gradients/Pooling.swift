@@ -11,7 +11,7 @@ enum PoolingGradients {
             let after = (0..<2).map { geometry.after[$0] + max(geometry.overhang($0), 0) }
             let padded = try b.pad(x, before: [0, 0] + geometry.before, after: [0, 0] + after, value: -.greatestFiniteMagnitude)
             // The first place that holds the maximum takes all; later ones find nothing left. Exact on ties, which are
-            // common once activations are quantised.
+            // common once activations are quantized.
             var left = try b.reshape(dy, geometry.planar(b.shape(dy)))
             var parts: [String] = []
             let places = geometry.places

@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// Quantisation with straight-through gradients (Bengio et al. 2013): rounding counts as the identity, values outside the
+/// Quantization with straight-through gradients (Bengio et al. 2013): rounding counts as the identity, values outside the
 /// range get none; the step size learns (Esser et al. 2020, LSQ).
 ///
 /// The integer tensor between QuantizeLinear and DequantizeLinear has no gradient of its own type; what flows "through" it
@@ -44,7 +44,7 @@ enum QuantizationGradients {
         },
     ]
 
-    /// The scale laid along the quantised tensor: a scalar, a vector along `axis`, or blocks along it.
+    /// The scale laid along the quantized tensor: a scalar, a vector along `axis`, or blocks along it.
     private static func spread(_ scale: String, _ node: Node, _ b: inout GradientBuilder) throws -> String {
         try spread(scale, like: scale, node, &b)
     }
@@ -60,7 +60,7 @@ enum QuantizationGradients {
         return try b.gather(value, (0..<dims[axis]).map { $0 / block }, axis: axis)
     }
 
-    /// Sums a gradient of the quantised tensor's shape to the scale's.
+    /// Sums a gradient of the quantized tensor's shape to the scale's.
     private static func collect(_ gradient: String, _ scale: String, _ node: Node, _ b: inout GradientBuilder) throws -> String {
         let dims = try b.shape(node.inputs[0])
         let own = try b.shape(scale)

@@ -54,7 +54,7 @@ public enum Action: String, CaseIterable, Sendable, Codable {
     case sortNext = "sort-next"
     case sortPrevious = "sort-previous"
     case sortReverse = "sort-reverse"
-    case analyseSensitivity = "analyse-sensitivity"
+    case analyzeSensitivity = "analyze-sensitivity"
     case allocate
     case applyCell = "apply-cell"
     case histogramLeft = "histogram-left"

@@ -88,7 +88,7 @@ extension KeyMap {
         KeyBinding(.sortPrevious, "sort by the previous column", .moving, keys: "<", in: [.layerTable, .paretoList]),
         KeyBinding(.sortReverse, "reverse the order", hint: "reverse", .moving, keys: "S", in: [.layerTable, .paretoList]),
         KeyBinding(
-            .analyseSensitivity, "measure each layer's sensitivity to the technique", hint: "sensitivity", .measuring, keys: "a",
+            .analyzeSensitivity, "measure each layer's sensitivity to the technique", hint: "sensitivity", .measuring, keys: "a",
             in: [.layerTable, .layerDetail, .layerHeat]),
         KeyBinding(
             .allocate, "give each layer its own value, to a budget", hint: "allocate", .recipe, keys: "A", in: [.layerTable, .layerDetail, .layerHeat]),
@@ -149,7 +149,7 @@ extension KeyMap {
         KeyBinding(.copyCommand, "show and copy the equivalent command", .program, keys: "y Y"),
         KeyBinding(.messages, "message log", .program, keys: "! e"),
         KeyBinding(.cycleGlyphs, "next glyph tier (braille, block, ASCII)", .program, keys: "t"),
-        KeyBinding(.cycleColors, "next colour tier", .program, keys: "C"),
+        KeyBinding(.cycleColors, "next color tier", .program, keys: "C"),
         KeyBinding(.toggleMouse, "mouse on or off", .program, keys: "m"),
         KeyBinding(.back, "back out one level", .program, keys: "esc"),
         KeyBinding(.suspend, "suspend to the shell", .program, keys: "ctrl-z"),

@@ -3,7 +3,7 @@ import TerminalCells
 
 /// What the terminal can do, found once at the start.
 public struct Capabilities: Hashable, Sendable {
-    /// The richest glyphs and colours the terminal shows; the user may choose less.
+    /// The richest glyphs and colors the terminal shows; the user may choose less.
     public var theme: Theme
     /// Text can be put on the system's clipboard (OSC 52).
     public var canCopy: Bool
@@ -72,7 +72,7 @@ public struct ExplorerModel: Sendable {
     public var sensitivity: SensitivityGrid?
     /// The value under the cursor of its map.
     public var heatColumn = 0
-    /// Jobs that analyse or allocate.
+    /// Jobs that analyze or allocate.
     var analysisJobs: Set<Int> = []
 
     /// Trainings by canonical recipe: running, finished, previewed.

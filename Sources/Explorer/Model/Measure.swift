@@ -44,7 +44,7 @@ public enum Measure: String, CaseIterable, Sendable, Codable {
         case .parameters: "Trainable parameters stored, zeros included."
         case .nonZeros: "Parameters that are not zero."
         case .trained: "Parameters that the recipe's trainings change, the largest of them."
-        case .trainingMemory: "Weights, gradients and optimiser states that a training keeps, the largest of them."
+        case .trainingMemory: "Weights, gradients and optimizer states that a training keeps, the largest of them."
         case .trainingTime: "Time of all epochs of the recipe's trainings on this machine."
         }
     }
@@ -136,7 +136,7 @@ extension Provenance {
         switch self {
         case .measured: .measured
         case .estimated: .estimated
-        case .modelled: .modelled
+        case .modeled: .modeled
         }
     }
 }

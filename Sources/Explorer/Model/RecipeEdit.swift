@@ -44,7 +44,7 @@ public enum RecipeEdit: Hashable, Sendable {
     case replace(Recipe, why: String)
 }
 
-/// Applies edits. Pure: the same recipe, edit, catalogue and layers give the same recipe.
+/// Applies edits. Pure: the same recipe, edit, catalog and layers give the same recipe.
 public struct RecipeEditor: Sendable {
     public var catalog: TechniqueCatalog
     public var layers: [Layer]

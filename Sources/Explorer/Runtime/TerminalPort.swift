@@ -20,7 +20,7 @@ public protocol TerminalPort: AnyObject {
 
     func setMouse(enabled: Bool)
 
-    /// Paints with this many colours from now on; never more than `capabilities` tell.
+    /// Paints with this many colors from now on; never more than `capabilities` tell.
     func setColors(_ tier: ColorTier)
 
     /// Puts text on the system's clipboard. Returns false when the terminal cannot.
@@ -34,6 +34,6 @@ public protocol TerminalPort: AnyObject {
 }
 
 extension TerminalPort {
-    /// For ports that have no colours to change.
+    /// For ports that have no colors to change.
     public func setColors(_ tier: ColorTier) {}
 }

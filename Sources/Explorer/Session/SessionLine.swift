@@ -119,7 +119,7 @@ extension SessionLine {
     }
 
     /// The action of this line; `nil` for lines that change no recipe.
-    /// - Throws: `RecipeRefusal` when the line is incomplete or names what the catalogue does not have.
+    /// - Throws: `RecipeRefusal` when the line is incomplete or names what the catalog does not have.
     public func sessionAction(_ catalog: TechniqueCatalog) throws(RecipeRefusal) -> SessionAction? {
         switch action {
         case "undo": return .undo

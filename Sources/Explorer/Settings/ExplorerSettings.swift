@@ -13,7 +13,7 @@ public struct ExplorerSettings: Hashable, Sendable {
 
     public init() {}
 
-    /// The terminal's glyphs and colours, or less of them where the user wants less.
+    /// The terminal's glyphs and colors, or less of them where the user wants less.
     public func theme(_ best: Theme) -> Theme {
         var theme = best
         if let glyphs, best.glyphTier != .ascii { theme.glyphTier = glyphs }

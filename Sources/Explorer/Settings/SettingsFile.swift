@@ -89,7 +89,7 @@ extension ExplorerSettings {
         var lines = [
             "# Settings of lathe: \(path(environment: ["HOME": "~"]))", "# Every line is a default; remove the # to change it.", "",
             "# Characters to draw with: auto, \(GlyphTier.allCases.map(\.rawValue).joined(separator: ", "))", "#glyphs: auto", "",
-            "# Colours: auto, \(ColorTier.allCases.map(\.rawValue).joined(separator: ", ")). NO_COLOR in the environment means mono.", "#colors: auto", "",
+            "# Colors: auto, \(ColorTier.allCases.map(\.rawValue).joined(separator: ", ")). NO_COLOR in the environment means mono.", "#colors: auto", "",
             "# The mouse; m switches it while lathe runs.", "#mouse: true", "",
             "# First view: \(ViewID.allCases.map(\.rawValue).joined(separator: ", "))", "#view: explore", "",
             "# Keys by action, instead of the default ones; [] takes them away. Ctrl-C always cancels or quits.", "#keys:",

@@ -32,7 +32,7 @@ public enum Effect: Sendable {
     case traceWhatIf(Recipe, step: Int, parameter: String, generation: Int)
     case checkFiles([String])
     case export(Recipe, ExportRequest, job: Int)
-    case analyse(SensitivityRequest, job: Int)
+    case analyze(SensitivityRequest, job: Int)
     case allocate(SensitivityGrid, AllocationMeasure, AllocationGoal, job: Int)
     /// With a number of steps a preview.
     case train(Recipe, steps: Int?, job: Int)

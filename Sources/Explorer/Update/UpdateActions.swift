@@ -66,7 +66,7 @@ extension ExplorerModel {
         case .sortNext: sort(by: 1)
         case .sortPrevious: sort(by: -1)
         case .sortReverse: reverseSort()
-        case .analyseSensitivity: analyseSensitivity()
+        case .analyzeSensitivity: analyzeSensitivity()
         case .allocate: askAllocation()
         case .applyCell: applyHeatCell()
         case .histogramLeft: moveHistogramCursor(by: -1)
@@ -101,7 +101,7 @@ extension ExplorerModel {
         guard isBusy else { return effects.append(.quit) }
         if let job = jobs.last(where: \.isRunning) {
             effects.append(.cancel(job: job.id))
-            return notify(.warning, "cancelling \(job.update.title); ^C again quits once it has stopped")
+            return notify(.warning, "canceling \(job.update.title); ^C again quits once it has stopped")
         }
         effects.append(.cancel(job: nil))
         if evaluation.status == .running {
@@ -155,12 +155,12 @@ extension ExplorerModel {
 
     private mutating func cycleColors() {
         let all: [ColorTier] = [.truecolor, .indexed, .sixteen, .mono]
-        // A direct-colour terminal has no palette of 256.
+        // A direct-color terminal has no palette of 256.
         let offered = Array(all[(all.firstIndex(of: capabilities.theme.colorTier) ?? 0)...]).filter { $0 != .indexed || capabilities.theme.colorTier == .indexed }
         let index = offered.firstIndex(of: theme.colorTier) ?? 0
         theme.colorTier = offered[(index + 1) % offered.count]
         effects.append(.setColors(theme.colorTier))
-        notify(.info, "colours: \(theme.colorTier.rawValue)" + (offered.count == 1 ? " (all this terminal shows)" : ""))
+        notify(.info, "colors: \(theme.colorTier.rawValue)" + (offered.count == 1 ? " (all this terminal shows)" : ""))
     }
 
     private func next(_ measure: Measure, avoiding other: Measure) -> Measure {

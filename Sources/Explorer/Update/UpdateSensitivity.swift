@@ -3,15 +3,15 @@ import TerminalCells
 
 extension ExplorerModel {
     /// Whether a sensitivity analysis or an allocation is under way.
-    var isAnalysing: Bool { jobs.contains { $0.isRunning && analysisJobs.contains($0.id) } }
+    var isAnalyzing: Bool { jobs.contains { $0.isRunning && analysisJobs.contains($0.id) } }
 
     /// Measures, layer by layer, what the focused technique costs.
-    mutating func analyseSensitivity() {
+    mutating func analyzeSensitivity() {
         guard phase == .ready, let info, let entry = focusedTechnique else { return }
         guard info.validationCount > 0, info.runtimeProblem == nil else {
             return notify(.warning, "sensitivity needs a data set and ONNX Runtime")
         }
-        guard !isAnalysing else { return notify(.info, "an analysis is under way: 5 shows it, c there cancels it") }
+        guard !isAnalyzing else { return notify(.info, "an analysis is under way: 5 shows it, c there cancels it") }
         if let problem = entry.refusal { return notify(.warning, "\(entry.descriptor.title): \(problem)") }
         do {
             var step = focusedStep ?? RecipeStep(technique: entry.descriptor.id)
@@ -19,7 +19,7 @@ extension ExplorerModel {
             let request = try SensitivityRequest(step: step)
             sensitivity = nil
             heatColumn = 0
-            effects.append(.analyse(request, job: startJob("Sensitivity to \(entry.descriptor.title)")))
+            effects.append(.analyze(request, job: startJob("Sensitivity to \(entry.descriptor.title)")))
             notify(.info, "measuring every layer; the map fills in as it goes")
             focus[.layers] = .layerHeat
         } catch {
@@ -30,7 +30,7 @@ extension ExplorerModel {
     /// Asks for the budget of an allocation.
     mutating func askAllocation() {
         guard let grid = sensitivity, grid.done > 0 else { return notify(.info, "a measures the sensitivities first") }
-        guard !isAnalysing else { return notify(.info, "the sensitivities are still being measured") }
+        guard !isAnalyzing else { return notify(.info, "the sensitivities are still being measured") }
         let measure = grid.naturalMeasure
         overlay = .entry(
             Entry(purpose: .allocation, field: TextField("", prompt: "budget = ", placeholder: "50% of the \(measure.title), or 0.5pt of accuracy at most")))

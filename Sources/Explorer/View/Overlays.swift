@@ -66,7 +66,7 @@ extension Painter {
         func sample(_ figure: ShownFigure, _ text: String) -> [Span] { [figure.span(theme: theme), Span(" \(text)  ", .muted)] }
         return StyledLine(
             sample(ShownFigure(98, format), "measured") + sample(ShownFigure(98, format, standing: .estimated), "estimated")
-                + sample(ShownFigure(98, format, standing: .modelled), "modelled") + sample(ShownFigure(98, format, isStale: true), "stale") + sample(.absent, "not yet"))
+                + sample(ShownFigure(98, format, standing: .modeled), "modeled") + sample(ShownFigure(98, format, isStale: true), "stale") + sample(.absent, "not yet"))
     }
 
     private mutating func drawPalette(_ list: CommandList, in area: Rect) {

@@ -56,8 +56,8 @@ extension Painter {
             return ChartPoint(x, y)
         }
         // Raw and recovered: where one is, and under the cursor.
-        let learnt = trials.filter { isNow.contains($0.trial.id) || $0.trial.id == selected?.id }.filter(\.trial.recipe.learns)
-        let links = learnt.compactMap { point -> ScatterChart.Link? in
+        let learned = trials.filter { isNow.contains($0.trial.id) || $0.trial.id == selected?.id }.filter(\.trial.recipe.learns)
+        let links = learned.compactMap { point -> ScatterChart.Link? in
             guard let raw = model.beforeTraining(point.trial.recipe), let x = model.axes.x.value(of: raw), let y = model.axes.y.value(of: raw) else { return nil }
             return ScatterChart.Link(from: ChartPoint(x, y), to: ChartPoint(point.x, point.y))
         }
@@ -106,7 +106,7 @@ extension Painter {
             let trial = trials[index]
             let mark = trial.pinned ? "P" : (front.contains(trial.id) ? String(painter.glyphs.markers[1]) : " ")
             let numbers = shown.map { measure -> StyledLine in
-                let standing: ShownFigure.Standing = measure == .accuracy && !trial.accuracyComplete ? .estimated : (measure == .energy ? .modelled : .measured)
+                let standing: ShownFigure.Standing = measure == .accuracy && !trial.accuracyComplete ? .estimated : (measure == .energy ? .modeled : .measured)
                 return StyledLine(ShownFigure(measure.value(of: trial), measure.format, standing: standing).span(theme: painter.theme))
             }
             return TableRow([StyledLine(mark, Style(.accent, .bold)), StyledLine(painter.model.summary(of: trial.recipe))] + numbers)
@@ -143,7 +143,7 @@ extension Painter {
         let width = Measure.ofTrials.filter { $0.value(of: trial) != nil }.map(\.title.count).max() ?? 0
         for measure in Measure.ofTrials {
             guard let value = measure.value(of: trial) else { continue }
-            let standing: ShownFigure.Standing = measure == .accuracy && !trial.accuracyComplete ? .estimated : (measure == .energy ? .modelled : .measured)
+            let standing: ShownFigure.Standing = measure == .accuracy && !trial.accuracyComplete ? .estimated : (measure == .energy ? .modeled : .measured)
             let name = measure.title + String(repeating: " ", count: max(width + 1, 10) - measure.title.count)
             var line: StyledLine = [Span(name, .muted), ShownFigure(value, measure.format, standing: standing).span(theme: theme, over: .bold)]
             if measure == .accuracy, let interval = trial.accuracyInterval {

@@ -9,7 +9,7 @@ extension Painter {
             let title = model.focusedTechnique?.descriptor.title ?? "the technique"
             return text(
                 [
-                    StyledLine(model.isAnalysing ? "measuring the first layer" : "not measured yet"), StyledLine(),
+                    StyledLine(model.isAnalyzing ? "measuring the first layer" : "not measured yet"), StyledLine(),
                     [Span("a", .bold), Span(" measures how much accuracy each layer loses when \(title) works on it alone", .muted)],
                     [Span("A", .bold), Span(" then gives each layer its own value, to a budget of size or accuracy", .muted)],
                 ], in: content)

@@ -66,7 +66,7 @@ struct StatusText {
         return switch figure.standing {
         case .measured: " measured"
         case .estimated: " estimated"
-        case .modelled: " modelled"
+        case .modeled: " modeled"
         }
     }
 }

@@ -121,7 +121,7 @@ public struct Axis: Hashable, Sendable {
         return decades.enumerated().filter { $0.offset % stride == 0 }.map(\.element)
     }
 
-    /// Labels of ticks: with just enough digits for neighbours to differ.
+    /// Labels of ticks: with just enough digits for neighbors to differ.
     public func labels(for ticks: [Double]) -> [String] {
         switch format {
         case .percent, .fixed, .ratio, .points:

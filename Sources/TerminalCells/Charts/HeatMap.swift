@@ -1,4 +1,4 @@
-/// A matrix of values as shades: level by glyph, colour besides. nil is drawn as not known.
+/// A matrix of values as shades: level by glyph, color besides. nil is drawn as not known.
 public struct HeatMap: Widget, Hashable, Sendable {
     public var rowLabels: [String]
     public var columnLabels: [String]

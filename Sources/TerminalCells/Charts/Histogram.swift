@@ -1,7 +1,7 @@
 /// Bars over bins of equal width, with axes.
 ///
 /// Bins inside `muted` are drawn in another glyph and role: weights a threshold would remove, say. When there are more
-/// bins than columns, neighbours are added up; when fewer, bars get wider.
+/// bins than columns, neighbors are added up; when fewer, bars get wider.
 public struct Histogram: Widget, Hashable, Sendable {
     /// Counts per bin, from left to right.
     public var counts: [Double]

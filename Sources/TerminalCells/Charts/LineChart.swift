@@ -10,7 +10,7 @@ public struct ChartPoint: Hashable, Sendable {
 
 /// Curves over a common x axis.
 ///
-/// Series differ by dash pattern as well as by colour. A cursor draws a vertical line and writes the exact values at the
+/// Series differ by dash pattern as well as by color. A cursor draws a vertical line and writes the exact values at the
 /// nearest point of each series in the top row; without one the top row is the legend.
 public struct LineChart: Widget, Hashable, Sendable {
     /// One curve.

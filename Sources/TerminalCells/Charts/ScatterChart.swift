@@ -1,6 +1,6 @@
 /// Points of several classes, a front through the best of them, and a cursor on one.
 ///
-/// Classes differ by marker as well as by colour. The front is drawn as the staircase it is: between two of its points the
+/// Classes differ by marker as well as by color. The front is drawn as the staircase it is: between two of its points the
 /// worse of both values is the best that is known.
 public struct ScatterChart: Widget, Hashable, Sendable {
     /// Points that belong together.
@@ -98,9 +98,9 @@ public struct ScatterChart: Widget, Hashable, Sendable {
         if let cursor {
             let name = StyledLine(cursorName.isEmpty ? "" : cursorName + "  ", .muted)
             let values = StyledLine("\(x.format.text(cursor.x))  \(y.format.text(cursor.y))", .bold)
-            let labelled = StyledLine(
+            let labeled = StyledLine(
                 "\(x.label) \(x.format.text(cursor.x))  \(y.label) \(y.format.text(cursor.y))", .bold)
-            frame.header(name + labelled, name + values, values, on: &grid)
+            frame.header(name + labeled, name + values, values, on: &grid)
         } else if showsLegend {
             frame.header(legend(theme: theme), on: &grid)
         }

@@ -14,7 +14,7 @@ public struct Cell: Hashable, Sendable {
         self.style = style
     }
 
-    /// A space in the terminal's own colours.
+    /// A space in the terminal's own colors.
     public static let blank = Cell(character: " ", width: 1, style: .standard)
 
     static func blank(_ style: Style) -> Cell { Cell(character: " ", width: 1, style: style) }

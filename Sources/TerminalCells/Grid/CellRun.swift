@@ -1,4 +1,4 @@
-/// Neighbouring cells of one row to paint.
+/// Neighboring cells of one row to paint.
 public struct CellRun: Hashable, Sendable {
     /// Column of the first cell; never the right half of a wide character.
     public let x: Int

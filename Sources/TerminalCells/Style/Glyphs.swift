@@ -22,7 +22,7 @@ public struct BorderGlyphs: Hashable, Sendable {
 /// The characters widgets draw with, per glyph tier. Every one is one column wide.
 public struct Glyphs: Hashable, Sendable {
     public let border: BorderGlyphs
-    /// The border of the pane that has the focus: different without colour, too.
+    /// The border of the pane that has the focus: different without color, too.
     public let focusBorder: BorderGlyphs
     /// Fill levels of a horizontal bar, from one part to full.
     public let horizontalBar: [Character]
@@ -44,7 +44,7 @@ public struct Glyphs: Hashable, Sendable {
     public let check, cross, bullet, warning: Character
     public let checkboxOn, checkboxOff: String
     public let ellipsis: Character
-    public let estimate, modelled, stale, absent, plusMinus, times: Character
+    public let estimate, modeled, stale, absent, plusMinus, times: Character
     public let sliderTrack, sliderFill, sliderKnob, sliderDefault: Character
     public let scrollTrack, scrollThumb: Character
     public let axisHorizontal, axisVertical, axisCorner, axisTickX, axisTickY: Character
@@ -69,7 +69,7 @@ public struct Glyphs: Hashable, Sendable {
         arrowUp: "^", arrowDown: "v", arrowLeft: "<", arrowRight: ">",
         sortAscending: "^", sortDescending: "v", pointer: ">",
         check: "+", cross: "x", bullet: "*", warning: "!", checkboxOn: "[x]", checkboxOff: "[ ]",
-        ellipsis: ">", estimate: "~", modelled: "^", stale: "*", absent: "-", plusMinus: "~", times: "x",
+        ellipsis: ">", estimate: "~", modeled: "^", stale: "*", absent: "-", plusMinus: "~", times: "x",
         sliderTrack: "-", sliderFill: "=", sliderKnob: "O", sliderDefault: ":",
         scrollTrack: "|", scrollThumb: "#",
         axisHorizontal: "-", axisVertical: "|", axisCorner: "+", axisTickX: "+", axisTickY: "+", cursorLine: "|",
@@ -89,7 +89,7 @@ extension Glyphs {
             arrowUp: "↑", arrowDown: "↓", arrowLeft: "←", arrowRight: "→",
             sortAscending: "▲", sortDescending: "▼", pointer: "▸",
             check: "✓", cross: "✗", bullet: "•", warning: "!", checkboxOn: "[x]", checkboxOff: "[ ]",
-            ellipsis: "…", estimate: "≈", modelled: "◇", stale: "*", absent: "–", plusMinus: "±", times: "×",
+            ellipsis: "…", estimate: "≈", modeled: "◇", stale: "*", absent: "–", plusMinus: "±", times: "×",
             sliderTrack: "─", sliderFill: "━", sliderKnob: "●", sliderDefault: "┆",
             scrollTrack: "│", scrollThumb: "█",
             axisHorizontal: "─", axisVertical: "│", axisCorner: "└", axisTickX: "┬", axisTickY: "┤", cursorLine: "┊",

@@ -1,4 +1,4 @@
-/// How many colours the terminal shows.
+/// How many colors the terminal shows.
 public enum ColorTier: String, Hashable, Sendable, CaseIterable {
     case mono
     case sixteen = "16"
@@ -6,34 +6,34 @@ public enum ColorTier: String, Hashable, Sendable, CaseIterable {
     case truecolor
 }
 
-/// A colour a terminal understands.
+/// A color a terminal understands.
 public enum TerminalColor: Hashable, Sendable {
-    /// The terminal's own (curses colour -1).
+    /// The terminal's own (curses color -1).
     case standard
-    /// An index into the terminal's 16 or 256 colours.
+    /// An index into the terminal's 16 or 256 colors.
     case indexed(UInt8)
     /// 0xRRGGBB.
     case rgb(UInt32)
 }
 
-/// A style with its roles resolved for one colour tier.
+/// A style with its roles resolved for one color tier.
 public struct ResolvedStyle: Hashable, Sendable {
     public var foreground: TerminalColor
     public var background: TerminalColor
     public var attributes: Attributes
 }
 
-/// Turns roles into colours.
+/// Turns roles into colors.
 ///
-/// The hues follow Okabe and Ito, "Color Universal Design" (2008), distinguishable with every common form of colour
+/// The hues follow Okabe and Ito, "Color Universal Design" (2008), distinguishable with every common form of color
 /// blindness; their lightness is moved to the middle so that each keeps a contrast of at least 3:1 (WCAG 2.1, 1.4.11)
-/// on both a white and a black background, because the terminal's own background is kept. The sixteen-colour tier uses
+/// on both a white and a black background, because the terminal's own background is kept. The sixteen-color tier uses
 /// the terminal's own theme.
 public struct Palette: Hashable, Sendable {
     public let tier: ColorTier
     public init(tier: ColorTier) { self.tier = tier }
 
-    /// Colours and attributes for `style` in this tier.
+    /// Colors and attributes for `style` in this tier.
     public func resolve(_ style: Style) -> ResolvedStyle {
         var attributes = style.attributes
         if tier == .mono {
@@ -45,7 +45,7 @@ public struct Palette: Hashable, Sendable {
             foreground: color(of: style.foreground), background: color(of: style.background), attributes: attributes)
     }
 
-    /// The colour for one role; `.standard` in mono.
+    /// The color for one role; `.standard` in mono.
     public func color(of role: Role) -> TerminalColor {
         switch tier {
         case .mono: .standard
@@ -55,7 +55,7 @@ public struct Palette: Hashable, Sendable {
         }
     }
 
-    /// What a role becomes where there is no colour.
+    /// What a role becomes where there is no color.
     static func monoAttributes(of role: Role) -> Attributes {
         switch role {
         case .muted, .stale: .dim
@@ -66,7 +66,7 @@ public struct Palette: Hashable, Sendable {
         }
     }
 
-    /// 0xRRGGBB of a role; nil for the terminal's own colour.
+    /// 0xRRGGBB of a role; nil for the terminal's own color.
     public static func rgb(of role: Role) -> UInt32? {
         switch role {
         case .standard: nil
@@ -89,7 +89,7 @@ public struct Palette: Hashable, Sendable {
     private static func ansi(of role: Role) -> UInt8? {
         switch role {
         case .standard: nil
-        // Grey (bright black) vanishes in some themes: dim text in the default colour is done by attribute instead.
+        // Gray (bright black) vanishes in some themes: dim text in the default color is done by attribute instead.
         case .muted, .stale: nil
         case .accent: 6
         case .good: 2
@@ -102,7 +102,7 @@ public struct Palette: Hashable, Sendable {
         }
     }
 
-    /// Blue through grey-violet to vermilion: one order of lightness-independent hue that colour-blind eyes keep.
+    /// Blue through gray-violet to vermilion: one order of lightness-independent hue that color-blind eyes keep.
     private static func ramp(_ level: UInt8) -> UInt32 {
         let stops: [(Int, Int, Int)] = [(0x00, 0x78, 0xBA), (0x85, 0x78, 0x96), (0xD5, 0x5E, 0x00)]
         let position = Int(level) * 2
@@ -113,7 +113,7 @@ public struct Palette: Hashable, Sendable {
         return mix(a.0, b.0) << 16 | mix(a.1, b.1) << 8 | mix(a.2, b.2)
     }
 
-    /// The nearest of the 240 fixed colours (cube and greys) of a 256-colour terminal, by squared distance in sRGB.
+    /// The nearest of the 240 fixed colors (cube and grays) of a 256-color terminal, by squared distance in sRGB.
     public static func nearestIndexed(_ rgb: UInt32) -> UInt8 {
         let levels = [0, 95, 135, 175, 215, 255]
         let (r, g, b) = (Int(rgb >> 16 & 255), Int(rgb >> 8 & 255), Int(rgb & 255))
@@ -124,13 +124,13 @@ public struct Palette: Hashable, Sendable {
             (x - r) * (x - r) + (y - g) * (y - g) + (z - b) * (z - b)
         }
         let (i, j, k) = (nearestLevel(r), nearestLevel(g), nearestLevel(b))
-        let grey = min(23, max(0, ((r + g + b) / 3 - 3) / 10))
-        let greyValue = 8 + 10 * grey
-        return distance(greyValue, greyValue, greyValue) < distance(levels[i], levels[j], levels[k])
-            ? UInt8(232 + grey) : UInt8(16 + 36 * i + 6 * j + k)
+        let gray = min(23, max(0, ((r + g + b) / 3 - 3) / 10))
+        let grayValue = 8 + 10 * gray
+        return distance(grayValue, grayValue, grayValue) < distance(levels[i], levels[j], levels[k])
+            ? UInt8(232 + gray) : UInt8(16 + 36 * i + 6 * j + k)
     }
 
-    /// 0xRRGGBB of colour `index` (16...255) of a 256-colour terminal.
+    /// 0xRRGGBB of color `index` (16...255) of a 256-color terminal.
     public static func rgb(ofIndexed index: UInt8) -> UInt32? {
         guard index >= 16 else { return nil }
         if index >= 232 { return UInt32(8 + 10 * (Int(index) - 232)) * 0x010101 }

@@ -1,5 +1,5 @@
-/// What a colour means. The `Palette` of the terminal's colour tier turns it into a colour (or, in mono, into
-/// attributes), so widgets never name colours.
+/// What a color means. The `Palette` of the terminal's color tier turns it into a color (or, in mono, into
+/// attributes), so widgets never name colors.
 public enum Role: Hashable, Sendable {
     /// The terminal's own foreground or background. The only background roles in ordinary use are this and `ramp`.
     case standard
@@ -21,7 +21,7 @@ public enum Role: Hashable, Sendable {
     case modified
     /// The n-th data series of a chart (eight distinct ones, then they repeat).
     case series(UInt8)
-    /// A level from 0 (least) to 255 (most) on the sequential colour ramp.
+    /// A level from 0 (least) to 255 (most) on the sequential color ramp.
     case ramp(UInt8)
 }
 
@@ -36,7 +36,7 @@ public struct Attributes: OptionSet, Hashable, Sendable {
     public static let italic = Attributes(rawValue: 16)
 }
 
-/// How a cell looks: what its colours mean and its attributes.
+/// How a cell looks: what its colors mean and its attributes.
 public struct Style: Hashable, Sendable {
     public var foreground: Role
     public var background: Role
@@ -48,7 +48,7 @@ public struct Style: Hashable, Sendable {
         self.attributes = attributes
     }
 
-    /// The terminal's own colours without attributes.
+    /// The terminal's own colors without attributes.
     public static let standard = Style()
     public static let muted = Style(.muted)
     public static let accent = Style(.accent)

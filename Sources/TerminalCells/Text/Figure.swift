@@ -3,12 +3,12 @@
 /// | standing | looks like | ASCII | besides |
 /// |---|---|---|---|
 /// | measured | `91.2 %` | `91.2 %` | |
-/// | estimated | `≈91.2 %` | `~91.2 %` | italic, colour of estimates |
-/// | modelled | `◇91.2 %` | `^91.2 %` | italic, colour of estimates |
+/// | estimated | `≈91.2 %` | `~91.2 %` | italic, color of estimates |
+/// | modeled | `◇91.2 %` | `^91.2 %` | italic, color of estimates |
 /// | stale | `91.2 %*` | `91.2 %*` | dim |
 /// | not measured yet | `–` | `-` | dim; never 0 |
 ///
-/// The marks stand in every tier, so the difference survives without colour and attributes.
+/// The marks stand in every tier, so the difference survives without color and attributes.
 public struct Figure: Hashable, Sendable {
     public enum Standing: Hashable, Sendable {
         /// Measured on the exported graph, or counted.
@@ -16,7 +16,7 @@ public struct Figure: Hashable, Sendable {
         /// Measured on a part, with an interval.
         case estimated
         /// Computed by a model (FLOPs to energy, ...).
-        case modelled
+        case modeled
     }
 
     /// nil: not known yet.
@@ -50,7 +50,7 @@ public struct Figure: Hashable, Sendable {
             switch standing {
             case .measured: ""
             case .estimated: String(glyphs.estimate)
-            case .modelled: String(glyphs.modelled)
+            case .modeled: String(glyphs.modeled)
             }
         text += format.text(value)
         if let margin, margin.isFinite {
@@ -68,7 +68,7 @@ public struct Figure: Hashable, Sendable {
         if isStale { return Style(.stale, on: base.background, base.attributes.union(.dim)) }
         switch standing {
         case .measured: return base
-        case .estimated, .modelled:
+        case .estimated, .modeled:
             return Style(
                 base.foreground == .standard ? .estimate : base.foreground, on: base.background,
                 base.attributes.union(.italic))

@@ -36,8 +36,8 @@ public enum FuzzyMatch {
                         next[j] = reach.score + bonus(at: j)
                         from[i][j] = reach.index
                     }
-                    if let neighbour = best[j - 1 >= 0 ? j - 1 : 0], j > 0, neighbour + 5 >= (next[j] ?? Int.min) {
-                        next[j] = neighbour + 5
+                    if let neighbor = best[j - 1 >= 0 ? j - 1 : 0], j > 0, neighbor + 5 >= (next[j] ?? Int.min) {
+                        next[j] = neighbor + 5
                         from[i][j] = j - 1
                     }
                 }

@@ -21,7 +21,7 @@ public struct ScrollPosition: Hashable, Sendable {
 
 /// A bordered box with a title. Draw the panel in a rectangle, then its content in `Panel.content(of: rect)`.
 ///
-/// The focus shows in the border's glyphs and the title's attributes, not in colour alone.
+/// The focus shows in the border's glyphs and the title's attributes, not in color alone.
 public struct Panel: Widget, Hashable, Sendable {
     public var title: StyledLine
     /// The key that moves the focus here, shown before the title.

@@ -65,7 +65,7 @@ struct Sensitivity: ParsableCommand {
         let step = try StepSpecification.resolve([step])[0]
         let cancellation = Interruption.watch()
         let progress = ProgressLine(quiet: output.json)
-        let document = try Failure.about(source.model) { try analysed(step, progress, cancellation) }
+        let document = try Failure.about(source.model) { try analyzed(step, progress, cancellation) }
         progress.clear()
         Console.print(output.json ? try document.printed() : SensitivityText.text(document))
         if let allocation = document.allocation, !allocation.met {
@@ -86,7 +86,7 @@ struct Sensitivity: ParsableCommand {
         return try SensitivityRequest(step: step, parameter: parameter, values: list, samples: limit.value)
     }
 
-    private func analysed(_ step: RecipeStep, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> SensitivityDocument {
+    private func analyzed(_ step: RecipeStep, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> SensitivityDocument {
         let request = try request(step)
         let session = try EngineSession.open(
             OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime), cancellation: cancellation,

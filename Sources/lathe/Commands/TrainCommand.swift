@@ -51,7 +51,7 @@ struct Train: ParsableCommand {
     @Option(help: ArgumentHelp("Seed of the order of samples and of augmentation.", valueName: "number"))
     var seed: UInt64?
 
-    @Flag(help: "Start from random weights instead of the model's (He initialisation).")
+    @Flag(help: "Start from random weights instead of the model's (He initialization).")
     var initialize = false
 
     @Flag(help: "Go on from the checkpoint of an interrupted training; an error if there is none.")

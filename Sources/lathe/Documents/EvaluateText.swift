@@ -49,7 +49,7 @@ enum EvaluateText {
         add(after.exits == nil && before.exits == nil ? "MACs" : "MACs, expected", whole(before.macs), whole(after.macs), Written.count)
         add("peak activations", whole(before.peakActivationBytes), whole(after.peakActivationBytes), Written.bytes)
         add("memory", whole(before.memoryBytes), whole(after.memoryBytes), Written.bytes)
-        add("energy, modelled", before.energyPicojoulesModelled, after.energyPicojoulesModelled) { $0.map { "≈\(($0 / 1e6).formatted(digits: 3)) µJ" } ?? "–" }
+        add("energy, modeled", before.energyPicojoulesModeled, after.energyPicojoulesModeled) { $0.map { "≈\(($0 / 1e6).formatted(digits: 3)) µJ" } ?? "–" }
         if let latency = document.latency {
             add("latency, median", latency.baselineMedian, latency.candidateMedian, Written.milliseconds)
             add("latency, p90", latency.baselineP90, latency.candidateP90, Written.milliseconds)

@@ -21,8 +21,8 @@ struct FiguresDocument: Encodable {
     var sizes: Sizes
     var peakActivationBytes: Int?
     var memoryBytes: Int?
-    /// Modelled, never measured.
-    var energyPicojoulesModelled: Double?
+    /// Modeled, never measured.
+    var energyPicojoulesModeled: Double?
     /// Of a model with early exits: where samples leave, exit by exit and, last, at the end of the network. MACs and energy are then means over samples.
     var exits: [Exit]?
 
@@ -44,7 +44,7 @@ struct FiguresDocument: Encodable {
             transfer: figures.transferBytes?.value.whole, packed: figures.packedBytes?.value.whole)
         peakActivationBytes = figures.peakActivationBytes?.value.whole
         memoryBytes = figures.memoryBytes?.value.whole
-        energyPicojoulesModelled = figures.energyPicojoules?.value
+        energyPicojoulesModeled = figures.energyPicojoules?.value
         exits = figures.exits.map { exits in zip(exits.shares, exits.values).map { Exit(share: $0, value: $1) } }
     }
 }
@@ -68,7 +68,7 @@ struct RecipeDocument: Encodable {
 
     struct Training: Encodable {
         var trainedParameters: Int
-        /// Bytes of weights, gradients and optimiser states while training.
+        /// Bytes of weights, gradients and optimizer states while training.
         var bytes: Int
         var steps: Int
         /// Median time of a step when it was trained.

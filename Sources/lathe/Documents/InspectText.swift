@@ -60,8 +60,8 @@ enum InspectText {
         add("theoretical, bytes", figures.sizes.theoretical, size(figures.sizes.theoretical))
         add("peak activations, bytes", figures.peakActivationBytes, size(figures.peakActivationBytes))
         add("memory, bytes", figures.memoryBytes, "weights and activations: " + size(figures.memoryBytes) + fits(document))
-        if let energy = figures.energyPicojoulesModelled {
-            table.add("energy, modelled", "≈" + (energy / 1e6).formatted(digits: 3), "µJ per inference, 45 nm")
+        if let energy = figures.energyPicojoulesModeled {
+            table.add("energy, modeled", "≈" + (energy / 1e6).formatted(digits: 3), "µJ per inference, 45 nm")
         }
         return table.text
     }

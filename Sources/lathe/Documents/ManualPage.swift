@@ -124,12 +124,12 @@ struct ManualPage {
         .It Ev LATHE_ONNXRUNTIME
         Path of the ONNX Runtime library to measure with.
         .It Ev NO_COLOR
-        If set and not empty, the explorer uses no colour.
+        If set and not empty, the explorer uses no color.
         .It Ev COLORTERM
         .Cm truecolor
         or
         .Cm 24bit
-        lets the explorer use 24-bit colour.
+        lets the explorer use 24-bit color.
         .It Ev XDG_CONFIG_HOME
         Folder of the settings,
         .Pa lathe/config.yaml ;

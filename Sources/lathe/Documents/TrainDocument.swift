@@ -18,7 +18,7 @@ struct TrainDocument: JSONDocument {
     var recipe: RecipeDocument
     var samples: Int
     var trainedParameters: Int
-    /// Bytes of weights, gradients and optimiser states while training.
+    /// Bytes of weights, gradients and optimizer states while training.
     var bytes: Int
     var steps: Int
     /// Median time of a step when it was trained.

@@ -6,7 +6,7 @@ import Testing
 
 /// Early exits.
 @Suite struct EarlyExitTests {
-    /// A network with a residual, normalisation and two dense layers, and data of its own.
+    /// A network with a residual, normalization and two dense layers, and data of its own.
     private func network() throws -> (model: Model, data: TensorCalibration, shapes: [String: [Int]]) {
         var b = GraphBuilder(input: [nil, 3, 8, 8])
         let a = b.node("Relu", [b.batchNormalization(b.conv("x", "a", (3, 12), bias: false), "a.bn", 12)], "a.relu")
@@ -97,7 +97,7 @@ import Testing
     }
 
     /// Embeddings and labels that may hold together are not scores of which one is right; scores behind a Softmax are.
-    @Test(arguments: [("LpNormalization", "normalised"), ("BatchNormalization", "normalised"), ("ReduceL2", "its length"), ("sum of squares", "its length"), ("Sigmoid", "Sigmoid"), ("Softmax", nil)])
+    @Test(arguments: [("LpNormalization", "normalized"), ("BatchNormalization", "normalized"), ("ReduceL2", "its length"), ("sum of squares", "its length"), ("Sigmoid", "Sigmoid"), ("Softmax", nil)])
     func whatTheEndSays(end: String, reason: String?) throws {
         var b = GraphBuilder(input: [nil, 3, 8, 8])
         let a = b.node("Relu", [b.conv("x", "a", (3, 12))], "a.relu")

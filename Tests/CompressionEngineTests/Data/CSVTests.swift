@@ -26,7 +26,7 @@ struct CSVTests {
         }
     }
 
-    @Test("A declared label column, declared class order, and normalisation per feature")
+    @Test("A declared label column, declared class order, and normalization per feature")
     func declared() throws {
         let folder = try TemporaryFolder()
         let dataset = try open(

@@ -86,7 +86,7 @@ struct DeclarationTests {
         return try folder.write("d.yaml", "format: idx\nsplits:\n\(splits)")
     }
 
-    @Test("Splits that share rows of a file are refused, also through a link; neighbours are not")
+    @Test("Splits that share rows of a file are refused, also through a link; neighbors are not")
     func disjoint() throws {
         let folder = try TemporaryFolder()
         let touching = try write(folder, "  validation: {images: a, labels: al, range: [0, 6]}\n  test: {images: a, labels: al, range: [6, 10]}\n")

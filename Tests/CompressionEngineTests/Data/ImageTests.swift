@@ -33,7 +33,7 @@ struct ImageTests {
         return folder
     }
 
-    @Test("Decoded pixels: PNG exactly, JPEG to a grey level or two")
+    @Test("Decoded pixels: PNG exactly, JPEG to a gray level or two")
     func decoding() throws {
         let folder = try gallery()
         let images = try ImageFolder(path: folder.path)
@@ -49,7 +49,7 @@ struct ImageTests {
         }
     }
 
-    @Test("Resize, crop, grey and layout: what a torchvision pipeline would give, bit for bit")
+    @Test("Resize, crop, gray and layout: what a torchvision pipeline would give, bit for bit")
     func pipeline() throws {
         let folder = try gallery()
         let path = folder.path + "/cat/rgb.png"
@@ -67,7 +67,7 @@ struct ImageTests {
         try DataOracle.run("from PIL import Image\nnp.asarray(Image.open(args[0]).convert('L')).tofile(args[1])", path, folder.path + "/raw")
         #expect(try raw.converted(to: .gray).pixels == (InputFile.read(folder.path + "/raw")))
 
-        // Shorter side to 24, centre crop 22 × 21, normalise per channel, channels first and last.
+        // Shorter side to 24, center crop 22 × 21, normalize per channel, channels first and last.
         try DataOracle.run(
             """
             from PIL import Image
@@ -127,7 +127,7 @@ struct ImageTests {
         #expect(message { _ = try ImageDecoding.decode(path: folder.path + "/cat/rgb.png") }.contains("neither a PNG nor a JPEG"))
     }
 
-    @Test("Arrays of images take the same way as files: channels last in NPZ, resized and made grey")
+    @Test("Arrays of images take the same way as files: channels last in NPZ, resized and made gray")
     func arrays() throws {
         let folder = try gallery()
         try DataOracle.run(

@@ -143,7 +143,7 @@ struct NumPyTests {
     }
 
     @Test("Without labels the metric is agreement with the original model")
-    func unlabelled() throws {
+    func unlabeled() throws {
         let folder = try TemporaryFolder()
         try DataOracle.run("np.save(args[0] + '/x.npy', np.zeros((20, 3), 'f4'))", folder.path)
         let dataset = try DatasetLoader.open(path: folder.path + "/x.npy", inputs: [ModelInputDescription(name: "x", type: .float32)])

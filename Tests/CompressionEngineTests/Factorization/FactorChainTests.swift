@@ -233,7 +233,7 @@ import Testing
         #expect(try RecipeExecutor(baseline: model).apply(recipe, context: RewriteContext()).model.serialized().joined() == first)
     }
 
-    /// Where a factorised model is slower, that its layers became small ones is named as a likely cause.
+    /// Where a factorized model is slower, that its layers became small ones is named as a likely cause.
     @Test(arguments: ["svd", "tucker-2", "cp"]) func slowdownNamesTheSplitLayers(technique: String) throws {
         let model = try Model.read(path: DataOracle.repository + "/SampleModels/resnet-8.onnx")
         let recipe = Recipe(steps: [RecipeStep(technique: technique, parameters: ParameterValues(["ratio": .real(0.4)]))])

@@ -75,7 +75,7 @@ import Testing
         let resnet = try SessionTests.open("resnet-8").model
         let places = AdapterSites(resnet, layers: resnet.layers()).sites.compactMap { $0 }
         #expect(places.count == 9)
-        // Behind normalisations, where there is one.
+        // Behind normalizations, where there is one.
         #expect(places.flatMap(\.values).count { $0.contains("BatchNormalization") } == 7)
         #expect(Adapters().refusal(for: try #require(resnet.layers().last), in: resnet)?.contains("last layer") == true)
     }

@@ -67,9 +67,9 @@ import Testing
             RecipeStep(technique: "weight-quantization", parameters: ParameterValues(["bits": .integer(8), "storage": .choice("dequantize")])),
             RecipeStep(technique: "lora", parameters: ParameterValues(["epochs": .integer(1), "rank": .integer(2), "keep": .choice("last")])),
         ]
-        let quantised = try session.apply(Recipe(steps: [steps[0]])).model
+        let quantized = try session.apply(Recipe(steps: [steps[0]])).model
         let adapted = try session.apply(Recipe(steps: steps), training: session.trainingSource(store: nil)).model
-        for (name, tensor) in quantised.graph.initializers { #expect(adapted.graph.initializers[name]?.contentHash == tensor.contentHash, "\(name)") }
-        #expect(adapted.graph.nodes.count == quantised.graph.nodes.count + 3 * 3)
+        for (name, tensor) in quantized.graph.initializers { #expect(adapted.graph.initializers[name]?.contentHash == tensor.contentHash, "\(name)") }
+        #expect(adapted.graph.nodes.count == quantized.graph.nodes.count + 3 * 3)
     }
 }

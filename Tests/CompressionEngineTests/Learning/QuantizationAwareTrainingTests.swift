@@ -5,7 +5,7 @@ import Testing
 
 @testable import CompressionEngine
 
-/// Quantisation-aware training on LeNet-5 with a few hundred images.
+/// Quantization-aware training on LeNet-5 with a few hundred images.
 @Suite struct QuantizationAwareTrainingTests {
     /// A session on a sample model whose train split is the first held-out images.
     private func session(_ name: String, in folder: TemporaryFolder) throws -> EngineSession {
@@ -36,7 +36,7 @@ import Testing
         var learns = true
         var granularity = Granularity.channel
         var activations: Int? = 4
-        var testDescription: String { "\(bits) bits\(ternary ? ", ternary" : "")\(learns ? ", learnt" : ""), \(granularity), activations \(activations ?? 0)" }
+        var testDescription: String { "\(bits) bits\(ternary ? ", ternary" : "")\(learns ? ", learned" : ""), \(granularity), activations \(activations ?? 0)" }
     }
 
     private static let forms = [

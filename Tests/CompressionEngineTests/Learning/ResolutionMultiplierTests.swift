@@ -107,7 +107,7 @@ import Testing
         let small = try Self.small(model, 0.5)
         #expect(small.graph.nodes.contains { $0.opType == "GlobalAveragePool" } && small.graph.nodes.count { $0.opType == "AveragePool" } == 1)
         #expect(small.layers().first { $0.id == "second" }?.weightShape == [6 * 8 * 8, 4])
-        // A picture of one colour but for the border, whose convolution sees other padding, is the same at every resolution.
+        // A picture of one color but for the border, whose convolution sees other padding, is the same at every resolution.
         let input = [Pruning.normal("x", [2, 3, 16, 16], seed: 1)]
         #expect(try Pruning.run(small, input)[0].shape == [2, 4])
         #expect(throws: EngineError.self) { try Self.small(model, 0.7) }

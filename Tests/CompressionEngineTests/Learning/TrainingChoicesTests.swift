@@ -29,7 +29,7 @@ import Testing
         #expect(try after(9) == [true, true, true])
     }
 
-    /// Normalisations learn at the rate of the layer they stand behind.
+    /// Normalizations learn at the rate of the layer they stand behind.
     @Test func ratesFallWithTheDistanceFromTheOutput() throws {
         let model = try SessionTests.open("resnet-8").model
         var plan = TrainingPlan()
@@ -82,7 +82,7 @@ import Testing
         #expect(RecipeOrder.refusal(of: step(0.7, "original"), after: [step(0.7, "original")]) != nil, "the same again")
     }
 
-    /// Without labels the scores of the teacher are learnt, and a pruned model comes nearer to them.
+    /// Without labels the scores of the teacher are learned, and a pruned model comes nearer to them.
     @Test func learnsWithoutLabels() throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("lenet-300-100", in: folder)

@@ -118,7 +118,7 @@ import Testing
         #expect(VariationalBayes.rank(rows: rows, columns: columns, singularValues: s) == rank)
     }
 
-    /// SciPy minimises the free energy as the paper writes it (equation 37 with ψ₀ and ψ₁), from many starts.
+    /// SciPy minimizes the free energy as the paper writes it (equation 37 with ψ₀ and ψ₁), from many starts.
     @Test func variationalBayesEqualsSciPys() throws {
         let script = """
             import onnx

@@ -9,7 +9,7 @@ struct TensorCalibration: CalibrationSource {
     var samples: Tensor
     var batch = 16
 
-    /// Normal numbers with a spread of scales along the last dimension and neighbours that go together, so that inputs differ
+    /// Normal numbers with a spread of scales along the last dimension and neighbors that go together, so that inputs differ
     /// in size and are correlated.
     init(_ model: Model, count: Int = 64, seed: UInt64 = 11) {
         let info = model.graph.requiredInputs[0]
@@ -84,7 +84,7 @@ extension Pruning {
         return data.withUnsafeBytes { bytes in (0..<(bytes.count / 8)).map { bytes.loadUnaligned(fromByteOffset: $0 * 8, as: Double.self) } }
     }
 
-    /// A small network of convolutions with normalisations and dense layers.
+    /// A small network of convolutions with normalizations and dense layers.
     static func network() -> Model {
         var b = GraphBuilder(input: [nil, 3, 8, 8])
         let a = b.node("Relu", [b.batchNormalization(b.conv("x", "a", (3, 12), bias: false), "a.bn", 12)], "a.relu")

@@ -121,7 +121,7 @@ import Testing
             load = lambda p: {t.name: numpy_helper.to_array(t) for t in onnx.load(p).graph.initializer}
             w, cut = load(sys.argv[1]), load(sys.argv[2])
             ratio, criterion = 0.4, sys.argv[3]
-            # makers of each group of channels, normalisations on them, readers
+            # makers of each group of channels, normalizations on them, readers
             groups = [
                 (['stem', 'stage1.conv2'], ['stem_bn', 'stage1.bn2'], ['stage1.conv1', 'stage2.conv1', 'stage2.shortcut']),
                 (['stage1.conv1'], ['stage1.bn1'], ['stage1.conv2']),
@@ -131,7 +131,7 @@ import Testing
                 (['stage3.conv2', 'stage3.shortcut'], ['stage3.bn2'], ['classifier']),
             ]
             expected = dict(w)
-            for makers, normalisations, readers in groups:
+            for makers, normalizations, readers in groups:
                 scores = []
                 for maker in makers:
                     rows = w[maker + '.weight'].reshape(len(w[maker + '.weight']), -1).astype(np.float64)
@@ -142,7 +142,7 @@ import Testing
                 for maker in makers:
                     for part in ['.weight', '.bias']:
                         if maker + part in w: expected[maker + part] = expected[maker + part][keep]
-                for name in normalisations:
+                for name in normalizations:
                     for part in ['.weight', '.bias', '.running_mean', '.running_var']: expected[name + part] = w[name + part][keep]
                 for reader in readers: expected[reader + '.weight'] = expected[reader + '.weight'][:, keep]
             for name in expected:

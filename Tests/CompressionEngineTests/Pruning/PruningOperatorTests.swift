@@ -90,8 +90,8 @@ import Testing
         var b = GraphBuilder(input: [nil, 3, 8, 8])
         let slope = b.node("PRelu", [b.conv("x", "a", (3, 8)), b.constant("slope", [8, 1, 1])], "prelu")
         let scaled = b.node("Div", [b.node("Add", [b.constant("offset", [1, 8, 1, 1]), slope], "shifted"), b.positive("divisor", [8, 1, 1])], "scaled")
-        let normalised = b.node("InstanceNormalization", [scaled, b.constant("s", [8]), b.constant("t", [8])], "in")
-        let cut = try check(b.model(b.conv(normalised, "out", (8, 2))), groups: [["a"]])
+        let normalized = b.node("InstanceNormalization", [scaled, b.constant("s", [8]), b.constant("t", [8])], "in")
+        let cut = try check(b.model(b.conv(normalized, "out", (8, 2))), groups: [["a"]])
         #expect(cut.graph.initializers["slope"]?.dims == [4, 1, 1])
         #expect(cut.graph.initializers["offset"]?.dims == [1, 4, 1, 1])
     }
@@ -101,9 +101,9 @@ import Testing
         var b = GraphBuilder(input: [nil, 3, 8, 8])
         let shift = b.constant("shared", [8])
         let variance = b.positive("variance", [8])
-        func normalise(_ b: inout GraphBuilder, _ x: String, _ name: String) -> String { b.node("BatchNormalization", [x, variance, shift, shift, variance], name) }
-        let first = normalise(&b, b.conv("x", "a", (3, 8)), "bn1")
-        let second = normalise(&b, b.conv(first, "b", (8, 8)), "bn2")
+        func normalize(_ b: inout GraphBuilder, _ x: String, _ name: String) -> String { b.node("BatchNormalization", [x, variance, shift, shift, variance], name) }
+        let first = normalize(&b, b.conv("x", "a", (3, 8)), "bn1")
+        let second = normalize(&b, b.conv(first, "b", (8, 8)), "bn2")
         _ = try check(b.model(b.conv(second, "out", (8, 2))), groups: [["a"], ["b"]])
     }
 

@@ -56,33 +56,33 @@ import Testing
         #expect(reason("a", model)?.contains("number of its outputs enters Cast 'count'") == true, "\(reason("a", model) ?? "allowed")")
     }
 
-    @Test func quantisedWeightsAreRefused() throws {
+    @Test func quantizedWeightsAreRefused() throws {
         var b = GraphBuilder(input: [nil, 3, 8, 8])
         b.graph.initializers["q"] = Tensor(name: "q", int8s: [Int8](repeating: 3, count: 8 * 27), dims: [8, 3, 3, 3])
         b.graph.initializers["s"] = Tensor(name: "s", floats: [0.1], dims: [])
         let weight = b.node("DequantizeLinear", ["q", "s"], "w")
         let model = b.model(b.conv(b.node("Conv", ["x", weight], "a"), "out", (8, 2)))
-        #expect(reason("a", model) == "its weights are quantised already")
+        #expect(reason("a", model) == "its weights are quantized already")
         for technique in [MagnitudePruning(), NMPruning()] as [any Technique] {
             #expect(technique.refusal(for: model.layers()[0], in: model) != nil)
         }
     }
 
-    /// A quantised layer beside float ones is cut along: its scales per channel as well.
-    @Test func quantisedNeighboursAreFollowed() throws {
+    /// A quantized layer beside float ones is cut along: its scales per channel as well.
+    @Test func quantizedNeighborsAreFollowed() throws {
         var b = GraphBuilder(input: [nil, 3, 8, 8])
         let a = b.conv("x", "a", (3, 8))
         b.graph.initializers["q"] = Tensor(name: "q", int8s: (0..<(8 * 72)).map { Int8(truncatingIfNeeded: $0 * 37) }, dims: [8, 8, 3, 3])
         b.graph.initializers["s"] = Tensor(name: "s", floats: (1...8).map { Float($0) * 0.01 }, dims: [8])
         b.graph.initializers["z"] = Tensor(name: "z", int8s: [Int8](repeating: 0, count: 8), dims: [8])
         let weight = b.node("DequantizeLinear", ["q", "s", "z"], "w", [("axis", .integer(0))])
-        let sum = b.node("Add", [a, b.node("Conv", [a, weight], "quantised", [("pads", .integers([1, 1, 1, 1]))])], "sum")
+        let sum = b.node("Add", [a, b.node("Conv", [a, weight], "quantized", [("pads", .integers([1, 1, 1, 1]))])], "sum")
         let model = b.model(b.conv(sum, "out", (8, 2)))
         let applied = try Pruning.apply(Pruning.recipe("structured-pruning", ["ratio": .real(0.5)], layers: .names("a")), to: model)
         #expect(applied.model.graph.initializers["q"]?.dims == [4, 4, 3, 3])
         #expect(applied.model.graph.initializers["s"]?.dims == [4])
         #expect(try Pruning.run(applied.model, Pruning.inputs(for: model)).map(\.shape) == [[3, 2, 8, 8]])
-        #expect(applied.reports[0].notes.contains { $0.contains("quantised cut too: coupled with a") })
+        #expect(applied.reports[0].notes.contains { $0.contains("quantized cut too: coupled with a") })
     }
 
     @Test func layersWithoutBlocksAreRefusedForPatterns() throws {

@@ -38,7 +38,7 @@ import Testing
                 mask.append(gone)
             expected = np.where(np.concatenate(mask).reshape(w.shape), 0, w)
             differ = np.sum(expected != pruned[node.input[1]])
-            # Sums in another order may swap neighbours in rank.
+            # Sums in another order may swap neighbors in rank.
             if differ > 2: print(node.output[0], differ)
         """
 

@@ -39,7 +39,7 @@ import Testing
     }
 
     /// A weight behind QuantizeLinear and DequantizeLinear is read as its integers: the outputs stay the same to rounding, the file shrinks.
-    @Test(arguments: ["int8", "uint8"]) func fakeQuantisedWeightsAreIntegers(type: String) throws {
+    @Test(arguments: ["int8", "uint8"]) func fakeQuantizedWeightsAreIntegers(type: String) throws {
         let folder = try TemporaryFolder()
         let path = folder.path + "/fake.onnx"
         try DataOracle.run(

@@ -3,7 +3,7 @@ import Testing
 
 @testable import CompressionEngine
 
-/// Transforms that must not change what a model computes, and must make what is quantised afterwards better.
+/// Transforms that must not change what a model computes, and must make what is quantized afterwards better.
 @Suite struct EqualizationTests {
     static let techniques = ["cross-layer-equalization", "smoothquant", "awq"]
 
@@ -69,7 +69,7 @@ import Testing
         let model = Self.model(pattern)
         let layers = model.layers()
         let refusals = try #require(TechniqueRegistry.technique(technique)).refusals(for: layers, in: model, shapes: [:])
-        // A first layer has nothing before it that could take a factor; only layers do for equalisation across layers.
+        // A first layer has nothing before it that could take a factor; only layers do for equalization across layers.
         if technique == "cross-layer-equalization", pattern.hasPrefix("norm") || pattern == "divided" {
             #expect(refusals.allSatisfy { $0 != nil })
             return
@@ -83,7 +83,7 @@ import Testing
         #expect(try made.serialized().joined() == Quantization.apply(technique, to: model, calibration: Self.data(model)).model.serialized().joined())
     }
 
-    /// After equalisation both sides of a pair have the same range for each channel: r₁ = r₂ = √(r₁·r₂).
+    /// After equalization both sides of a pair have the same range for each channel: r₁ = r₂ = √(r₁·r₂).
     @Test func rangesAreEqual() throws {
         let made = try Quantization.apply("cross-layer-equalization", ["iterations": .integer(100)], to: Self.model("conv-depthwise")).model
         let layers = made.layers()
@@ -94,13 +94,13 @@ import Testing
         }
     }
 
-    /// Per-tensor weights of uneven channels: quantised after equalisation they lose less.
-    @Test(arguments: ["conv-relu", "conv-depthwise", "matmul-relu"]) func equalisedWeightsQuantiseBetter(pattern: String) throws {
+    /// Per-tensor weights of uneven channels: quantized after equalization they lose less.
+    @Test(arguments: ["conv-relu", "conv-depthwise", "matmul-relu"]) func equalizedWeightsQuantizeBetter(pattern: String) throws {
         let model = Self.model(pattern)
         let coarse: [String: ParameterValue] = ["bits": .integer(6), "granularity": .choice("tensor"), "storage": .choice("simulated")]
         let plain = try Quantization.apply("weight-quantization", coarse, to: model).model
-        let equalised = try Quantization.apply("cross-layer-equalization", to: model).model
-        let better = try Quantization.apply("weight-quantization", coarse, to: equalised).model
+        let equalized = try Quantization.apply("cross-layer-equalization", to: model).model
+        let better = try Quantization.apply("weight-quantization", coarse, to: equalized).model
         let differences = try Quantization.differences([(model, plain), (model, better)])
         #expect(differences[1] < 0.8 * differences[0], "\(differences)")
     }

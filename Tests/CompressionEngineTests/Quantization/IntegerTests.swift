@@ -147,7 +147,7 @@ import Testing
         }
     }
 
-    /// Layers between integer ones that stay float keep their weights: the runtime's answers with its optimisers are those without. It would
+    /// Layers between integer ones that stay float keep their weights: the runtime's answers with its optimizers are those without. It would
     /// round such weights to int8 with one scale for all of a layer (its WeightBiasQuantization).
     @Test func layersLeftOutKeepTheirWeights() throws {
         let folder = try TemporaryFolder()
@@ -176,13 +176,13 @@ import Testing
             """, path)
         let model = try Model.read(path: path)
         let batches = [Pruning.inputs(for: model, batch: 16, seed: 3)]
-        func quantised(_ batches: [[Tensor]]) throws -> AppliedModel {
+        func quantized(_ batches: [[Tensor]]) throws -> AppliedModel {
             try Quantization.apply("static-int8", to: model, layers: .names("c1", "c3", "c5", "m7"), calibration: batches)
         }
         // Four samples of sixteen numbers say little about how far these reach, four images more.
-        let few = try quantised([Pruning.inputs(for: model, batch: 4, seed: 3)]).reports.first?.notes ?? []
+        let few = try quantized([Pruning.inputs(for: model, batch: 4, seed: 3)]).reports.first?.notes ?? []
         #expect(few.contains { $0.hasPrefix("ranges seen on fewer than 256 numbers") && $0.hasSuffix(": r6") })
-        let made = try quantised(batches).model
+        let made = try quantized(batches).model
         #expect(made.layers().filter(\.isFloat).map(\.id) == ["c2", "c4", "m6"])
         let text = try DataOracle.run(
             """

@@ -4,7 +4,7 @@ import OnnxRuntime
 
 @testable import CompressionEngine
 
-/// What the quantisation tests share.
+/// What the quantization tests share.
 enum Quantization {
     static func apply(
         _ technique: String, _ parameters: [String: ParameterValue] = [:], to model: Model, layers: LayerSelector = .all,

@@ -21,7 +21,7 @@ import Testing
         #expect(differences.count == 2 && differences.allSatisfy { $0 < 5e-3 }, "\(form) \(mode): \(differences)")
     }
 
-    /// A file of halves throughout, inputs and outputs too, keeps their types, and is then quantised like any other.
+    /// A file of halves throughout, inputs and outputs too, keeps their types, and is then quantized like any other.
     @Test func inputsAndOutputsKeepTheirTypes() throws {
         let folder = try TemporaryFolder()
         var model = try Quantization.form("gemm", in: folder)
@@ -83,7 +83,7 @@ import Testing
     }
 }
 
-/// A product in halves that ONNX Runtime's own optimiser crashes over (seen in a GRU network that Python's converter made).
+/// A product in halves that ONNX Runtime's own optimizer crashes over (seen in a GRU network that Python's converter made).
 @Suite struct TransposeFusionCrashTests {
     private static func model(_ type: ElementType) -> Model {
         let values: [Float] = (0..<20).map { Float($0) / 16 }

@@ -17,7 +17,7 @@ import Testing
         return sums.map { $0 * Double(sums.count) / Double(output.values.count) }
     }
 
-    @Test func normalisationsHaveTheMomentsOfTheData() throws {
+    @Test func normalizationsHaveTheMomentsOfTheData() throws {
         let model = Pruning.network()
         let data = TensorCalibration(model, count: 64)
         let repaired = try Pruning.apply([pruning, ("batchnorm-reestimation", [:])], to: model, calibration: data).model
@@ -53,7 +53,7 @@ import Testing
         #expect(repaired.graph.nodes[0].inputs.count == 3, "the convolution without a bias got one")
     }
 
-    /// Behind quantised weights too, and behind removed channels; constants added behind a MatMul count as biases.
+    /// Behind quantized weights too, and behind removed channels; constants added behind a MatMul count as biases.
     @Test func biasesBehindOtherSteps() throws {
         var b = GraphBuilder(input: [nil, 10])
         let hidden = b.node("Relu", [b.node("Add", [b.matMul("x", "m", (10, 24)), b.constant("m.bias", [24])], "m.add")], "r")

@@ -218,7 +218,7 @@ import Testing
         #expect(HashedNets().refusal(for: model.layers()[0], in: model) == "needs operator set 11, the model has 10")
     }
 
-    // MARK: Product quantisation
+    // MARK: Product quantization
 
     /// No worse than SciPy's k-means++ on the same runs of weights, best of three.
     @Test(arguments: [4, 6]) func vectorsAreAsGoodAsSciPys(dimension: Int) throws {
@@ -259,7 +259,7 @@ import Testing
         #expect(outputs < weights)
     }
 
-    /// With a codebook for each place the file is that of the product quantiser, and wide layers lose less than with one.
+    /// With a codebook for each place the file is that of the product quantizer, and wide layers lose less than with one.
     @Test func codebooksByPlace() throws {
         let folder = try TemporaryFolder()
         let model = try Self.model("gemm_transB", folder)

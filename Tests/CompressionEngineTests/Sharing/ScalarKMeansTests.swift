@@ -90,7 +90,7 @@ import Testing
         #expect(clusters.centroids == [-0.25, 0.5, 7] && clusters.sizes == [2, 2, 1])
     }
 
-    @Test func randomInitialisationFollowsTheSeed() {
+    @Test func randomInitializationFollowsTheSeed() {
         let distribution = ValueDistribution(of: [Self.normal(5000, seed: 2)], keepingZeros: true)
         func centroids(_ seed: UInt64) -> [Float] {
             ScalarKMeans(distribution, count: 8, initialization: .random, iterations: 3, seed: seed).centroids

@@ -70,7 +70,7 @@ import Testing
         for storage in ["dense", "codebook"] {
             let shared = try Self.apply(model, ["bits": .integer(5), "storage": .choice(storage)]).model
             try shared.serialized().write(to: folder.path + "/\(storage).onnx")
-            // Layers are found again, as weights that are quantised.
+            // Layers are found again, as weights that are quantized.
             #expect(shared.layers().map(\.id) == model.layers().map(\.id))
             #expect(shared.layers().allSatisfy { $0.isFloat == (storage == "dense") })
         }

@@ -49,7 +49,7 @@ import Testing
     }
 
     /// Integers are trained through their own rounding and stay integers of the same type and scale.
-    @Test func quantisedWeightsStayIntegers() throws {
+    @Test func quantizedWeightsStayIntegers() throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("lenet-5", in: folder)
         let step: (String, [String: ParameterValue]) = ("weight-quantization", ["bits": .integer(8), "storage": .choice("dequantize")])

@@ -185,7 +185,7 @@ struct TrialStoreTests {
             """
             import sqlite3
             c = sqlite3.connect(args[0])
-            c.execute("UPDATE trial SET figures = '{\\"accuracy\\": 0.5, \\"colour\\": \\"blue\\"}' WHERE recipe = 'a'")
+            c.execute("UPDATE trial SET figures = '{\\"accuracy\\": 0.5, \\"color\\": \\"blue\\"}' WHERE recipe = 'a'")
             c.execute("UPDATE trial SET figures = '{{{' WHERE recipe = 'b'")
             c.commit()
             """, path)

@@ -1,6 +1,6 @@
 @testable import Differentiation
 
-/// Normalisations.
+/// Normalizations.
 enum NormalizationCases {
     private static func batch(_ title: String, _ x: [Int], opset: Int = 17) -> GradientCase {
         GradientCase("BatchNormalization, frozen, \(title)", opset: opset) { s in

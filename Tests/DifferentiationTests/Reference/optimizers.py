@@ -1,4 +1,4 @@
-"""Prints OptimizerReference.swift: weights after five steps of PyTorch's optimisers, in double precision.
+"""Prints OptimizerReference.swift: weights after five steps of PyTorch's optimizers, in double precision.
 
 python Reference/optimizers.py > OptimizerReference.swift
 """

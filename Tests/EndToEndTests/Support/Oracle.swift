@@ -24,7 +24,7 @@ enum Oracle {
         return counts
     }
 
-    /// Data and preprocessing are read without any of lathe's code. Where a model quantises activations by the range of
+    /// Data and preprocessing are read without any of lathe's code. Where a model quantizes activations by the range of
     /// the whole batch its answers depend on the company an image is in: such models are asked one image at a time.
     private static let evaluation = """
         import gzip, json, sys

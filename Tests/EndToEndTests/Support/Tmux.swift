@@ -70,10 +70,10 @@ final class Tmux: Sendable {
 
     // MARK: - Looking
 
-    /// The screen, one line per row, without colours.
+    /// The screen, one line per row, without colors.
     func screen() throws -> String { try tmux(["capture-pane", "-p"]) }
 
-    /// The screen with its escape sequences for colours and attributes.
+    /// The screen with its escape sequences for colors and attributes.
     func styledScreen() throws -> String { try tmux(["capture-pane", "-p", "-e"]) }
 
     /// Whether the pane shows the alternate screen.

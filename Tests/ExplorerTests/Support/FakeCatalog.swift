@@ -20,7 +20,7 @@ enum FakeCatalog {
                 default: .choice("global"), help: "Whether layers share one threshold."),
         ], produces: [.sparseWeights])
     static let nm = TechniqueDescriptor(
-        id: "nm-pruning", title: "N:M pruning", family: .pruning, summary: "Keeps N of every M neighbouring weights.", details: "As sparse tensor cores want it.",
+        id: "nm-pruning", title: "N:M pruning", family: .pruning, summary: "Keeps N of every M neighboring weights.", details: "As sparse tensor cores want it.",
         source: "Mishra et al. 2021",
         parameters: [
             ParameterDescriptor("kept", title: "Kept (N)", domain: .integer(1...8, step: 1), default: .integer(2), help: "Weights kept of each group."),
@@ -64,7 +64,7 @@ enum FakeCatalog {
         parameters: [
             ParameterDescriptor("bits", title: "Bits", domain: .integer(1...8, step: 1), default: .integer(5), unit: "bits", help: "2^bits shared values."),
             ParameterDescriptor(
-                "init", title: "Initialisation", domain: .choice([.init("linear", "evenly spaced"), .init("density", "by quantiles"), .init("random", "random weights")]),
+                "init", title: "Initialization", domain: .choice([.init("linear", "evenly spaced"), .init("density", "by quantiles"), .init("random", "random weights")]),
                 default: .choice("linear"), help: "Where centroids start."),
         ], produces: [.sharedWeights])
     static let huffman = TechniqueDescriptor(

@@ -12,7 +12,7 @@ final class FakeEngine: ExplorerEngine {
         var traces: [(recipe: Recipe, step: Int, parameter: String, generation: Int)] = []
         var latencies: [(recipe: Recipe, generation: Int)] = []
         var exports: [ExportRequest] = []
-        var analysed: [SensitivityRequest] = []
+        var analyzed: [SensitivityRequest] = []
         var goals: [AllocationGoal] = []
         var cancelled: [Int?] = []
         var pins: [(Bool, String)] = []
@@ -133,7 +133,7 @@ final class FakeEngine: ExplorerEngine {
         send(.exported(job: job, files: [base + ".onnx", base + ".recipe.yaml", base + ".report.md"]))
     }
 
-    func analyse(_ request: SensitivityRequest, job: Int) { state.withLock { $0.analysed.append(request) } }
+    func analyze(_ request: SensitivityRequest, job: Int) { state.withLock { $0.analyzed.append(request) } }
 
     func allocate(_ grid: SensitivityGrid, measure: AllocationMeasure, goal: AllocationGoal, job: Int) {
         state.withLock { $0.goals.append(goal) }

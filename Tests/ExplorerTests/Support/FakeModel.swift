@@ -32,7 +32,7 @@ enum FakeModel {
         return info
     }
 
-    /// What a technique refuses: factorisation of convolutions.
+    /// What a technique refuses: factorization of convolutions.
     static let refusals: [String: [Int: String]] = ["svd": [0: "is a convolution", 1: "is a convolution"]]
 
     static func figures(density: [Double], bits: Double, provenance: Provenance) -> ModelFigures {
@@ -60,13 +60,13 @@ enum FakeModel {
         figures.packedBytes = Figure(packed, provenance)
         figures.peakActivationBytes = Figure(57_600, .measured)
         figures.memoryBytes = Figure(file + 57_600, provenance)
-        figures.energyPicojoules = Figure(file / 4 * 640 + 2_293_000 * 4.6 * bits / 32, .modelled)
+        figures.energyPicojoules = Figure(file / 4 * 640 + 2_293_000 * 4.6 * bits / 32, .modeled)
         return figures
     }
 
     static let baseline = figures(density: [1, 1, 1, 1], bits: 32, provenance: .measured)
 
-    /// Figures of a recipe: the sparsity of magnitude pruning, overrides and excluded layers included; bits of the quantisers.
+    /// Figures of a recipe: the sparsity of magnitude pruning, overrides and excluded layers included; bits of the quantizers.
     static func figures(of recipe: Recipe, provenance: Provenance) -> ModelFigures {
         var density = [1.0, 1, 1, 1]
         var bits = 32.0

@@ -13,7 +13,7 @@ struct PixelImage: Sendable {
 enum ImageDecoding {
     static let extensions: Set<String> = ["png", "jpg", "jpeg"]
 
-    /// Three channels; grey images have them equal, transparency is dropped, 16-bit channels keep their upper byte.
+    /// Three channels; gray images have them equal, transparency is dropped, 16-bit channels keep their upper byte.
     /// EXIF orientation is not applied.
     /// - Throws: `EngineError` in one line naming the file.
     static func decode(path: String) throws -> PixelImage {
@@ -61,11 +61,11 @@ enum ImageDecoding {
             var width: Int32 = 0
             var height: Int32 = 0
             var subsampling: Int32 = 0
-            var colours: Int32 = 0
-            try check(tjDecompressHeader3(handle, file.baseAddress, UInt(file.count), &width, &height, &subsampling, &colours))
+            var colors: Int32 = 0
+            try check(tjDecompressHeader3(handle, file.baseAddress, UInt(file.count), &width, &height, &subsampling, &colors))
             try checkSize(Int(width), Int(height), path)
             var pixels = [UInt8](repeating: 0, count: Int(width) * Int(height) * 3)
-            // A warning means missing or wrong data: a label would be judged on a half-grey image. Few scans: no decoding bombs.
+            // A warning means missing or wrong data: a label would be judged on a half-gray image. Few scans: no decoding bombs.
             let flags = TJFLAG_ACCURATEDCT | TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS
             try check(
                 pixels.withUnsafeMutableBufferPointer {

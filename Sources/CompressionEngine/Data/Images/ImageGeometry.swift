@@ -1,7 +1,7 @@
 import Foundation
 
 extension PixelImage {
-    /// Bilinear resampling as Pillow and torchvision do it for 8-bit images: half-pixel centres, a triangle filter that
+    /// Bilinear resampling as Pillow and torchvision do it for 8-bit images: half-pixel centers, a triangle filter that
     /// widens when shrinking (so nothing is skipped), first along rows, then along columns, each rounded to 8 bits.
     func resized(height newHeight: Int, width newWidth: Int) -> PixelImage {
         var image = self
@@ -43,13 +43,13 @@ extension PixelImage {
         case (_, 1):
             return PixelImage(height: height, width: width, channels: 3, pixels: pixels.flatMap { [$0, $0, $0] })
         default:
-            var colours = [UInt8](repeating: 0, count: height * width * 3)
+            var colors = [UInt8](repeating: 0, count: height * width * 3)
             for index in 0..<height * width {
                 for channel in 0..<3 {
-                    colours[index * 3 + channel] = pixels[index * channels + (target == .bgr ? 2 - channel : channel)]
+                    colors[index * 3 + channel] = pixels[index * channels + (target == .bgr ? 2 - channel : channel)]
                 }
             }
-            return PixelImage(height: height, width: width, channels: 3, pixels: colours)
+            return PixelImage(height: height, width: width, channels: 3, pixels: colors)
         }
     }
 

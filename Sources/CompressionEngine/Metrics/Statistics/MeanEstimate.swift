@@ -61,7 +61,7 @@ public enum StudentT {
         return 1 - incompleteBeta(v / (v + t * t), v / 2, 0.5) / 2
     }
 
-    /// The regularised incomplete beta function I_x(a, b), by its continued fraction (DLMF 8.17.22) with Lentz's method.
+    /// The regularized incomplete beta function I_x(a, b), by its continued fraction (DLMF 8.17.22) with Lentz's method.
     static func incompleteBeta(_ x: Double, _ a: Double, _ b: Double) -> Double {
         if x <= 0 { return 0 }
         if x >= 1 { return 1 }

@@ -8,7 +8,7 @@ public enum MetricKind: String, Sendable, Codable, Hashable, CaseIterable {
     case agreement
     /// Cosine between the outputs and the original model's, mean over samples. Needs no labels.
     case cosine
-    /// Signal-to-quantisation-noise ratio of the outputs against the original model's in decibels, mean over samples. Needs no labels.
+    /// Signal-to-quantization-noise ratio of the outputs against the original model's in decibels, mean over samples. Needs no labels.
     case sqnr
 
     /// For headings: `top-1`, `SQNR`, …

@@ -4,7 +4,7 @@ import ModelGraph
 struct ExitSite: Sendable {
     /// The value behind which the network is cut.
     var cut: String
-    /// Where the cut is a quantised value: the DequantizeLinear that reads it.
+    /// Where the cut is a quantized value: the DequantizeLinear that reads it.
     var dequantize: Node?
     /// Share of the network's MACs up to here.
     var fraction: Double

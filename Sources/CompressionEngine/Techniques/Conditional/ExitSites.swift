@@ -47,7 +47,7 @@ struct ExitSites {
             guard var site = Self.site(value, graph, index, types, shapes) else { continue }
             (site.fraction, site.layer) = (done / total, last)
             site.channelsLast = Self.hasChannelsLast(value, graph, index, kinds)
-            // Of values with the same layers before them the last counts: behind activation and pooling, but before its quantisation ends.
+            // Of values with the same layers before them the last counts: behind activation and pooling, but before its quantization ends.
             if let previous = all.last, previous.fraction == site.fraction {
                 if previous.dequantize == nil { all[all.count - 1] = site }
             } else {
@@ -74,7 +74,7 @@ struct ExitSites {
         return nil
     }
 
-    /// What the network's end says against scores of which one is right: embeddings are normalised there, labels that may hold together squashed
+    /// What the network's end says against scores of which one is right: embeddings are normalized there, labels that may hold together squashed
     /// one by one.
     private static func refusal(ofEnd output: String, _ graph: Graph) -> String? {
         let index = GraphIndex(graph)
@@ -94,7 +94,7 @@ struct ExitSites {
         guard let last else { return nil }
         switch last.opType {
         case "LpNormalization", "BatchNormalization", "InstanceNormalization", "LayerNormalization", "MeanVarianceNormalization":
-            return "the model's output is normalised: an embedding, not one score per class"
+            return "the model's output is normalized: an embedding, not one score per class"
         case "Div", "Mul":
             let norm = source(last.input(1))
             let isRoot = norm.map { ["Sqrt", "Pow", "Reciprocal"].contains($0.opType) && ["ReduceSum", "ReduceSumSquare", "ReduceL2"].contains(source($0.inputs.first)?.opType ?? "") }
@@ -141,7 +141,7 @@ struct ExitSites {
             quantized.dequantize = reader
             return quantized
         }
-        // Cut behind it, a dequantised value would part from its quantisation.
+        // Cut behind it, a dequantized value would part from its quantization.
         if graph.nodes[producer].opType == "DequantizeLinear" { return nil }
         guard let type = types.types[value] else { return site }
         return type == .float32 || type == .float16 || type == .float64 ? site : nil

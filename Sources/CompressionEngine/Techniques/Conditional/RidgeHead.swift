@@ -1,6 +1,6 @@
 import Foundation
 
-/// A linear classifier on features, fitted in closed form: ridge regression of targets on standardised features, with the ridge that
+/// A linear classifier on features, fitted in closed form: ridge regression of targets on standardized features, with the ridge that
 /// does best when each sample is left out in turn, and a temperature that makes its largest probability a confidence.
 ///
 /// Leaving one out costs nothing extra: the error without sample i is its residual over 1 − Hᵢᵢ, H the matrix that maps targets to fits
@@ -76,7 +76,7 @@ struct RidgeHead: Sendable {
         }
         guard let best else { throw EngineError(.technique, "the features of an early exit are not finite") }
         let sharpness = Self.sharpness(best.logits, truth: truth, classes: classes)
-        // W = V · diag(s / (s² + λ)) · Uᵀ R, with the standardisation and the temperature folded in.
+        // W = V · diag(s / (s² + λ)) · Uᵀ R, with the standardization and the temperature folded in.
         let scaled = projected.indices.map { index -> Double in
             let s = Double(parts.s[index / classes])
             return projected[index] * s / (s * s + best.ridge)

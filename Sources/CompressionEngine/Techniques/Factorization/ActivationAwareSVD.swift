@@ -1,7 +1,7 @@
 import Foundation
 import ModelGraph
 
-/// Low-rank factorisation that is best for the layer's outputs on calibration data rather than for its weights.
+/// Low-rank factorization that is best for the layer's outputs on calibration data rather than for its weights.
 public struct ActivationAwareSVD: Technique {
     public init() {}
 
@@ -11,11 +11,11 @@ public struct ActivationAwareSVD: Technique {
         details: """
             Plain SVD treats all directions of a layer's input alike, but some hardly occur. With the mean G of x·xᵀ over calibration inputs and its \
             Cholesky factor G = L·Lᵀ, the mean squared error of the outputs is ‖(W − W′)·L‖²: the truncated singular value decomposition of \
-            W·L, taken back by L⁻¹, is the exact minimiser at its rank. (Truncation-aware whitening of SVD-LLM.) With whitening scale, L is \
+            W·L, taken back by L⁻¹, is the exact minimizer at its rank. (Truncation-aware whitening of SVD-LLM.) With whitening scale, L is \
             instead the diagonal of the inputs' mean magnitudes to the power α, which looks at channels one by one (ASVD).
 
             The graph becomes what svd makes of it: the same sizes, MACs and run time at equal rank, and more of the model's answers kept. The singular values \
-            of W·L are what mode energy and vbmf look at. It takes one run over the samples and a Cholesky factorisation of inputs × inputs for each layer.
+            of W·L are what mode energy and vbmf look at. It takes one run over the samples and a Cholesky factorization of inputs × inputs for each layer.
             """,
         source: "Wang et al., SVD-LLM: Truncation-aware Singular Value Decomposition for LLM Compression, ICLR 2025, section 3.1; Yuan et al., ASVD, 2023",
         parameters: RankChoice.parameters([.ratio, .energy, .rank, .vbmf]) + [

@@ -46,9 +46,9 @@ struct ConvolutionForm {
         return node
     }
 
-    /// Why a layer is no convolution whose kernel can be factorised; `nil` if it is.
+    /// Why a layer is no convolution whose kernel can be factorized; `nil` if it is.
     static func refusal(for layer: Layer, in model: Model, transposed: Bool = false, groups: Bool = false) -> String? {
-        guard layer.isFloat else { return "its weights are already quantised" }
+        guard layer.isFloat else { return "its weights are already quantized" }
         guard layer.kind == .conv || (transposed && layer.kind == .convTranspose) else { return "not a convolution" }
         guard let graph = model.graph[layer.path], graph.nodes.indices.contains(layer.nodeIndex) else { return "its graph is gone" }
         let node = graph.nodes[layer.nodeIndex]

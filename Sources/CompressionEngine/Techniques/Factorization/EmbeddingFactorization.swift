@@ -1,11 +1,11 @@
 import ModelGraph
 
-/// Factorised embedding parameterisation: a narrow table and a projection.
+/// Factorized embedding parameterisation: a narrow table and a projection.
 public struct EmbeddingFactorization: Technique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
-        id: "embedding-factorization", title: "Embedding factorisation", family: .factorization,
+        id: "embedding-factorization", title: "Embedding factorization", family: .factorization,
         summary: "Replaces an embedding table by a narrower one and a projection to the full width",
         details: """
             A table of V rows and width d, read by Gather, becomes a table V × r and a MatMul with r × d, the truncated singular value \

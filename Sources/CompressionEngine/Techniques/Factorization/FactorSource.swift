@@ -2,7 +2,7 @@ import Foundation
 import ModelGraph
 import Synchronization
 
-/// Factorises the weights of targets, each content once, on all cores. `Request` is what of the parameters decides the factors.
+/// Factorizes the weights of targets, each content once, on all cores. `Request` is what of the parameters decides the factors.
 struct FactorSource<Request: Hashable & Sendable, Factored: Sendable> {
     private struct Job: Hashable {
         var place: WeightReaders.Place
@@ -23,7 +23,7 @@ struct FactorSource<Request: Hashable & Sendable, Factored: Sendable> {
         self.request = request
     }
 
-    /// Factorises what the targets need. Layers whose weights other nodes read as well, or for which `factorize` gives `nil` or an
+    /// Factorizes what the targets need. Layers whose weights other nodes read as well, or for which `factorize` gives `nil` or an
     /// error of kind `technique`, get no factors and a note.
     /// - Parameter factorize: factors of a layer's weight; called from several threads.
     mutating func prepare(_ targets: [LayerTarget], factorize: @Sendable (Layer, Tensor, Request) throws -> Factored?) throws {

@@ -28,7 +28,7 @@ struct Factors: Sendable {
         for index in 0..<rank { for column in 0..<columns { right[index * columns + column] = svd.vt[index * columns + column] * roots[index] } }
     }
 
-    /// Gives column and row of each component the same length: ranges stay alike, also for float16 and a later quantiser.
+    /// Gives column and row of each component the same length: ranges stay alike, also for float16 and a later quantizer.
     mutating func balance() {
         for index in 0..<rank {
             let before = (0..<rows).reduce(0.0) { $0 + Double(left[$1 * rank + index]) * Double(left[$1 * rank + index]) }
@@ -86,7 +86,7 @@ extension RewriteContext {
 enum MatrixLinks {
     /// Why a layer cannot be two; `nil` if it can.
     static func refusal(for layer: Layer, in model: Model) -> String? {
-        guard layer.isFloat else { return "its weights are already quantised" }
+        guard layer.isFloat else { return "its weights are already quantized" }
         guard let graph = model.graph[layer.path], graph.nodes.indices.contains(layer.nodeIndex) else { return "its graph is gone" }
         let node = graph.nodes[layer.nodeIndex]
         guard node.isStandard(layer.opType), !layer.opType.hasPrefix("Fused") else { return "a fused \(layer.opType) cannot be split" }
@@ -138,7 +138,7 @@ enum MatrixLinks {
         case .gemm:
             return gemm(node, factors, opset: opset, onLeft: onLeft)
         case .lstm, .gru, .rnn:
-            throw EngineError(.technique, "\(layer.id): \(node.opType) of this form cannot be factorised")
+            throw EngineError(.technique, "\(layer.id): \(node.opType) of this form cannot be factorized")
         }
     }
 

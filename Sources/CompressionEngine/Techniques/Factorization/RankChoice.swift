@@ -80,7 +80,7 @@ struct RankChoice: Hashable, Sendable {
 }
 
 extension RankChoice {
-    /// The parameters from which a rank is chosen, alike in all factorisations.
+    /// The parameters from which a rank is chosen, alike in all factorizations.
     /// - Parameter rank: what the parameter `rank` means, for its help; `nil` leaves it to the technique.
     static func parameters(_ modes: [Mode], ratio: Double = 0.5, rank: String = "Singular values kept, with mode rank") -> [ParameterDescriptor] {
         let choices = modes.map { mode -> ParameterDescriptor.Choice in

@@ -122,7 +122,7 @@ extension TensorTrainFactorization {
 
 /// A convolution's kernel as a train in the order inputs, wide axes of the kernel, outputs.
 enum TrainOfConvolutions {
-    /// The unfoldings between neighbours, by the number of extents.
+    /// The unfoldings between neighbors, by the number of extents.
     static let bonds: [Int: [WeightUnfolding]] = [2: [.first], 3: [.second, .first], 4: [.second, .spatial, .first]]
 
     static func dims(_ layer: Layer) -> [Int] { [layer.weightShape[1]] + layer.weightShape.dropFirst(2).filter { $0 > 1 } + [layer.weightShape[0]] }

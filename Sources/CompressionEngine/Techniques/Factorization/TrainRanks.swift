@@ -4,7 +4,7 @@ import Foundation
 struct TrainRanks {
     /// Extents of the tensor.
     var dims: [Int]
-    /// Those of the unfoldings between neighbours, where all are known; empty otherwise.
+    /// Those of the unfoldings between neighbors, where all are known; empty otherwise.
     var spectra: [Spectrum]
 
     init(dims: [Int], spectra: [Spectrum]) {
@@ -12,7 +12,7 @@ struct TrainRanks {
         self.spectra = spectra
     }
 
-    /// - Parameter singularValues: of the unfoldings between neighbours, or empty.
+    /// - Parameter singularValues: of the unfoldings between neighbors, or empty.
     init(dims: [Int], singularValues: [[Float]]) {
         var rows = 1
         self.init(

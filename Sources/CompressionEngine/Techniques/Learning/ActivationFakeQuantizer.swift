@@ -42,7 +42,7 @@ struct ActivationFakeQuantizer: Sendable {
     func export(step: Float, editor: inout GraphEditor) throws {
         let nodes = editor.graph(.main).nodes
         guard let position = nodes.firstIndex(where: { $0.outputs.contains(output) }) else {
-            throw EngineError(.technique, "the quantiser of '\(input)' is missing")
+            throw EngineError(.technique, "the quantizer of '\(input)' is missing")
         }
         let unused = editor.scratch()
         editor.edit(position, at: .main) { $0.outputs = [unused] }
@@ -66,7 +66,7 @@ struct ActivationFakeQuantizer: Sendable {
     }
 }
 
-/// How large values of a model are on training samples, for the first step sizes of their quantisers.
+/// How large values of a model are on training samples, for the first step sizes of their quantizers.
 enum ActivationSizes {
     struct Size: Sendable {
         var minimum: Float

@@ -72,13 +72,13 @@ struct AdapterSites {
         guard site.channels > 1 else { return "it has one output" }
         guard let first = site.values.first else { return "nothing reads its outputs" }
         for value in site.values where index.consumers[value]?.contains(where: { graph.nodes[$0].opType == "QuantizeLinear" }) ?? false {
-            return "its outputs are quantised: put adapters before quantisation"
+            return "its outputs are quantized: put adapters before quantization"
         }
         guard site.values.contains(where: { leading.contains($0) }) else { return "the last layer: \(first) are the model's scores ('also' trains it)" }
         return nil
     }
 
-    /// The value behind a layer, its bias and its normalisation.
+    /// The value behind a layer, its bias and its normalization.
     private func site(behind layer: Layer) -> Site {
         let node = graph.nodes[layer.nodeIndex]
         var channels = layer.weightShape.indices.contains(layer.outputAxis) ? layer.weightShape[layer.outputAxis] : 0

@@ -11,8 +11,8 @@ public struct Adapters: WholeModelTechnique {
         family: .training,
         summary: "Trains small residual bottlenecks behind frozen layers; they stay in the file",
         details: """
-            Behind each chosen layer, its bias and its normalisation, stands x + up(f(down(x))): to `bottleneck` channels, through an activation, and back. `up` starts at zero, so \
-            that nothing changes at first. Only the adapters are trained, and the head, biases and normalisations if asked for; every weight of the model stays as it was, integers included. \
+            Behind each chosen layer, its bias and its normalization, stands x + up(f(down(x))): to `bottleneck` channels, through an activation, and back. `up` starts at zero, so \
+            that nothing changes at first. Only the adapters are trained, and the head, biases and normalizations if asked for; every weight of the model stays as it was, integers included. \
             In transformers adapters stand where attention and feed-forward layers end, before the residual sum (Houlsby et al.); behind convolutions they are 1×1 (Rebuffi et al.); behind \
             recurrent layers they change what the others read.
 

@@ -17,7 +17,7 @@ public struct CompactDesign: Technique {
             Bottleneck: 1×1 to fewer channels, k×k there, and 1×1 back (ResNet's block without the residual), started by a Tucker-2 decomposition that keeps `ratio` of the weights.
 
             Fire: 1×1 to fewer channels, a PReLU, and from there 1×1 to half of the outputs beside k×k to the others (SqueezeNet), holding `ratio` of the weights. The PReLU starts as a straight line and \
-            bends as it learns; the start is the kernel seen from its strongest input directions, of the 1×1 half its middle alone. Kernels of even extent, or whose padding does not centre them, are \
+            bends as it learns; the start is the kernel seen from its strongest input directions, of the 1×1 half its middle alone. Kernels of even extent, or whose padding does not center them, are \
             left alone and noted.
 
             The whole network is then trained, by default to give the softened outputs of the model before the recipe (distillation). Layers in which the block would hold no fewer weights are \

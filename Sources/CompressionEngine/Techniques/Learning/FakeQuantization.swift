@@ -1,22 +1,22 @@
 import ModelGraph
 import OnnxRuntime
 
-/// A model whose weights and activations pass through quantisers while it is trained, and the way from there to integers.
+/// A model whose weights and activations pass through quantizers while it is trained, and the way from there to integers.
 struct FakeQuantization {
-    /// What a layer is to be quantised to.
+    /// What a layer is to be quantized to.
     struct Setting {
         var weights: WeightGrid
         /// `nil` to leave what the layer reads in float.
         var activationBits: Int?
     }
 
-    /// The model with quantisers in it, which computes what the exported one will.
+    /// The model with quantizers in it, which computes what the exported one will.
     private(set) var model: Model
     private(set) var preparation: TrainingPreparation
     private var weights: [WeightFakeQuantizer] = []
     private var activations: [ActivationFakeQuantizer] = []
 
-    /// - Parameter relativeRates: have scales learn in proportion to their size, for optimisers whose steps do not shrink with gradients.
+    /// - Parameter relativeRates: have scales learn in proportion to their size, for optimizers whose steps do not shrink with gradients.
     /// - Throws: `EngineError` if the runtime refuses the model.
     init(
         _ original: Model, targets: [(layer: Layer, setting: Setting)], relativeRates: Bool, source: TrainingSource, context: RewriteContext
@@ -69,7 +69,7 @@ struct FakeQuantization {
             for node in nodes { editor.edit(node, at: .main) { $0.replaceInput(value, by: quantizer.output) } }
             guard learns, let start = editor.graph(.main).initializers[quantizer.scale]?.floats()?.first else { continue }
             preparation.scales.append(
-                LearntScale(
+                LearnedScale(
                     name: quantizer.scale, gradientFactor: 1 / (Float(size.features) * Float(quantizer.range.high)).squareRoot(),
                     rate: relativeRates ? start : 1, minimum: start * 1e-3))
         }
@@ -83,7 +83,7 @@ struct FakeQuantization {
 
     // MARK: Export
 
-    /// The trained model with integers in place of quantisers.
+    /// The trained model with integers in place of quantizers.
     ///
     /// Codes and scales are what the runtime computes from the trained tensors, so that nothing is rounded in two ways.
     /// - Parameter trained: `model` with other values in its tensors.
@@ -135,7 +135,7 @@ struct FakeQuantization {
         part.graph.removeDeadCode()
         var options = SessionOptions()
         options.graphOptimizationLevel = .disable
-        let runner = try ModelRunner(part, library: library, threads: 1, options: options, label: "quantisers")
+        let runner = try ModelRunner(part, library: library, threads: 1, options: options, label: "quantizers")
         for (name, value) in zip(computed, try runner.run([], outputs: computed, cancellation: cancellation)) { found[name] = try value.floats() }
         return found
     }

@@ -13,7 +13,7 @@ public struct FineTuning: Technique {
         details: """
             Stochastic gradient descent on the training split, run by ONNX Runtime on a training graph made from this very model. Behind \
             pruning the zeros stay zero; behind weight sharing each shared value moves as one; behind static-int8 or weights stored as \
-            integers the network is trained through its own rounding (quantisation-aware training with straight-through gradients) and the \
+            integers the network is trained through its own rounding (quantization-aware training with straight-through gradients) and the \
             weights stay integers. Packed weights keep their codes; scales and codebooks are trained.
 
             The loss is cross-entropy with the labels, or agreement with the model before the recipe (distillation), which needs no labels, or \

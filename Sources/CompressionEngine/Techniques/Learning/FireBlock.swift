@@ -63,8 +63,8 @@ struct FireBlock: Sendable {
         let strides = node.ints("strides") ?? kernel.map { _ in 1 }, dilations = node.ints("dilations") ?? kernel.map { _ in 1 }
         let reach = zip(kernel, dilations).map { ($0 - 1) / 2 * $1 }
         if let automatic = node.string("auto_pad"), automatic.hasPrefix("SAME") { return strides.allSatisfy { $0 == 1 } ? nil : "its padding depends on the extents" }
-        if node.string("auto_pad") == "VALID" { return "its padding does not centre the kernel" }
-        return (node.ints("pads") ?? [Int](repeating: 0, count: 2 * kernel.count)) == reach + reach ? nil : "its padding does not centre the kernel"
+        if node.string("auto_pad") == "VALID" { return "its padding does not center the kernel" }
+        return (node.ints("pads") ?? [Int](repeating: 0, count: 2 * kernel.count)) == reach + reach ? nil : "its padding does not center the kernel"
     }
 
     /// Puts blocks in the place of convolutions; those in which a block would hold no fewer weights are noted and left.

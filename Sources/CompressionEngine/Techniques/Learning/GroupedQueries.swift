@@ -14,7 +14,7 @@ public struct GroupedQueries: WholeModelTechnique {
             the group. With a group of all heads that is multi-query attention. Weights and MACs of these projections, and in a model that generates text the cache of keys and values, fall by the \
             size of the group; products of queries and keys stay as many.
 
-            The mean of heads that learnt different things loses accuracy at once; the training that follows, by default on the softened outputs of the model before the recipe, wins back most. Works on \
+            The mean of heads that learned different things loses accuracy at once; the training that follows, by default on the softened outputs of the model before the recipe, wins back most. Works on \
             attention written as MatMul, Softmax and MatMul with a layer each for queries, keys and values.
             """,
         source: "Ainslie et al., GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints, EMNLP 2023, section 2; Shazeer, Fast Transformer Decoding, arXiv:1911.02150",

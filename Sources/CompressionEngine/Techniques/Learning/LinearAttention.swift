@@ -8,12 +8,12 @@ public struct LinearAttention: WholeModelTechnique {
         id: "linear-attention",
         title: "Linear attention",
         family: .training,
-        summary: "Replaces softmax(Q·Kᵀ)·V by φ(Q)·(φ(K)ᵀ·V), normalised, and trains by distillation",
+        summary: "Replaces softmax(Q·Kᵀ)·V by φ(Q)·(φ(K)ᵀ·V), normalized, and trains by distillation",
         details: """
             The Softmax gives way to a kernel, φ(x) = elu(x) + 1, so that the product of keys and values can come first: (φ(Q)·(φ(K)ᵀ·V)) / (φ(Q)·Σφ(K)). Per head that is 2·n·d² + n·d MACs for n \
             tokens of d numbers in place of 2·n²·d, and no n × n matrix in memory: it saves only where a sequence is longer than a head is wide, and costs where it is shorter.
 
-            Weights stay as many and what they are at first, but they learnt for the other attention: accuracy falls at once, and the training that follows, by default on the softened outputs of the \
+            Weights stay as many and what they are at first, but they learned for the other attention: accuracy falls at once, and the training that follows, by default on the softened outputs of the \
             model before the recipe, wins back what it can. As in the paper queries and keys enter φ unscaled; a factor that the model applies to them before their product stays.
 
             Attention under a mask, causal or for padding, is refused: the sum over keys would need one for each query. Works on attention written as MatMul, Softmax and MatMul.

@@ -9,17 +9,17 @@ public struct LoRA: Technique {
         id: "lora",
         title: "LoRA",
         family: .training,
-        summary: "Trains thin adapters beside frozen layers, and adds what they learnt to the weights",
+        summary: "Trains thin adapters beside frozen layers, and adds what they learned to the weights",
         details: """
             Beside each chosen layer W two thin ones are put: A to `rank` channels and B from there to the outputs, y = W·x + (alpha / rank)·B·A·x. A starts at random and B at zero, \
-            so nothing changes at first; only A and B are trained, and the head, biases and normalisations if asked for. For a convolution A has its kernel, strides and \
-            padding and B is 1×1. That is a few per cent of the parameters, and as much less memory for gradients and optimiser states, which the report gives.
+            so nothing changes at first; only A and B are trained, and the head, biases and normalizations if asked for. For a convolution A has its kernel, strides and \
+            padding and B is 1×1. That is a few per cent of the parameters, and as much less memory for gradients and optimizer states, which the report gives.
 
             Merged (the standard), the product is added to the weight: the file, MACs and latency stay what they were. Kept, the adapters stay nodes of their own: the \
             original weights are bit for bit those from before, integers included, and the file grows by the adapters. Merging fills zeros of pruned weights, and weights stored as integers or read by \
             several layers cannot take the change in: their adapters are kept.
             """,
-        source: "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022; Dettmers et al., QLoRA, NeurIPS 2023 (over quantised weights)",
+        source: "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022; Dettmers et al., QLoRA, NeurIPS 2023 (over quantized weights)",
         parameters: [
             ParameterDescriptor("rank", title: "Rank", domain: .integer(1...256, step: 1), default: .integer(4), help: "Channels between A and B"),
             ParameterDescriptor("alpha", title: "Alpha", domain: .real(0.5...256, step: 0.5), default: .real(8), help: "The adapters' outputs are scaled by alpha / rank"),
@@ -50,9 +50,9 @@ public struct LoRA: Technique {
         let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: training, previous: model, context: context)
         try LearningStep.run(&training, plan: plan, teacher: teacher, context: context, name: descriptor.id)
 
-        // Head, biases, normalisations and running statistics.
+        // Head, biases, normalizations and running statistics.
         for (name, tensor) in model.graph.initializers {
-            if let learnt = training.graph.initializers[name], learnt.storage !== tensor.storage { model.graph.initializers[name] = learnt }
+            if let learned = training.graph.initializers[name], learned.storage !== tensor.storage { model.graph.initializers[name] = learned }
         }
         for (index, name) in names.enumerated() { adapters[index].take(a: training.graph.initializers[name.a], b: training.graph.initializers[name.b]) }
         let readers = WeightReaders(model)

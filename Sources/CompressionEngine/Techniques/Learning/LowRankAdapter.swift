@@ -51,7 +51,7 @@ struct LowRankAdapter {
         scale = Float(target.parameters.real("alpha")) / Float(target.parameters.integer("rank"))
         merges = target.parameters.choice("adapters") == "merge"
         let zeros = Factors(rows: rows, columns: columns, rank: rank, left: [Float](repeating: 0, count: rows * rank), right: [Float](repeating: 0, count: rank * columns))
-        // Behind a quantiser the operand is no initializer; which side it stands on is what the links hang on.
+        // Behind a quantizer the operand is no initializer; which side it stands on is what the links hang on.
         var plain = node
         let position = node.input(1).map { $0 == target.layer.weight || Self.isDequantized($0, of: target.layer, in: model) } ?? false ? 1 : 0
         plain.inputs[position] = layer.weight
@@ -71,7 +71,7 @@ struct LowRankAdapter {
         b = [Float](repeating: 0, count: rank * (rightFirst ? rows : columns))
     }
 
-    /// Whether a value is a layer's dequantised weight.
+    /// Whether a value is a layer's dequantized weight.
     private static func isDequantized(_ value: String, of layer: Layer, in model: Model) -> Bool {
         model.graph.nodes.contains { $0.outputs.first == value && $0.isStandard("DequantizeLinear") && $0.input(0) == layer.weight }
     }

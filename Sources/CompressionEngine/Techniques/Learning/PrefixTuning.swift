@@ -12,10 +12,10 @@ public struct PrefixTuning: WholeModelTechnique {
         summary: "Trains a few keys and values in front of those of each attention of a frozen transformer; they stay in the file",
         details: """
             Each attention gets `length` keys and values of its own, which every token may attend to whatever a mask says: softmax(Q·[P, K]ᵀ)·[R, V]. Only P and R are trained, and the head, biases \
-            and normalisations if asked for; every weight of the model stays as it was. Each head has its own where heads have an axis to themselves; where they are joined with samples they share one. \
+            and normalizations if asked for; every weight of the model stays as it was. Each head has its own where heads have an axis to themselves; where they are joined with samples they share one. \
             Inputs and outputs of the model keep their shapes, and any batch and any length still fit. The report says how many parameters were trained and what memory that took.
 
-            Unlike LoRA and adapters, prefixes change the outputs before anything is learnt: a Softmax over more keys gives each less. They start as keys and values that the model \
+            Unlike LoRA and adapters, prefixes change the outputs before anything is learned: a Softmax over more keys gives each less. They start as keys and values that the model \
             computes for tokens of training samples, drawn by the recipe's seed, or small and random. They are trained directly, without the network that Li and Liang put in front while training, and want a learning \
             rate ten or more times that of weights.
 

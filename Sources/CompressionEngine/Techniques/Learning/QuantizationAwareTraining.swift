@@ -5,13 +5,13 @@ public struct QuantizationAwareTraining: Technique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
-        id: "quantization-aware-training", title: "Quantisation-aware training", family: .training,
-        summary: "Trains through rounding to 1–8 bits, step sizes included, then stores the integers it learnt with",
+        id: "quantization-aware-training", title: "Quantization-aware training", family: .training,
+        summary: "Trains through rounding to 1–8 bits, step sizes included, then stores the integers it learned with",
         details: """
-            Weights, and the values that Conv, Gemm and MatMul read, pass through quantisers while the model trains; gradients pass straight \
-            through the rounding and stop where a value saturates. With 2 to 8 bits step sizes are learnt with the weights (LSQ): they start \
+            Weights, and the values that Conv, Gemm and MatMul read, pass through quantizers while the model trains; gradients pass straight \
+            through the rounding and stop where a value saturates. With 2 to 8 bits step sizes are learned with the weights (LSQ): they start \
             at 2·mean|w|/√Q for a grid that reaches Q steps, and their gradients are scaled by 1/√(N·Q). One bit keeps signs: −α and α, with α the \
-            channel's mean magnitude or learnt. Ternary levels are −α, 0 and α with the threshold 0.7·mean|w|; with granularity tensor and learnt \
+            channel's mean magnitude or learned. Ternary levels are −α, 0 and α with the threshold 0.7·mean|w|; with granularity tensor and learned \
             scales both sides have a value of their own. The first and the last layer are usually kept at 8 bits.
 
             The file holds weights at their true width, unpacked while loading, and QuantizeLinear and DequantizeLinear around activations, in 8 bits \

@@ -144,7 +144,7 @@ public struct ResolutionMultiplier: WholeModelTechnique {
         model.graph.nodes.insert(node, at: first)
     }
 
-    /// Sums of the weights of places that fall together when a plane is repeated to its old size by nearest neighbours.
+    /// Sums of the weights of places that fall together when a plane is repeated to its old size by nearest neighbors.
     static func fold(_ weight: Tensor, axis: Int, channels: Int, from: [Int], to: [Int]) -> Tensor? {
         guard let values = weight.floats(), weight.dims.count == 2, weight.dims[axis] == channels * from[0] * from[1] else { return nil }
         let others = weight.dims[1 - axis]

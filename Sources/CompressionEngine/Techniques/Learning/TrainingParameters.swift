@@ -9,7 +9,7 @@ enum TrainingParameters {
             "learning-rate", title: "Learning rate", domain: .real(0.00001...1, step: 0.0001), default: .real(0.001), isLogarithmic: true,
             help: "Largest step size; SGD wants about ten times Adam's"),
         ParameterDescriptor(
-            "optimizer", title: "Optimiser",
+            "optimizer", title: "Optimizer",
             domain: .choice([
                 .init("adamw", "Adam with decoupled weight decay"), .init("adam", "adaptive moments"), .init("sgd", "gradient descent with momentum"),
             ]), default: .choice("adamw"), help: "How gradients move weights"),
@@ -42,7 +42,7 @@ enum TrainingParameters {
         ParameterDescriptor("warmup", title: "Warm-up", domain: .real(0...0.5, step: 0.05), default: .real(0), help: "Share of the steps over which the rate rises"),
         ParameterDescriptor("batch", title: "Batch", domain: .integer(8...1024, step: 8), default: .integer(128), unit: "samples", help: "Samples of a step"),
         ParameterDescriptor(
-            "weight-decay", title: "Weight decay", domain: .real(0...0.5, step: 0.005), default: .real(0.01), help: "Pull of weights towards 0; not of biases and normalisations"),
+            "weight-decay", title: "Weight decay", domain: .real(0...0.5, step: 0.005), default: .real(0.01), help: "Pull of weights towards 0; not of biases and normalizations"),
         ParameterDescriptor("momentum", title: "Momentum", domain: .real(0...0.99, step: 0.01), default: .real(0.9), help: "SGD: share of the last step that is kept"),
         ParameterDescriptor("clip-norm", title: "Gradient clip", domain: .real(0...100, step: 0.5), default: .real(1), help: "Largest norm of all gradients; 0 for none"),
         ParameterDescriptor("label-smoothing", title: "Label smoothing", domain: .real(0...0.5, step: 0.01), default: .real(0), help: "Probability spread over all classes"),
@@ -51,12 +51,12 @@ enum TrainingParameters {
         ParameterDescriptor(
             "batchnorm", title: "BatchNorm",
             domain: .choice([.init("batch", "statistics of the batch; the model's follow"), .init("frozen", "the model's statistics, unchanged")]),
-            default: .choice("batch"), help: "What BatchNormalization normalises by while training"),
+            default: .choice("batch"), help: "What BatchNormalization normalizes by while training"),
         ParameterDescriptor(
             "scope", title: "Trained",
             domain: .choice([
                 .init("all", "everything"), .init("head", "the last layer only (feature extraction)"), .init("half", "the half of the layers nearest the output"),
-                .init("biases-and-norms", "biases and normalisations only (BitFit)"),
+                .init("biases-and-norms", "biases and normalizations only (BitFit)"),
             ]), default: .choice("all"), help: "Which weights are trained"),
         ParameterDescriptor(
             "rate-decay", title: "Rate per layer", domain: .real(0.1...1, step: 0.05), default: .real(1),
@@ -82,8 +82,8 @@ enum TrainingParameters {
     static let besideAdapters = ParameterDescriptor(
         "also", title: "Also trained",
         domain: .choice([
-            .init("nothing", "adapters only"), .init("head", "the last layer, in full"), .init("biases-and-norms", "biases and normalisations"),
-            .init("both", "the last layer, biases and normalisations"),
+            .init("nothing", "adapters only"), .init("head", "the last layer, in full"), .init("biases-and-norms", "biases and normalizations"),
+            .init("both", "the last layer, biases and normalizations"),
         ]), default: .choice("nothing"), help: "What is trained beside the adapters; new labels want a new head")
 
     /// The knobs without some that a technique decides itself.

@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// What a weight is quantised to while training and after.
+/// What a weight is quantized to while training and after.
 struct WeightGrid: Hashable, Sendable {
     /// 1…8; 2 where ternary.
     var bits: Int
@@ -12,7 +12,7 @@ struct WeightGrid: Hashable, Sendable {
     var reach: Float { bits == 1 || isTernary ? 1 : Float((1 << (bits - 1)) - 1) }
     /// As in LSQ the grid has one value more below zero than above.
     var lowest: Float { bits == 1 || isTernary ? -1 : -Float(1 << (bits - 1)) }
-    /// Two learnt values for the whole tensor, one for either sign (Zhu et al. 2017).
+    /// Two learned values for the whole tensor, one for either sign (Zhu et al. 2017).
     var isTwoSided: Bool { isTernary && learnsScales && granularity == .tensor }
 
     var format: WeightFormat {
@@ -37,9 +37,9 @@ struct WeightFakeQuantizer: Sendable {
     private(set) var negativeScale: String?
     /// What the layer reads: codes times scales.
     private(set) var value = ""
-    private(set) var scales: [LearntScale] = []
+    private(set) var scales: [LearnedScale] = []
 
-    /// Adds the quantiser of a float32 weight to the front of the main graph.
+    /// Adds the quantizer of a float32 weight to the front of the main graph.
     /// - Parameter rate: learning rate of a scale of size 1, and whether it goes with the scale's size (Adam's steps do not
     ///   shrink with the gradient).
     init(_ tensor: Tensor, of layer: Layer, grid: WeightGrid, relativeRate: Bool, editor: inout GraphEditor) throws {
@@ -161,7 +161,7 @@ struct WeightFakeQuantizer: Sendable {
         let each = Float(layout.dims.reduce(1, *)) / Float(max(values.count, 1))
         let mean = values.reduce(0, +) / Float(max(values.count, 1))
         scales.append(
-            LearntScale(name: name, gradientFactor: 1 / (each * grid.reach).squareRoot(), rate: relativeRate ? mean : 1, minimum: minimum))
+            LearnedScale(name: name, gradientFactor: 1 / (each * grid.reach).squareRoot(), rate: relativeRate ? mean : 1, minimum: minimum))
         return name
     }
 

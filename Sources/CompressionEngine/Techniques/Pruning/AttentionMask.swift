@@ -8,10 +8,10 @@ public struct AttentionMask: WholeModelTechnique {
         id: "attention-mask",
         title: "Attention mask",
         family: .pruning,
-        summary: "Lets tokens attend to a window or to neighbouring blocks only, and to a few global tokens",
+        summary: "Lets tokens attend to a window or to neighboring blocks only, and to a few global tokens",
         details: """
             Before the Softmax of each attention a mask is added that takes away all pairs but those near each other: within a window around each token \
-            (sliding-window attention) or in the same and neighbouring blocks (block-sparse attention). Global tokens attend to all and are attended to \
+            (sliding-window attention) or in the same and neighboring blocks (block-sparse attention). Global tokens attend to all and are attended to \
             by all. The mask is computed from the sequence's length where that is open. With scope local only the heads that look least beyond the \
             pattern on calibration data get it.
 

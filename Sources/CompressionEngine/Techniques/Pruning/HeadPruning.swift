@@ -68,7 +68,7 @@ public struct HeadPruning: WholeModelTechnique {
             return structure.refusals[index] ?? "its heads cannot be told apart"
         }
         for (group, isHeads) in zip(structure.groups, heads) where isHeads {
-            for layer in group.layers { reason[layer] = layers[layer].isFloat ? nil : "its weights are quantised already" }
+            for layer in group.layers { reason[layer] = layers[layer].isFloat ? nil : "its weights are quantized already" }
         }
         return reason
     }

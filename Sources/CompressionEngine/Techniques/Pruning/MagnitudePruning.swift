@@ -11,7 +11,7 @@ public struct MagnitudePruning: Technique {
         summary: "Sets the weights smallest in magnitude to zero, wherever they are",
         details: """
             Exactly the given fraction of the chosen weights becomes zero, the smallest first, equal ones in order of position; weights of \
-            convolutions, dense layers, tables and both matrices of recurrent layers count, biases and normalisation do not. \
+            convolutions, dense layers, tables and both matrices of recurrent layers count, biases and normalization do not. \
             A tensor that several layers share is pruned once. How much each layer loses is the scope: the same of all, whatever one \
             threshold over all weights takes, by the layers' shapes (Erdős–Rényi kernel), or by LAMP, whose threshold is on a \
             weight's square relative to those of its layer that are not smaller.

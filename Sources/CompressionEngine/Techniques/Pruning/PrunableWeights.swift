@@ -41,7 +41,7 @@ struct PrunableWeights {
 
     /// Why a layer's weights cannot be zeroed one by one; `nil` if they can.
     static func refusal(for layer: Layer) -> String? {
-        layer.isFloat ? nil : "its weights are quantised already"
+        layer.isFloat ? nil : "its weights are quantized already"
     }
 }
 

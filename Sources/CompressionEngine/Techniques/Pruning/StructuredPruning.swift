@@ -11,7 +11,7 @@ public struct StructuredPruning: WholeModelTechnique {
         summary: "Removes whole filters and neurons with the smallest norm; the model gets really smaller and faster",
         details: """
             The weakest filters of convolutions, neurons of dense layers, hidden units of recurrent layers and heads of attention are taken \
-            out. Everything tied to them goes as well: biases, normalisation constants, the matching inputs of the next layers. Channels are \
+            out. Everything tied to them goes as well: biases, normalization constants, the matching inputs of the next layers. Channels are \
             followed through additions, concatenations, depthwise and grouped convolutions, flattening, reshapes and transpositions. Layers \
             that an addition couples, as in residual networks, lose the same channels: choosing one of them cuts all. \
             What reaches the model's outputs, or an operator that mixes channels such as LayerNormalization, stays.
@@ -38,7 +38,7 @@ public struct StructuredPruning: WholeModelTechnique {
                     .init("batchnorm-scale", "scale of the BatchNormalization that follows (Liu et al. 2017)"),
                     .init("apoz", "share of positive activations behind the nonlinearity (Hu et al. 2016)", needsCalibration: true),
                     .init("weighted-norm", "l2 with each weight times the root mean square of its input", needsCalibration: true),
-                    .init("taylor", "change of the loss without the unit, from gradients on labelled samples (Molchanov et al. 2019)", needsCalibration: true),
+                    .init("taylor", "change of the loss without the unit, from gradients on labeled samples (Molchanov et al. 2019)", needsCalibration: true),
                     .init("random", "drawn from the recipe's seed: the control"),
                 ]), default: .choice("l1"), help: "How units are ranked"),
             ParameterDescriptor(
@@ -61,7 +61,7 @@ public struct StructuredPruning: WholeModelTechnique {
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         let structure = ChannelStructure(of: model, layers: layers, shapes: shapes)
         return zip(layers, structure.refusals).map { layer, reason in
-            layer.isFloat ? reason : "its weights are quantised already"
+            layer.isFloat ? reason : "its weights are quantized already"
         }
     }
 

@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// Weight-only quantisation that rounds each weight up or down so that layers' outputs change least.
+/// Weight-only quantization that rounds each weight up or down so that layers' outputs change least.
 public struct AdaRound: Technique {
     public init() {}
 
@@ -8,7 +8,7 @@ public struct AdaRound: Technique {
         id: "adaround", title: "Adaptive rounding", family: .quantization,
         summary: "Weights of 2–8 bits, each rounded up or down so that the layer's outputs on calibration data change least.",
         details: """
-            As weight-quantization, with the same grids and storage, but which of its two neighbouring values a weight takes is decided by the squared error of the \
+            As weight-quantization, with the same grids and storage, but which of its two neighboring values a weight takes is decided by the squared error of the \
             layer's output over calibration data, E‖(W − Q)·x‖². The paper relaxes that choice and learns it by gradient descent; here it is solved by coordinate \
             descent on the same objective, from the nearest values, until no single weight can be turned to advantage. No weight moves further than one step, which makes \
             it gentler than gptq where calibration data is scarce. Size and speed are as with weight-quantization.

@@ -1,6 +1,6 @@
 /// A uniform grid of integers on the real line: value = scale · (code − zero point).
 struct AffineGrid: Hashable, Sendable {
-    /// Distance between neighbouring values; positive.
+    /// Distance between neighboring values; positive.
     var scale: Float
     /// The code that means exactly 0.
     var zeroPoint: Int
@@ -42,7 +42,7 @@ struct AffineGrid: Hashable, Sendable {
     }
 }
 
-/// Inner loops of quantisation over contiguous floats. They vectorise: no branch, no call, no array access.
+/// Inner loops of quantization over contiguous floats. They vectorize: no branch, no call, no array access.
 enum QuantizationKernels {
     /// Adding and taking away 1.5 · 2²³ rounds a float of magnitude below 2²² to the nearest integer, ties to even; the
     /// low bits of the sum's pattern are then that integer in two's complement. (The baseline x86-64 instruction set has

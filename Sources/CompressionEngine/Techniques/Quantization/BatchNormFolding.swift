@@ -3,12 +3,12 @@ import ModelGraph
 /// Folds BatchNormalization into the convolution before it: the same function with one operator less.
 ///
 /// With s = γ / √(σ² + ε) per channel: W′ = s·W and b′ = β + s·(b − μ), computed in double precision and rounded once. Done where
-/// the normalisation is the only reader of the convolution, is in inference form, and all its parameters are constants.
+/// the normalization is the only reader of the convolution, is in inference form, and all its parameters are constants.
 /// Folding before or after magnitude pruning gives different networks, so the order of steps matters.
 public enum BatchNormFolding {
     /// What folding did.
     public struct Result: Sendable {
-        /// Names of the convolutions that took a normalisation in.
+        /// Names of the convolutions that took a normalization in.
         public var folded: [String] = []
         /// Where each node that is left now stands, by its index before.
         public var positions: [Int: Int] = [:]
@@ -64,7 +64,7 @@ public enum BatchNormFolding {
         return Result(folded: folded, positions: positions)
     }
 
-    /// The weights of one convolution with its normalisation taken in.
+    /// The weights of one convolution with its normalization taken in.
     private struct Fold {
         var weight: Tensor
         var bias: Tensor
@@ -78,7 +78,7 @@ public enum BatchNormFolding {
             } else {
                 return nil
             }
-            // Outputs beyond the first exist only while training; operator sets before 9 could normalise per element.
+            // Outputs beyond the first exist only while training; operator sets before 9 could normalize per element.
             guard normalization.outputs.dropFirst().allSatisfy(\.isEmpty), normalization.int("training_mode") ?? 0 == 0,
                 normalization.int("spatial") ?? 1 == 1, let weightName = convolution.input(1), let stored = graph.initializers[weightName],
                 stored.elementType == .float32, stored.dims.count > outputAxis

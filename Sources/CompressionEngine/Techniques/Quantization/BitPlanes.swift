@@ -53,7 +53,7 @@ enum BitPlanes {
     }
 }
 
-/// Codes packed as runtimes with sub-byte types and block kernels want them: neighbours share a byte, first code lowest.
+/// Codes packed as runtimes with sub-byte types and block kernels want them: neighbors share a byte, first code lowest.
 enum AdjacentPacking {
     /// Packs rows of `rowLength` codes; each row starts on a byte.
     static func pack(_ codes: UnsafeRawBufferPointer, rowLength: Int, bits: Int, offset: Int) -> TensorStorage {

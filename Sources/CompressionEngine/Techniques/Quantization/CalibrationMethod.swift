@@ -6,15 +6,15 @@ enum CalibrationMethod: Hashable, Sendable {
     case minmax
     /// The given percentage of values fits; the rest saturates.
     case percentile(Double)
-    /// Least Kullback–Leibler divergence between the values and their quantised form (Migacz, "8-bit Inference with
+    /// Least Kullback–Leibler divergence between the values and their quantized form (Migacz, "8-bit Inference with
     /// TensorRT", GTC 2017).
     case entropy
-    /// Least mean squared error of the quantised values.
+    /// Least mean squared error of the quantized values.
     case mse
 
     var needsHistogram: Bool { self != .minmax }
 
-    /// The range to quantise over, within what was seen.
+    /// The range to quantize over, within what was seen.
     func range(_ statistics: TensorStatistics, codes: ClosedRange<Int>, symmetric: Bool) -> (low: Float, high: Float) {
         guard statistics.count > 0 else { return (0, 0) }
         let seen = (low: min(statistics.minimum, 0), high: max(statistics.maximum, 0))
@@ -37,7 +37,7 @@ private struct RangeSearch {
     let statistics: TensorStatistics
     let codes: ClosedRange<Int>
     let symmetric: Bool
-    /// Non-empty bins: centre and count.
+    /// Non-empty bins: center and count.
     private let points: [(value: Float, count: Double)]
     private let seen: (low: Float, high: Float)
 
@@ -104,10 +104,10 @@ private struct RangeSearch {
 
     // MARK: - Kullback–Leibler divergence
 
-    /// Clips at ±T, within what was seen, for the T whose quantised distribution tells least apart from the true one.
+    /// Clips at ±T, within what was seen, for the T whose quantized distribution tells least apart from the true one.
     ///
     /// As in TensorRT every number of bins from as many as there are levels upward is a candidate, in at most 512 steps. The bin
-    /// around zero is filled like its neighbours: zero itself, of which a Relu makes most of its values, is exact on any
+    /// around zero is filled like its neighbors: zero itself, of which a Relu makes most of its values, is exact on any
     /// grid, and its peak would otherwise decide everything.
     func leastDivergence() -> (low: Float, high: Float) {
         let reach = TensorStatistics.reach

@@ -5,7 +5,7 @@ public struct CodebookQuantization: Technique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
-        id: "codebook-quantization", title: "Codebook quantisation", family: .quantization,
+        id: "codebook-quantization", title: "Codebook quantization", family: .quantization,
         summary: "Weights become scaled entries of a fixed set of values: NF4, FP4, powers of two. The file shrinks, no data needed.",
         details: """
             Evenly spaced values waste codes where few weights are. *nf4* has the quantiles of a normal distribution, *fp4* is a four-bit \

@@ -1,12 +1,12 @@
 import ModelGraph
 
-/// Dynamic 8-bit quantisation: weights become integers now, activations while the model runs.
+/// Dynamic 8-bit quantization: weights become integers now, activations while the model runs.
 public struct DynamicInt8: Technique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
         id: "dynamic-int8", title: "Dynamic int8", family: .quantization,
-        summary: "8-bit weights; activations are quantised as the model runs, each batch over its own range. No data needed.",
+        summary: "8-bit weights; activations are quantized as the model runs, each batch over its own range. No data needed.",
         details: """
             MatMul and Gemm with constant weights become MatMulInteger behind DynamicQuantizeLinear, which ONNX Runtime fuses (below operator set \
             11, com.microsoft DynamicQuantizeMatMul); LSTM becomes DynamicQuantizeLSTM; embedding tables become int8 rows that are scaled \
@@ -52,7 +52,7 @@ public struct DynamicInt8: Technique {
         var rewriter = DynamicInt8Rewriter(model, context: context)
         for (number, target) in targets.enumerated() {
             try context.cancellation.check()
-            context.progress(Double(number) / Double(targets.count), "quantising \(target.layer.id)")
+            context.progress(Double(number) / Double(targets.count), "quantizing \(target.layer.id)")
             try rewriter.rewrite(target)
         }
         model = rewriter.storage.finish()
@@ -83,12 +83,12 @@ public struct DynamicInt8: Technique {
     }
 }
 
-/// Carries out dynamic quantisation.
+/// Carries out dynamic quantization.
 struct DynamicInt8Rewriter {
     var storage: WeightStorageWriter
     private let context: RewriteContext
     private let opset: Int
-    /// Values quantised already, by graph and name: layers that read the same value share its integers.
+    /// Values quantized already, by graph and name: layers that read the same value share its integers.
     private var quantized: [String: (codes: String, scale: String, zeroPoint: String)] = [:]
     /// Weights replaced already, by owner, name and format.
     private var weights: [String: [String]] = [:]

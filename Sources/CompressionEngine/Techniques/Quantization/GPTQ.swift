@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// Weight-only quantisation that makes up for each weight's rounding error in the weights not yet rounded.
+/// Weight-only quantization that makes up for each weight's rounding error in the weights not yet rounded.
 public struct GPTQ: Technique {
     public init() {}
 

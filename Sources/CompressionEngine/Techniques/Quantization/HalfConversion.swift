@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// Rounding of float32 to float16, vectorised and counted.
+/// Rounding of float32 to float16, vectorized and counted.
 enum HalfConversion {
     struct Result {
         var tensor: Tensor

@@ -43,7 +43,7 @@ struct HalfPrecisionGraph {
         }
     }
 
-    /// A normalisation with a mean or variance that no half holds: clamped, it would scale by something else. (Masks may be clamped.)
+    /// A normalization with a mean or variance that no half holds: clamped, it would scale by something else. (Masks may be clamped.)
     private static func isBeyondHalf(_ node: Node, _ graph: Graph) -> Bool {
         node.opType == "BatchNormalization" && node.inputs.contains { name in graph.initializers[name]?.floats()?.contains { abs($0) > 65504 } ?? false }
     }

@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// Which nodes of a graph compute on 8-bit integers, and which values are therefore quantised.
+/// Which nodes of a graph compute on 8-bit integers, and which values are therefore quantized.
 ///
 /// Beside the layers chosen, operators between them stay integer where ONNX Runtime has integer kernels (Add, pooling,
 /// Concat, …) or needs none (Reshape, Transpose, …): each stretch of float in between would cost a conversion either way.
@@ -9,11 +9,11 @@ struct IntegerRegion {
     let layers: Set<Int>
     /// Other nodes that stay integer.
     private(set) var carried: Set<Int> = []
-    /// Values that get a quantise–dequantise pair, in graph order.
+    /// Values that get a quantize–dequantize pair, in graph order.
     private(set) var quantized: [String] = []
-    /// Quantised values that are read by integer nodes as they are made by float nodes (or are inputs of the graph).
+    /// Quantized values that are read by integer nodes as they are made by float nodes (or are inputs of the graph).
     private(set) var entering: Set<String> = []
-    /// The value whose grid a quantised value must share, because only data is moved in between.
+    /// The value whose grid a quantized value must share, because only data is moved in between.
     private(set) var gridSource: [String: String] = [:]
 
     private let graph: Graph
@@ -66,9 +66,9 @@ struct IntegerRegion {
 
     private func isInteger(_ node: Int) -> Bool { layers.contains(node) || carried.contains(node) }
 
-    // MARK: - Where a node's result is quantised
+    // MARK: - Where a node's result is quantized
 
-    /// The value at which a node's output is quantised: the output itself, or what a Relu or Clip makes of it, which the
+    /// The value at which a node's output is quantized: the output itself, or what a Relu or Clip makes of it, which the
     /// clamping of codes then does for free.
     func quantizationPoint(_ node: Int) -> String {
         let output = graph.nodes[node].outputs[0]
@@ -93,7 +93,7 @@ struct IntegerRegion {
         return consumer
     }
 
-    /// Largest value a Clip in front of a quantisation point lets through, if there is one.
+    /// Largest value a Clip in front of a quantization point lets through, if there is one.
     func upperBound(_ value: String) -> Float? {
         guard let producer = index.producer[value], graph.nodes[producer].isStandard("Clip") else { return nil }
         let node = graph.nodes[producer]
@@ -107,7 +107,7 @@ struct IntegerRegion {
         for (position, node) in graph.nodes.enumerated() where !layers.contains(position) && carrier(node) != nil && !dataInputs(node).isEmpty {
             carried.insert(position)
         }
-        // Drop what turns out to have a float neighbour until nothing changes.
+        // Drop what turns out to have a float neighbor until nothing changes.
         while true {
             let available = availableValues()
             let before = carried.count

@@ -1,7 +1,7 @@
 import ModelGraph
 import OrderedCollections
 
-/// Raises a model of operator set 7, 8 or 9 to 10, the first in which ONNX Runtime fuses quantised operators.
+/// Raises a model of operator set 7, 8 or 9 to 10, the first in which ONNX Runtime fuses quantized operators.
 ///
 /// Operators whose meaning did not change stay as they are; Slice, TopK and Upsample, whose attributes became inputs,
 /// are rewritten; anything else that changed is refused. (Change log: onnx/docs/Changelog.md.)

@@ -1,7 +1,7 @@
 import ModelGraph
 
 /// Moves zero padding that stands before a convolution into the convolution's own `pads`: the same function, and the
-/// convolution's input can then be quantised where it is made.
+/// convolution's input can then be quantized where it is made.
 enum PadFolding {
     /// - Parameter select: whether the convolution at a node index may change.
     static func fold(_ model: inout Model, where select: (Int) -> Bool) {

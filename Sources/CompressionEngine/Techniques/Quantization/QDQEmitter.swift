@@ -1,9 +1,9 @@
 import ModelGraph
 
-/// Writes a graph with quantise–dequantise pairs around its integer region.
+/// Writes a graph with quantize–dequantize pairs around its integer region.
 ///
-/// Every quantised value has one pair, behind the node that makes it. Integer nodes read the dequantised value. If an
-/// integer node makes the value, everything reads it dequantised, since the float value does not exist once the runtime has
+/// Every quantized value has one pair, behind the node that makes it. Integer nodes read the dequantized value. If an
+/// integer node makes the value, everything reads it dequantized, since the float value does not exist once the runtime has
 /// fused the node; a value made by a float node stays exact for float readers.
 struct QDQEmitter {
     private var editor: GraphEditor
@@ -79,7 +79,7 @@ struct QDQEmitter {
             guard let grid = grids[value] else { continue }
             dequantized[value] = pair(value, grid, producer: index.producer[value])
         }
-        // Nodes read the dequantised value where they compute on integers, or where the float value is no more.
+        // Nodes read the dequantized value where they compute on integers, or where the float value is no more.
         for (position, node) in graph.nodes.enumerated() {
             var replacements: [String: String] = [:]
             var read = Set(node.inputs)
@@ -94,7 +94,7 @@ struct QDQEmitter {
     }
 
     /// Adds the pair of one value.
-    /// - Returns: the name of the dequantised value.
+    /// - Returns: the name of the dequantized value.
     private mutating func pair(_ value: String, _ grid: AffineGrid, producer: Int?) -> String {
         var source = value
         var result = value

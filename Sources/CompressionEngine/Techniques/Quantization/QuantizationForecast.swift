@@ -104,7 +104,7 @@ enum QuantizationForecast {
         state.valueEntropy = min(state.valueEntropy ?? .infinity, codes.entropy)
     }
 
-    /// Normalisation's four constants per channel become one bias, where there was none.
+    /// Normalization's four constants per channel become one bias, where there was none.
     static func foldNormalization(into state: inout LayerState, _ summary: LayerSummary) {
         let outputs = Double(summary.outputNormsL2.count)
         guard summary.layer.kind == .conv, outputs > 0, state.attachedCount >= 4 * outputs else { return }

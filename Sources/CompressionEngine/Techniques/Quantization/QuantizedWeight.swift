@@ -17,7 +17,7 @@ struct QuantizedWeight: Sendable {
     var isSymmetric: Bool { codes.elementType == .int8 }
 }
 
-/// What a weight is quantised to.
+/// What a weight is quantized to.
 struct WeightFormat: Hashable, Sendable {
     /// Which values a scale spans.
     enum Levels: Hashable, Sendable {
@@ -57,7 +57,7 @@ struct WeightFormat: Hashable, Sendable {
 }
 
 enum WeightQuantizer {
-    /// Rounds a weight in the shape in which it is quantised.
+    /// Rounds a weight in the shape in which it is quantized.
     static func quantize(
         _ view: WeightView, layout: ScaleLayout? = nil, format: WeightFormat, rounding: CodeRounding, memo: LayerMemo
     ) throws -> QuantizedWeight {
@@ -84,7 +84,7 @@ enum WeightQuantizer {
             let made: [Tensor]? = try tensor.withFloats { (values: UnsafeBufferPointer<Float>) -> [Tensor] in
                 try Self.encoded(values, layout: layout, format: format, rounding: rounding, order: order, adjust: adjust, content: tensor.storage)
             }
-            guard let made else { throw EngineError(.technique, "tensor '\(tensor.name)': \(tensor.elementType) cannot be quantised") }
+            guard let made else { throw EngineError(.technique, "tensor '\(tensor.name)': \(tensor.elementType) cannot be quantized") }
             tensor.storage.releasePages()
             return made
         }

@@ -3,7 +3,7 @@ import ModelGraph
 /// Keeps layers that stay float between integer ones from being rounded by the runtime.
 ///
 /// Where a Conv, ConvTranspose or Gemm reads a DequantizeLinear and a QuantizeLinear reads its result, ONNX Runtime rounds the float
-/// weights to int8, with one scale for all of them, although the file says otherwise (its optimiser WeightBiasQuantization). It sees through
+/// weights to int8, with one scale for all of them, although the file says otherwise (its optimizer WeightBiasQuantization). It sees through
 /// what it folds into the layer and what it moves the pairs past, and makes a Gemm of MatMul and Add. A Max of a single value
 /// changes nothing and stays in between.
 enum RequantizationGuard {

@@ -1,4 +1,4 @@
-/// How many scales a quantised tensor has and which elements each governs.
+/// How many scales a quantized tensor has and which elements each governs.
 struct ScaleLayout: Hashable, Sendable {
     enum Kind: Hashable, Sendable {
         /// One scale for all.

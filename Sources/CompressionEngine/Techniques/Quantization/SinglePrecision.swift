@@ -23,7 +23,7 @@ public struct SinglePrecision: WholeModelTechnique {
         let declared = SinglePrecisionGraph.declaresSequences(model)
         return layers.map { layer in
             guard SinglePrecisionGraph.widens(layer) else {
-                return layer.quantization.map { "quantised to \($0.bits) bits" } ?? "its weights are \(layer.weightType) already"
+                return layer.quantization.map { "quantized to \($0.bits) bits" } ?? "its weights are \(layer.weightType) already"
             }
             return declared ? "the model has sequences or optional values, whose types are declared" : nil
         }

@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// Static 8-bit quantisation: weights and activations become integers, ranges are calibrated beforehand.
+/// Static 8-bit quantization: weights and activations become integers, ranges are calibrated beforehand.
 public struct StaticInt8: Technique {
     public init() {}
 
@@ -48,7 +48,7 @@ public struct StaticInt8: Technique {
                 help: "Range of weight codes; stored as int8 either way."),
             ParameterDescriptor(
                 "carry", title: "Carry integers", domain: .flag, default: .flag(true),
-                help: "Keep Add, pooling, Concat and their like integer between quantised layers."),
+                help: "Keep Add, pooling, Concat and their like integer between quantized layers."),
         ], needsCalibration: true, produces: [.loweredPrecision])
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
@@ -117,7 +117,7 @@ public struct StaticInt8: Technique {
             let scales = QuantizationForecast.scaleCount(summary.layer, weightCount: states[index].weightCount, granularity: granularity, groupSize: 0)
             QuantizationForecast.foldNormalization(into: &states[index], summary)
             let biasScales = states[index].biasCount > 0 ? scales * 32 : 0
-            // Weight and bias dequantised, activation quantised and dequantised; scale and zero point of each.
+            // Weight and bias dequantized, activation quantized and dequantized; scale and zero point of each.
             let nodes = 4 * QuantizationForecast.nodeBytes + 7 * QuantizationForecast.initializerBytes
             let scaleBits = 8 + QuantizationForecast.scaleBits(summary.layer, granularity: granularity)
             states[index].overheadBits += scales * scaleBits + biasScales + nodes * 8

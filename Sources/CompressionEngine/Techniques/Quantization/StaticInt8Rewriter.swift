@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// Carries out static 8-bit quantisation on one model: folds, calibrates, and puts quantise–dequantise pairs in place.
+/// Carries out static 8-bit quantization on one model: folds, calibrates, and puts quantize–dequantize pairs in place.
 struct StaticInt8Rewriter {
     private var model: Model
     private let context: RewriteContext
@@ -32,7 +32,7 @@ struct StaticInt8Rewriter {
         mergeProductBiases()
         let region = IntegerRegion(model, layers: Set(layers.keys), carry: settings.flag("carry"))
         let grids = try calibrate(region)
-        context.progress(0.95, "quantising weights")
+        context.progress(0.95, "quantizing weights")
         var emitter = QDQEmitter(
             model, region: region, grids: grids, activationType: activationType, perAxis: layers.values.contains { $0.parameters.choice("weights") != "tensor" })
         for (position, target) in layers.sorted(by: { $0.key < $1.key }) {
@@ -178,7 +178,7 @@ struct StaticInt8Rewriter {
     }
 
     /// Raises scales so that the 32-bit bias, whose step is input scale × weight scale, reaches the largest bias; and
-    /// gives a filter of zeros a scale like its neighbours', so that its bias keeps its precision.
+    /// gives a filter of zeros a scale like its neighbors', so that its bias keeps its precision.
     private static func adjust(_ scales: inout [Float], _ ranges: [(low: Float, high: Float)], bias: [Float]?, inputScale: Float) {
         let typical = zip(scales, ranges).filter { $1.low < 0 || $1.high > 0 }.map(\.0).max() ?? 1
         for index in scales.indices {

@@ -1,6 +1,6 @@
 /// Range and distribution of one intermediate value, streamed: values are counted and forgotten.
 ///
-/// The histogram has bins of a power-of-two width centred on its multiples. When a value falls outside, the width
+/// The histogram has bins of a power-of-two width centered on its multiples. When a value falls outside, the width
 /// doubles and pairs of bins merge, so one pass over the data is enough and nothing depends on where batches end,
 /// but for the rounding of earlier bins.
 struct TensorStatistics: Sendable {
@@ -23,7 +23,7 @@ struct TensorStatistics: Sendable {
         bins = histogram ? [UInt64](repeating: 0, count: 2 * Self.reach) : []
     }
 
-    /// Centre of the bin at an array index.
+    /// Center of the bin at an array index.
     func center(_ index: Int) -> Float { Float(index - Self.reach) * binWidth }
 
     mutating func add(_ values: UnsafeBufferPointer<Float>) {
@@ -58,7 +58,7 @@ struct TensorStatistics: Sendable {
             binWidth *= 2
             var merged = [UInt64](repeating: 0, count: bins.count)
             for (index, value) in bins.enumerated() where value > 0 {
-                // Centres on odd multiples lie between two new ones; they go to the one nearer zero.
+                // Centers on odd multiples lie between two new ones; they go to the one nearer zero.
                 merged[(index - Self.reach) / 2 + Self.reach] += value
             }
             bins = merged

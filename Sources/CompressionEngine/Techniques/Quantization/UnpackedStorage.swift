@@ -1,15 +1,15 @@
 import ModelGraph
 
-/// Writes a quantised weight as integers that plain operators turn back into floats. ONNX Runtime evaluates them once, while
+/// Writes a quantized weight as integers that plain operators turn back into floats. ONNX Runtime evaluates them once, while
 /// loading: the file is small, the layer computes exactly as with float weights, and memory holds floats as before.
 ///
 /// 8-bit codes: Cast, [Sub zero point], Mul scale. Narrower ones: BitShift unpacks bit planes first. Values that are not evenly
-/// spaced: Gather from their codebook in place of Sub. `PackedWeight` in ModelGraph recognises the result.
+/// spaced: Gather from their codebook in place of Sub. `PackedWeight` in ModelGraph recognizes the result.
 struct UnpackedStorage {
     let weight: QuantizedWeight
-    /// Shape of the weight, which may differ from the shape it was quantised in.
+    /// Shape of the weight, which may differ from the shape it was quantized in.
     let dims: [Int]
-    /// Axis and length to cut the quantised shape back to, where it was padded to whole blocks.
+    /// Axis and length to cut the quantized shape back to, where it was padded to whole blocks.
     let crop: (axis: Int, length: Int)?
     /// BitShift exists from operator set 11 on; before, codes take a byte each.
     let packsBits: Bool

@@ -50,7 +50,7 @@ struct ValueSet: Hashable, Sendable {
         self.entries = entries
     }
 
-    // MARK: - Quantising
+    // MARK: - Quantizing
 
     /// The nearest entries of a weight, each scale's largest magnitude (or less, for `.leastSquares`) standing for 1. Remembered by content.
     /// - Throws: `EngineError` if the weight is not float32.
@@ -59,7 +59,7 @@ struct ValueSet: Hashable, Sendable {
         let key = "codebook \(view.tensor.storage.contentHash) \(layout) \(self) \(range)"
         let made = try memo.tensors(key) {
             let made = view.tensor.withFloats { encoded($0, layout: layout, range: range) }
-            guard let made else { throw EngineError(.technique, "tensor '\(view.tensor.name)': \(view.tensor.elementType) cannot be quantised") }
+            guard let made else { throw EngineError(.technique, "tensor '\(view.tensor.name)': \(view.tensor.elementType) cannot be quantized") }
             return [
                 Tensor(name: "", uint8s: made.codes, dims: layout.dims), Tensor(name: "", floats: made.scales, dims: layout.scaleDims),
             ]

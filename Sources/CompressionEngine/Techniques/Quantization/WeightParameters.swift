@@ -1,4 +1,4 @@
-/// Parameters that all quantisers of weights have in common.
+/// Parameters that all quantizers of weights have in common.
 enum WeightParameters {
     static let granularity = ParameterDescriptor(
         "granularity", title: "Scales",

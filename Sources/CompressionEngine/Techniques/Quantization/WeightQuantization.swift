@@ -1,11 +1,11 @@
 import ModelGraph
 
-/// Weight-only quantisation: weights become integers of 1 to 8 bits, activations stay float.
+/// Weight-only quantization: weights become integers of 1 to 8 bits, activations stay float.
 public struct WeightQuantization: Technique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
-        id: "weight-quantization", title: "Weight-only quantisation", family: .quantization,
+        id: "weight-quantization", title: "Weight-only quantization", family: .quantization,
         summary: "Weights rounded to 1–8 bits; activations stay float. The file shrinks at once, no data needed.",
         details: """
             Every weight is rounded to the nearest of evenly spaced values (ties to even), or, with rounding stochastic, up or down by chance \

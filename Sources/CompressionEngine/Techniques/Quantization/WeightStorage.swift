@@ -1,11 +1,11 @@
 import ModelGraph
 
-/// In which form a layer's quantised weight stands in the file.
+/// In which form a layer's quantized weight stands in the file.
 enum WeightStorage: String, CaseIterable, Sendable {
     case auto, packed, dequantize, matmulnbits, simulated
 }
 
-/// Puts quantised weights into the graph in the form chosen for each layer.
+/// Puts quantized weights into the graph in the form chosen for each layer.
 struct WeightStorageWriter {
     var editor: GraphEditor
     let context: RewriteContext
@@ -38,7 +38,7 @@ struct WeightStorageWriter {
         var order: [String] = []
         for (number, target) in targets.enumerated() {
             try context.cancellation.check()
-            context.progress(Double(number) / Double(targets.count), "quantising \(target.layer.id)")
+            context.progress(Double(number) / Double(targets.count), "quantizing \(target.layer.id)")
             var request = try request(target)
             request.storage = writer.choice(for: target.layer, request)
             let form = try writer.store(target.layer, request)

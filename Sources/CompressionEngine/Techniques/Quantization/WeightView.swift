@@ -18,7 +18,7 @@ struct MatrixOrder: Hashable, Sendable {
     func offset(_ row: Int, _ column: Int) -> Int { rowsFirst ? row * paddedColumns + column : column * rows + row }
 }
 
-/// A weight tensor in the shape in which it is quantised.
+/// A weight tensor in the shape in which it is quantized.
 struct WeightView {
     /// The tensor, padded with zeros to whole blocks where they do not divide it.
     var tensor: Tensor
@@ -115,7 +115,7 @@ struct WeightView {
                 }
             }
         }
-        guard let storage else { throw EngineError(.technique, "tensor '\(source.name)': \(source.elementType) cannot be quantised") }
+        guard let storage else { throw EngineError(.technique, "tensor '\(source.name)': \(source.elementType) cannot be quantized") }
         tensor = try Tensor(name: source.name, elementType: .float32, dims: padded, storage: storage)
     }
 }

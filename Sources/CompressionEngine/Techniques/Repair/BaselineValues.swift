@@ -19,7 +19,7 @@ struct BaselineValues {
     func counterpart(of name: String, dimension: Int) -> (name: String, kept: [Int]?)? {
         guard baselineIndex.producer[name] != nil else { return nil }
         var wanted = name
-        // A normalisation that was folded into the layer is in its output now.
+        // A normalization that was folded into the layer is in its output now.
         while baselineIndex.useCount(wanted) == 1, let reader = baselineIndex.consumers[wanted]?.first {
             let node = baseline.graph.nodes[reader]
             guard node.isStandard("BatchNormalization"), node.input(0) == wanted, let output = node.outputs.first, !made.contains(output) else { break }

@@ -12,13 +12,13 @@ public struct BatchNormReestimation: WholeModelTechnique {
         details: """
             BatchNormalization subtracts the mean and divides by the deviation that each channel had in training. After pruning the channels \
             have others, and the activations behind drift from layer to layer. Here they are measured over calibration data, no labels \
-            needed, one normalisation after the other along the graph, each with those before it renewed already.
+            needed, one normalization after the other along the graph, each with those before it renewed already.
 
             Scale and shift stay, so the activations have the distribution again that the rest of the network was trained on. It often wins \
             back most of what one-shot pruning lost in convolutional networks, at no cost in size or speed. It comes before \
             steps that fold BatchNormalization into convolutions (static int8); models exported with it folded have none left.
             """,
-        source: "Li et al., EagleEye: Fast Sub-net Evaluation for Efficient Neural Network Pruning, ECCV 2020, section 3.3 (adaptive batch normalisation)",
+        source: "Li et al., EagleEye: Fast Sub-net Evaluation for Efficient Neural Network Pruning, ECCV 2020, section 3.3 (adaptive batch normalization)",
         parameters: [
             ParameterDescriptor(
                 "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(512), unit: "samples",

@@ -10,13 +10,13 @@ public struct BiasCorrection: Technique {
         family: .repair,
         summary: "Shifts biases so that each output has on calibration data the mean it had before the recipe",
         details: """
-            Zeroed, shared or quantised weights shift the mean of what a layer computes, and the shifts add up from layer to layer. Each output \
+            Zeroed, shared or quantized weights shift the mean of what a layer computes, and the shifts add up from layer to layer. Each output \
             channel's bias is moved by the difference between its mean in the model before the recipe and in the present one, over \
             calibration data; no labels are needed. In order, each layer is measured with the layers before it corrected \
             already; in one pass all are measured once.
 
             Convolutions and Gemm that have no bias get one, which costs a number per channel; behind a MatMul the constant of the Add is \
-            changed. Works behind weight quantisation as long as biases are floats, and behind mild pruning. Heavy pruning makes the spread of \
+            changed. Works behind weight quantization as long as biases are floats, and behind mild pruning. Heavy pruning makes the spread of \
             activations smaller, not only their mean other, and right means alone then silence what lies behind a ReLU: least-squares \
             reconstruction or, with BatchNormalization, its re-estimation are the repairs for that.
             """,

@@ -55,8 +55,8 @@ struct BiasSite {
 
     private static func own(_ node: Node, _ model: Model, _ count: Int, _ dimension: Int, _ scale: Float) -> Result<BiasSite, Refusal> {
         guard let name = node.input(2) else { return .success(BiasSite(place: .own(nil), count: count, dimension: dimension, scale: scale)) }
-        guard let tensor = model.graph.initializers[name] else { return .failure("its bias is quantised or computed") }
-        guard tensor.elementType.isFloatingPoint else { return .failure("its bias is quantised") }
+        guard let tensor = model.graph.initializers[name] else { return .failure("its bias is quantized or computed") }
+        guard tensor.elementType.isFloatingPoint else { return .failure("its bias is quantized") }
         guard tensor.count == 1 || tensor.count == count && (tensor.dims.last ?? 1) == count else { return .failure("its bias has an unusual shape") }
         return .success(BiasSite(place: .own(name), count: count, dimension: dimension, scale: scale))
     }

@@ -77,7 +77,7 @@ public struct LeastSquaresReconstruction: Technique {
                 var site = try? BiasSite.find(layer, in: model, index: index, constants: constants).get()
                 // A bias of its own only where the layer has one: none is added.
                 if case .own(nil)? = site?.place { site = nil }
-                jobs.append(Job(layer: layer, tensor: tensor, transfer: transfer, ridge: parameters.real("ridge"), isCentred: site != nil))
+                jobs.append(Job(layer: layer, tensor: tensor, transfer: transfer, ridge: parameters.real("ridge"), isCentered: site != nil))
                 sites.append(site)
             }
             let fits = try Parallel.map(jobs) { try $0.fit(context.cancellation) }
@@ -101,7 +101,7 @@ public struct LeastSquaresReconstruction: Technique {
         var tensor: Tensor
         var transfer: LayerTransfer
         var ridge: Double
-        var isCentred: Bool
+        var isCentered: Bool
 
         struct Fit: Sendable {
             var weight: Tensor
@@ -119,7 +119,7 @@ public struct LeastSquaresReconstruction: Technique {
                 var cross = Array(transfer.cross[(group * rows * columns)..<((group + 1) * rows * columns)])
                 let meanInput = transfer.meanInput[(group * columns)..<((group + 1) * columns)].map { $0 }
                 let meanOutput = transfer.meanOutput[(group * rows)..<((group + 1) * rows)].map { $0 }
-                if isCentred {
+                if isCentered {
                     for row in 0..<columns { for column in 0..<columns { gram[row * columns + column] -= meanInput[row] * meanInput[column] } }
                     for row in 0..<rows { for column in 0..<columns { cross[row * columns + column] -= meanOutput[row] * meanInput[column] } }
                 }

@@ -7,7 +7,7 @@ struct Codebook: Sendable {
     private(set) var entries: [Float]
     /// Whether entry 0 is an exact zero kept for weights that are zero.
     private(set) var hasZero: Bool
-    /// Bounds between neighbouring non-zero entries, padded to a power of two with +∞.
+    /// Bounds between neighboring non-zero entries, padded to a power of two with +∞.
     private var thresholds: [Float]
 
     /// - Parameter centroids: ascending; `rounded` brings a value to the precision of the weights' type.

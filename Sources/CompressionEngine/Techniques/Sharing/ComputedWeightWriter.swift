@@ -30,7 +30,7 @@ struct ComputedWeightWriter {
     /// Why a layer's weights cannot be computed from fewer numbers; `nil` if they can.
     static func refusal(for layer: Layer) -> String? {
         if layer.quantization?.opType == Layer.computed { return "its weights are computed from fewer numbers already" }
-        guard layer.isFloat else { return "its weights are quantised already" }
+        guard layer.isFloat else { return "its weights are quantized already" }
         return [.float32, .float16, .float64].contains(layer.weightType) ? nil : "its weights are \(layer.weightType)"
     }
 

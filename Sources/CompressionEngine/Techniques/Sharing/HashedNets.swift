@@ -10,7 +10,7 @@ public struct HashedNets: Technique {
         details: """
             Weights fall into buckets at random, by a hash of their position in the tensor, and all weights of a bucket share one value: the one nearest \
             to them in least squares, their mean. With signs a second hash lets half of them take its negative, which makes \
-            what neighbouring weights get less alike. Since the hash can be computed, no index is stored: the ONNX file holds the values and a dozen operators \
+            what neighboring weights get less alike. Since the hash can be computed, no index is stored: the ONNX file holds the values and a dozen operators \
             that compute the rest, so its size falls by the ratio itself, less about a kilobyte for each layer. ONNX Runtime computes the weights while \
             loading; memory, MACs and speed in use stay as they were.
 

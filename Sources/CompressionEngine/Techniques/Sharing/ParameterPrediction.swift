@@ -10,7 +10,7 @@ public struct ParameterPrediction: Technique {
         id: "parameter-prediction", title: "Parameter prediction", family: .sharing,
         summary: "Keeps a part of each filter's weights and predicts the others, by kernel ridge regression over their positions",
         details: """
-            Weights that read neighbouring inputs are alike. Of each output's weights some are kept, spread as evenly as can be, and the others are predicted from \
+            Weights that read neighboring inputs are alike. Of each output's weights some are kept, spread as evenly as can be, and the others are predicted from \
             them by ridge regression with a fixed kernel, the same for all outputs; so only coefficients for the kept ones are stored, and the graph multiplies them with the kernel while \
             loading. The kernel is a bell curve over the distance of positions: of a convolution's kernel, or of the image that is flattened \
             in front of a matrix. Layers whose inputs have no positions are left as they are, unless the kernel is covariance: then it is how the inputs vary together on calibration \
@@ -249,7 +249,7 @@ public struct ParameterPrediction: Technique {
     }
 
     /// Positions to keep, ascending: each next one is that which the kernel predicts worst from those before (pivoted
-    /// Cholesky factorisation), the first of equals.
+    /// Cholesky factorization), the first of equals.
     static func spread(_ kernel: [Double], count n: Int, keeping rank: Int) -> [Int] {
         var residual = (0..<n).map { kernel[$0 * n + $0] }
         var factors: [[Double]] = []

@@ -5,13 +5,13 @@ public struct ProductQuantization: Technique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
-        id: "product-quantization", title: "Product quantisation", family: .sharing,
-        summary: "Runs of neighbouring weights become rows of a codebook: below one bit a weight, the file shrinks",
+        id: "product-quantization", title: "Product quantization", family: .sharing,
+        summary: "Runs of neighboring weights become rows of a codebook: below one bit a weight, the file shrinks",
         details: """
             Each output's weights are cut into runs of a few inputs; k-means finds 2^bits vectors that stand for all of them, and the file holds one code for each run \
             and the codebook. Eight bits for four weights are two bits a weight, and less for longer runs. Weights that go together are coded together, so that the error is smaller \
-            than that of single weights at as many bits. With one codebook a layer this is vector quantisation; with one for each place among the inputs, the \
-            product quantiser proper, which takes more room for codebooks and pays for wide layers with many outputs.
+            than that of single weights at as many bits. With one codebook a layer this is vector quantization; with one for each place among the inputs, the \
+            product quantizer proper, which takes more room for codebooks and pays for wide layers with many outputs.
 
             With error outputs the distance is that of the layer's outputs on calibration data: directions in which inputs vary much \
             count more. Codes take a byte in the file, or two above eight bits; the archive codes them by frequency. ONNX Runtime looks the weights up while loading: \
@@ -26,7 +26,7 @@ public struct ProductQuantization: Technique {
                 "bits", title: "Bits of a code", domain: .integer(1...12, step: 1), default: .integer(8), unit: "bits", help: "2^bits vectors in a codebook"),
             ParameterDescriptor(
                 "dimension", title: "Weights per code", domain: .integer(2...16, step: 1), default: .integer(4), unit: "weights",
-                help: "Neighbouring inputs of an output that one code stands for; 9 are a whole 3×3 kernel"),
+                help: "Neighboring inputs of an output that one code stands for; 9 are a whole 3×3 kernel"),
             ParameterDescriptor(
                 "codebook", title: "Codebook for",
                 domain: .choice([.init("layer", "all runs of a layer"), .init("block", "the runs at one place among the inputs, each place on its own")]),

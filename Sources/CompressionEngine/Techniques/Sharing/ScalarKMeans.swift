@@ -46,7 +46,7 @@ struct ScalarKMeans: Sendable {
         isOptimal = optimum.isOptimal
     }
 
-    /// Lloyd's iteration from ascending centres and the bounds of their clusters.
+    /// Lloyd's iteration from ascending centers and the bounds of their clusters.
     private init(_ distribution: ValueDistribution, centers start: [Double], bounds first: [Int], iterations limit: Int) {
         var (centers, bounds) = (start, first)
         iterations = 0

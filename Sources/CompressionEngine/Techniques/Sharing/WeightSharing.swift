@@ -2,7 +2,7 @@ import Foundation
 import ModelGraph
 import Synchronization
 
-/// Weight sharing by one-dimensional k-means ("trained quantisation" of Deep Compression, without the training).
+/// Weight sharing by one-dimensional k-means ("trained quantization" of Deep Compression, without the training).
 public struct WeightSharing: Technique {
     public init() {}
 
@@ -19,8 +19,8 @@ public struct WeightSharing: Technique {
             and a codebook, about a quarter; the runtime looks the weights up when it loads the model, so memory and speed in use \
             are as before.
 
-            Method exact finds the clusters of least squared error, for up to 262,144 different weights; beyond, neighbouring weights are gathered in at most \
-            65,536 groups first and Lloyd's algorithm follows on all of them. Method lloyd is that of the paper, which found linear initialisation best \
+            Method exact finds the clusters of least squared error, for up to 262,144 different weights; beyond, neighboring weights are gathered in at most \
+            65,536 groups first and Lloyd's algorithm follows on all of them. Method lloyd is that of the paper, which found linear initialization best \
             for pruned weights that are trained afterwards: it keeps the few large weights apart. Its clusters are of very different sizes, so that \
             entropy codes win more: at equal bits the archive is often a tenth smaller than with exact, whose error is less.
             """,
@@ -67,7 +67,7 @@ public struct WeightSharing: Technique {
         guard layer.isFloat else {
             // Rows of integers are gathered too, but not as indices.
             let isTable = layer.kind == .embedding && model.graph[layer.path]?.nodes[layer.nodeIndex].input(0) == layer.weight
-            return layer.quantization?.opType == "Gather" && !isTable ? "its weights are already a codebook" : "its weights are already quantised"
+            return layer.quantization?.opType == "Gather" && !isTable ? "its weights are already a codebook" : "its weights are already quantized"
         }
         return nil
     }

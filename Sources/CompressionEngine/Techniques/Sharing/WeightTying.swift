@@ -14,7 +14,7 @@ public struct WeightTying: Technique {
             the layers share memory too.
 
             Layers of a trained model are seldom alike: expect a large loss unless the model was trained with tied weights, or is trained afterwards. Choose the layers, \
-            such as neighbouring blocks of a transformer, rather than all.
+            such as neighboring blocks of a transformer, rather than all.
             """,
         source: """
             Lan et al., ALBERT, ICLR 2020, section 3.1 (parameters shared across layers); Savarese and Maire, Learning Implicitly Recurrent CNNs Through Parameter Sharing, \

@@ -86,7 +86,7 @@ struct ChannelImportance {
         }
     }
 
-    /// |γ| of the normalisation that reads a layer's outputs (Liu et al. 2017, section 3).
+    /// |γ| of the normalization that reads a layer's outputs (Liu et al. 2017, section 3).
     private func batchNormScale() -> [[Float]] {
         let index = GraphIndex(model.graph)
         return layers.map { layer in

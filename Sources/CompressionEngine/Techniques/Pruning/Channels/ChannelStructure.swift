@@ -2,7 +2,7 @@ import ModelGraph
 
 /// Which channels of a model can be removed, and which of them only together.
 ///
-/// *Units* are the smallest things that can be taken out: one filter with its bias, its normalisation, and the weights
+/// *Units* are the smallest things that can be taken out: one filter with its bias, its normalization, and the weights
 /// that read it in every later layer, or several filters that an addition couples. Units that lie in the same
 /// dimensions of the same layers form a *group*, from which a pruning ratio is taken.
 public struct ChannelStructure: Sendable {

@@ -28,7 +28,7 @@ final class ChannelTracer {
     private(set) var graph: Graph
     /// Axes of values by dimension from the end.
     var values: [String: [Int: Int]] = [:]
-    /// Ranks and extents learnt from operators.
+    /// Ranks and extents learned from operators.
     var ranks: [String: Int] = [:]
     var extents: [String: [Int: Int]] = [:]
     /// Contents of integer vectors that serve as shapes.

@@ -3,7 +3,7 @@ import ModelGraph
 /// Disjoint sets of channels that must be removed together, with the reason why some must not be removed at all.
 ///
 /// A channel is one index of one dimension that some weight gives a model. Following the graph merges channels: those
-/// of a convolution's filters with those of the normalisation behind it, those on both sides of an addition. What is
+/// of a convolution's filters with those of the normalization behind it, those on both sides of an addition. What is
 /// left are *units*: the smallest things that can be taken out of the model.
 struct ChannelUnits {
     /// Union-find forest; roots point to themselves.

@@ -122,7 +122,7 @@ extension ChannelTracer {
         }
     }
 
-    // MARK: Normalisation and reduction
+    // MARK: Normalization and reduction
 
     /// One parameter per channel, channels in dimension 1.
     private func tracePerChannel(_ site: Site) {

@@ -2,7 +2,7 @@ import CLapack
 import Foundation
 import ModelGraph
 
-/// Scales up the weights that meet large activations before weights are quantised.
+/// Scales up the weights that meet large activations before weights are quantized.
 public struct AWQ: Technique {
     public init() {}
 
@@ -11,7 +11,7 @@ public struct AWQ: Technique {
         summary: "Scales input channels so that the weights that matter most lose least when rounded. Same function, better low-bit weights.",
         details: """
             Which weights matter shows in the activations: those that multiply large inputs. For each layer input the factors sⱼ = mean|xⱼ|^r are tried for twenty exponents r from 0 \
-            to 0.95, and those kept with which the layers' outputs over calibration data change least when their weights are rounded as bits, scales and range say. The normalisation or \
+            to 0.95, and those kept with which the layers' outputs over calibration data change least when their weights are rounded as bits, scales and range say. The normalization or \
             layer before takes the division by s into its constants. Floats stay floats and the file stays as large: put weight-quantization, with the same bits and scales, behind it. \
             Exponent 0 changes nothing, so a layer is never worse off over the calibration data.
 

@@ -1,12 +1,12 @@
 import ModelGraph
 
-/// Evens out the weight ranges of neighbouring layers' channels, so that one scale per tensor fits all of them.
+/// Evens out the weight ranges of neighboring layers' channels, so that one scale per tensor fits all of them.
 public struct CrossLayerEqualization: Technique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
-        id: "cross-layer-equalization", title: "Cross-layer equalisation", family: .quantization,
-        summary: "Rescales channels between neighbouring layers so that their weight ranges are alike. Same function, better int8. No data needed.",
+        id: "cross-layer-equalization", title: "Cross-layer equalization", family: .quantization,
+        summary: "Rescales channels between neighboring layers so that their weight ranges are alike. Same function, better int8. No data needed.",
         details: """
             A channel between two layers can be divided by s > 0 in the first and multiplied by s in the second without changing what the model computes, as \
             long as only Relu, LeakyRelu, PRelu, pooling or constants per channel lie between. With s = √(r₁·r₂) / r₂, where r₁ and r₂ are the ranges of the \
@@ -15,7 +15,7 @@ public struct CrossLayerEqualization: Technique {
             large; put static-int8 or weight-quantization behind it. It helps most with one scale per tensor and depthwise convolutions, hardly with one per channel. Ranges of \
             activations change too, sometimes for the worse.
 
-            A layer is equalised with those before it. Layers whose input is read by an addition or the like (residual connections), or \
+            A layer is equalized with those before it. Layers whose input is read by an addition or the like (residual connections), or \
             lies behind Clip, Sigmoid or GELU, are left.
             """,
         source: "Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction, arXiv:1906.04721, section 4.1",
@@ -28,7 +28,7 @@ public struct CrossLayerEqualization: Technique {
     public func refusal(for layer: Layer, in model: Model) -> String? { refusals(for: [layer], in: model, shapes: [:])[0] }
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
-        // As the model will be when normalisation is folded: layers keep their order and their names.
+        // As the model will be when normalization is folded: layers keep their order and their names.
         let folded = Self.folded(model)
         let now = Dictionary(folded.layers().map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         let sites = ScalingSites(folded)
@@ -36,7 +36,7 @@ public struct CrossLayerEqualization: Technique {
             guard let current = now[layer.id] else { return "not found" }
             switch sites.site(before: current) {
             case .failure(let refusal): return refusal.reason
-            case .success(let site): return site.producer == nil ? "a normalisation, not a layer, stands before it" : nil
+            case .success(let site): return site.producer == nil ? "a normalization, not a layer, stands before it" : nil
             }
         }
     }
@@ -68,7 +68,7 @@ public struct CrossLayerEqualization: Technique {
         var scaling = ChannelScaling(folded)
         for round in 0..<(sites.map(\.iterations).max() ?? 0) {
             try context.cancellation.check()
-            context.progress(Double(round) / 20, "equalising")
+            context.progress(Double(round) / 20, "equalizing")
             var moved = false
             for (site, producer, iterations) in sites where round < iterations {
                 let factors = Self.factors(site, producer, scaling)
@@ -97,7 +97,7 @@ public struct CrossLayerEqualization: Technique {
     }
 
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
-        // Folding takes in every normalisation behind a convolution, whichever layers are chosen.
+        // Folding takes in every normalization behind a convolution, whichever layers are chosen.
         for index in states.indices { QuantizationForecast.foldNormalization(into: &states[index], summaries[index]) }
     }
 }

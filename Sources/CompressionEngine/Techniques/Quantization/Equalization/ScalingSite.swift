@@ -159,7 +159,7 @@ struct ScalingSites {
                     return .failure("\(node.opType) before it cannot be scaled")
                 }
             }
-            return .failure("no layer or normalisation stands before it")
+            return .failure("no layer or normalization stands before it")
         }
 
         private func constant(_ node: Node, _ input: Int) -> Tensor? {

@@ -1,7 +1,7 @@
 import Foundation
 import ModelGraph
 
-/// Moves the difficulty of quantising activations into weights.
+/// Moves the difficulty of quantizing activations into weights.
 public struct SmoothQuant: Technique {
     public init() {}
 
@@ -10,7 +10,7 @@ public struct SmoothQuant: Technique {
         summary: "Divides activation channels with outliers and multiplies the weights that read them. Same function, better int8.",
         details: """
             Activations often have a few channels far larger than the others, which one scale for the whole tensor must cover. Each channel j of a layer's \
-            input is divided by s = max|xⱼ|^α / max|wⱼ|^(1−α), which the normalisation or layer before takes into its constants, and the weights that read the \
+            input is divided by s = max|xⱼ|^α / max|wⱼ|^(1−α), which the normalization or layer before takes into its constants, and the weights that read the \
             channel are multiplied by s. α = 0.5 shares the difficulty evenly; more moves more of it into the weights. No operator is added; floats stay floats and \
             the file stays as large: put static-int8 or dynamic-int8 behind it.
 

@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// Rounds a layer's weights so that its outputs change least: minimises tr((W − Q)·H·(W − Q)ᵀ) over codes, where H = E[x·xᵀ] is the
+/// Rounds a layer's weights so that its outputs change least: minimizes tr((W − Q)·H·(W − Q)ᵀ) over codes, where H = E[x·xᵀ] is the
 /// Gram matrix of the layer's inputs over calibration data.
 ///
 /// Rows (outputs) do not depend on each other. Grids are fixed beforehand, so that the order in which columns are rounded leaves
@@ -9,7 +9,7 @@ struct Reconstruction: Sendable {
     enum Method: Hashable, Sendable {
         /// Column by column, each column's error made up for by those not yet rounded (Frantar et al., GPTQ, arXiv:2210.17323).
         /// - byActivation: columns with the largest inputs first.
-        /// - sweeps: afterwards, rounds of exact minimisation over one code after the other, at most.
+        /// - sweeps: afterwards, rounds of exact minimization over one code after the other, at most.
         case errorFeedback(byActivation: Bool, sweeps: Int)
         /// Each weight up or down from where it is: coordinate descent on the objective of Nagel et al., "Up or Down?", arXiv:2004.10568.
         case upOrDown(sweeps: Int)

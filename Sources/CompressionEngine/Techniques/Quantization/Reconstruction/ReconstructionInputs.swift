@@ -2,7 +2,7 @@ import ModelGraph
 
 /// Gram matrices of layers' inputs, remembered, so that turning a width runs the model only once.
 enum ReconstructionInputs {
-    /// Inputs of an output at most: H takes its square, and its factorisation its cube.
+    /// Inputs of an output at most: H takes its square, and its factorization its cube.
     static let columnLimit = 8192
 
     /// Why a layer's weights cannot be fitted to its inputs; `nil` if they can.
