@@ -234,3 +234,10 @@ public struct NameSupply: Sendable {
         return candidate
     }
 }
+
+extension Node {
+    /// Reads another value wherever it read `name`.
+    public mutating func replaceInput(_ name: String, by value: String) {
+        for index in inputs.indices where inputs[index] == name { inputs[index] = value }
+    }
+}

@@ -13,7 +13,7 @@ public enum PackedSize {
         let values = ValueModel(state)
         var best = min(state.weightCount * state.weightBits, values.denseBits(state.weightCount, density: state.density))
         if state.density < 0.95 {
-            for bits in state.indexBits.map({ $0...$0 }) ?? 2...8 {
+            for bits in state.coding.indexBits.map({ $0...$0 }) ?? 2...8 {
                 best = min(best, sparseBits(state, values, indexBits: bits))
             }
         }
@@ -27,8 +27,8 @@ public enum PackedSize {
         let fillers = TheoreticalSize.expectedFillers(nonZeros: nonZeros, density: state.density, indexBits: indexBits)
         guard fillers.isFinite else { return .infinity }
         let stored = nonZeros + fillers
-        let stepBits = state.coder != .fixed ? stepEntropy(density: state.density, indexBits: indexBits) : Double(indexBits)
-        let table = state.coder != .fixed ? Double(1 << indexBits) * 4 : 0
+        let stepBits = state.coding.coder != .fixed ? stepEntropy(density: state.density, indexBits: indexBits) : Double(indexBits)
+        let table = state.coding.coder != .fixed ? Double(1 << indexBits) * 4 : 0
         return stored * stepBits + table + values.bits(stored, zeroShare: stored > 0 ? fillers / stored : 0)
     }
 
@@ -60,8 +60,8 @@ public enum PackedSize {
         private var wholeBits: Bool
 
         init(_ state: LayerState) {
-            entropyCoded = state.coder != .fixed
-            wholeBits = state.coder == .huffman
+            entropyCoded = state.coding.coder != .fixed
+            wholeBits = state.coding.coder == .huffman
             // Sub-byte weights are packed, and coded by the byte.
             elementBits = max(state.weightBits, 0.01)
             if let distinct = state.distinctValues, distinct < state.weightCount / 2, distinct <= 65536 {

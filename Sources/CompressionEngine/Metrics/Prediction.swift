@@ -138,7 +138,7 @@ extension LayerState {
         let codebook = distinctValues.map { valueBits <= 16 ? TheoreticalSize.codebookBits(entries: $0) : 0 } ?? 0
         var best = weightCount * valueBits
         if density < 1 {
-            for bits in indexBits.map({ $0...$0 }) ?? 2...8 {
+            for bits in coding.indexBits.map({ $0...$0 }) ?? 2...8 {
                 let fillers = TheoreticalSize.expectedFillers(nonZeros: nonZeroCount, density: density, indexBits: bits)
                 best = min(best, TheoreticalSize.sparseBits(nonZeros: nonZeroCount, fillers: fillers, valueBits: valueBits, indexBits: bits))
             }

@@ -19,13 +19,13 @@ public struct StepReport: Sendable {
     /// Why an optional step was left out; `nil` if it was applied.
     public var skipped: String?
     /// How the training went, for steps that learn.
-    public var training: TrainingStore.Summary?
+    public var training: TrainingSummary?
     /// The step learns and was not trained: the model is what it would start from.
     public var isUntrained: Bool
 
     public init(
         technique: String, layers: [String], refused: [(layer: String, reason: String)], notes: [String], skipped: String? = nil,
-        training: TrainingStore.Summary? = nil, isUntrained: Bool = false
+        training: TrainingSummary? = nil, isUntrained: Bool = false
     ) {
         self.technique = technique
         self.layers = layers

@@ -22,8 +22,6 @@ public struct LayerSummary: Sendable {
     /// L1 and L2 norm of each output unit (filter or neuron).
     public var outputNormsL1: [Float]
     public var outputNormsL2: [Float]
-    /// Singular values of the weight read as a matrix, by the way it is read; those that would take long to compute are missing.
-    public var spectra: [WeightUnfolding: Spectrum] = [:]
     /// MACs of one inference (batch 1); `nil` until shapes are known.
     public var macs: Double?
     /// Elements of the layer's main output at batch 1; `nil` until shapes are known.
@@ -35,14 +33,8 @@ public struct LayerSummary: Sendable {
     public var attachedCount: Int = 0
     /// Which channels of the model can be removed together; the same object in all summaries of a model.
     public var channels: ChannelForecast?
-    /// Where the inputs of an output lie in a plane; `nil` if they have no positions.
-    var positions: InputPositions?
-    /// Layers, by position, of the residual branches that can be left out; the same in all summaries of a model.
-    public var branches: [[Int]] = []
-    /// Attentions of the model whose products can be followed; the same in all summaries of a model.
-    public var attentions: [AttentionForecast] = []
-    /// The way of an image's planes through the model; `nil` where something hangs on the image's extents. The same in all summaries.
-    var planes: ImagePlanes?
+    /// What single techniques' forecasts look at (`ForecastFacet`).
+    public var facets = Facets()
 
     /// Fraction of weights with magnitude at most `threshold`.
     public func fraction(below threshold: Float) -> Double {
@@ -89,10 +81,10 @@ public struct LayerState: Sendable {
     public var inputsKept: Double = 1
     /// Change of MACs in nodes beside the layer that belong to none, such as attention's products; negative where some are saved.
     public var productMacs: Double = 0
-    /// Index bits for relative indices in the packed archive; `nil` lets the archive choose.
-    public var indexBits: Int?
-    /// Codes that the packed archive may use for the layer.
-    public var coder = EntropyCoder.smallest
+    /// How the packed archive codes the layer.
+    public var coding = ArchiveCoding()
+    /// What single techniques leave for those behind them.
+    public var facets = Facets()
 
     /// The layer as it is in the baseline.
     public init(_ summary: LayerSummary) {

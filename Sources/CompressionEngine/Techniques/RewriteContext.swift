@@ -7,8 +7,8 @@ public struct RewriteContext: Sendable {
     public var calibration: (any CalibrationSource)?
     /// The model before the first step of the recipe, for steps that repair what earlier ones did; `nil` outside a recipe.
     public var baseline: Model?
-    /// What techniques that learn train on; `nil` without a split for it, or without runtime.
-    public var training: TrainingSource?
+    /// What single families need beside, such as what to train on.
+    public var facets = Facets()
     /// Shapes of intermediate values at batch 1, by value name, where known (from the runtime). Those of `baseline`.
     public var shapes: [String: [Int]]
     /// Seed of everything random.
@@ -22,13 +22,12 @@ public struct RewriteContext: Sendable {
     public var notes: Notes
 
     public init(
-        calibration: (any CalibrationSource)? = nil, baseline: Model? = nil, training: TrainingSource? = nil, shapes: [String: [Int]] = [:], seed: UInt64 = 0,
+        calibration: (any CalibrationSource)? = nil, baseline: Model? = nil, shapes: [String: [Int]] = [:], seed: UInt64 = 0,
         cancellation: Cancellation = Cancellation(), progress: @escaping @Sendable (Double, String) -> Void = { _, _ in },
         memo: LayerMemo = LayerMemo(), notes: Notes = Notes()
     ) {
         self.calibration = calibration
         self.baseline = baseline
-        self.training = training
         self.shapes = shapes
         self.seed = seed
         self.cancellation = cancellation
@@ -40,7 +39,7 @@ public struct RewriteContext: Sendable {
     /// Collects remarks from concurrent work.
     public final class Notes: Sendable {
         private let lines = Mutex<[String]>([])
-        private let trained = Mutex<TrainingStore.Summary?>(nil)
+        private let trained = Mutex<TrainingSummary?>(nil)
         private let untrained = Mutex(false)
         public init() {}
         /// A training was not run: the step left the weights that it would have started from.
@@ -49,12 +48,26 @@ public struct RewriteContext: Sendable {
             set { untrained.withLock { $0 = newValue } }
         }
         /// What a step that learns did.
-        public var training: TrainingStore.Summary? {
+        public var training: TrainingSummary? {
             get { trained.withLock { $0 } }
             set { trained.withLock { $0 = newValue } }
         }
+        /// A few names and how many more, for use in a remark.
+        static func list(_ names: [String]) -> String {
+            names.count <= 4 ? names.joined(separator: ", ") : names.prefix(3).joined(separator: ", ") + " and \(names.count - 3) more"
+        }
         public func add(_ line: String) { lines.withLock { if !$0.contains(line) { $0.append(line) } } }
         public var all: [String] { lines.withLock { $0 } }
+    }
+}
+
+extension RewriteContext {
+    /// This context for one of several parts of the work, with its progress inside the whole.
+    func part(_ number: Int, of count: Int) -> RewriteContext {
+        var part = self
+        let progress = progress
+        part.progress = { fraction, what in progress((Double(number) + fraction) / Double(max(count, 1)), what) }
+        return part
     }
 }
 

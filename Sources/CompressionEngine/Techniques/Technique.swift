@@ -24,6 +24,9 @@ public protocol Technique: Sendable {
     /// in one group. By default layers that share a weight.
     func coupledLayers(_ layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [[Int]]
 
+    /// What `predict` looks at beside the summaries themselves; none by default.
+    var forecastFacets: [any ForecastFacet.Type] { get }
+
     /// Foretells, from prepared summaries and in O(layers), what `rewrite` will do to sizes and compute. Runs on the
     /// key-press path: no pass over weights.
     func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary])
@@ -41,6 +44,8 @@ extension WholeModelTechnique {
 }
 
 extension Technique {
+    public var forecastFacets: [any ForecastFacet.Type] { [] }
+
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         layers.map { refusal(for: $0, in: model) }
     }

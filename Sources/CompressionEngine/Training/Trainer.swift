@@ -8,7 +8,7 @@ public struct Trainer {
     public struct Outcome: Sendable {
         public var model: Model
         /// The start as number 0, then each epoch.
-        public var epochs: [TrainingProgress.Epoch]
+        public var epochs: [TrainingEpoch]
         /// Epoch whose weights were kept; 0 for the start.
         public var kept: Int
         public var steps: Int
@@ -56,7 +56,7 @@ public struct Trainer {
             record = found.record
         } else {
             let first = try source.evaluate(start, cancellation)
-            record.epochs = [TrainingProgress.Epoch(number: 0, loss: nil, accuracy: first.value, seconds: 0)]
+            record.epochs = [TrainingEpoch(number: 0, loss: nil, accuracy: first.value, seconds: 0)]
             record.metric = first.metric
             record.best = try step.state()
             record.bestAccuracy = first.value
@@ -95,7 +95,7 @@ public struct Trainer {
             let state = try step.state()
             let estimate = try source.evaluate(step.model(state), cancellation)
             record.epochs.append(
-                TrainingProgress.Epoch(
+                TrainingEpoch(
                     number: epoch, loss: losses.reduce(0, +) / Double(max(losses.count, 1)), accuracy: estimate.value, seconds: Date().timeIntervalSince(epochBegan)))
             // What came before masks stood still is no result.
             let isComparable = min(record.kept * step.stepsPerEpoch, total) >= step.settledSteps
@@ -117,7 +117,7 @@ public struct Trainer {
     /// How far a training has come.
     struct Record: Sendable {
         var step = 0
-        var epochs: [TrainingProgress.Epoch] = []
+        var epochs: [TrainingEpoch] = []
         var metric = ""
         var kept = 0
         var bestAccuracy = -Double.infinity

@@ -3,27 +3,10 @@ import Synchronization
 
 /// How a training goes.
 public struct TrainingProgress: Sendable {
-    /// Mean loss of an epoch and what the validation split says after it.
-    public struct Epoch: Sendable, Codable, Hashable {
-        /// Counted from 1; 0 is the start.
-        public var number: Int
-        /// `nil` for the start.
-        public var loss: Double?
-        public var accuracy: Double
-        public var seconds: Double
-
-        public init(number: Int, loss: Double?, accuracy: Double, seconds: Double) {
-            self.number = number
-            self.loss = loss
-            self.accuracy = accuracy
-            self.seconds = seconds
-        }
-    }
-
     public var step: Int
     public var totalSteps: Int
     /// Epochs finished.
-    public var epochs: [Epoch]
+    public var epochs: [TrainingEpoch]
     public var totalEpochs: Int
     /// Mean loss of the last steps.
     public var loss: Double?
@@ -33,7 +16,7 @@ public struct TrainingProgress: Sendable {
     public var metric: String
 
     public init(
-        step: Int, totalSteps: Int, epochs: [Epoch], totalEpochs: Int, loss: Double?, rate: Double, elapsed: Double, trainedParameters: Int, metric: String
+        step: Int, totalSteps: Int, epochs: [TrainingEpoch], totalEpochs: Int, loss: Double?, rate: Double, elapsed: Double, trainedParameters: Int, metric: String
     ) {
         self.step = step
         self.totalSteps = totalSteps

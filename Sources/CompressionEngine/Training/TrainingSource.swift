@@ -45,3 +45,16 @@ public struct TrainingSource: Sendable {
         self.evaluate = evaluate
     }
 }
+
+extension RewriteContext {
+    public init(training: TrainingSource) {
+        self.init()
+        self.training = training
+    }
+
+    /// What techniques that learn train on; `nil` without a split for it, or without runtime.
+    public var training: TrainingSource? {
+        get { facets[TrainingSource.self] }
+        set { facets[TrainingSource.self] = newValue }
+    }
+}

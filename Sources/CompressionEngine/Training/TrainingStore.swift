@@ -13,7 +13,7 @@ public struct TrainingStore: Sendable {
 
     /// Where trainings of this user are kept: under the same folder as stored trials.
     public static func standard() -> TrainingStore {
-        TrainingStore(folder: ((TrialStore.defaultPath as NSString).deletingLastPathComponent as NSString).appendingPathComponent("trainings"))
+        TrainingStore(folder: StateFolder.path("trainings"))
     }
 
     private func path(_ key: String, _ kind: String) -> String { (folder as NSString).appendingPathComponent("\(key).\(kind).onnx") }
@@ -21,36 +21,11 @@ public struct TrainingStore: Sendable {
     // MARK: Finished trainings
 
     /// Trained tensors of a finished training by name, with what happened; `nil` if there is none or it cannot be read.
-    func result(_ key: String) -> (tensors: [Tensor], record: Summary)? {
+    func result(_ key: String) -> (tensors: [Tensor], record: TrainingSummary)? {
         guard let model = try? Model.read(path: path(key, "result")), let text = model.metadata["summary"],
-            let summary = try? JSONDecoder().decode(Summary.self, from: Data(text.utf8))
+            let summary = try? JSONDecoder().decode(TrainingSummary.self, from: Data(text.utf8))
         else { return nil }
         return (Array(model.graph.initializers.values), summary)
-    }
-
-    /// What is said of a finished training.
-    public struct Summary: Sendable, Codable, Hashable {
-        public var epochs: [TrainingProgress.Epoch]
-        public var kept: Int
-        public var steps: Int
-        public var trainedParameters: Int
-        public var bytes: Int
-        /// Median time of a step when it was trained.
-        public var stepMilliseconds: Double
-        public var notes: [String]
-
-        /// Of all epochs, looking at the validation split included.
-        public var seconds: Double { epochs.reduce(0) { $0 + $1.seconds } }
-
-        init(_ outcome: Trainer.Outcome) {
-            epochs = outcome.epochs
-            kept = outcome.kept
-            steps = outcome.steps
-            trainedParameters = outcome.trainedParameters
-            bytes = outcome.bytes
-            stepMilliseconds = outcome.stepMilliseconds
-            notes = outcome.notes
-        }
     }
 
     /// Keeps the tensors in which the trained model differs from the one before.
@@ -58,7 +33,7 @@ public struct TrainingStore: Sendable {
         let changed = outcome.model.graph.initializers.values.filter { tensor in
             before.graph.initializers[tensor.name].map { $0.storage !== tensor.storage } ?? true
         }
-        let summary = Summary(outcome)
+        let summary = TrainingSummary(outcome)
         try write(changed, ["summary": String(decoding: JSONEncoder().encode(summary), as: UTF8.self)], to: path(key, "result"), opset: outcome.model.opset)
         try? FileManager.default.removeItem(atPath: path(key, "checkpoint"))
     }
@@ -83,7 +58,7 @@ public struct TrainingStore: Sendable {
 
     private struct Progress: Codable {
         var step: Int
-        var epochs: [TrainingProgress.Epoch]
+        var epochs: [TrainingEpoch]
         var metric: String
         var kept: Int
         var bestAccuracy: Double
@@ -133,5 +108,13 @@ public struct TrainingStore: Sendable {
             step: progress.step, epochs: progress.epochs, metric: progress.metric, kept: progress.kept, bestAccuracy: progress.bestAccuracy)
         record.best = state(from: each)
         return Trainer.Checkpoint(state: state(from: 0), record: record)
+    }
+}
+
+extension TrainingSummary {
+    init(_ outcome: Trainer.Outcome) {
+        self.init(
+            epochs: outcome.epochs, kept: outcome.kept, steps: outcome.steps, trainedParameters: outcome.trainedParameters, bytes: outcome.bytes,
+            stepMilliseconds: outcome.stepMilliseconds, notes: outcome.notes)
     }
 }

@@ -14,11 +14,7 @@ public final class TrialStore: Sendable {
     private let database: (any DatabaseWriter)?
 
     /// `$XDG_STATE_HOME/lathe/trials.sqlite`, by default under `~/.local/state`.
-    public static var defaultPath: String {
-        let environment = ProcessInfo.processInfo.environment
-        let state = environment["XDG_STATE_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? NSHomeDirectory() + "/.local/state"
-        return state + "/lathe/trials.sqlite"
-    }
+    public static var defaultPath: String { StateFolder.path("trials.sqlite") }
 
     /// Opens or creates the store at `path`. A damaged file is moved aside and a new one begun; where no file can be had
     /// at all the store is in memory only. Both are said in `warning`.

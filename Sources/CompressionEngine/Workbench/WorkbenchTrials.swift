@@ -32,7 +32,7 @@ extension Workbench {
 
     /// Stores what was found about a recipe, keeping what earlier runs found besides.
     func record(
-        _ recipe: Recipe, _ figures: ModelFigures?, _ accuracy: AccuracyEstimate?, latency: LatencyFigures?, trainings: [TrainingStore.Summary] = [], _ session: EngineSession
+        _ recipe: Recipe, _ figures: ModelFigures?, _ accuracy: AccuracyEstimate?, latency: LatencyFigures?, trainings: [TrainingSummary] = [], _ session: EngineSession
     ) {
         guard let store = state.withLock({ $0.store }) else { return }
         let key = key(recipe, session)

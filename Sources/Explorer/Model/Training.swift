@@ -22,7 +22,7 @@ extension ExplorerModel {
     public var isUntrained: Bool { result?.reports.contains(where: \.isUntrained) ?? false }
 
     /// Epochs of the present recipe's last training, running or remembered.
-    public var trainedEpochs: [TrainingProgress.Epoch] {
+    public var trainedEpochs: [TrainingEpoch] {
         if let epochs = training?.progress?.epochs, !epochs.isEmpty { return epochs }
         return result?.reports.last { $0.training != nil }?.training?.epochs ?? []
     }

@@ -49,7 +49,7 @@ extension Painter {
         grid.draw(chart, in: upper, theme: theme)
     }
 
-    private func trainingFooter(_ epochs: [TrainingProgress.Epoch]) -> StyledLine {
+    private func trainingFooter(_ epochs: [TrainingEpoch]) -> StyledLine {
         guard let first = epochs.first, let best = epochs.max(by: { $0.accuracy < $1.accuracy }), epochs.count > 1 else { return StyledLine() }
         let change = NumberFormat.signed((best.accuracy - first.accuracy) * 100, digits: 2)
         return StyledLine("best: epoch \(best.number), \(change) pt", .muted)

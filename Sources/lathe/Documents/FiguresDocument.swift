@@ -77,7 +77,7 @@ struct RecipeDocument: Encodable {
         var epochs: Int
         var kept: Int
 
-        init(_ summary: TrainingStore.Summary) {
+        init(_ summary: TrainingSummary) {
             trainedParameters = summary.trainedParameters
             bytes = summary.bytes
             steps = summary.steps

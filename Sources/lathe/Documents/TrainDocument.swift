@@ -32,7 +32,7 @@ struct TrainDocument: JSONDocument {
     var file: String
     var fileBytes: Int
 
-    init(session: EngineSession, recipe: Recipe, applied: AppliedModel, summary: TrainingStore.Summary?, seconds: Double, output: String, split: Int) throws {
+    init(session: EngineSession, recipe: Recipe, applied: AppliedModel, summary: TrainingSummary?, seconds: Double, output: String, split: Int) throws {
         model = ModelReference(session.info)
         self.recipe = RecipeDocument(recipe, reports: applied.reports)
         samples = split
@@ -63,7 +63,7 @@ struct TrainDocument: JSONDocument {
 /// The epochs of a running training, printed as they end.
 final class TrainingRecord: Sendable {
     private struct State {
-        var epochs: [TrainingProgress.Epoch] = []
+        var epochs: [TrainingEpoch] = []
         var printed = 0
     }
     private let state = Mutex(State())
@@ -73,7 +73,7 @@ final class TrainingRecord: Sendable {
     var hasNewEpochs: Bool { state.withLock { $0.printed < $0.epochs.count } }
 
     func printNewEpochs() {
-        let fresh = state.withLock { state -> [TrainingProgress.Epoch] in
+        let fresh = state.withLock { state -> [TrainingEpoch] in
             defer { state.printed = state.epochs.count }
             return Array(state.epochs.dropFirst(state.printed))
         }

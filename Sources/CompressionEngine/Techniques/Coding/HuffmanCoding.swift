@@ -35,8 +35,8 @@ public struct HuffmanCoding: Technique {
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (index, values) in targets {
             let parameters = values.resolved(by: descriptor)
-            states[index].indexBits = parameters.indexBits
-            states[index].coder = Self.coder(parameters)
+            states[index].coding.indexBits = parameters.indexBits
+            states[index].coding.coder = Self.coder(parameters)
         }
     }
 }

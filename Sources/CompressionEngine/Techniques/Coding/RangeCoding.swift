@@ -27,8 +27,8 @@ public struct RangeCoding: Technique {
 
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (index, values) in targets {
-            states[index].indexBits = values.resolved(by: descriptor).indexBits
-            states[index].coder = .range
+            states[index].coding.indexBits = values.resolved(by: descriptor).indexBits
+            states[index].coding.coder = .range
         }
     }
 }

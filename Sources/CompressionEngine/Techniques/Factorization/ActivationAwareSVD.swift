@@ -125,6 +125,8 @@ public struct ActivationAwareSVD: Technique {
         return inputs.meanMagnitude.map { Float(pow(Double(max($0 / mean, 1e-3)), alpha)) }
     }
 
+    public var forecastFacets: [any ForecastFacet.Type] { [Spectra.self] }
+
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (index, parameters) in targets {
             // The spectrum of the weights stands for that of the whitened ones, which falls faster.

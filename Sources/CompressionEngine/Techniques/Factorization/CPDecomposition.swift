@@ -115,6 +115,8 @@ public struct CPDecomposition: Technique {
         return links
     }
 
+    public var forecastFacets: [any ForecastFacet.Type] { [Spectra.self] }
+
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (index, parameters) in targets {
             let (summary, layer) = (summaries[index], summaries[index].layer)

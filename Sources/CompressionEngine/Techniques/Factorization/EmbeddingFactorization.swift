@@ -27,6 +27,8 @@ public struct EmbeddingFactorization: Technique {
         try SVDFactorization.factorize(&model, targets: targets, context: context)
     }
 
+    public var forecastFacets: [any ForecastFacet.Type] { [Spectra.self] }
+
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (index, parameters) in targets {
             SVDFactorization.predict(&states[index], summaries[index], RankChoice(parameters.resolved(by: descriptor)), spectrum: summaries[index].spectra[.first])

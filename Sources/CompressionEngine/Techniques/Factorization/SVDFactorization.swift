@@ -38,6 +38,8 @@ public struct SVDFactorization: Technique {
         try source.insert(targets, into: &model) { try MatrixLinks.links($0, $1, $2, opset: opset) }
     }
 
+    public var forecastFacets: [any ForecastFacet.Type] { [Spectra.self] }
+
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (index, parameters) in targets {
             Self.predict(&states[index], summaries[index], RankChoice(parameters.resolved(by: descriptor)), spectrum: summaries[index].spectra[.first])

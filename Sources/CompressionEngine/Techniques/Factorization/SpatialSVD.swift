@@ -107,6 +107,8 @@ public struct SpatialSVD: Technique {
         return split
     }
 
+    public var forecastFacets: [any ForecastFacet.Type] { [Spectra.self] }
+
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (index, parameters) in targets {
             let (summary, layer) = (summaries[index], summaries[index].layer)

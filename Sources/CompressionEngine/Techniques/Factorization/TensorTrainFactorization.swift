@@ -75,6 +75,8 @@ public struct TensorTrainFactorization: Technique {
         }
     }
 
+    public var forecastFacets: [any ForecastFacet.Type] { [Spectra.self, TrainSpectra.self] }
+
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (index, parameters) in targets {
             let (summary, layer) = (summaries[index], summaries[index].layer)

@@ -40,8 +40,17 @@ public struct AttentionForecast: Sendable {
 
     /// The attentions that targets stand for, with the parameters of the first of their layers.
     static func chosen(_ summaries: [LayerSummary], _ targets: [Int: ParameterValues]) -> [(attention: AttentionForecast, parameters: ParameterValues, layer: Int)] {
-        (summaries.first?.attentions ?? []).compactMap { attention in
+        (summaries[AttentionForecasts.self]?.all ?? []).compactMap { attention in
             attention.layers.lazy.compactMap { layer in targets[layer].map { (attention, $0, layer) } }.first
         }
+    }
+}
+
+/// Attentions of a model whose products can be followed.
+struct AttentionForecasts: ForecastFacet {
+    var all: [AttentionForecast]
+
+    static func prepare(_ summaries: inout [LayerSummary], of model: PreparedModel) {
+        summaries.set(Self(all: AttentionForecast.all(in: model.model, layers: model.layers, shapes: model.shapes)))
     }
 }

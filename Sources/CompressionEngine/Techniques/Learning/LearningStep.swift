@@ -42,7 +42,7 @@ enum LearningStep {
         let outcome = try trainer.run(key: key, cancellation: context.cancellation)
         try source.store?.save(outcome, before: model, as: key)
         model = outcome.model
-        describe(TrainingStore.Summary(outcome), context)
+        describe(TrainingSummary(outcome), context)
     }
 
     /// What a training is called in the store: equal for equal models, plans, data and runtimes.
@@ -77,7 +77,7 @@ enum LearningStep {
         return "training: epoch \(min(state.epochs.count, state.totalEpochs)) of \(state.totalEpochs)\(loss)\(last)"
     }
 
-    private static func describe(_ summary: TrainingStore.Summary, _ context: RewriteContext) {
+    private static func describe(_ summary: TrainingSummary, _ context: RewriteContext) {
         context.notes.training = summary
         func percent(_ value: Double) -> String { String(format: "%.2f %%", 100 * value) }
         if let first = summary.epochs.first, let kept = summary.epochs.first(where: { $0.number == summary.kept }) {

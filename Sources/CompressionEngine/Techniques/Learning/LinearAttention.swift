@@ -96,6 +96,8 @@ public struct LinearAttention: WholeModelTechnique {
         model = editor.finish()
     }
 
+    public var forecastFacets: [any ForecastFacet.Type] { [AttentionForecasts.self] }
+
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (attention, _, layer) in AttentionForecast.chosen(summaries, targets) {
             let (n, m, d, v) = (Double(attention.queries), Double(attention.keys), Double(attention.keyWidth), Double(attention.valueWidth))

@@ -53,7 +53,7 @@ struct PlaneWindow: Sendable, Hashable {
 }
 
 /// The way of an image's planes through a network, from which follow the extents that all planes have at another resolution.
-struct ImagePlanes: Sendable {
+struct ImagePlanes: ForecastFacet {
     /// The graph's input, or what it becomes with channels first: smaller images go in here.
     let image: String
     /// Height and width of the image; where the graph leaves them open, those of samples.
@@ -238,4 +238,11 @@ struct ImagePlanes: Sendable {
 
     /// Height and width at a share of the resolution.
     func image(at share: Double) -> [Int] { extents.map { max(Int((Double($0) * share).rounded()), 1) } }
+}
+
+extension ImagePlanes {
+    /// None where something hangs on the image's extents.
+    static func prepare(_ summaries: inout [LayerSummary], of model: PreparedModel) {
+        if let planes = try? ImagePlanes(model.model, layers: model.layers, shapes: model.shapes) { summaries.set(planes) }
+    }
 }

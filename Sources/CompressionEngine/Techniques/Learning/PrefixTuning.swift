@@ -109,6 +109,8 @@ public struct PrefixTuning: WholeModelTechnique {
         }
     }
 
+    public var forecastFacets: [any ForecastFacet.Type] { [AttentionForecasts.self] }
+
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (attention, values, layer) in AttentionForecast.chosen(summaries, targets) {
             let length = Double(values.resolved(by: descriptor).integer("length"))

@@ -167,8 +167,10 @@ public struct ResolutionMultiplier: WholeModelTechnique {
         return weight.withFloats(sums.map { Float($0) }, dims: dims)
     }
 
+    public var forecastFacets: [any ForecastFacet.Type] { [ImagePlanes.self] }
+
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
-        guard let planes = summaries.first?.planes, let values = targets.min(by: { $0.key < $1.key })?.value else { return }
+        guard let planes = summaries[ImagePlanes.self], let values = targets.min(by: { $0.key < $1.key })?.value else { return }
         let image = planes.image(at: values.resolved(by: descriptor).real("resolution"))
         let (old, new) = (planes.planes(at: planes.extents).planes, planes.planes(at: image))
         guard new.failure == nil else { return }

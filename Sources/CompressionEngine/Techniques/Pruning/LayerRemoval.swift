@@ -116,9 +116,11 @@ public struct LayerRemoval: WholeModelTechnique {
     }
 
     /// The smallest branches stand in for those the data will choose.
+    public var forecastFacets: [any ForecastFacet.Type] { [RemovableBranches.self] }
+
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         guard let count = targets.values.first?.integer("count") else { return }
-        let branches = (summaries.first?.branches ?? []).filter { $0.allSatisfy { targets[$0] != nil } }
+        let branches = (summaries[RemovableBranches.self]?.layers ?? []).filter { $0.allSatisfy { targets[$0] != nil } }
         func norm(_ branch: [Int]) -> Double {
             guard let last = branch.last else { return .infinity }
             let summary = summaries[last]

@@ -80,3 +80,12 @@ struct ResidualBranch: Sendable {
         return members.sorted()
     }
 }
+
+/// Layers, by position, of each residual branch that can be left out.
+struct RemovableBranches: ForecastFacet {
+    var layers: [[Int]]
+
+    static func prepare(_ summaries: inout [LayerSummary], of model: PreparedModel) {
+        summaries.set(Self(layers: ResidualBranch.all(in: model.model, layers: model.layers, shapes: model.shapes).map(\.layers)))
+    }
+}

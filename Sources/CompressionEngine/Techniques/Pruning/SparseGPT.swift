@@ -131,13 +131,3 @@ extension InputPattern {
         }
     }
 }
-
-extension RewriteContext {
-    /// This context for one of several parts of the work, with its progress inside the whole.
-    func part(_ number: Int, of count: Int) -> RewriteContext {
-        var part = self
-        let progress = progress
-        part.progress = { fraction, what in progress((Double(number) + fraction) / Double(max(count, 1)), what) }
-        return part
-    }
-}

@@ -99,9 +99,11 @@ public enum BatchNormFolding {
             let epsilon = Double(normalization.float("epsilon") ?? 1e-5)
             let factors = (0..<channels).map { Double(gamma[$0]) / (Double(variance[$0]) + epsilon).squareRoot() }
             guard factors.allSatisfy(\.isFinite) else { return nil }
-            bias = Tensor(
-                name: "", floats: (0..<channels).map { Float(Double(beta[$0]) + factors[$0] * (Double(old[$0]) - Double(mean[$0]))) },
-                dims: [channels])
+            let shifted = (0..<channels).map { channel -> Float in
+                let centered = Double(old[channel]) - Double(mean[channel])
+                return Float(Double(beta[channel]) + factors[channel] * centered)
+            }
+            bias = Tensor(name: "", floats: shifted, dims: [channels])
             let layout = ScaleLayout(.axis(outputAxis), dims: stored.dims)
             let scaled = stored.withFloats { values in
                 TensorStorage(byteCount: values.count * 4) { memory in

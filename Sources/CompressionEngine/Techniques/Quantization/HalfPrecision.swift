@@ -50,7 +50,7 @@ public struct HalfPrecision: Technique {
             model = try converter.converted(counts: &counts)
             let inner = computing.filter { !$0.layer.path.isMain }
             if !inner.isEmpty {
-                context.notes.add("subgraphs compute in float32; weights of \(WeightQuantization.list(inner.map(\.layer.id))) left as they are")
+                context.notes.add("subgraphs compute in float32; weights of \(RewriteContext.Notes.list(inner.map(\.layer.id))) left as they are")
             }
         }
         if counts.clamped > 0 { context.notes.add("\(counts.clamped) constants beyond ±65504 clamped") }
@@ -67,5 +67,14 @@ public struct HalfPrecision: Technique {
             states[index].operandBits = 16
             states[index].overheadBits -= states[index].biasCount * 16
         }
+    }
+}
+
+extension HalfStorage {
+    static func predict(_ state: inout LayerState) {
+        guard state.weightCount >= 128 else { return }
+        state.weightBits = 16
+        state.overheadBits += (QuantizationForecast.nodeBytes + QuantizationForecast.initializerBytes) * 8
+        if state.biasCount >= 128 { state.overheadBits -= state.biasCount * 16 }
     }
 }

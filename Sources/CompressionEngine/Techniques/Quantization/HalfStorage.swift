@@ -32,7 +32,7 @@ enum HalfStorage {
             }
         }
         let others = bystanders.redirect(&editor)
-        if !others.isEmpty { context.notes.add("reading the same weights, now halves: \(WeightQuantization.list(others))") }
+        if !others.isEmpty { context.notes.add("reading the same weights, now halves: \(RewriteContext.Notes.list(others))") }
         return editor.finish()
     }
 
@@ -43,12 +43,5 @@ enum HalfStorage {
             let narrow = type == .float16 ? try HalfConversion.half(tensor).tensor : Tensor(name: "", bfloat16s: tensor.floats() ?? [], dims: tensor.dims)
             return narrow.floats() == tensor.floats() ? narrow : nil
         }
-    }
-
-    static func predict(_ state: inout LayerState) {
-        guard state.weightCount >= 128 else { return }
-        state.weightBits = 16
-        state.overheadBits += (QuantizationForecast.nodeBytes + QuantizationForecast.initializerBytes) * 8
-        if state.biasCount >= 128 { state.overheadBits -= state.biasCount * 16 }
     }
 }

@@ -51,7 +51,7 @@ struct StaticInt8Rewriter {
         let result = BatchNormFolding.fold(&model) { layers[$0] != nil }
         move(result.positions)
         if !result.folded.isEmpty {
-            context.notes.add("BatchNormalization folded into \(result.folded.count) convolutions: \(WeightQuantization.list(result.folded))")
+            context.notes.add("BatchNormalization folded into \(result.folded.count) convolutions: \(RewriteContext.Notes.list(result.folded))")
         }
     }
 
@@ -118,7 +118,7 @@ struct StaticInt8Rewriter {
         var grids: [String: AffineGrid] = [:]
         let scarce = measured.filter { (1..<Self.enough).contains(statistics[$0]?.count ?? 0) }.sorted()
         if !scarce.isEmpty {
-            context.notes.add("ranges seen on fewer than \(Self.enough) numbers, which other data may exceed (more calibration samples help): \(WeightQuantization.list(scarce))")
+            context.notes.add("ranges seen on fewer than \(Self.enough) numbers, which other data may exceed (more calibration samples help): \(RewriteContext.Notes.list(scarce))")
         }
         for name in measured {
             guard let seen = statistics[name] else { continue }

@@ -62,11 +62,6 @@ public struct WeightQuantization: Technique {
         return request
     }
 
-    /// A few names and how many more.
-    static func list(_ names: [String]) -> String {
-        names.count <= 4 ? names.joined(separator: ", ") : names.prefix(3).joined(separator: ", ") + " and \(names.count - 3) more"
-    }
-
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (index, parameters) in targets {
             QuantizationForecast.apply(Self.request(parameters), to: &states[index], summaries[index])

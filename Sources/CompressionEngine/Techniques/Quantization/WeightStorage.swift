@@ -24,7 +24,7 @@ struct WeightStorageWriter {
     /// The model with all edits made.
     mutating func finish() -> Model {
         let others = bystanders.redirect(&editor)
-        if !others.isEmpty { context.notes.add("reading the same weights, now rounded: \(WeightQuantization.list(others))") }
+        if !others.isEmpty { context.notes.add("reading the same weights, now rounded: \(RewriteContext.Notes.list(others))") }
         return editor.finish()
     }
 
@@ -45,7 +45,7 @@ struct WeightStorageWriter {
             if forms[form] == nil { order.append(form) }
             forms[form, default: []].append(target.layer.id)
         }
-        for form in order { context.notes.add("\(form): \(WeightQuantization.list(forms[form] ?? []))") }
+        for form in order { context.notes.add("\(form): \(RewriteContext.Notes.list(forms[form] ?? []))") }
         return writer.finish()
     }
 
@@ -278,11 +278,5 @@ struct WeightStorageWriter {
         let storage = try MatMulNBitsStorage(layer, weight: weight, node: editor.graph(layer.path).nodes[layer.nodeIndex], request: request, memo: context.memo)
         editor.require(domain: "com.microsoft", version: 1)
         return storage.emit(&editor, layer: layer, owner: owner, integerActivations: request.integerActivations)
-    }
-}
-
-extension Node {
-    mutating func replaceInput(_ name: String, by value: String) {
-        for index in inputs.indices where inputs[index] == name { inputs[index] = value }
     }
 }

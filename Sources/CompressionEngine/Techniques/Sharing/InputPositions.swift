@@ -3,7 +3,7 @@ import ModelGraph
 
 /// Where the inputs of an output lie in a plane: positions of a kernel, or of an image that is flattened in front of a
 /// matrix. The inputs of one channel stand together, row by row.
-struct InputPositions: Hashable, Sendable {
+struct InputPositions: Hashable, ForecastFacet {
     var channels: Int
     var height: Int
     var width: Int
@@ -32,6 +32,12 @@ struct InputPositions: Hashable, Sendable {
         self.channels = channels
         self.height = height
         self.width = width
+    }
+
+    static func prepare(_ summaries: inout [LayerSummary], of model: PreparedModel) {
+        for (number, layer) in model.layers.enumerated() {
+            summaries[number].facets[Self.self] = Self(of: layer, in: model.model, index: model.index, shapes: model.shapes)
+        }
     }
 
     /// [channels, height, width] of the value that is flattened into a layer's inputs.

@@ -116,6 +116,8 @@ public struct ParameterPrediction: Technique {
         model = writer.finish()
     }
 
+    public var forecastFacets: [any ForecastFacet.Type] { [InputPositions.self] }
+
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (index, values) in targets {
             let parameters = values.resolved(by: descriptor)
@@ -129,7 +131,7 @@ public struct ParameterPrediction: Technique {
                 guard shape.groups == 1 else { continue }
                 let rank = Double(Self.rank(shape.columns, fraction))
                 kept = rank * (state.weightCount / Double(max(shape.columns, 1)) + Double(shape.columns))
-            } else if let positions = summaries[index].positions {
+            } else if let positions = summaries[index].facets[InputPositions.self] {
                 kept = state.weightCount * Double(Self.rank(positions.count, fraction)) / Double(positions.count)
                 constants = Double(64 * positions.count)
             } else {

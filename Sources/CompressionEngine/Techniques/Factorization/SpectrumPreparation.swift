@@ -1,7 +1,9 @@
 import ModelGraph
 
-/// Singular values of layers' weights, prepared as far as that takes little time.
-enum SpectrumPreparation {
+/// Singular values of a layer's weight read as a matrix, by the way it is read; those that would take long to compute are missing.
+struct Spectra: ForecastFacet {
+    private(set) var byUnfolding: [WeightUnfolding: Spectrum]
+
     /// What is prepared together, and the work that is done at most, as Σ m·n·min(m, n) of the matrices. The cheapest come first.
     struct Selection {
         var unfoldings: [WeightUnfolding]
@@ -14,9 +16,17 @@ enum SpectrumPreparation {
             unfoldings: (2...4).flatMap { cores in (0..<cores - 1).map { .train(cores: cores, bond: $0) } }, budget: 3_000_000_000)
     }
 
+    static func prepare(_ summaries: inout [LayerSummary], of model: PreparedModel) throws { try add(.matrices, to: &summaries, of: model) }
+
+    fileprivate static func add(_ selection: Selection, to summaries: inout [LayerSummary], of model: PreparedModel) throws {
+        for (index, found) in try spectra(selection, of: model.layers, in: model.model, cancellation: model.cancellation) {
+            summaries[index].facets[Self.self] = Self(byUnfolding: summaries[index].spectra.merging(found) { $1 })
+        }
+    }
+
     /// By the layers' positions.
     /// - Throws: `EngineError.cancelled`.
-    static func spectra(
+    private static func spectra(
         _ selection: Selection, of layers: [Layer], in model: Model, cancellation: Cancellation
     ) throws -> [(index: Int, spectra: [WeightUnfolding: Spectrum])] {
         struct Job {
@@ -52,4 +62,15 @@ enum SpectrumPreparation {
         for (job, spectrum) in zip(affordable, found) { if let spectrum { result[job.index, default: [:]][job.unfolding] = spectrum } }
         return result.sorted { $0.key < $1.key }.map { (index: $0.key, spectra: $0.value) }
     }
+}
+
+/// Bonds of dense layers' trains, among the `Spectra`.
+enum TrainSpectra: ForecastFacet {
+    static var isSlow: Bool { true }
+    static func prepare(_ summaries: inout [LayerSummary], of model: PreparedModel) throws { try Spectra.add(.trains, to: &summaries, of: model) }
+}
+
+extension LayerSummary {
+    /// Spectra of the weight, as far as they are prepared.
+    var spectra: [WeightUnfolding: Spectrum] { facets[Spectra.self]?.byUnfolding ?? [:] }
 }

@@ -4,8 +4,11 @@ import ModelGraph
 /// Makes layer summaries: one pass over each layer's weights.
 public enum LayerPreparation {
     /// Summaries of layers, on as many threads as there are cores.
+    /// - Parameter facets: what forecasts look at beside; slow ones are left to `addSlowFacets`.
     /// - Throws: `EngineError.cancelled`.
-    public static func summaries(of model: Model, layers: [Layer], shapes: ValueShapes?, cancellation: Cancellation) throws -> [LayerSummary] {
+    public static func summaries(
+        of model: Model, layers: [Layer], shapes: ValueShapes?, facets: [any ForecastFacet.Type], cancellation: Cancellation
+    ) throws -> [LayerSummary] {
         let macs = shapes.map { Compute.macs(of: model.graph, shapes: $0) }
         let results = Results(count: layers.count)
         DispatchQueue.concurrentPerform(iterations: layers.count) { index in
@@ -22,32 +25,27 @@ public enum LayerPreparation {
         }
         try cancellation.check()
         var summaries = results.all
-        for (index, spectra) in try SpectrumPreparation.spectra(.matrices, of: layers, in: model, cancellation: cancellation) { summaries[index].spectra = spectra }
         let (dims, index) = (shapes?.dims ?? [:], GraphIndex(model.graph))
         let structure = ChannelStructure(of: model, layers: layers, shapes: dims)
         let norms = summaries.map { OutputNorms(l1: $0.outputNormsL1, l2: $0.outputNormsL2) }
         let channels = ChannelForecast(structure, norms: norms)
-        let branches = ResidualBranch.all(in: model, layers: layers, shapes: dims).map(\.layers)
-        let attentions = AttentionForecast.all(in: model, layers: layers, shapes: dims)
-        let planes = try? ImagePlanes(model, layers: layers, shapes: dims)
         for number in summaries.indices {
-            summaries[number].branches = branches
-            summaries[number].attentions = attentions
-            summaries[number].planes = planes
-            summaries[number].positions = InputPositions(of: layers[number], in: model, index: index, shapes: dims)
             summaries[number].attachedCount = structure.attachedCounts[number]
             summaries[number].channels = channels
         }
+        let prepared = PreparedModel(model: model, layers: layers, index: index, shapes: dims, cancellation: cancellation)
+        for facet in facets where !facet.isSlow { try facet.prepare(&summaries, of: prepared) }
         return summaries
     }
 
-    /// Adds what takes seconds and nothing waits for: the spectra of dense layers' trains.
+    /// Adds what takes seconds and nothing waits for.
     /// - Parameter summaries: those of the model's layers, as `summaries` made them.
     /// - Throws: `EngineError.cancelled`.
-    public static func addSlowParts(to summaries: inout [LayerSummary], of model: Model, cancellation: Cancellation) throws {
-        for (index, spectra) in try SpectrumPreparation.spectra(.trains, of: summaries.map(\.layer), in: model, cancellation: cancellation) {
-            summaries[index].spectra.merge(spectra) { $1 }
-        }
+    public static func addSlowFacets(
+        _ facets: [any ForecastFacet.Type], to summaries: inout [LayerSummary], of model: Model, cancellation: Cancellation
+    ) throws {
+        let prepared = PreparedModel(model: model, layers: summaries.map(\.layer), index: GraphIndex(model.graph), shapes: [:], cancellation: cancellation)
+        for facet in facets where facet.isSlow { try facet.prepare(&summaries, of: prepared) }
     }
 
     /// Collects results of concurrent iterations; the lock makes it safe to share.
