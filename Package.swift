@@ -41,13 +41,46 @@ let package = Package(
         .target(name: "OnnxRuntime", dependencies: ["COnnxRuntime"]),
         // Reverse-mode differentiation, losses and optimizers as graphs: knows neither data nor runtime.
         .target(name: "Differentiation", dependencies: ["ModelGraph"]),
+
+        // The engine: one idea a target, each on those above it. Docs/Architecture.md draws it.
+        .target(name: "EngineSupport"),
+        .target(name: "LinearAlgebra", dependencies: ["EngineSupport", "CLapack"]),
+        .target(
+            name: "Datasets",
+            dependencies: [
+                "EngineSupport", "ModelGraph", "CZip", "CZlib", "CImage",
+                .product(name: "Yams", package: "Yams"),
+                .product(name: "SwiftCSV", package: "SwiftCSV"),
+            ]),
+        .target(name: "Archive", dependencies: ["EngineSupport", "ModelGraph", "CZlib"]),
+        .target(name: "Measurement", dependencies: ["EngineSupport", "ModelGraph", "OnnxRuntime", "Datasets", "Archive"]),
+        .target(
+            name: "Techniques",
+            dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "OnnxRuntime", "Datasets", "Archive", "Measurement"]),
+        .target(name: "Pruning", dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "Datasets", "Techniques"]),
+        .target(name: "Quantization", dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "Datasets", "Techniques"]),
+        .target(name: "Factorization", dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "Datasets", "Archive", "Techniques"]),
+        .target(
+            name: "Training",
+            dependencies: ["EngineSupport", "ModelGraph", "Differentiation", "OnnxRuntime", "Datasets", "Measurement", "Techniques"]),
+        .target(
+            name: "Learning",
+            dependencies: [
+                "EngineSupport", "ModelGraph", "Differentiation", "LinearAlgebra", "OnnxRuntime", "Datasets", "Measurement", "Techniques", "Training",
+                "Pruning", "Quantization", "Factorization",
+            ]),
+        .target(
+            name: "Recipes",
+            dependencies: [
+                "EngineSupport", "ModelGraph", "Datasets", "Archive", "Measurement", "Techniques", "Pruning", "Quantization", "Factorization", "Training", "Learning",
+                .product(name: "Yams", package: "Yams"),
+                .product(name: "OrderedCollections", package: "swift-collections"),
+            ]),
         .target(
             name: "CompressionEngine",
             dependencies: [
-                "ModelGraph", "Differentiation", "OnnxRuntime", "CLapack", "CZlib", "CZip", "CImage",
+                "EngineSupport", "ModelGraph", "OnnxRuntime", "Datasets", "Archive", "Measurement", "Techniques", "Training", "Learning", "Recipes",
                 .product(name: "GRDB", package: "GRDB.swift"),
-                .product(name: "Yams", package: "Yams"),
-                .product(name: "SwiftCSV", package: "SwiftCSV"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ]),
 
@@ -56,12 +89,16 @@ let package = Package(
         .target(name: "TerminalCurses", dependencies: ["TerminalCells", "CNcurses", "CTerminalGuard"]),
         .target(
             name: "Explorer",
-            dependencies: ["TerminalCells", "CompressionEngine", .product(name: "Yams", package: "Yams")]),
+            dependencies: [
+                "TerminalCells", "CompressionEngine", "EngineSupport", "ModelGraph", "Measurement", "Techniques", "Training", "Recipes", "Archive", "Datasets",
+                .product(name: "Yams", package: "Yams"),
+            ]),
 
         .executableTarget(
             name: "lathe",
             dependencies: [
-                "CompressionEngine", "Explorer", "TerminalCurses", "OnnxRuntime", "ModelGraph",
+                "CompressionEngine", "EngineSupport", "Datasets", "Archive", "Measurement", "Techniques", "Training", "Recipes", "Explorer", "TerminalCurses", "TerminalCells",
+                "OnnxRuntime", "ModelGraph", .product(name: "Yams", package: "Yams"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 

@@ -119,7 +119,9 @@ struct BatchFolding {
 
     /// Whether the node now works on folded values.
     private mutating func take(_ node: Node) -> Bool {
-        guard node.domain.isEmpty || node.domain == "ai.onnx" || node.domain == Macro.domain, let first = node.input(0), let output = node.outputs.first, isBatch(output) else { return false }
+        guard node.domain.isEmpty || node.domain == "ai.onnx" || node.domain == Macro.domain, let first = node.input(0), let output = node.outputs.first, isBatch(output) else {
+            return false
+        }
         let isFolded = folded[first] != nil
         switch node.opType {
         case "Conv": return isBatch(first) && convolution(node)

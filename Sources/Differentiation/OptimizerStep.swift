@@ -150,7 +150,8 @@ public struct OptimizerStep: Sendable {
     /// 1/(1 − β₁ᵗ) and 1/√(1 − β₂ᵗ) for step t ≥ 1.
     static func corrections(_ optimizer: Optimizer, step: Int) -> (Float, Float) {
         guard optimizer.kind != .sgd else { return (1, 1) }
-        let first = 1 - pow(Double(optimizer.beta1), Double(step)), second = 1 - pow(Double(optimizer.beta2), Double(step))
+        let first = 1 - pow(Double(optimizer.beta1), Double(step))
+        let second = 1 - pow(Double(optimizer.beta2), Double(step))
         return (Float(1 / first), Float(1 / second.squareRoot()))
     }
 }

@@ -58,7 +58,8 @@ struct ConstantValue {
             return parts
         case "Concat":
             let parts = operands.compactMap { $0 }
-            guard isFloat, parts.count == operands.count, parts.allSatisfy({ $0.decoding == first.decoding }), let axis = node.int("axis").flatMap({ place($0, first.tensor.dims.count) }),
+            guard isFloat, parts.count == operands.count, parts.allSatisfy({ $0.decoding == first.decoding }),
+                let axis = node.int("axis").flatMap({ place($0, first.tensor.dims.count) }),
                 parts.reduce(0, { $0 + $1.tensor.count }) <= limit
             else { return nil }
             return Tensor.joined(parts.map(\.tensor), along: axis).map { [ConstantValue(tensor: $0, decoding: first.decoding)] }

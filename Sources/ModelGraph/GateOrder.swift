@@ -60,7 +60,8 @@ private struct GateFolding {
             for (index, node) in (graphs[path]?.nodes ?? []).enumerated() where ["LSTM", "GRU", "RNN"].contains(where: node.isStandard) {
                 for input in 1...3 {
                     guard let name = node.input(input), let place = resolve(name, from: path), initializer(place) == nil else { continue }
-                    var operand = Operand(reading: Reading(node: NodePlace(path: path, node: index), input: input), tensor: Tensor(name: "", floats: [], dims: [0]), sources: [], nodes: [])
+                    var operand = Operand(
+                        reading: Reading(node: NodePlace(path: path, node: index), input: input), tensor: Tensor(name: "", floats: [], dims: [0]), sources: [], nodes: [])
                     guard let tensor = value(name, from: path, into: &operand, depth: 0), tensor.dims.count >= 2 else { continue }
                     operand.tensor = tensor
                     operands.append(operand)
@@ -166,7 +167,9 @@ private struct GateFolding {
         var names = graph.allNames()
         for operand in operands {
             guard let owner = operand.sources.first, operand.sources.allSatisfy({ $0.path == owner.path }) else { return }
-            if let same = made.first(where: { $0.sources == operand.sources && $0.tensor.dims == operand.tensor.dims && $0.tensor.storage.bytes.elementsEqual(operand.tensor.storage.bytes) }) {
+            if let same = made.first(where: {
+                $0.sources == operand.sources && $0.tensor.dims == operand.tensor.dims && $0.tensor.storage.bytes.elementsEqual(operand.tensor.storage.bytes)
+            }) {
                 reads.append((operand.reading, same.place.name))
                 continue
             }
@@ -212,9 +215,10 @@ private struct GateFolding {
             }
             graph[path] = own
         }
-        graph.dropUnread(operands.flatMap { operand in
-            operand.nodes.flatMap { number in (graphs[number.path]?.nodes[number.node].inputs ?? []).compactMap { resolve($0, from: number.path)?.name } }
-        })
+        graph.dropUnread(
+            operands.flatMap { operand in
+                operand.nodes.flatMap { number in (graphs[number.path]?.nodes[number.node].inputs ?? []).compactMap { resolve($0, from: number.path)?.name } }
+            })
     }
 }
 

@@ -1,9 +1,9 @@
 import CNcurses
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #else
-    import Darwin
+import Darwin
 #endif
 
 /// Opens a terminal so that curses sends 24-bit colors to it.

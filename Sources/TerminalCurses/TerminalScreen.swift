@@ -4,9 +4,9 @@ import Foundation
 import TerminalCells
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #else
-    import Darwin
+import Darwin
 #endif
 
 /// The terminal: paints cell grids and delivers input. The only one who knows curses.

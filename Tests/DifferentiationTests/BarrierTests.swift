@@ -40,10 +40,12 @@ import Testing
         let weight = Tensor(name: "w", floats: [1, 2, 3, 4, 5, 6], dims: [3, 2])
         let forward = Model(
             graph: Graph(
-                name: "g", nodes: [condition, Node("MatMul", inputs: ["h", "w"], outputs: ["y"])], inputs: [info("x", [2, 3]), info("flag", [], .bool)], outputs: [info("y", [2, 2])],
+                name: "g", nodes: [condition, Node("MatMul", inputs: ["h", "w"], outputs: ["y"])], inputs: [info("x", [2, 3]), info("flag", [], .bool)],
+                outputs: [info("y", [2, 2])],
                 initializers: [weight]), opset: 17)
         let made = try GradientGraph(
-            forward: forward, shapes: ["h": [2, 3], "y": [2, 2]], integers: [:], trained: ["w"], loss: [LossTerm(.meanSquare, value: "y", target: "t")], targets: [info("t", [2, 2])],
+            forward: forward, shapes: ["h": [2, 3], "y": [2, 2]], integers: [:], trained: ["w"], loss: [LossTerm(.meanSquare, value: "y", target: "t")],
+            targets: [info("t", [2, 2])],
             batch: 2, shard: 2)
         #expect(Set(made.model.graph.inputs.map(\.name)) == ["x", "flag", "t", "w"])
     }

@@ -22,12 +22,14 @@ import Testing
             targets: [info("wanted", labels ? .int64 : .float32, targetDims)], batch: 2 * dims[0], shard: dims[0])
         let library = try GradientCheck.runtime.get()
         let session = try GradientCheck.session(made.model, library)
-        let wanted = try labels
+        let wanted =
+            try labels
             ? Value(target.map { Int64($0) }, shape: targetDims, library: library) : Value(target, shape: targetDims, library: library)
         let results = try session.run(
             inputs: [("scores", try Value(values, shape: dims, library: library)), ("wanted", wanted)],
             outputs: [GradientGraph.loss, try #require(made.gradients["scores"])])
-        let x = values.map(Double.init), t = target.map(Double.init)
+        let x = values.map(Double.init)
+        let t = target.map(Double.init)
         let expected = definition(x, t) * Double(weight)
         #expect(abs(Double(try results[0].floats()[0]) - expected) < 1e-5 * max(abs(expected), 1))
         let gradient = try results[1].floats()

@@ -27,7 +27,8 @@ struct OptimizerReference: Sendable, CustomTestStringConvertible {
             [
                 [0.232321438, 0.942636870, 0.786296311, -0.092961450, -0.886750883, -0.865265643],
                 [0.816132657, 0.923570105, 0.181881458, -0.727028163],
-            ]) {
+            ]
+        ) {
             $0.weightDecay = 0.05
         },
         OptimizerReference(
@@ -35,7 +36,8 @@ struct OptimizerReference: Sendable, CustomTestStringConvertible {
             [
                 [0.234585014, 0.964505675, 0.807664267, -0.091739944, -0.906798873, -0.888151100],
                 [0.843357858, 0.948477669, 0.181571485, -0.752270685],
-            ]) {
+            ]
+        ) {
             $0.momentum = 0.8
             $0.nesterov = true
             $0.weightDecay = 0.05
@@ -45,7 +47,8 @@ struct OptimizerReference: Sendable, CustomTestStringConvertible {
             [
                 [0.074697596, 0.891214938, 0.888353376, 0.068743817, -0.814068490, -0.948429982],
                 [0.706730552, 0.968414196, 0.339742294, -0.601287106],
-            ]) {
+            ]
+        ) {
             $0.clipNorm = 0.7
         },
         OptimizerReference(
@@ -60,7 +63,8 @@ struct OptimizerReference: Sendable, CustomTestStringConvertible {
             [
                 [0.133445885, 0.943140542, 0.681588432, 0.003416684, -0.864617237, -0.710363092],
                 [0.781153916, 0.833142673, 0.275730489, -0.670454048],
-            ]) {
+            ]
+        ) {
             $0.weightDecay = 0.05
             $0.beta1 = 0.8
             $0.beta2 = 0.95
@@ -70,7 +74,8 @@ struct OptimizerReference: Sendable, CustomTestStringConvertible {
             [
                 [0.143073833, 0.950142047, 0.713144180, -0.007157598, -0.870315722, -0.755747525],
                 [0.788570747, 0.812944438, 0.265068974, -0.678383637],
-            ]) {
+            ]
+        ) {
             $0.weightDecay = 0.05
         },
         OptimizerReference(
@@ -78,7 +83,8 @@ struct OptimizerReference: Sendable, CustomTestStringConvertible {
             [
                 [0.144548206, 0.951442101, 0.711213869, -0.008650237, -0.871655992, -0.753675640],
                 [0.789885555, 0.811000979, 0.263560638, -0.679738909],
-            ]) {
+            ]
+        ) {
             $0.weightDecay = 0.05
             $0.clipNorm = 0.7
         },

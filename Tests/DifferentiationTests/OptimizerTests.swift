@@ -130,11 +130,13 @@ import Testing
         var optimizer = Optimizer(.adamw)
         optimizer.clipNorm = 1
         func run(_ parts: [Range<Int>]) -> [Float] {
-            let buffers = parts.map { range in (0..<4).map { kind in
-                let made = UnsafeMutableBufferPointer<Float>.allocate(capacity: range.count)
-                for (place, index) in range.enumerated() { made.initializeElement(at: place, to: kind == 0 ? sin(Float(index)) : kind == 3 ? cos(Float(index)) : 0) }
-                return made
-            } }
+            let buffers = parts.map { range in
+                (0..<4).map { kind in
+                    let made = UnsafeMutableBufferPointer<Float>.allocate(capacity: range.count)
+                    for (place, index) in range.enumerated() { made.initializeElement(at: place, to: kind == 0 ? sin(Float(index)) : kind == 3 ? cos(Float(index)) : 0) }
+                    return made
+                }
+            }
             defer { buffers.joined().forEach { $0.deallocate() } }
             let step = OptimizerStep(optimizer, weights: parts.map { UpdatedWeight(name: "\($0)", dims: [$0.count], decays: false) })
             step.run(buffers.map { WeightMemory(weight: $0[0], states: [$0[1], $0[2]], gradients: [$0[3]]) }, rate: 0.01, number: 1)

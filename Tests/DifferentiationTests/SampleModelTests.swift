@@ -48,9 +48,10 @@ import Testing
         let length = gradients.values.reduce(0.0) { $1.reduce($0) { $0 + Double($1) * Double($1) } }.squareRoot()
         #expect(length > 0)
         func loss(at distance: Double) throws -> Double {
-            let moved = Dictionary(uniqueKeysWithValues: trained.map { name in
-                (name, zip(weights[name] ?? [], gradients[name] ?? []).map { Float(Double($0) + Double($1) / length * distance) })
-            })
+            let moved = Dictionary(
+                uniqueKeysWithValues: trained.map { name in
+                    (name, zip(weights[name] ?? [], gradients[name] ?? []).map { Float(Double($0) + Double($1) / length * distance) })
+                })
             return Double(try run(moved, [GradientGraph.loss])[0].floats()[0])
         }
         // The loss moves by a hundredth; rounding is a millionth of it.
@@ -107,7 +108,8 @@ import Testing
         var open = model
         open.graph.outputs = model.graph.nodes.flatMap(\.outputs).filter { !$0.isEmpty }.map { ValueInfo(name: $0, elementType: nil, shape: nil) }
         let results = try GradientCheck.session(open, library, optimized: false).run(inputs: try GradientCheck.feeds(open, data, library))
-        var shapes: [String: [Int]] = [:], integers: [String: [Int]] = [:]
+        var shapes: [String: [Int]] = [:]
+        var integers: [String: [Int]] = [:]
         for (output, result) in zip(open.graph.outputs, results) {
             shapes[output.name] = result.shape
             if result.elementType == .int64, result.elementCount <= 64 { integers[output.name] = try result.integers().map { Int($0) } }

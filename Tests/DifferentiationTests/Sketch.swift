@@ -91,7 +91,12 @@ struct Sketch: Sendable {
 
 /// Attribute values, written as literals.
 enum Setting: Sendable, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral, ExpressibleByStringLiteral, ExpressibleByArrayLiteral {
-    case int(Int), float(Float), text(String), ints([Int]), floats([Float]), texts([String])
+    case int(Int)
+    case float(Float)
+    case text(String)
+    case ints([Int])
+    case floats([Float])
+    case texts([String])
 
     init(integerLiteral value: Int) { self = .int(value) }
     init(floatLiteral value: Float) { self = .float(value) }

@@ -45,7 +45,8 @@ import Testing
     /// What takes time may be left out, but not what is demanded.
     @Test func quickSizes() throws {
         let base = ["evaluate", Samples.path("lenet-300-100"), "--data", Samples.data, "--no-latency", "--limit", "10", "--step", "fp16"]
-        let quick = try Program.json(base + ["--quick"]), whole = try Program.json(base)
+        let quick = try Program.json(base + ["--quick"])
+        let whole = try Program.json(base)
         for side in ["baseline", "candidate"] {
             #expect(quick["figures.\(side).sizes.serialized"]?.int == whole["figures.\(side).sizes.serialized"]?.int)
             #expect(quick["figures.\(side).sizes.packed"]?.int == nil && (whole["figures.\(side).sizes.packed"]?.int ?? 0) > 0)
@@ -169,7 +170,8 @@ import Testing
         let process = Process()
         process.executableURL = URL(fileURLWithPath: Program.path)
         process.arguments = [
-            "apply", Samples.path("resnet-8"), "--data", Samples.data, "--step", "static-int8", "--step", "huffman", "--output", folder.file("o.onnx"), "--pack", folder.file("o.lathe"),
+            "apply", Samples.path("resnet-8"), "--data", Samples.data, "--step", "static-int8", "--step", "huffman", "--output", folder.file("o.onnx"), "--pack",
+            folder.file("o.lathe"),
         ]
         let errors = Pipe()
         process.standardError = errors

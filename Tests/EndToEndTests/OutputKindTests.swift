@@ -247,7 +247,8 @@ import Testing
         for limit in [1, 3, 5, 6] {
             let values = try ["free", "fixed"].map { name in
                 let said = try Program.json([
-                    "evaluate", folder.file("\(name).onnx"), "--data", folder.file("\(name).yaml"), "--no-latency", "--limit", "\(limit)", "--step", "magnitude-pruning:sparsity=0.6",
+                    "evaluate", folder.file("\(name).onnx"), "--data", folder.file("\(name).yaml"), "--no-latency", "--limit", "\(limit)", "--step",
+                    "magnitude-pruning:sparsity=0.6",
                 ])
                 #expect(said["accuracy.samples"]?.int == limit)
                 return try #require(said["accuracy.value"]?.double)

@@ -1,4 +1,8 @@
 import CompressionEngine
+import Measurement
+import ModelGraph
+import Recipes
+import Techniques
 import TerminalCells
 import Testing
 

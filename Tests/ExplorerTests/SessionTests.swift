@@ -1,5 +1,5 @@
-import CompressionEngine
 import Foundation
+import Measurement
 import Testing
 
 @testable import Explorer

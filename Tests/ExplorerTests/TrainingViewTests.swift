@@ -1,6 +1,10 @@
 import CompressionEngine
+import Learning
+import Measurement
+import Recipes
 import TerminalCells
 import Testing
+import Training
 
 @testable import Explorer
 

@@ -1,4 +1,7 @@
 import CompressionEngine
+import Measurement
+import Recipes
+import Techniques
 import TerminalCells
 import Testing
 

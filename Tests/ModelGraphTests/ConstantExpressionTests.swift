@@ -12,12 +12,16 @@ import Testing
     /// parts side by side or on top of each other, rows chosen, a double.
     private static let expressions = [
         mlp("h.make_node('ReduceL2', ['v'], ['n'], axes=[0]), h.make_node('Div', ['v', 'n'], ['u']), h.make_node('Mul', ['u', 'g'], ['w'])", "'v': f(6, 5), 'g': f(1, 5)"),
-        mlp("h.make_node('Abs', ['v'], ['a']), h.make_node('Pow', ['a', 'two'], ['p']), h.make_node('ReduceSum', ['p', 'first'], ['s']), h.make_node('Pow', ['s', 'half'], ['n']), h.make_node('Div', ['g', 'n'], ['c']), h.make_node('Mul', ['v', 'c'], ['w'])",
+        mlp(
+            "h.make_node('Abs', ['v'], ['a']), h.make_node('Pow', ['a', 'two'], ['p']), h.make_node('ReduceSum', ['p', 'first'], ['s']), h.make_node('Pow', ['s', 'half'], ['n']), h.make_node('Div', ['g', 'n'], ['c']), h.make_node('Mul', ['v', 'c'], ['w'])",
             "'v': f(6, 5), 'g': f(1, 5), 'two': np.float32(2), 'half': np.float32(0.5), 'first': np.array([0])"),
-        mlp("h.make_node('ReduceMean', ['v'], ['m'], axes=[0]), h.make_node('Sub', ['v', 'm'], ['d']), h.make_node('ReduceSumSquare', ['d'], ['q'], axes=[0]), h.make_node('Add', ['q', 'e'], ['r']), h.make_node('Sqrt', ['r'], ['s']), h.make_node('Div', ['d', 's'], ['w'])",
+        mlp(
+            "h.make_node('ReduceMean', ['v'], ['m'], axes=[0]), h.make_node('Sub', ['v', 'm'], ['d']), h.make_node('ReduceSumSquare', ['d'], ['q'], axes=[0]), h.make_node('Add', ['q', 'e'], ['r']), h.make_node('Sqrt', ['r'], ['s']), h.make_node('Div', ['d', 's'], ['w'])",
             "'v': f(6, 5), 'e': np.float32(1e-5)"),
         mlp("h.make_node('Mul', ['v', 'mask'], ['w'])", "'v': f(6, 5), 'mask': (f(6, 5) > 0).astype(np.float32)"),
-        mlp("h.make_node('MatMul', ['a', 'b'], ['ab']), h.make_node('Mul', ['ab', 's'], ['abs']), h.make_node('Add', ['v', 'abs'], ['w'])", "'v': f(6, 5), 'a': f(6, 2), 'b': f(2, 5), 's': np.float32(0.25)"),
+        mlp(
+            "h.make_node('MatMul', ['a', 'b'], ['ab']), h.make_node('Mul', ['ab', 's'], ['abs']), h.make_node('Add', ['v', 'abs'], ['w'])",
+            "'v': f(6, 5), 'a': f(6, 2), 'b': f(2, 5), 's': np.float32(0.25)"),
         mlp("h.make_node('Mul', ['v', 's'], ['w'])", "'v': f(6, 5), 's': np.float32(0.7)"),
         mlp("h.make_node('MatMul', ['v', 'u'], ['vu']), h.make_node('ReduceL2', ['vu'], ['n'], keepdims=0), h.make_node('Div', ['v', 'n'], ['w'])", "'v': f(6, 5), 'u': f(5)"),
         mlp("h.make_node('Concat', ['a', 'b'], ['w'], axis=-1)", "'a': f(6, 2), 'b': f(6, 3)"),
@@ -91,7 +95,8 @@ import Testing
     func einsums(_ equation: String, _ weight: String, _ nodes: Int) throws {
         let operands = equation.hasPrefix("bc,") ? "'w', 'x'" : "'x', 'w'"
         let (model, difference) = try NormalFormTests.difference(
-            "save([h.make_node('Einsum', [\(operands)], ['y'], name='dense', equation='\(equation)')], {'w': \(weight)}, [info('y', T.FLOAT, None)])") { _ in }
+            "save([h.make_node('Einsum', [\(operands)], ['y'], name='dense', equation='\(equation)')], {'w': \(weight)}, [info('y', T.FLOAT, None)])"
+        ) { _ in }
         #expect(difference < 1e-5)
         #expect(model.graph.nodes.count == nodes && model.layers().map(\.id) == ["dense"])
     }
@@ -99,7 +104,8 @@ import Testing
     @Test(arguments: [("abc,bcd->ad", "f(2, 3, 4)"), ("abc,cdb->ad", "f(3, 4, 2)"), ("abc,bd->acd", "f(2, 4)"), ("abc,cde->abde", "f(3, 2, 4)"), ("abc,cd->adb", "f(3, 4)")])
     func einsumsOfMoreAxes(_ equation: String, _ weight: String) throws {
         let (model, difference) = try NormalFormTests.difference(
-            "save([h.make_node('Reshape', ['x', 's'], ['r']), h.make_node('Einsum', ['r', 'w'], ['y'], name='dense', equation='\(equation)')], {'w': \(weight), 's': np.array([-1, 2, 3])}, [info('y', T.FLOAT, None)])") { _ in }
+            "save([h.make_node('Reshape', ['x', 's'], ['r']), h.make_node('Einsum', ['r', 'w'], ['y'], name='dense', equation='\(equation)')], {'w': \(weight), 's': np.array([-1, 2, 3])}, [info('y', T.FLOAT, None)])"
+        ) { _ in }
         #expect(difference < 1e-5)
         #expect(model.layers().map(\.id) == ["dense"])
     }
@@ -108,7 +114,8 @@ import Testing
     @Test(arguments: [("ab,bc->c", "f(6, 5)"), ("ab,bc->ab", "f(6, 5)"), ("ab,ab->ab", "f(1, 6)"), ("ab,c->abc", "f(5)"), ("ab,bcc->ac", "f(6, 4, 4)"), ("ab,b->a", "f(6)")])
     func otherEinsumsStay(_ equation: String, _ weight: String) throws {
         let (model, difference) = try NormalFormTests.difference(
-            "save([h.make_node('Einsum', ['x', 'w'], ['y'], equation='\(equation)')], {'w': \(weight)}, [info('y', T.FLOAT, None)])") { _ in }
+            "save([h.make_node('Einsum', ['x', 'w'], ['y'], equation='\(equation)')], {'w': \(weight)}, [info('y', T.FLOAT, None)])"
+        ) { _ in }
         #expect(difference == 0)
         #expect(model.graph.nodes.map(\.opType) == ["Einsum"])
     }

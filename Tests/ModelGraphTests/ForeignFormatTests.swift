@@ -25,7 +25,10 @@ import Testing
         ("import gzip; gzip.open(sys.argv[1], 'wb').write(b'hello')", "gzip"), ("np.save(open(sys.argv[1], 'wb'), np.zeros(3))", "NumPy"),
         ("np.savez(open(sys.argv[1], 'wb'), a=np.zeros(3))", "ZIP archive"), ("import pickle; pickle.dump({'weight': [1.0] * 100}, open(sys.argv[1], 'wb'), 4)", "pickle"),
         ("import lzma; open(sys.argv[1], 'wb').write(lzma.compress(b'hello'))", "xz"),
-        ("head = b'{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}'; open(sys.argv[1], 'wb').write(len(head).to_bytes(8, 'little') + head + bytes(4))", "safetensors"),
+        (
+            "head = b'{\"w\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}'; open(sys.argv[1], 'wb').write(len(head).to_bytes(8, 'little') + head + bytes(4))",
+            "safetensors"
+        ),
     ])
     func writtenByPython(_ script: String, words: String) throws {
         let folder = try Oracle.temporaryFolder()

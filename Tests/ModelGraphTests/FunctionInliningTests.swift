@@ -71,21 +71,27 @@ import Testing
     /// Functions written for another operator set stay, and so do those that would unfold without end.
     @Test func othersStay() throws {
         let (other, difference) = try NormalFormTests.difference(
-            Self.maker("made = [h.make_function('local', 'Old', ['a', 'w'], ['y'], [h.make_node('MatMul', ['a', 'w'], ['y'])], [h.make_opsetid('', 13)])]", "h.make_node('Old', ['x', 'w'], ['y'], domain='local')", "'w': f(6, 4)")
+            Self.maker(
+                "made = [h.make_function('local', 'Old', ['a', 'w'], ['y'], [h.make_node('MatMul', ['a', 'w'], ['y'])], [h.make_opsetid('', 13)])]",
+                "h.make_node('Old', ['x', 'w'], ['y'], domain='local')", "'w': f(6, 4)")
         ) { _ in }
         #expect(difference == 0)
         #expect(other.functions.count == 1 && other.layers().isEmpty)
 
         var calls: [Function] = []
         for level in 0..<40 {
-            var function = Function(nodes: (0..<2).map { Node(level == 0 ? "Neg" : "F\(level - 1)", domain: level == 0 ? "" : "local", inputs: [$0 == 0 ? "a" : "b"], outputs: [$0 == 0 ? "b" : "c"]) })
+            var function = Function(
+                nodes: (0..<2).map { Node(level == 0 ? "Neg" : "F\(level - 1)", domain: level == 0 ? "" : "local", inputs: [$0 == 0 ? "a" : "b"], outputs: [$0 == 0 ? "b" : "c"]) })
             function.preserved.name = "F\(level)"
             function.preserved.domain = "local"
             function.preserved.input = ["a"]
             function.preserved.output = ["c"]
             calls.append(function)
         }
-        var model = Model(graph: Graph(name: "g", nodes: [Node("F39", domain: "local", inputs: ["x"], outputs: ["y"])], inputs: [ValueInfo(name: "x", elementType: .float32, shape: nil)], outputs: [ValueInfo(name: "y", elementType: .float32, shape: nil)]))
+        var model = Model(
+            graph: Graph(
+                name: "g", nodes: [Node("F39", domain: "local", inputs: ["x"], outputs: ["y"])], inputs: [ValueInfo(name: "x", elementType: .float32, shape: nil)],
+                outputs: [ValueInfo(name: "y", elementType: .float32, shape: nil)]))
         model.functions = calls
         model.inlineFunctions()
         #expect(model.graph.nodes.count == 1 && model.functions.count == 40)

@@ -97,11 +97,12 @@ import Testing
 
     /// Both branches of an If read the same weights: so they do afterwards.
     @Test func gatesInBranches() throws {
-        let maker = Self.cell + """
-            branches = [h.make_graph(cell(name, 's') + [h.make_node(op, [name + '/y'], [name + '/z'])], name, [], [info(name + '/z', T.FLOAT, None)]) for name, op in [('a', 'Tanh'), ('b', 'Relu')]]
-            save([h.make_node('Unsqueeze', ['x', 'zero'], ['s']), h.make_node('ReduceMax', ['x'], ['m'], keepdims=0), h.make_node('Cast', ['m'], ['c'], to=T.BOOL),
-                  h.make_node('If', ['c'], ['y'], then_branch=branches[0], else_branch=branches[1])], weights, [info('y', T.FLOAT, None)])
-            """
+        let maker =
+            Self.cell + """
+                branches = [h.make_graph(cell(name, 's') + [h.make_node(op, [name + '/y'], [name + '/z'])], name, [], [info(name + '/z', T.FLOAT, None)]) for name, op in [('a', 'Tanh'), ('b', 'Relu')]]
+                save([h.make_node('Unsqueeze', ['x', 'zero'], ['s']), h.make_node('ReduceMax', ['x'], ['m'], keepdims=0), h.make_node('Cast', ['m'], ['c'], to=T.BOOL),
+                      h.make_node('If', ['c'], ['y'], then_branch=branches[0], else_branch=branches[1])], weights, [info('y', T.FLOAT, None)])
+                """
         let (model, difference) = try Self.difference(maker) { _ in }
         #expect(difference == 0)
         #expect(Array(model.graph.initializers.keys) == ["w", "r", "bi", "zero"])
@@ -111,10 +112,11 @@ import Testing
 
     /// Where something else reads the weights as they are stored, they stay.
     @Test func gatesReadOtherwiseToo() throws {
-        let maker = Self.cell + """
-            save([h.make_node('Unsqueeze', ['x', 'zero'], ['s'])] + cell('a', 's') + [h.make_node('Gemm', ['x', 'w'], ['z'], transB=1)], weights,
-                 [info('a/y', T.FLOAT, None), info('z', T.FLOAT, None)])
-            """
+        let maker =
+            Self.cell + """
+                save([h.make_node('Unsqueeze', ['x', 'zero'], ['s'])] + cell('a', 's') + [h.make_node('Gemm', ['x', 'w'], ['z'], transB=1)], weights,
+                     [info('a/y', T.FLOAT, None), info('z', T.FLOAT, None)])
+                """
         let (model, difference) = try Self.difference(maker) { _ in }
         #expect(difference == 0)
         #expect(model.graph.initializers["w"]?.dims == [16, 6] && model.graph.initializers["r"]?.dims == [1, 16, 4])

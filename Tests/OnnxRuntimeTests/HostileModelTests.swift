@@ -47,7 +47,7 @@ import Testing
         let library = try testLibrary()
         let x = try Value(Oracle.floats("convolution.x"), shape: [3, 3, 12, 12], library: library)
         let whole = try Oracle.bytes("convolution.onnx")
-        var random = SplitMix64(state: 20260729)
+        var random = SplitMix64(state: 20_260_729)
         var refused = 0
         for _ in 0..<400 {
             var bytes = whole

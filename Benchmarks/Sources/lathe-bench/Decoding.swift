@@ -17,7 +17,9 @@ enum Decoding {
                 let rewritten = try RecipeExecutor(baseline: model).apply(recipe, context: RewriteContext()).model
                 let what = count == 0 ? "as it is" : recipe.steps.map(\.technique).joined(separator: " + ")
                 for entry in try CodingComparison(rewritten).entries {
-                    let line = String(format: "  %-44@  %@ %9d bytes  %8.0f MB/s", "\(name), \(what)" as NSString, entry.name.padding(toLength: 9, withPad: " ", startingAt: 0) as NSString, entry.bytes, entry.megabytesPerSecond)
+                    let line = String(
+                        format: "  %-44@  %@ %9d bytes  %8.0f MB/s", "\(name), \(what)" as NSString, entry.name.padding(toLength: 9, withPad: " ", startingAt: 0) as NSString,
+                        entry.bytes, entry.megabytesPerSecond)
                     print(line)
                 }
             }

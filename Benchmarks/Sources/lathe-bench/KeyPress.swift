@@ -42,7 +42,9 @@ enum KeyPress {
             _ = explorer.update(.engine(event), at: 0)
             return if case .prepared = event { true } else { false }
         }
-        for techniques in [["magnitude-pruning"], ["structured-pruning"], ["svd"], ["magnitude-pruning", "weight-sharing", "huffman"], ["structured-pruning", "weight-quantization"]] {
+        for techniques in [
+            ["magnitude-pruning"], ["structured-pruning"], ["svd"], ["magnitude-pruning", "weight-sharing", "huffman"], ["structured-pruning", "weight-quantization"],
+        ] {
             var recipe = Recipe(steps: techniques.map { RecipeStep(technique: $0) })
             guard let descriptor = TechniqueRegistry.technique(techniques[0])?.descriptor,
                 let parameter = descriptor.parameters.first(where: { if case .real = $0.domain { true } else { false } })

@@ -1,7 +1,11 @@
+import EngineSupport
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
 
 /// Gives every layer its own value of a parameter, so that a budget is met at the least loss of accuracy that the
-/// sensitivities foretell.
+/// sensitivities predict.
 ///
 /// Losses of single layers are added up, which is an approximation: layers changed together may lose more or less. So a
 /// budget of accuracy is searched with measurements of whole models. Every unit's points (what it takes away, what it
@@ -17,9 +21,9 @@ public struct Allocation: Sendable {
     public struct Point: Sendable {
         /// Column of the grid by unit; `nil` leaves the unit alone.
         public var columns: [Int?]
-        /// The measure after it, foretold.
+        /// The measure after it, predicted.
         public var value: Double
-        /// Sum of the units' losses, 0…1, foretold.
+        /// Sum of the units' losses, 0…1, predicted.
         public var loss: Double
     }
 

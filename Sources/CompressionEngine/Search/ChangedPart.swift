@@ -1,3 +1,4 @@
+import Measurement
 import ModelGraph
 
 /// The part of a rewritten model that differs from the model before: all that lies behind a change. What lies before it
@@ -48,10 +49,13 @@ struct ChangedPart {
         part.graph.inputs = graph.inputs.filter { inputs.contains($0.name) || !given.contains($0.name) }
         self.reused = reused.sorted()
         for name in self.reused {
-            part.graph.inputs.append(ValueInfo(name: name, elementType: .float32, shape: graph.valueInfos[name]?.shape.map { shape in
-                // A batch extent noted when the model was exported need not be the one it runs with.
-                shape.enumerated().map { axis, extent in axis == 0 ? .unknown : extent }
-            }))
+            part.graph.inputs.append(
+                ValueInfo(
+                    name: name, elementType: .float32,
+                    shape: graph.valueInfos[name]?.shape.map { shape in
+                        // A batch extent noted when the model was exported need not be the one it runs with.
+                        shape.enumerated().map { axis, extent in axis == 0 ? .unknown : extent }
+                    }))
             part.graph.valueInfos[name] = nil
         }
         self.inputs = inputs.sorted()

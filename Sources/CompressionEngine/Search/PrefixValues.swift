@@ -1,4 +1,7 @@
+import Datasets
+import EngineSupport
 import Foundation
+import Measurement
 import ModelGraph
 import OnnxRuntime
 import Synchronization
@@ -115,9 +118,10 @@ final class PrefixValues: Sendable {
             for (name, entry) in entries {
                 let bytes = UnsafeRawBufferPointer(
                     rebasing: entry.memory.bytes[(range.lowerBound * entry.sampleBytes)..<(range.upperBound * entry.sampleBytes)])
-                values.append((
-                    name, try RuntimeValues.view(bytes, type: .float32, shape: [range.count] + entry.sampleShape, owner: entry.memory)
-                ))
+                values.append(
+                    (
+                        name, try RuntimeValues.view(bytes, type: .float32, shape: [range.count] + entry.sampleShape, owner: entry.memory)
+                    ))
             }
             return values
         }

@@ -1,5 +1,9 @@
+import EngineSupport
 import Foundation
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
 
 /// Measures how much accuracy each layer (or group of coupled layers) loses when a technique works on it alone.
 ///
@@ -56,10 +60,10 @@ public struct SensitivityAnalysis {
     private func units(_ technique: any Technique, _ request: SensitivityRequest) throws -> [SensitivityUnit] {
         let shapes = (try? session.shapes(of: session.model, cancellation: cancellation))?.dims ?? [:]
         let selected = Set(try request.step.resolve(session.layers, step: 0).keys)
-        let applicability = Applicability(of: technique, layers: session.layers, in: session.model, shapes: shapes, selected: selected)
-        let units = technique.coupledLayers(applicability.layers, in: applicability.model, shapes: shapes).filter { !selected.isDisjoint(with: $0) }
+        let fallback = PrecisionFallback(of: technique, layers: session.layers, in: session.model, shapes: shapes, selected: selected)
+        let units = technique.coupledLayers(fallback.layers, in: fallback.model, shapes: shapes).filter { !selected.isDisjoint(with: $0) }
         guard !units.isEmpty else {
-            let reason = applicability.refusals.compactMap { $0 }.first.map { ": \($0)" } ?? ""
+            let reason = fallback.refusals.compactMap { $0 }.first.map { ": \($0)" } ?? ""
             throw EngineError(.technique, "\(technique.descriptor.id) applies to no layer of this model\(reason)")
         }
         return units.map { positions in
@@ -145,7 +149,7 @@ extension AllocationMeasure {
 }
 
 extension EngineSession {
-    /// What foretells recipes' figures for this model.
+    /// What predicts recipes' figures for this model.
     public func predictor(cancellation: Cancellation = Cancellation()) throws -> Predictor {
         let shapes = try? self.shapes(of: model, cancellation: cancellation)
         let summaries = try LayerPreparation.summaries(of: model, layers: layers, shapes: shapes, cancellation: cancellation)

@@ -1,4 +1,8 @@
+import EngineSupport
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
 
 /// What is asked of a sensitivity analysis: how much accuracy each layer loses when a technique works on it alone.
 public struct SensitivityRequest: Sendable {
@@ -67,7 +71,7 @@ public struct SensitivityUnit: Sendable {
 public struct SensitivityCell: Sendable {
     /// Accuracy of the model with this unit alone changed, paired with the baseline on the same samples.
     public var accuracy: AccuracyEstimate?
-    /// Bytes of the ONNX file and of the packed archive, parameters, non-zeros and MACs that the change takes away, foretold.
+    /// Bytes of the ONNX file and of the packed archive, parameters, non-zeros and MACs that the change takes away, predicted.
     public var saved: [AllocationMeasure: Double] = [:]
     /// Why there is no number.
     public var problem: String?
@@ -112,7 +116,9 @@ public struct SensitivityGrid: Sendable {
 
 /// What a budget is counted in.
 public enum AllocationMeasure: String, Sendable, CaseIterable, Codable {
-    case size, packed, parameters, nonZeros = "non-zeros", macs
+    case size, packed, parameters
+    case nonZeros = "non-zeros"
+    case macs
 
     public func value(_ figures: ModelFigures) -> Double? {
         switch self {

@@ -1,4 +1,5 @@
 import Foundation
+import Measurement
 
 /// A result that was stored.
 public struct StoredTrial: Sendable, Hashable, Identifiable {

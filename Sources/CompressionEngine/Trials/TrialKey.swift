@@ -1,3 +1,5 @@
+import Datasets
+
 /// What decides a result. Trials with equal keys are the same trial, whenever and by whichever process they were run.
 public struct TrialKey: Sendable, Hashable, Codable {
     /// What kind of result it is, for example `evaluation`, `latency`, `calibration`.

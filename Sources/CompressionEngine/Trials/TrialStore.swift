@@ -1,3 +1,5 @@
+import Datasets
+import EngineSupport
 import Foundation
 import GRDB
 

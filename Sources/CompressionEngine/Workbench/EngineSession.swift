@@ -1,7 +1,14 @@
+import Archive
+import Datasets
+import EngineSupport
 import Foundation
+import Measurement
 import ModelGraph
 import OnnxRuntime
+import Recipes
 import Synchronization
+import Techniques
+import Training
 
 /// A model, its data and the runtime, opened together: everything the headless commands and the explorer do to them.
 ///
@@ -288,12 +295,12 @@ extension EngineSession {
         for technique in TechniqueRegistry.all {
             let descriptor = technique.descriptor
             var reasons: [Int: String] = [:]
-            let applicability = Applicability(of: technique, layers: layers, in: model, shapes: shapes?.dims ?? [:], selected: layers.indices) { model in
+            let fallback = PrecisionFallback(of: technique, layers: layers, in: model, shapes: shapes?.dims ?? [:], selected: layers.indices) { model in
                 let made = wide ?? SinglePrecisionGraph.converted(model)
                 wide = made
                 return made
             }
-            for (index, reason) in applicability.refusals.enumerated() {
+            for (index, reason) in fallback.refusals.enumerated() {
                 if descriptor.needsCalibration, calibration == nil {
                     reasons[index] = "needs calibration data and ONNX Runtime"
                 } else if let reason {

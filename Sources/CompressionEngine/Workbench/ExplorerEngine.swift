@@ -1,4 +1,8 @@
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
+import Training
 
 /// What a front end needs of the engine. Calls return at once unless they say otherwise; results come as events, from
 /// any thread, each with the generation of the request it answers.

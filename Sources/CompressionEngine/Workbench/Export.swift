@@ -1,5 +1,10 @@
+import Archive
+import Datasets
+import EngineSupport
 import Foundation
+import Measurement
 import ModelGraph
+import Recipes
 
 extension EngineSession {
     /// Writes recipe, model, archive (if asked) and report together: all are made beside their place first, then
@@ -163,7 +168,8 @@ enum ExportReport {
         lines.append("")
         lines.append(
             String(
-                format: "Batch %d, %d thread, %@, ONNX Runtime %@, %d interleaved rounds: baseline median %.4f ms (p90 %.4f), compressed %.4f ms (p90 %.4f); ratio %.3f (95 %% interval %.3f to %.3f).",
+                format:
+                    "Batch %d, %d thread, %@, ONNX Runtime %@, %d interleaved rounds: baseline median %.4f ms (p90 %.4f), compressed %.4f ms (p90 %.4f); ratio %.3f (95 %% interval %.3f to %.3f).",
                 figures.batch, figures.threads, figures.instructionSet, figures.runtimeVersion, figures.rounds, figures.baselineMedian,
                 figures.baselineP90, figures.candidateMedian, figures.candidateP90, figures.ratio, figures.ratioInterval.low,
                 figures.ratioInterval.high))

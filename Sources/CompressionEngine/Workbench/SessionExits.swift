@@ -1,4 +1,7 @@
+import Datasets
+import EngineSupport
 import Foundation
+import Measurement
 import ModelGraph
 import OnnxRuntime
 
@@ -96,10 +99,11 @@ extension EngineSession {
         if let known = knownExitProfile(key)?.times { return known }
         let exits = declaration.exits.count
         // Nobody leaves before exit k, everybody there; last, nobody at all.
-        let runners = try (0...exits).map { last in
-            try ModelRunner(
-                declaration.settingThresholds((0..<exits).map { $0 < last ? 2 : -1 }, in: model), library: runtime, label: "model with exits")
-        } + [ModelRunner(self.model, library: runtime, label: "baseline")]
+        let runners =
+            try (0...exits).map { last in
+                try ModelRunner(
+                    declaration.settingThresholds((0..<exits).map { $0 < last ? 2 : -1 }, in: model), library: runtime, label: "model with exits")
+            } + [ModelRunner(self.model, library: runtime, label: "baseline")]
         Denormals.setFlushed(true)
         let outputs = self.model.graph.outputs.map(\.name)
         var sums = [Double](repeating: 0, count: runners.count)

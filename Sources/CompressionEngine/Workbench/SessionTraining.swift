@@ -1,5 +1,11 @@
+import Datasets
+import EngineSupport
+import Measurement
 import ModelGraph
 import OnnxRuntime
+import Recipes
+import Techniques
+import Training
 
 extension RecipeStep {
     /// Whether the step's technique learns from training data.

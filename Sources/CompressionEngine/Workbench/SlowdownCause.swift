@@ -1,3 +1,4 @@
+import Measurement
 import ModelGraph
 
 /// Why a compressed model may be slower than what it replaces: what users of today's tools run into, read off the graph.

@@ -1,6 +1,11 @@
+import EngineSupport
 import Foundation
+import Measurement
 import ModelGraph
+import Recipes
 import Synchronization
+import Techniques
+import Training
 
 /// The engine behind the explorer: one worker that always does what the user waits for most, and threads for jobs.
 ///
@@ -54,9 +59,11 @@ public final class Workbench: ExplorerEngine {
 
     private func openSession(_ request: OpenRequest, _ cancellation: Cancellation) {
         do {
-            let session = try EngineSession.open(request, cancellation: cancellation, progress: { phase, fraction in
-                self.send(.opening(phase: phase, fraction: fraction))
-            })
+            let session = try EngineSession.open(
+                request, cancellation: cancellation,
+                progress: { phase, fraction in
+                    self.send(.opening(phase: phase, fraction: fraction))
+                })
             let recipe = try request.recipePath.map { try Recipe.read(path: $0) }
             var refusals = session.refusals(shapes: nil)
             var baseline = try FigureCounting.figures(of: session.model, shapes: nil)

@@ -1,4 +1,9 @@
+import EngineSupport
+import Learning
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
 
 // Early exits answer a turn of their threshold from what was prepared once: each exit's confidence in every sample.
 
@@ -22,7 +27,7 @@ extension Recipe {
 }
 
 extension ModelFigures {
-    /// The same numbers, foretold.
+    /// The same numbers, predicted.
     fileprivate var asEstimates: ModelFigures {
         func estimate(_ figure: Figure?) -> Figure? { figure.map { Figure($0.value, $0.provenance == .modeled ? .modeled : .estimated) } }
         var result = self
@@ -81,7 +86,7 @@ extension Workbench {
         }
     }
 
-    /// Notes which model a recipe with exits makes, so that other thresholds are foretold.
+    /// Notes which model a recipe with exits makes, so that other thresholds are predicted.
     func noteExits(_ recipe: Recipe, _ model: Model) {
         guard let context = recipe.exitContext, let declaration = ExitDeclaration(model) else { return }
         let key = EngineSession.exitKey(declaration, model)

@@ -1,4 +1,5 @@
 import ModelGraph
+import Recipes
 
 /// What an allocation is to reach.
 public enum AllocationGoal: Sendable, Hashable {

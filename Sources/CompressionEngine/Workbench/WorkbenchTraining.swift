@@ -1,5 +1,7 @@
 import Foundation
 import ModelGraph
+import Recipes
+import Training
 
 extension Workbench {
     public func train(_ recipe: Recipe, steps: Int?, job: Int) {

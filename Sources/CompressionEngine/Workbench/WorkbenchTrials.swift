@@ -1,5 +1,8 @@
 import Foundation
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
 
 extension Recipe {
     /// What the recipe does and nothing else: active steps with every parameter written out, no name, no model. Two

@@ -1,5 +1,10 @@
+import EngineSupport
 import Foundation
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
+import Training
 
 /// Results by content, so that nothing is computed twice in a session.
 struct ResultCache {

@@ -23,7 +23,7 @@ enum EinsumGradients {
                 let wide = try b.reshape(made, zip(own, dims).map { known.contains($0) ? $1 : 1 })
                 return try b.expand(wide, to: dims)
             }
-        },
+        }
     ]
 
     private static func parse(_ equation: String) throws -> (terms: [[Character]], output: [Character]) {

@@ -3,12 +3,26 @@ import ModelGraph
 /// Arithmetic of two or more values with broadcasting, and functions of one value.
 enum ElementwiseGradients {
     static let rules: [String: GradientRule] = [
-        "Add": { node, g, b in try binary(node, g, &b) { dy, _ in dy } _: { dy, _ in dy } },
+        "Add": { node, g, b in
+            try binary(node, g, &b) { dy, _ in
+                dy
+            } _: { dy, _ in
+                dy
+            }
+        },
         "Sub": { node, g, b in
-            try binary(node, g, &b) { dy, _ in dy } _: { dy, b in try b.map("Neg", dy) }
+            try binary(node, g, &b) { dy, _ in
+                dy
+            } _: { dy, b in
+                try b.map("Neg", dy)
+            }
         },
         "Mul": { node, g, b in
-            try binary(node, g, &b) { dy, b in try b.multiply(dy, node.inputs[1]) } _: { dy, b in try b.multiply(dy, node.inputs[0]) }
+            try binary(node, g, &b) { dy, b in
+                try b.multiply(dy, node.inputs[1])
+            } _: { dy, b in
+                try b.multiply(dy, node.inputs[0])
+            }
         },
         "Div": { node, g, b in
             try binary(node, g, &b) { dy, b in

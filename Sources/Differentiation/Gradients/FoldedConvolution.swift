@@ -7,10 +7,12 @@ enum FoldedConvolution {
     static let opType = "Conv.folded"
 
     static func node(_ node: Node, _ geometry: WindowGeometry, samples: Int) -> Node {
-        var made = Node(opType, inputs: node.inputs, outputs: node.outputs, attributes: [
-            Attribute("kernel_shape", .integers(geometry.kernel)), Attribute("strides", .integers(geometry.strides)), Attribute("dilations", .integers(geometry.dilations)),
-            Attribute("pads", .integers(geometry.before + geometry.after)), Attribute("group", .integer(node.int("group") ?? 1)), Attribute("samples", .integer(samples)),
-        ])
+        var made = Node(
+            opType, inputs: node.inputs, outputs: node.outputs,
+            attributes: [
+                Attribute("kernel_shape", .integers(geometry.kernel)), Attribute("strides", .integers(geometry.strides)), Attribute("dilations", .integers(geometry.dilations)),
+                Attribute("pads", .integers(geometry.before + geometry.after)), Attribute("group", .integer(node.int("group") ?? 1)), Attribute("samples", .integer(samples)),
+            ])
         made.domain = Macro.domain
         made.name = node.name
         return made

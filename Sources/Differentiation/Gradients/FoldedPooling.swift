@@ -11,9 +11,11 @@ enum FoldedPooling {
     }
 
     static func node(_ node: Node, _ input: String, _ geometry: WindowGeometry, samples: Int) -> Node {
-        var made = Node(node.opType == "MaxPool" ? maximum : average, inputs: [input], outputs: node.outputs, attributes: [
-            Attribute("kernel_shape", .integers(geometry.kernel)), Attribute("samples", .integer(samples)),
-        ])
+        var made = Node(
+            node.opType == "MaxPool" ? maximum : average, inputs: [input], outputs: node.outputs,
+            attributes: [
+                Attribute("kernel_shape", .integers(geometry.kernel)), Attribute("samples", .integer(samples)),
+            ])
         made.domain = Macro.domain
         made.name = node.name
         return made

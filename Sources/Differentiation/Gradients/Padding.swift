@@ -14,7 +14,7 @@ enum PaddingGradients {
             let mode = node.string("mode") ?? "constant"
             let gradient = try mode == "constant" ? constant(dy, dims, before, after, &b) : copies(dy, dims, before, after, mode, &b)
             return [gradient] + node.inputs.dropFirst().map { _ in nil }
-        },
+        }
     ]
 
     private static func constant(_ dy: String, _ dims: [Int], _ before: [Int], _ after: [Int], _ b: inout GradientBuilder) throws -> String {

@@ -32,7 +32,8 @@ enum PoolingGradients {
             let geometry = try WindowGeometry(node, kernel: node.ints("kernel_shape") ?? [], input: b.shape(node.inputs[0]), output: b.shape(node.outputs[0]))
             let planar = try b.reshape(dy, geometry.planar(b.shape(dy)))
             let shares = weights(geometry, countsPads: node.int("count_include_pad") == 1)
-            let share = try Set(shares).count == 1
+            let share =
+                try Set(shares).count == 1
                 ? b.multiply(planar, by: shares[0]) : b.multiply(planar, b.constant(shares, [1, 1] + geometry.output))
             let parts = geometry.places.map { _ in share }
             return [try b.reshape(try place(parts, geometry, &b), b.shape(node.inputs[0]))]

@@ -73,8 +73,10 @@ enum RecurrentGradients {
             return try d.matrix(gradient, axis: axis, &b)
         }
         let outputs = try arriving(0, axis: 1).map { try d.bySteps($0, &b) }
-        var state = try arriving(1, axis: 0), memory = try arriving(2, axis: 0)
-        var gates: [Int: String] = [:], recurrentGates: [Int: String] = [:]
+        var state = try arriving(1, axis: 0)
+        var memory = try arriving(2, axis: 0)
+        var gates: [Int: String] = [:]
+        var recurrentGates: [Int: String] = [:]
         let slopes = try cell.slopes(d, chain, &b)
         for (place, (time, step)) in zip(d.order, chain).enumerated().reversed() {
             let parts = [outputs?[time], state].compactMap { $0 }

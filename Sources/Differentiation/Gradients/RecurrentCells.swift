@@ -21,7 +21,8 @@ struct LSTMCell: RecurrentCell {
         return try d.order.map { time in
             let sums = try b.linear(state, d.recurrentWeight, plus: fromInput[time])
             let parts = try b.split(sums, axis: 1, sizes: [3 * d.layer.hidden, d.layer.hidden])
-            let sigmoids = try b.map("Sigmoid", parts[0]), g = try b.map("Tanh", parts[1])
+            let sigmoids = try b.map("Sigmoid", parts[0])
+            let g = try b.map("Tanh", parts[1])
             let gates = try d.byGates(sigmoids, &b)
             let next = try b.add(try b.multiply(gates[2], cell), try b.multiply(gates[0], g))
             let squashed = try b.map("Tanh", next)
@@ -131,7 +132,8 @@ struct GRUCellBeforeProduct: RecurrentCell {
         var state = d.state
         return try d.order.map { time in
             let parts = try d.byGates(try b.linear(state, weights[0], plus: split[0][time]), &b)
-            let z = try b.map("Sigmoid", parts[0]), r = try b.map("Sigmoid", parts[1])
+            let z = try b.map("Sigmoid", parts[0])
+            let r = try b.map("Sigmoid", parts[1])
             let reset = try b.multiply(r, state)
             let n = try b.map("Tanh", try b.linear(reset, weights[1], plus: split[1][time]))
             let step = Step(before: state, z: z, r: r, n: n, reset: reset, state: try b.mixed(z, state, n), weights: weights)

@@ -40,7 +40,8 @@ enum ResizingGradients {
             sums[axis] = (0..<output[axis]).map(interpolation.terms)
         }
         // Whole blocks of copies: sums of the blocks, along all such axes at once.
-        var split: [Int] = [], within: [Int] = []
+        var split: [Int] = []
+        var within: [Int] = []
         for axis in input.indices {
             guard let terms = sums[axis], isRepetition(terms, input[axis]) else {
                 split.append(output[axis])

@@ -81,7 +81,8 @@ enum ShapeGradients {
     /// Puts a slice's gradient back where it came from, zeros elsewhere.
     private static func unslice(_ node: Node, _ dy: String, _ b: inout GradientBuilder) throws -> String {
         let dims = try b.shape(node.inputs[0])
-        let given = try b.opset < 10
+        let given =
+            try b.opset < 10
             ? (node.ints("starts"), node.ints("ends"), node.ints("axes"), nil)
             : (b.integers(node.input(1)), b.integers(node.input(2)), b.integers(node.input(3)), b.integers(node.input(4)))
         guard let starts = given.0, let ends = given.1 else { throw DifferentiationError("has no bounds") }

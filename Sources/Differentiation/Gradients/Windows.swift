@@ -20,7 +20,8 @@ struct WindowGeometry: Sendable {
         let rank = input.count - 2
         guard (1...2).contains(rank) else { throw DifferentiationError("\(rank) spatial axes") }
         isFlat = rank == 1
-        let one = isFlat ? [1] : [], zero = isFlat ? [0] : []
+        let one = isFlat ? [1] : []
+        let zero = isFlat ? [0] : []
         self.kernel = one + kernel
         strides = one + (node.ints("strides") ?? Array(repeating: 1, count: rank))
         dilations = one + (node.ints("dilations") ?? Array(repeating: 1, count: rank))

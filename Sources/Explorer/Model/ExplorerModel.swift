@@ -1,4 +1,6 @@
 import CompressionEngine
+import Measurement
+import Recipes
 import TerminalCells
 
 /// What the terminal can do, found once at the start.
@@ -53,7 +55,7 @@ public struct ExplorerModel: Sendable {
 
     // The recipe.
     public var session: RecipeSession
-    /// Figures foretold for the present recipe.
+    /// Figures predicted for the present recipe.
     public var prediction: ModelFigures?
     public var results = RecipeResults()
     public var evaluation = Evaluation()

@@ -1,5 +1,8 @@
 import CompressionEngine
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
 
 /// A layer of the baseline beside what became of it.
 public struct LayerRow: Sendable {

@@ -1,4 +1,5 @@
 import CompressionEngine
+import Measurement
 import TerminalCells
 
 /// A quantity of a model that is shown, compared and plotted.
@@ -7,8 +8,11 @@ public enum Measure: String, CaseIterable, Sendable, Codable {
     case file, packed, gzip, encoding
     case macs, latency
     case energy, memory
-    case parameters, nonZeros = "non-zeros"
-    case trained, trainingMemory = "training-memory", trainingTime = "training-time"
+    case parameters
+    case nonZeros = "non-zeros"
+    case trained
+    case trainingMemory = "training-memory"
+    case trainingTime = "training-time"
 
     public var title: String {
         switch self {
@@ -76,7 +80,7 @@ public enum Measure: String, CaseIterable, Sendable, Codable {
     public var higherIsBetter: Bool { self == .accuracy }
 
     /// The number in a model's figures; accuracy, latency and what a training took are not among them.
-    public func figure(in figures: ModelFigures) -> CompressionEngine.Figure? {
+    public func figure(in figures: ModelFigures) -> Measurement.Figure? {
         switch self {
         case .accuracy, .latency, .trained, .trainingMemory, .trainingTime: nil
         case .file: figures.serializedBytes

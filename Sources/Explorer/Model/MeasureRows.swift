@@ -1,4 +1,6 @@
 import CompressionEngine
+import Measurement
+import Recipes
 import TerminalCells
 
 typealias ShownFigure = TerminalCells.Figure
@@ -16,7 +18,7 @@ public struct MeasureRow: Sendable {
 }
 
 extension ExplorerModel {
-    /// Figures of the present recipe: counted if they have been, foretold otherwise.
+    /// Figures of the present recipe: counted if they have been, predicted otherwise.
     public var figuresNow: ModelFigures? {
         if isBaseline { return baseline }
         return (result?.figures).map { $0.completed(by: prediction) } ?? prediction
@@ -25,10 +27,10 @@ extension ExplorerModel {
     /// Accuracy of the present recipe, or that of an earlier one marked stale.
     public var accuracyNow: (estimate: AccuracyEstimate, isStale: Bool)? {
         if isBaseline { return baselineAccuracy.map { ($0, false) } }
-        let foretold = prediction?.exits?.accuracy
-        // What exits foretell from every sample says more than a first part of the samples.
-        if let accuracy = result?.accuracy, accuracy.isComplete || accuracy.seen >= foretold?.seen ?? 0 { return (accuracy, false) }
-        if let foretold { return (foretold, false) }
+        let predicted = prediction?.exits?.accuracy
+        // What exits predict from every sample says more than a first part of the samples.
+        if let accuracy = result?.accuracy, accuracy.isComplete || accuracy.seen >= predicted?.seen ?? 0 { return (accuracy, false) }
+        if let predicted { return (predicted, false) }
         return staleAccuracy.map { ($0, true) }
     }
 
@@ -82,7 +84,7 @@ extension ExplorerModel {
         return ratio < 0.995 ? .better : (ratio > 1.005 ? .worse : .none)
     }
 
-    private func shown(_ figure: CompressionEngine.Figure?, _ measure: Measure) -> ShownFigure {
+    private func shown(_ figure: Measurement.Figure?, _ measure: Measure) -> ShownFigure {
         guard let figure else { return .absent }
         return ShownFigure(figure.value, measure.format, standing: figure.provenance.standing)
     }

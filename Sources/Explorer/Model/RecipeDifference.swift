@@ -1,4 +1,5 @@
-import CompressionEngine
+import Recipes
+import Techniques
 
 /// One difference between two recipes, in words.
 public enum RecipeDifference: Sendable, Hashable {

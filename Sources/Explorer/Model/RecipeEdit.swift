@@ -1,5 +1,6 @@
-import CompressionEngine
 import ModelGraph
+import Recipes
+import Techniques
 
 /// A step named so that moving it does not change its name: the n-th step of a technique, from 0.
 public struct StepAddress: Hashable, Sendable {

@@ -1,4 +1,4 @@
-import CompressionEngine
+import Recipes
 
 /// Every state a recipe went through, as a tree: undo goes to the parent, redo to the child last visited, and an edit
 /// after an undo opens a branch instead of throwing states away.

@@ -1,4 +1,5 @@
-import CompressionEngine
+import Measurement
+import Recipes
 
 /// What is known about one recipe.
 public struct RecipeResult: Sendable {

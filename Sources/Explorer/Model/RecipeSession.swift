@@ -1,5 +1,5 @@
-import CompressionEngine
 import ModelGraph
+import Recipes
 
 /// What changes the recipe or its history: the part of a session that is logged and replayed.
 public enum SessionAction: Hashable, Sendable {

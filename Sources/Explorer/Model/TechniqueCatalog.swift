@@ -1,4 +1,5 @@
-import CompressionEngine
+import Recipes
+import Techniques
 
 /// The techniques the explorer offers: those of the registry, or a test's own.
 public struct TechniqueCatalog: Sendable {

@@ -1,4 +1,6 @@
 import CompressionEngine
+import Recipes
+import Techniques
 
 /// A row of the techniques pane.
 public enum TechniqueRow: Sendable {

@@ -1,5 +1,8 @@
-import CompressionEngine
+import Measurement
+import Recipes
+import Techniques
 import TerminalCells
+import Training
 
 /// What is known of the training of one recipe.
 public struct Training: Sendable {

@@ -1,4 +1,6 @@
 import CompressionEngine
+import Recipes
+import Techniques
 import TerminalCells
 
 /// Which of several points no other point beats in both directions.

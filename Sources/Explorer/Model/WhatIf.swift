@@ -1,4 +1,7 @@
 import CompressionEngine
+import Measurement
+import Recipes
+import Techniques
 
 /// Which knob a curve is about, and everything else about the recipe that the curve depends on.
 public struct CurveKey: Hashable, Sendable {
@@ -46,8 +49,11 @@ public struct WhatIfCurve: Sendable {
             if points[index].x == x {
                 if points[index].point.accuracy?.isComplete == true, point.accuracy?.isComplete == false {
                     points[index].point.exits = point.exits
-                } else if point.accuracy?.seen ?? 0 >= points[index].point.accuracy?.seen ?? 0 { points[index].point = point }
-            } else { points.insert(Point(x: x, point: point), at: index)
+                } else if point.accuracy?.seen ?? 0 >= points[index].point.accuracy?.seen ?? 0 {
+                    points[index].point = point
+                }
+            } else {
+                points.insert(Point(x: x, point: point), at: index)
             }
         } else {
             points.append(Point(x: x, point: point))

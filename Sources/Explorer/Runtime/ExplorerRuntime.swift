@@ -1,5 +1,6 @@
 import CompressionEngine
 import Foundation
+import Recipes
 import TerminalCells
 
 /// Runs the explorer: takes in what terminal and engine say, has the model updated, does what the update wants done,

@@ -1,4 +1,5 @@
-import CompressionEngine
+import Recipes
+import Techniques
 
 /// A recipe as it stands in a session log. Values are text; the technique's description gives them their type.
 public struct RecordedRecipe: Codable, Hashable, Sendable {

@@ -1,5 +1,6 @@
-import CompressionEngine
+import EngineSupport
 import Foundation
+import Techniques
 
 /// One line of a session log: a JSON object with the seconds since the session began, the action's name and what it
 /// was done to. Lines whose action changes no recipe (`view-layers`, …) are there to be read and are skipped on replay.

@@ -1,6 +1,8 @@
 import CompressionEngine
-import ModelGraph
 import Foundation
+import Measurement
+import ModelGraph
+import Recipes
 import Synchronization
 
 /// Repeats a recorded session without a screen.

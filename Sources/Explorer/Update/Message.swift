@@ -1,4 +1,6 @@
 import CompressionEngine
+import Measurement
+import Recipes
 import TerminalCells
 
 /// What can happen to the explorer.

@@ -1,4 +1,8 @@
 import CompressionEngine
+import Measurement
+import ModelGraph
+import Recipes
+import Techniques
 import TerminalCells
 
 extension ExplorerModel {
@@ -107,7 +111,8 @@ extension ExplorerModel {
     mutating func traceCurve(force: Bool = false) {
         guard phase == .ready, view == .explore, let entry = focusedTechnique, let parameter = focusedParameter else { return }
         // What a training would come to cannot be traced: each value is a training.
-        guard entry.descriptor.produces.isDisjoint(with: [.training]), let request = CurveKey.request(entry.step, parameter.name, in: recipe, catalog), refusal(of: entry.descriptor, step: focusedStep) == nil || entry.isEnabled
+        guard entry.descriptor.produces.isDisjoint(with: [.training]), let request = CurveKey.request(entry.step, parameter.name, in: recipe, catalog),
+            refusal(of: entry.descriptor, step: focusedStep) == nil || entry.isEnabled
         else {
             curveRequest = nil
             return

@@ -1,4 +1,5 @@
 import CompressionEngine
+import Recipes
 import TerminalCells
 
 extension ExplorerModel {

@@ -1,4 +1,7 @@
 import CompressionEngine
+import Measurement
+import Recipes
+import Techniques
 
 extension ExplorerModel {
     /// Takes in what the engine says. Answers to requests that are no longer open change nothing.
@@ -113,7 +116,11 @@ extension ExplorerModel {
         jobs[index].update = update
         switch update.state {
         case .failed(let message): notify(.failure, "\(update.title): \(message)")
-        case .cancelled: notify(.warning, "\(update.title): cancelled" + (analysisJobs.contains(update.id) ? "" : trainingJobs[update.id] == nil ? ", nothing was written" : "; R goes on from the last epoch"))
+        case .cancelled:
+            notify(
+                .warning,
+                "\(update.title): cancelled"
+                    + (analysisJobs.contains(update.id) ? "" : trainingJobs[update.id] == nil ? ", nothing was written" : "; R goes on from the last epoch"))
         default: break
         }
     }

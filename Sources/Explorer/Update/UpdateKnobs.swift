@@ -1,4 +1,8 @@
 import CompressionEngine
+import EngineSupport
+import ModelGraph
+import Recipes
+import Techniques
 import TerminalCells
 
 extension ExplorerModel {

@@ -1,4 +1,4 @@
-import CompressionEngine
+import Techniques
 import TerminalCells
 
 extension ExplorerModel {
@@ -148,7 +148,10 @@ extension ExplorerModel {
         switch entry.purpose {
         case .filter: overlay = nil
         case .allocation:
-            guard !text.isEmpty else { return overlay = nil }
+            guard !text.isEmpty else {
+                overlay = nil
+                return
+            }
             guard let goal = Self.allocationGoal(text) else {
                 entry.field.error = "expected a share like 50% or a loss like 0.5pt"
                 overlay = .entry(entry)
@@ -163,18 +166,27 @@ extension ExplorerModel {
             overlay = nil
             if field == .folder { export.folder = text } else { export.name = text }
         case .parameter(let step, let name):
-            guard !text.isEmpty, let parameter = catalog[step.technique]?.parameter(name) else { return overlay = nil }
+            guard !text.isEmpty, let parameter = catalog[step.technique]?.parameter(name) else {
+                overlay = nil
+                return
+            }
             do {
                 let value = try parse(text, for: parameter)
                 overlay = nil
-                if let technique = focusedTechnique, technique.step == step { set(technique, parameter, to: value) }
-                else { act(.edit(.set(step, parameter: name, value)), quietly: true) }
+                if let technique = focusedTechnique, technique.step == step {
+                    set(technique, parameter, to: value)
+                } else {
+                    act(.edit(.set(step, parameter: name, value)), quietly: true)
+                }
             } catch {
                 entry.field.error = parameter.expectation
                 overlay = .entry(entry)
             }
         case .layerParameter(let step, let layer, let name):
-            guard !text.isEmpty, let parameter = catalog[step.technique]?.parameter(name) else { return overlay = nil }
+            guard !text.isEmpty, let parameter = catalog[step.technique]?.parameter(name) else {
+                overlay = nil
+                return
+            }
             do {
                 let value = try parse(text, for: parameter)
                 overlay = nil

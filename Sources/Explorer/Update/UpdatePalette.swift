@@ -1,4 +1,5 @@
-import CompressionEngine
+import Recipes
+import Techniques
 import TerminalCells
 
 /// What an entry of the palette does.

@@ -1,4 +1,6 @@
 import CompressionEngine
+import ModelGraph
+import Techniques
 import TerminalCells
 
 extension ExplorerModel {

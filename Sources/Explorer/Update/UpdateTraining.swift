@@ -1,5 +1,9 @@
 import CompressionEngine
+import Measurement
+import Recipes
+import Techniques
 import TerminalCells
+import Training
 
 extension ExplorerModel {
     private var runningTraining: Job? { jobs.last { $0.isRunning && trainingJobs[$0.id] != nil } }
@@ -49,7 +53,8 @@ extension ExplorerModel {
         trainings[recipe.canonical]?.job = nil
         let epochs = trainings[recipe.canonical]?.progress?.epochs ?? []
         if let first = epochs.first, let best = epochs.map(\.accuracy).max() {
-            notify(.success, "trained: \(NumberFormat.fixed(first.accuracy * 100, digits: 2)) \u{2192} \(NumberFormat.fixed(best * 100, digits: 2)) %".replacingArrow(theme.glyphTier))
+            notify(
+                .success, "trained: \(NumberFormat.fixed(first.accuracy * 100, digits: 2)) \u{2192} \(NumberFormat.fixed(best * 100, digits: 2)) %".replacingArrow(theme.glyphTier))
         }
         if recipe.canonical == self.recipe.canonical { evaluate(again: true) } else { results.forget(recipe.canonical) }
     }

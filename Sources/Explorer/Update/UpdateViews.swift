@@ -1,9 +1,14 @@
 import CompressionEngine
+import Measurement
+import Recipes
 import TerminalCells
 
 /// A line of the jobs view: a job, or work the explorer asked for itself.
 public struct JobRow: Sendable {
-    public enum Source: Sendable, Hashable { case job(Int), evaluation, baseline, latency }
+    public enum Source: Sendable, Hashable {
+        case job(Int)
+        case evaluation, baseline, latency
+    }
     public var source: Source
     public var update: JobUpdate
     public var files: [String]

@@ -1,4 +1,6 @@
 import CompressionEngine
+import Measurement
+import Recipes
 import TerminalCells
 
 /// Header, tabs, status line, footer, and the screen while the model is opened.

@@ -1,4 +1,6 @@
 import CompressionEngine
+import Measurement
+import Techniques
 import TerminalCells
 
 /// The what-if curve of the focused parameter.
@@ -77,7 +79,8 @@ extension Painter {
         guard !measured.isEmpty else {
             let sizes = curve.points.compactMap { point in point.point.serializedBytes.map { ChartPoint(point.x, $0) } }
             let chart = LineChart(
-                series: [.init("file", sizes, marked: sizes)], x: x, y: Axis("ONNX file", format: .bytes, range: fileRange(sizes)), cursor: here, reference: model.baseline?.serializedBytes.value)
+                series: [.init("file", sizes, marked: sizes)], x: x, y: Axis("ONNX file", format: .bytes, range: fileRange(sizes)), cursor: here,
+                reference: model.baseline?.serializedBytes.value)
             return grid.draw(chart, in: rect, theme: theme)
         }
         func points(_ choose: (AccuracyEstimate) -> Bool) -> [ChartPoint] { measured.filter { choose($0.estimate) }.map { ChartPoint($0.x, $0.estimate.value) } }
@@ -88,7 +91,9 @@ extension Painter {
         let high = min(1, (band.map(\.high) + [reference ?? 0]).max() ?? 1)
         let pad = max(0.002, (high - low) * 0.05)
         let y = Axis("accuracy", format: .percent(digits: 2), range: max(0, low - pad)...min(1, high + pad))
-        let chart = LineChart(series: [.init("accuracy", points { _ in true }, marked: points(\.isComplete), estimated: points { !$0.isComplete })], x: x, y: y, band: band, cursor: here, reference: reference)
+        let chart = LineChart(
+            series: [.init("accuracy", points { _ in true }, marked: points(\.isComplete), estimated: points { !$0.isComplete })], x: x, y: y, band: band, cursor: here,
+            reference: reference)
         grid.draw(chart, in: rect, theme: theme)
     }
 

@@ -1,4 +1,6 @@
 import CompressionEngine
+import Recipes
+import Techniques
 import TerminalCells
 
 /// Techniques and parameters.

@@ -1,4 +1,5 @@
 import CompressionEngine
+import Techniques
 import TerminalCells
 
 /// Where everything is, from the model alone: the view draws by it, the page keys and the mouse measure by it.

@@ -1,4 +1,5 @@
 import CompressionEngine
+import Measurement
 import TerminalCells
 
 /// Measures that fix the pane's geometry.
@@ -134,7 +135,7 @@ extension Painter {
     }
 
     private var latencyDetail: [StyledLine] {
-        if model.result?.latency == nil, let exits = model.figuresNow?.exits, exits.milliseconds != nil { return [StyledLine("mean over samples, foretold", .muted)] }
+        if model.result?.latency == nil, let exits = model.figuresNow?.exits, exits.milliseconds != nil { return [StyledLine("mean over samples, predicted", .muted)] }
         guard let latency = model.latencyNow, !latency.isStale else {
             guard model.latencyRun == nil, model.info?.runtimeVersion != nil, model.info?.cannotRun == nil else { return [] }
             let key = model.keyMap.binding(of: .measureLatency, in: model.pane).flatMap { model.keyMap.reachableKeys(of: $0, in: model.pane).first }
@@ -150,7 +151,9 @@ extension Painter {
     /// Where two numbers disagree in a way that misleads people.
     private var flag: StyledLine {
         guard !model.isBaseline, let baseline = model.baseline, let now = model.figuresNow else { return StyledLine() }
-        if let latency = model.latencyNow, !latency.isStale, latency.figures.ratioInterval.low > 1, let before = baseline.macs, let after = now.macs, after.value < before.value * 0.95 {
+        if let latency = model.latencyNow, !latency.isStale, latency.figures.ratioInterval.low > 1, let before = baseline.macs, let after = now.macs,
+            after.value < before.value * 0.95
+        {
             return StyledLine("\(glyphs.warning) fewer MACs, yet slower", .warning)
         }
         if let latency = model.latencyNow, !latency.isStale, latency.figures.ratioInterval.low > 1.02 {

@@ -1,4 +1,5 @@
-import CompressionEngine
+import Measurement
+import Recipes
 import TerminalCells
 
 /// The undo tree and the difference of two of its states.

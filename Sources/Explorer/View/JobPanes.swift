@@ -1,4 +1,5 @@
 import CompressionEngine
+import Measurement
 import TerminalCells
 
 /// Jobs, and the export form.
@@ -83,7 +84,7 @@ extension Painter {
         // In columns where they fit: path, size, what it is.
         let isWide = width + 12 + (files.map { DisplayWidth.of($0.what) }.max() ?? 0) <= available
         for (path, what) in files {
-            let size: CompressionEngine.Figure? = path.hasSuffix(".onnx") ? figures?.serializedBytes : (path.hasSuffix(".lathe") ? figures?.packedBytes : nil)
+            let size: Measurement.Figure? = path.hasSuffix(".onnx") ? figures?.serializedBytes : (path.hasSuffix(".lathe") ? figures?.packedBytes : nil)
             let shown = size.map { ShownFigure($0.value, .bytes, standing: $0.provenance.standing).span(theme: theme) } ?? Span("")
             let gap = isWide ? String(repeating: " ", count: max(0, width - DisplayWidth.of(path)) + max(0, 10 - shown.width)) : "  "
             lines.append([Span(path, .bold), Span(gap), shown, Span("  \(what)", .muted)])

@@ -1,4 +1,7 @@
 import CompressionEngine
+import Measurement
+import ModelGraph
+import Techniques
 import TerminalCells
 
 /// The table of layers and what is known about one.
@@ -6,9 +9,10 @@ extension Painter {
     mutating func drawLayerTable(in rect: Rect) {
         let rows = model.layerRows
         let state = (model.lists[.layerTable] ?? ListState()).scrolled(count: rows.count, visible: rect.height - 3)
-        let knob = model.focusedTechnique.map { entry in
-            entry.descriptor.title + (model.focusedParameter.map { ": \($0.title)" } ?? "")
-        } ?? ""
+        let knob =
+            model.focusedTechnique.map { entry in
+                entry.descriptor.title + (model.focusedParameter.map { ": \($0.title)" } ?? "")
+            } ?? ""
         let content = panel(
             .layerTable, in: rect, badge: StyledLine("\(rows.count) of \(model.info?.layers.count ?? 0)", .muted), footer: StyledLine("own value of \(knob)", .muted),
             scroll: scroll(state, count: rows.count, visible: rect.height - 3))
@@ -95,7 +99,9 @@ extension Painter {
             _ = panel(.layerDetail, in: rect)
             return
         }
-        let content = panel(.layerDetail, in: rect, title: row.layer.id, badge: StyledLine("\(row.layer.opType) \(row.layer.weightShape.map(String.init).joined(separator: String(glyphs.times)))", .muted))
+        let content = panel(
+            .layerDetail, in: rect, title: row.layer.id,
+            badge: StyledLine("\(row.layer.opType) \(row.layer.weightShape.map(String.init).joined(separator: String(glyphs.times)))", .muted))
         let lines = detailLines(row)
         if content.height >= lines.count + 8 {
             let parts = content.rows([.fixed(lines.count), .fixed(1), .fill])

@@ -1,4 +1,4 @@
-import CompressionEngine
+import Techniques
 import TerminalCells
 
 /// What lies over the panes.
@@ -49,7 +49,9 @@ extension Painter {
         case .scatter, .paretoPlot, .paretoList, .paretoDetail:
             lines.append("Each point is an evaluated recipe. No other point beats a point of the front in both measures.")
         case .layerHeat:
-            lines.append("Each row is changed alone, everything else left as it is, on the same validation samples as the baseline. Layers whose channels are coupled, or that share a weight, are one row.")
+            lines.append(
+                "Each row is changed alone, everything else left as it is, on the same validation samples as the baseline. Layers whose channels are coupled, or that share a weight, are one row."
+            )
             lines.append("An allocation adds up the rows' losses, which is an approximation, and then measures the whole model before it says the goal is met.")
         case .layerTable, .layerDetail:
             lines.append("The column 'own value' is the focused technique's focused parameter: [ ] choose the technique, { } the parameter.")

@@ -1,4 +1,6 @@
 import CompressionEngine
+import Measurement
+import Recipes
 import TerminalCells
 
 /// Trials: the scatter plot (in two views), the list, the recipe of one.

@@ -1,4 +1,7 @@
 import CompressionEngine
+import Measurement
+import Recipes
+import Techniques
 import TerminalCells
 
 /// The map of losses by layer and value.

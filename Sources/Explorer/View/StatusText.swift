@@ -1,4 +1,6 @@
 import CompressionEngine
+import Recipes
+import Techniques
 import TerminalCells
 
 /// The line above the footer: what is under the cursor, in words and with every digit.
@@ -32,9 +34,10 @@ struct StatusText {
             return StyledLine("Dark: much accuracy is lost there. Rows are layers, or groups that can only change together.", .muted)
         case .layerTable, .layerDetail:
             guard let row = model.selectedLayer else { return "" }
-            let technique = model.focusedTechnique.map { entry in
-                "\(entry.descriptor.title), \(model.focusedParameter?.title ?? "no parameter"): "
-            } ?? ""
+            let technique =
+                model.focusedTechnique.map { entry in
+                    "\(entry.descriptor.title), \(model.focusedParameter?.title ?? "no parameter"): "
+                } ?? ""
             switch row.own {
             case .refused(let reason): return StyledLine(technique + reason, .warning)
             case .excluded: return StyledLine(technique + "this layer is left out", .muted)

@@ -1,5 +1,8 @@
 import CompressionEngine
+import Measurement
+import Techniques
 import TerminalCells
+import Training
 
 /// The curve of a training, where other techniques have their what-if curve.
 extension Painter {
@@ -18,7 +21,8 @@ extension Painter {
         if let running, content.height > 2 {
             grid.draw(
                 ProgressBar(
-                    phase: running.update.phase, fraction: training?.progress?.fraction ?? running.update.fraction, elapsed: training?.progress?.elapsed ?? running.update.elapsedSeconds,
+                    phase: running.update.phase, fraction: training?.progress?.fraction ?? running.update.fraction,
+                    elapsed: training?.progress?.elapsed ?? running.update.elapsedSeconds,
                     remaining: training?.progress?.remaining ?? running.update.remainingSeconds, tick: model.tick), in: content.row(0), theme: theme)
             area = Rect(x: content.x, y: content.y + 1, width: content.width, height: content.height - 1)
         }

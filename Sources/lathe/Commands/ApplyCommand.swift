@@ -1,7 +1,10 @@
+import Archive
 import ArgumentParser
 import CompressionEngine
+import EngineSupport
 import Foundation
 import ModelGraph
+import Recipes
 
 struct Apply: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,6 +1,10 @@
 import ArgumentParser
 import CompressionEngine
+import Datasets
+import EngineSupport
+import Measurement
 import ModelGraph
+import Recipes
 
 struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(

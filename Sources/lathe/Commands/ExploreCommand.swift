@@ -2,6 +2,7 @@ import ArgumentParser
 import CompressionEngine
 import Explorer
 import Foundation
+import Recipes
 import TerminalCells
 import TerminalCurses
 

@@ -1,7 +1,11 @@
 import ArgumentParser
 import CompressionEngine
+import EngineSupport
 import Foundation
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
 
 struct Inspect: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,5 +1,5 @@
+import Archive
 import ArgumentParser
-import CompressionEngine
 import Foundation
 import ModelGraph
 

@@ -1,7 +1,7 @@
 import ArgumentParser
-import CompressionEngine
 import Foundation
 import ModelGraph
+import Recipes
 
 struct Presets: ParsableCommand {
     static let configuration = CommandConfiguration(

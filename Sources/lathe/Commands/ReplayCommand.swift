@@ -2,7 +2,9 @@ import ArgumentParser
 import CompressionEngine
 import Explorer
 import Foundation
+import Measurement
 import ModelGraph
+import Recipes
 
 struct Replay: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,6 +1,10 @@
 import ArgumentParser
 import CompressionEngine
+import EngineSupport
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
 
 struct Sensitivity: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -37,7 +41,9 @@ struct Sensitivity: ParsableCommand {
     var limit = PositiveCount(2000)
 
     enum Measure: String, CaseIterable, ExpressibleByArgument {
-        case size, packed, parameters, nonZeros = "non-zeros", macs
+        case size, packed, parameters
+        case nonZeros = "non-zeros"
+        case macs
 
         var measure: AllocationMeasure { AllocationMeasure(rawValue: rawValue) ?? .size }
     }

@@ -1,7 +1,8 @@
 import ArgumentParser
-import CompressionEngine
 import Foundation
 import ModelGraph
+import Recipes
+import Techniques
 
 struct Techniques: ParsableCommand {
     static let configuration = CommandConfiguration(

@@ -1,7 +1,13 @@
 import ArgumentParser
 import CompressionEngine
+import EngineSupport
 import Foundation
+import Learning
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
+import Training
 
 struct Train: ParsableCommand {
     static let configuration = CommandConfiguration(

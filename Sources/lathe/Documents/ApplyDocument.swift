@@ -1,5 +1,3 @@
-import CompressionEngine
-
 /// What `lathe apply --json` prints.
 struct ApplyDocument: JSONDocument {
     enum Kind: String, Encodable {

@@ -1,4 +1,4 @@
-import CompressionEngine
+import Measurement
 
 /// What `lathe evaluate --json` prints.
 struct EvaluateDocument: JSONDocument {

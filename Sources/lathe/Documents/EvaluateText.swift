@@ -1,5 +1,6 @@
-import CompressionEngine
 import Foundation
+import Measurement
+import Techniques
 
 /// What `lathe evaluate` prints for people.
 enum EvaluateText {

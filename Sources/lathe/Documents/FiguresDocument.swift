@@ -1,4 +1,7 @@
 import CompressionEngine
+import Measurement
+import Recipes
+import Techniques
 
 /// Figures of a model as part of a document. Sizes in bytes, energy in picojoules of one inference.
 struct FiguresDocument: Encodable {

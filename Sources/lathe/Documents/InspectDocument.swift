@@ -1,6 +1,8 @@
 import CompressionEngine
 import Foundation
+import Measurement
 import ModelGraph
+import Techniques
 
 /// What `lathe inspect --json` prints.
 struct InspectDocument: JSONDocument {

@@ -1,5 +1,6 @@
-import CompressionEngine
+import Archive
 import Foundation
+import ModelGraph
 
 /// A file and its size on disk.
 struct WrittenFile: Encodable {

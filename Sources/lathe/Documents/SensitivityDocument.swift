@@ -1,5 +1,8 @@
 import CompressionEngine
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
 
 /// What `lathe sensitivity --json` prints.
 struct SensitivityDocument: JSONDocument {
@@ -13,7 +16,7 @@ struct SensitivityDocument: JSONDocument {
         /// Accuracy lost, with its 95 % interval (Newcombe's for paired samples).
         var loss: Double?
         var lossInterval: Interval?
-        /// What the change takes away, foretold, by measure.
+        /// What the change takes away, predicted, by measure.
         var saved: [String: Double]
         var problem: String?
         /// Found in the store, not run now.
@@ -43,7 +46,7 @@ struct SensitivityDocument: JSONDocument {
         var accuracy: Double
         var difference: Double?
         var differenceInterval: Interval?
-        /// Sum of the layers' losses: what the grid alone foretold.
+        /// Sum of the layers' losses: what the grid alone predicted.
         var foretoldLoss: Double
         var choices: [Choice]
         var recipe: String

@@ -1,4 +1,5 @@
 import CompressionEngine
+import Measurement
 
 /// What `lathe sensitivity` prints for people: a row for each layer, a column for each value, the loss with its margin.
 enum SensitivityText {
@@ -8,7 +9,8 @@ enum SensitivityText {
         let samples = document.rows.lazy.flatMap(\.cells).compactMap(\.samples).first ?? 0
         let varied = document.parameter.map { ", \($0) varied" } ?? ""
         var lines = [
-            "\(document.model.name): \(document.technique)\(varied); loss of \(document.metric ?? "accuracy") with one row changed, ± half its 95 % interval, \(Written.exact(samples)) samples", "",
+            "\(document.model.name): \(document.technique)\(varied); loss of \(document.metric ?? "accuracy") with one row changed, ± half its 95 % interval, \(Written.exact(samples)) samples",
+            "",
         ]
         var table = TextTable([("layer", .left)] + values.map { ($0, .right) })
         for row in document.rows {
@@ -42,7 +44,7 @@ enum SensitivityText {
         var verdict = "\(allocation.measure) \(amount(allocation.before)) → \(amount(allocation.after))\(share), accuracy \(metric.value(allocation.accuracy))"
         verdict += ", difference \(metric.difference(allocation.difference))"
         if let interval = allocation.differenceInterval { verdict += " [\(metric.difference(interval.low)), \(metric.difference(interval.high))]" }
-        verdict += ", measured as a whole; single layers added up foretold \(metric.difference(-allocation.foretoldLoss))"
+        verdict += ", measured as a whole; single layers added up predicted \(metric.difference(-allocation.foretoldLoss))"
         return [table.text, "", verdict] + (allocation.file.map { ["recipe written to \($0)"] } ?? []) + (allocation.met ? ["met: \(allocation.demand)"] : [])
     }
 }

@@ -1,4 +1,4 @@
-import CompressionEngine
+import Techniques
 
 /// What `lathe techniques --json` prints: the registry.
 struct TechniqueDocument: JSONDocument {

@@ -1,4 +1,3 @@
-import CompressionEngine
 import Foundation
 
 import enum TerminalCells.NumberFormat

@@ -1,4 +1,4 @@
-import CompressionEngine
+import Techniques
 
 /// Pages of `Docs/Techniques/`, made from the registry.
 enum TechniquePages {
@@ -70,7 +70,7 @@ enum TechniquePages {
         }
         if descriptor.produces.contains(.factorized) { lines.append("Stands before pruning and weight sharing, whose zeros and shared values it would undo.") }
         if descriptor.produces.contains(.refittedWeights) { lines.append("Stands before weight sharing, whose shared values it would undo.") }
-        if descriptor.produces.contains(.repair) { lines.append("Repairs what other steps did: it stands behind one of them.") }
+        if descriptor.produces.contains(.correction) { lines.append("Repairs what other steps did: it stands behind one of them.") }
         if descriptor.produces.contains(.coding) { lines.append("Codes the final weights: it stands last.") }
         return lines.isEmpty ? nil : lines.joined(separator: " ")
     }

@@ -1,6 +1,9 @@
 import CompressionEngine
 import Foundation
+import Recipes
 import Synchronization
+import Techniques
+import Training
 
 /// What `lathe train --json` prints.
 struct TrainDocument: JSONDocument {

@@ -1,5 +1,5 @@
 import ArgumentParser
-import CompressionEngine
+import EngineSupport
 import Explorer
 import Foundation
 import ModelGraph

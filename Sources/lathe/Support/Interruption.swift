@@ -1,5 +1,5 @@
-import CompressionEngine
 import Dispatch
+import EngineSupport
 import Foundation
 
 /// Turns SIGINT, SIGTERM and SIGHUP into a cancellation, so that a command cleans up behind itself; a second signal ends

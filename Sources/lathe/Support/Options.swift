@@ -1,6 +1,8 @@
 import ArgumentParser
-import CompressionEngine
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
 
 /// Kinds of layers that a recipe can name.
 enum LayerKinds {

@@ -1,5 +1,5 @@
 import ArgumentParser
-import CompressionEngine
+import Measurement
 
 /// Something the user demands of the result, and whether it is met.
 struct Requirement: Encodable {

@@ -1,5 +1,7 @@
 import ArgumentParser
-import CompressionEngine
+import EngineSupport
+import Recipes
+import Techniques
 
 /// A recipe step on the command line: `technique[?][:key=value,…][@layer,…]`, for example
 /// `magnitude-pruning:sparsity=0.8` or `svd:rank=8@fc*`.

@@ -2,7 +2,10 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Archive
+@testable import EngineSupport
+@testable import Recipes
+@testable import Techniques
 
 @Suite struct ArchiveTests {
     static let samples = ["lenet-300-100", "lenet-5", "resnet-8", "ds-cnn", "transformer", "lstm"]

@@ -2,7 +2,10 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Archive
+@testable import EngineSupport
+@testable import Recipes
+@testable import Techniques
 
 /// Archives made to do harm: each must end in a one-line error or a model, within the memory that it is allowed.
 @Suite struct HostileArchiveTests {

@@ -1,7 +1,8 @@
 import Foundation
 import Testing
 
-@testable import CompressionEngine
+@testable import Archive
+@testable import EngineSupport
 
 @Suite struct CanonicalCodeTests {
     /// Counts of several shapes: uniform, geometric, one dominating, Fibonacci (the deepest tree), random with gaps.

@@ -2,7 +2,10 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Archive
+@testable import EngineSupport
+@testable import Recipes
+@testable import Techniques
 
 @Suite struct RangeCodeTests {
     private static func written(_ symbols: [Int], alphabet: Int, ordered: Bool, _ coder: EntropyCoder = .range) -> (stream: SymbolStream, bytes: [UInt8], symbols: [Int]) {
@@ -52,7 +55,7 @@ import Testing
         #expect(try Self.read(bytes, count, alphabet: used, ordered: ordered) == symbols)
         #expect(Double(bytes.count - stream.tableBytes) < entropy * 1.01 + 16, "\(bytes.count) bytes, entropy \(entropy)")
         #expect(Double(bytes.count) > entropy)
-        #expect(abs(stream.byteCount - bytes.count) <= 24, "\(stream.byteCount) foretold, \(bytes.count) written")
+        #expect(abs(stream.byteCount - bytes.count) <= 24, "\(stream.byteCount) predicted, \(bytes.count) written")
         let huffman = Self.written(plain, alphabet: alphabet, ordered: ordered, .huffman)
         #expect(Double(huffman.bytes.count - huffman.stream.tableBytes) < entropy + Double(count) / 8)
         // Free to choose, the smaller is taken.

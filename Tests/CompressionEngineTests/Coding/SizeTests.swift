@@ -2,7 +2,12 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Archive
+@testable import EngineSupport
+@testable import Factorization
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
 
 @Suite struct SizeTests {
     /// Deep Compression, section 3: sixteen weights of 32 bits with four values are 3.2 times smaller; section 2: CSR needs

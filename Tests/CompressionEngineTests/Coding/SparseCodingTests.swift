@@ -1,7 +1,9 @@
 import Foundation
 import Testing
 
-@testable import CompressionEngine
+@testable import Archive
+@testable import EngineSupport
+@testable import Techniques
 
 @Suite struct SparseCodingTests {
     /// Deep Compression, figure 2: non-zeros at 1, 4 and 15 with three index bits need a filler at distance 8 and then 3.
@@ -20,7 +22,7 @@ import Testing
         }
     }
 
-    /// Whatever the positions, whatever the pattern left out: what is read is what was written, and the size foretold is
+    /// Whatever the positions, whatever the pattern left out: what is read is what was written, and the size predicted is
     /// the size written.
     @Test(arguments: [1, 2, 4, 8], [2, 3, 5, 8])
     func roundTrips(width: Int, indexBits: Int) throws {

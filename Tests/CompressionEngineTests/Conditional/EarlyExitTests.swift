@@ -2,7 +2,12 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Datasets
+@testable import EngineSupport
+@testable import Learning
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
 
 /// Early exits.
 @Suite struct EarlyExitTests {
@@ -97,7 +102,10 @@ import Testing
     }
 
     /// Embeddings and labels that may hold together are not scores of which one is right; scores behind a Softmax are.
-    @Test(arguments: [("LpNormalization", "normalized"), ("BatchNormalization", "normalized"), ("ReduceL2", "its length"), ("sum of squares", "its length"), ("Sigmoid", "Sigmoid"), ("Softmax", nil)])
+    @Test(arguments: [
+        ("LpNormalization", "normalized"), ("BatchNormalization", "normalized"), ("ReduceL2", "its length"), ("sum of squares", "its length"), ("Sigmoid", "Sigmoid"),
+        ("Softmax", nil),
+    ])
     func whatTheEndSays(end: String, reason: String?) throws {
         var b = GraphBuilder(input: [nil, 3, 8, 8])
         let a = b.node("Relu", [b.conv("x", "a", (3, 12))], "a.relu")
@@ -170,7 +178,7 @@ import Testing
         #expect(problems.isEmpty, "\(problems)")
     }
 
-    /// What a profile foretells of a threshold is what counting does.
+    /// What a profile predicts of a threshold is what counting does.
     @Test func profilesAnswerThresholds() throws {
         var profile = ExitProfile(metric: .top1, total: 4, exits: 2, macs: [10, 30, 100])
         profile.confidences = [[0.9, 0.2, 0.5, 0.1], [0.3, 0.8, 0.9, 0.4]]
@@ -183,6 +191,6 @@ import Testing
         let low = try #require(profile.figures(threshold: 0.15))
         #expect(low.shares == [0.75, 0.25, 0] && low.accuracy.value == 0.25 && low.accuracy.onlyBaseline == 3)
         #expect(try #require(profile.figures(threshold: 1)).shares == [0, 0, 1])
-        #expect(!half.accuracy.isComplete, "what is foretold is drawn as an estimate")
+        #expect(!half.accuracy.isComplete, "what is predicted is drawn as an estimate")
     }
 }

@@ -2,7 +2,8 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Learning
 
 /// Where graphs can be cut.
 @Suite struct GraphCutTests {

@@ -2,7 +2,9 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Measurement
+@testable import Recipes
 
 /// Recipes that come with the program, and optional steps.
 @Suite struct PresetTests {

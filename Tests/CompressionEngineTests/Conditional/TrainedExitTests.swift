@@ -3,10 +3,17 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import EngineSupport
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
+@testable import Training
 
 /// Exits whose classifiers are trained.
 @Suite struct TrainedExitTests {
-    private static let quick: [String: ParameterValue] = ["epochs": .integer(2), "exits": .integer(2), "grid": .integer(2), "samples": .integer(128), "learning-rate": .real(0.005)]
+    private static let quick: [String: ParameterValue] = [
+        "epochs": .integer(2), "exits": .integer(2), "grid": .integer(2), "samples": .integer(128), "learning-rate": .real(0.005),
+    ]
 
     private func apply(_ parameters: [String: ParameterValue], _ session: EngineSession) throws -> AppliedModel {
         try FewImages.apply("trained-exits", Self.quick.merging(parameters) { $1 }, to: session)
@@ -18,7 +25,9 @@ import Testing
         _ = plain
         let file = folder.path + "/few.yaml"
         let images = SessionTests.root + "/SampleModels/data/fashion-mnist/heldout"
-        let text = try String(contentsOfFile: file, encoding: .utf8) + "\n  calibration: {images: \(images)-images-idx3-ubyte.gz, labels: \(images)-labels-idx1-ubyte.gz, range: [1000, 1200]}\n"
+        let text =
+            try String(contentsOfFile: file, encoding: .utf8)
+            + "\n  calibration: {images: \(images)-images-idx3-ubyte.gz, labels: \(images)-labels-idx1-ubyte.gz, range: [1000, 1200]}\n"
         try Data(text.utf8).write(to: URL(fileURLWithPath: file))
         return try EngineSession.open(OpenRequest(modelPath: SessionTests.root + "/SampleModels/\(name).onnx", dataPath: file))
     }

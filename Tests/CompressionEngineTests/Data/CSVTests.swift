@@ -1,6 +1,6 @@
 import Testing
 
-@testable import CompressionEngine
+@testable import Datasets
 
 @Suite("CSV")
 struct CSVTests {

@@ -1,7 +1,8 @@
 import Foundation
 import Testing
 
-@testable import CompressionEngine
+@testable import Datasets
+@testable import EngineSupport
 
 /// Python with numpy and Pillow: an independent writer and reader of the formats.
 enum DataOracle {

@@ -1,6 +1,7 @@
 import Testing
 
-@testable import CompressionEngine
+@testable import Datasets
+@testable import EngineSupport
 
 @Suite("Hashes and random numbers")
 struct DigestTests {

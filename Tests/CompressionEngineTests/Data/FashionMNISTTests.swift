@@ -2,7 +2,8 @@ import Foundation
 import Synchronization
 import Testing
 
-@testable import CompressionEngine
+@testable import Datasets
+@testable import EngineSupport
 
 @Suite("Fashion-MNIST as shipped")
 struct FashionMNISTTests {

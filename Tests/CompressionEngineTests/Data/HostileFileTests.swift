@@ -1,7 +1,8 @@
 import Foundation
 import Testing
 
-@testable import CompressionEngine
+@testable import Datasets
+@testable import EngineSupport
 
 @Suite("Damaged and hostile files")
 struct HostileFileTests {

@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-@testable import CompressionEngine
+@testable import Datasets
 
 @Suite("Images, against Pillow")
 struct ImageTests {

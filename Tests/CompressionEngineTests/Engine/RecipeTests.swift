@@ -1,6 +1,8 @@
 import Testing
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Recipes
+@testable import Techniques
 
 @Suite struct RecipeTests {
     static let text = """

@@ -4,6 +4,9 @@ import Synchronization
 import Testing
 
 @testable import CompressionEngine
+@testable import Datasets
+@testable import EngineSupport
+@testable import Measurement
 
 /// The session on the sample models, against the figures that `SampleModels/measure.py` computed with Python's
 /// onnxruntime (SampleModels/MODELS.md).

@@ -2,11 +2,13 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Recipes
+@testable import Techniques
 
 /// Activation-aware SVD is the least-squares optimum of its rank for the layer's outputs.
 @Suite struct ActivationAwareTests {
-    private static func apply(_ model: Model, _ parameters: [String: ParameterValue], technique: String = "activation-aware-svd", _ data: TensorCalibration) throws -> AppliedModel {
+    private static func apply(_ model: Model, _ parameters: [String: ParameterValue], technique: String = "activation-aware-svd", _ data: TensorCalibration) throws -> AppliedModel
+    {
         try Pruning.apply([(technique, parameters)], to: model, calibration: data)
     }
 

@@ -3,6 +3,10 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import Factorization
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
 
 /// The chain of nodes that takes a layer's place, run by ONNX Runtime, must compute what the layer computes with the weight that NumPy
 /// makes from the stored factors; and that weight must be as near to the original as NumPy's own decomposition.
@@ -136,7 +140,8 @@ import Testing
         return path
     }
 
-    @Test(arguments: ["spatial-svd", "tucker-2", "cp", "tensor-train"], ["conv", "conv_strided", "conv_same", "conv_same_lower", "tied_conv", "subgraph_conv", "conv_float16", "ir3"])
+    @Test(
+        arguments: ["spatial-svd", "tucker-2", "cp", "tensor-train"], ["conv", "conv_strided", "conv_same", "conv_same_lower", "tied_conv", "subgraph_conv", "conv_float16", "ir3"])
     func convolutions(technique: String, form: String) throws {
         let folder = try TemporaryFolder()
         let found = try Self.check(try Self.form(form, in: folder), technique, ["ratio": .real(0.6)])
@@ -182,10 +187,11 @@ import Testing
                     s = np.linalg.svd(w.transpose(1, 2, 0, 3).reshape(w.shape[1] * w.shape[2], -1), compute_uv=False)
                     print(t.name, np.sqrt(np.sum(s[12:] ** 2) / np.sum(s ** 2)))
             """
-        let expected = Dictionary(uniqueKeysWithValues: try DataOracle.run(script, path).split(separator: "\n").map { line in
-            let parts = line.split(separator: " ")
-            return (String(parts[0]), try #require(Double(parts[1])))
-        })
+        let expected = Dictionary(
+            uniqueKeysWithValues: try DataOracle.run(script, path).split(separator: "\n").map { line in
+                let parts = line.split(separator: " ")
+                return (String(parts[0]), try #require(Double(parts[1])))
+            })
         for weight in found.weights { #expect(abs(weight.error - (expected[weight.name] ?? 0)) < 1e-4, "\(weight.name)") }
     }
 

@@ -2,9 +2,12 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
 
-/// What is foretold from summaries against what is counted on the rewritten model.
+/// What is predicted from summaries against what is counted on the rewritten model.
 @Suite struct FactorForecastTests {
     private static func shapes(of model: Model) throws -> ValueShapes {
         ValueShapes(try Pruning.shapes(of: model, Pruning.inputs(for: model, batch: 1)).mapValues { .init(dims: $0, elementType: .float32) })
@@ -24,9 +27,10 @@ import Testing
         guard reasons.contains(where: { $0 == nil }) else { return }
         let refused = Dictionary(uniqueKeysWithValues: reasons.enumerated().compactMap { index, reason in reason.map { (index, $0) } })
         let predictor = Predictor(baseline: baseline, layers: layers, summaries: summaries, refusals: [technique: refused])
-        let modes: [[String: ParameterValue]] = [
-            ["ratio": .real(0.4)], ["mode": .choice("rank"), "rank": .integer(4)], ["mode": .choice("vbmf")],
-        ] + (technique == "tensor-train" ? (3...4).flatMap { cores in ["ratio", "vbmf"].map { ["mode": .choice($0), "cores": .integer(cores)] } } : [])
+        let modes: [[String: ParameterValue]] =
+            [
+                ["ratio": .real(0.4)], ["mode": .choice("rank"), "rank": .integer(4)], ["mode": .choice("vbmf")],
+            ] + (technique == "tensor-train" ? (3...4).flatMap { cores in ["ratio", "vbmf"].map { ["mode": .choice($0), "cores": .integer(cores)] } } : [])
         for mode in modes {
             let recipe = Recipe(steps: [RecipeStep(technique: technique, parameters: ParameterValues(mode))])
             let predicted = try predictor.figures(for: recipe)
@@ -37,7 +41,9 @@ import Testing
             if let macs = predicted.macs?.value, let truth = counted.macs?.value {
                 #expect(abs(macs / truth - 1) < (name == "lenet-5" ? 0.05 : 1e-9), "\(name), \(technique), \(mode): \(macs) MACs for \(truth)")
             }
-            #expect(abs(predicted.serializedBytes.value / counted.serializedBytes.value - 1) < 0.04, "\(name), \(technique), \(mode): \(predicted.serializedBytes.value) bytes for \(counted.serializedBytes.value)")
+            #expect(
+                abs(predicted.serializedBytes.value / counted.serializedBytes.value - 1) < 0.04,
+                "\(name), \(technique), \(mode): \(predicted.serializedBytes.value) bytes for \(counted.serializedBytes.value)")
         }
     }
 }

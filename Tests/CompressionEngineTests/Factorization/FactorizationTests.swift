@@ -2,7 +2,10 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Factorization
+@testable import Recipes
+@testable import Techniques
 
 /// The rewritten graph, run by ONNX Runtime, must compute what the original computes with its weights replaced by
 /// NumPy's truncated decomposition of the same rank.
@@ -140,7 +143,7 @@ import Testing
         #expect(try RecipeExecutor(baseline: model).apply(recipe, context: RewriteContext()).model.serialized().joined() == first)
     }
 
-    /// What is foretold from summaries equals what the rewrite does, to the weight and to the MAC.
+    /// What is predicted from summaries equals what the rewrite does, to the weight and to the MAC.
     @Test(arguments: ["lenet-5", "resnet-8"], [("ratio", 0.4), ("energy", 0.85), ("rank", 6)])
     func predictionEqualsTheRewrite(name: String, mode: (String, Double)) throws {
         let model = try Model.read(path: DataOracle.repository + "/SampleModels/\(name).onnx")

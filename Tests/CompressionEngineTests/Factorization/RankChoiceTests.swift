@@ -1,6 +1,6 @@
 import Testing
 
-@testable import CompressionEngine
+@testable import Factorization
 
 @Suite struct RankChoiceTests {
     /// facts: SVD of m × n saves only if rank < m·n/(m+n). LeNet-5's first dense layer: 500 × 800, 307 is the last that does.

@@ -3,6 +3,11 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import EngineSupport
+@testable import Learning
+@testable import Recipes
+@testable import Techniques
+@testable import Training
 
 /// Bottlenecks behind frozen layers.
 @Suite struct AdaptersTests {
@@ -98,7 +103,7 @@ import Testing
         #expect(try applied.model.serialized().joined() == again.serialized().joined(), "the same bytes twice")
     }
 
-    /// What is foretold is what is counted.
+    /// What is predicted is what is counted.
     @Test(arguments: ["transformer", "resnet-8", "lenet-300-100"]) func predictionCountsTheSame(_ name: String) throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session(name, in: folder, training: 64)
@@ -110,7 +115,7 @@ import Testing
         let targets = Dictionary(uniqueKeysWithValues: layers.indices.filter { refusals[$0] == nil }.map { ($0, ParameterValues(["bottleneck": .integer(6)])) })
         let before = states.reduce(0) { $0 + $1.weightCount + $1.biasCount }
         Adapters().predict(&states, targets: targets, summaries: summaries)
-        let foretold = states.reduce(0) { $0 + $1.weightCount + $1.biasCount } - before
-        #expect(Int(foretold.rounded()) == applied.reports.last?.training?.trainedParameters)
+        let predicted = states.reduce(0) { $0 + $1.weightCount + $1.biasCount } - before
+        #expect(Int(predicted.rounded()) == applied.reports.last?.training?.trainedParameters)
     }
 }

@@ -3,6 +3,10 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import Learning
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
 
 /// Cheaper blocks in the place of convolutions.
 @Suite struct CompactDesignTests {
@@ -36,7 +40,8 @@ import Testing
         for form in forms {
             let model = try Quantization.form(form, in: folder)
             var split = model
-            try CompactDesign.separate(&split, model.layers().map { LayerTarget(layer: $0, parameters: ParameterValues(["multiplier": .integer(16)])) }, RewriteContext(), always: true)
+            try CompactDesign.separate(
+                &split, model.layers().map { LayerTarget(layer: $0, parameters: ParameterValues(["multiplier": .integer(16)])) }, RewriteContext(), always: true)
             #expect(split.graph.nodes.count == 2, "\(form)")
             pairs.append((model, split))
         }

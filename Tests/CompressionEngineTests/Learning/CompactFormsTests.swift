@@ -3,12 +3,19 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import EngineSupport
+@testable import Learning
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
 
 /// Fire blocks, thinner models and shared heads.
 @Suite struct CompactFormsTests {
     private func initial(_ technique: any Technique, _ parameters: [String: ParameterValue], _ session: EngineSession) throws -> Model {
         // A rate of nearly nothing and the start kept: what the training begins from.
-        try FewImages.apply(technique.descriptor.id, parameters.merging(["epochs": .integer(1), "learning-rate": .real(0.00001), "batchnorm": .choice("frozen")]) { $1 }, to: session).model
+        try FewImages.apply(
+            technique.descriptor.id, parameters.merging(["epochs": .integer(1), "learning-rate": .real(0.00001), "batchnorm": .choice("frozen")]) { $1 }, to: session
+        ).model
     }
 
     /// Weights of Fire blocks: s·(n + m/2 + m/2·k²), and the slopes (Iandola et al. 2016, section 3.2).
@@ -104,15 +111,19 @@ import Testing
         var testDescription: String { "\(technique) on \(model)" }
     }
 
-    /// Parameters and MACs foretold are those counted.
+    /// Parameters and MACs predicted are those counted.
     @Test(arguments: [
         Forecast(technique: "compact-design", model: "resnet-8", parameters: ["block": .choice("fire"), "ratio": .real(0.4)]),
-        Forecast(technique: "width-multiplier", model: "ds-cnn", parameters: [:]), Forecast(technique: "width-multiplier", model: "lenet-300-100", parameters: ["width": .real(0.3)]),
+        Forecast(technique: "width-multiplier", model: "ds-cnn", parameters: [:]),
+        Forecast(technique: "width-multiplier", model: "lenet-300-100", parameters: ["width": .real(0.3)]),
         Forecast(technique: "grouped-queries", model: "transformer", parameters: ["group": .integer(4)]), Forecast(technique: "adapters", model: "transformer", parameters: [:]),
-        Forecast(technique: "prefix-tuning", model: "transformer", parameters: ["length": .integer(5)]), Forecast(technique: "linear-attention", model: "transformer", parameters: [:]),
-        Forecast(technique: "resolution-multiplier", model: "resnet-8", parameters: [:]), Forecast(technique: "resolution-multiplier", model: "ds-cnn", parameters: ["resolution": .real(0.7)]),
+        Forecast(technique: "prefix-tuning", model: "transformer", parameters: ["length": .integer(5)]),
+        Forecast(technique: "linear-attention", model: "transformer", parameters: [:]),
+        Forecast(technique: "resolution-multiplier", model: "resnet-8", parameters: [:]),
+        Forecast(technique: "resolution-multiplier", model: "ds-cnn", parameters: ["resolution": .real(0.7)]),
         Forecast(technique: "resolution-multiplier", model: "lenet-5", parameters: ["resolution": .real(0.75)]),
-        Forecast(technique: "adapters", model: "resnet-8", parameters: ["bottleneck": .integer(3)]), Forecast(technique: "adapters", model: "lstm", parameters: ["activation": .choice("gelu")]),
+        Forecast(technique: "adapters", model: "resnet-8", parameters: ["bottleneck": .integer(3)]),
+        Forecast(technique: "adapters", model: "lstm", parameters: ["activation": .choice("gelu")]),
     ])
     func forecastsAreWhatIsCounted(_ forecast: Forecast) throws {
         let folder = try TemporaryFolder()
@@ -131,10 +142,10 @@ import Testing
         let (end, before) = (sums(states), try session.figures(of: session.model))
         let after = try session.figures(of: try FewImages.apply(forecast.technique, forecast.parameters.merging(["epochs": .integer(1)]) { $1 }, to: session).model)
         let counted = after.parameters.value - before.parameters.value
-        #expect(abs(end.parameters - start.parameters - counted) <= 0.02 * abs(counted), "\(end.parameters - start.parameters) parameters foretold, \(counted) counted")
+        #expect(abs(end.parameters - start.parameters - counted) <= 0.02 * abs(counted), "\(end.parameters - start.parameters) parameters predicted, \(counted) counted")
         let work = try #require(after.macs?.value) - #require(before.macs?.value)
         // Whether a recurrent layer's whole sequence is read or its last state alone is not in a summary.
         let slack = forecast.model == "lstm" ? 0.02 * start.macs : 0.05 * abs(work)
-        #expect(abs(end.macs - start.macs - work) <= slack, "\(end.macs - start.macs) MACs foretold, \(work) counted")
+        #expect(abs(end.macs - start.macs - work) <= slack, "\(end.macs - start.macs) MACs predicted, \(work) counted")
     }
 }

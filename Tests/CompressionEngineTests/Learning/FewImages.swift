@@ -1,6 +1,9 @@
 import Foundation
 
 @testable import CompressionEngine
+@testable import Recipes
+@testable import Techniques
+@testable import Training
 
 /// A session on a sample model that trains on a few of the held-out images.
 enum FewImages {

@@ -4,6 +4,10 @@ import Synchronization
 import Testing
 
 @testable import CompressionEngine
+@testable import EngineSupport
+@testable import Recipes
+@testable import Techniques
+@testable import Training
 
 /// Pruning while training.
 @Suite struct GradualPruningTests {

@@ -2,7 +2,11 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Learning
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
+@testable import Training
 
 /// Attention by sums over keys.
 @Suite struct LinearAttentionTests {

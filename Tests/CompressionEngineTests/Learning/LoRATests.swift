@@ -3,6 +3,10 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import Learning
+@testable import Recipes
+@testable import Techniques
+@testable import Training
 
 /// Low-rank adapters.
 @Suite struct LoRATests {

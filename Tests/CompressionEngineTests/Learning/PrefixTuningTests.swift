@@ -3,6 +3,12 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import EngineSupport
+@testable import Learning
+@testable import Pruning
+@testable import Recipes
+@testable import Techniques
+@testable import Training
 
 /// Keys and values in front of attention's own.
 @Suite struct PrefixTuningTests {
@@ -18,7 +24,9 @@ import Testing
         func head(_ name: String, _ order: [Int]) -> String {
             let value = b.matMul("x", name, (width, width))
             // Without heads the samples are all that stands in front of the tokens.
-            if joined { return order == [0, 2, 3, 1] ? b.node("Transpose", [value], name + ".heads", [("perm", .integers([0, 2, 1]))]) : b.node("Identity", [value], name + ".heads") }
+            if joined {
+                return order == [0, 2, 3, 1] ? b.node("Transpose", [value], name + ".heads", [("perm", .integers([0, 2, 1]))]) : b.node("Identity", [value], name + ".heads")
+            }
             return b.node("Transpose", [b.node("Reshape", [value, split], name + ".split")], name + ".heads", [("perm", .integers(order))])
         }
         func scalar(_ name: String, _ value: Float) -> String {
@@ -28,7 +36,15 @@ import Testing
         let scores = b.node("MatMul", [head("q", [0, 2, 1, 3]), head("k", [0, 2, 3, 1])], "scores")
         var value = b.node("Mul", [scores, scalar("scale", 0.5)], "scaled")
         if mask != .none {
-            let first = b.node("Gather", ["x", { b.graph.initializers["zero"] = Tensor(name: "zero", int64s: [0], dims: []); return "zero" }()], "first", [("axis", .integer(2))])
+            let first = b.node(
+                "Gather",
+                [
+                    "x",
+                    {
+                        b.graph.initializers["zero"] = Tensor(name: "zero", int64s: [0], dims: [])
+                        return "zero"
+                    }(),
+                ], "first", [("axis", .integer(2))])
             b.graph.initializers["places"] = Tensor(name: "places", int64s: joined ? [1] : [1, 2], dims: [joined ? 1 : 2])
             let row = b.node("Unsqueeze", [first, "places"], "row")
             let open = b.node("Greater", [row, scalar("bound", -0.5)], "open")
@@ -153,7 +169,8 @@ import Testing
     /// Real keys and values: each place of a prefix is one token's of one sample.
     @Test func startsAreTokensOfSamples() throws {
         let prefix = try Self.prefixed(Self.attention(.none), length: 6).prefix
-        let keys = (0..<3 * 2 * 4 * 5).map(Float.init), values = (0..<3 * 2 * 5 * 4).map { Float($0) + 1000 }
+        let keys = (0..<3 * 2 * 4 * 5).map(Float.init)
+        let values = (0..<3 * 2 * 5 * 4).map { Float($0) + 1000 }
         var generator = SeededGenerator(seed: 3)
         let drawn = try prefix.drawn(keys: ([3, 2, 4, 5], keys), values: ([3, 2, 5, 4], values), &generator)
         let (p, r) = (try #require(drawn[0].floats()), try #require(drawn[1].floats()))

@@ -4,6 +4,13 @@ import OnnxRuntime
 import Testing
 
 @testable import CompressionEngine
+@testable import EngineSupport
+@testable import Learning
+@testable import Measurement
+@testable import Quantization
+@testable import Recipes
+@testable import Techniques
+@testable import Training
 
 /// Quantization-aware training on LeNet-5 with a few hundred images.
 @Suite struct QuantizationAwareTrainingTests {
@@ -24,7 +31,9 @@ import Testing
         return try EngineSession.open(OpenRequest(modelPath: samples + "/\(name).onnx", dataPath: file))
     }
 
-    private func settings(_ model: Model, bits: Int, ternary: Bool = false, learns: Bool, granularity: Granularity, activations: Int?) -> [(layer: Layer, setting: FakeQuantization.Setting)] {
+    private func settings(_ model: Model, bits: Int, ternary: Bool = false, learns: Bool, granularity: Granularity, activations: Int?) -> [(
+        layer: Layer, setting: FakeQuantization.Setting
+    )] {
         model.layers().map {
             ($0, FakeQuantization.Setting(weights: WeightGrid(bits: bits, isTernary: ternary, granularity: granularity, learnsScales: learns), activationBits: activations))
         }
@@ -103,7 +112,7 @@ import Testing
         let recipe = Recipe(seed: 3, steps: [RecipeStep(technique: "quantization-aware-training", parameters: ParameterValues(values))])
         func apply(_ store: TrainingStore?) throws -> AppliedModel {
             let source = try session.trainingSource(store: store)
-            return try RecipeExecutor(baseline: session.model).apply(recipe, context: RewriteContext(training: source, seed: 3))
+            return try RecipeExecutor(baseline: session.model).apply(recipe, context: RewriteContext(training: source))
         }
         let store = TrainingStore(folder: folder.path + "/trainings")
         let first = try apply(store)

@@ -3,6 +3,12 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import EngineSupport
+@testable import Learning
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
+@testable import Training
 
 /// Networks over smaller images.
 @Suite struct ResolutionMultiplierTests {
@@ -18,30 +24,31 @@ import Testing
     @Test func imagesAndDenseLayersAreWhatTheyAreSaidToBe() throws {
         let folder = try TemporaryFolder()
         let (resnet, lenet) = (try Pruning.sample("resnet-8"), try Pruning.sample("lenet-5"))
-        let found = Quantization.numbers(try DataOracle.run(
-            """
-            import onnx, onnxruntime as ort
-            from onnx import helper, numpy_helper
-            def run(path, *values):
-                m = onnx.load(path); onnx.checker.check_model(m, full_check=True)
-                for v in values: m.graph.output.append(helper.make_empty_tensor_value_info(v))
-                return ort.InferenceSession(m.SerializeToString()).run(list(values), {'image': x})
-            x = np.random.default_rng(0).standard_normal((3, 1, 28, 28)).astype(np.float32)
-            print(np.abs(run(args[0], 'image/small')[0] - x.reshape(3, 1, 14, 2, 14, 2).mean((3, 5))).max())
-            image, plane, dense = run(args[1], 'image/small', '/MaxPool_1_output_0', '/ip1/Gemm_output_0')
-            at = np.clip((np.arange(21) + 0.5) * 28 / 21 - 0.5, 0, 27)
-            low = np.floor(at).astype(int); high = np.minimum(low + 1, 27); t = at - low
-            rows = x[:, :, low] * (1 - t)[:, None] + x[:, :, high] * t[:, None]
-            print(np.abs(image - (rows[..., low] * (1 - t) + rows[..., high] * t)).max())
-            t = {i.name: numpy_helper.to_array(i) for i in onnx.load(args[2]).graph.initializer}
-            assert plane.shape == (3, 50, 2, 2)
-            wide = plane.repeat(2, 2).repeat(2, 3)
-            print(np.abs(dense - (wide.reshape(3, -1) @ t['ip1.weight'].T + t['ip1.bias'])).max() / np.abs(dense).max())
-            """,
-            arguments: [
-                try Self.small(resnet, 0.5).written(folder, "resnet.onnx"), try Self.small(lenet, 0.75).written(folder, "lenet.onnx"),
-                SessionTests.root + "/SampleModels/lenet-5.onnx",
-            ]))
+        let found = Quantization.numbers(
+            try DataOracle.run(
+                """
+                import onnx, onnxruntime as ort
+                from onnx import helper, numpy_helper
+                def run(path, *values):
+                    m = onnx.load(path); onnx.checker.check_model(m, full_check=True)
+                    for v in values: m.graph.output.append(helper.make_empty_tensor_value_info(v))
+                    return ort.InferenceSession(m.SerializeToString()).run(list(values), {'image': x})
+                x = np.random.default_rng(0).standard_normal((3, 1, 28, 28)).astype(np.float32)
+                print(np.abs(run(args[0], 'image/small')[0] - x.reshape(3, 1, 14, 2, 14, 2).mean((3, 5))).max())
+                image, plane, dense = run(args[1], 'image/small', '/MaxPool_1_output_0', '/ip1/Gemm_output_0')
+                at = np.clip((np.arange(21) + 0.5) * 28 / 21 - 0.5, 0, 27)
+                low = np.floor(at).astype(int); high = np.minimum(low + 1, 27); t = at - low
+                rows = x[:, :, low] * (1 - t)[:, None] + x[:, :, high] * t[:, None]
+                print(np.abs(image - (rows[..., low] * (1 - t) + rows[..., high] * t)).max())
+                t = {i.name: numpy_helper.to_array(i) for i in onnx.load(args[2]).graph.initializer}
+                assert plane.shape == (3, 50, 2, 2)
+                wide = plane.repeat(2, 2).repeat(2, 3)
+                print(np.abs(dense - (wide.reshape(3, -1) @ t['ip1.weight'].T + t['ip1.bias'])).max() / np.abs(dense).max())
+                """,
+                arguments: [
+                    try Self.small(resnet, 0.5).written(folder, "resnet.onnx"), try Self.small(lenet, 0.75).written(folder, "lenet.onnx"),
+                    SessionTests.root + "/SampleModels/lenet-5.onnx",
+                ]))
         try #require(found.count == 3)
         for difference in found { #expect(difference < 1e-5, "\(found)") }
     }
@@ -53,7 +60,8 @@ import Testing
         func kernel(_ name: String, _ dims: [Int]) -> String { b.constant(name + ".weight", dims) }
         b.node("Conv", ["x", kernel("same", [4, 3, 3, 5])], "same", [("auto_pad", .text("SAME_UPPER")), ("strides", .integers([2, 1]))])
         b.node("Conv", ["same", kernel("dilated", [4, 4, 3, 2])], "dilated", [("dilations", .integers([2, 3])), ("pads", .integers([1, 0, 2, 1]))])
-        b.node("MaxPool", ["dilated"], "up", [("kernel_shape", .integers([3, 3])), ("strides", .integers([2, 2])), ("ceil_mode", .integer(1)), ("pads", .integers([1, 1, 1, 1]))])
+        b.node(
+            "MaxPool", ["dilated"], "up", [("kernel_shape", .integers([3, 3])), ("strides", .integers([2, 2])), ("ceil_mode", .integer(1)), ("pads", .integers([1, 1, 1, 1]))])
         b.node("AveragePool", ["dilated"], "valid", [("kernel_shape", .integers([2, 3])), ("auto_pad", .text("VALID"))])
         b.node("Pad", ["valid", b.integers("pads", [0, 0, 1, 0, 0, 0, 2, 3])], "padded")
         b.node("Concat", ["padded", b.node("Relu", ["padded"], "rectified")], "joined", [("axis", .integer(1))])
@@ -64,21 +72,21 @@ import Testing
         return b.model(b.gemm(b.node("Concat", [left, right], "features", [("axis", .integer(1))]), "scores", (12, 5)))
     }
 
-    /// Extents foretold for every plane are those that the runtime finds.
+    /// Extents predicted for every plane are those that the runtime finds.
     @Test(arguments: [0.5, 0.6, 0.75, 0.9, 0.35]) func planesAreThoseOfTheRuntime(_ share: Double) throws {
         var seen = 0
         for model in try [Self.windows(33, 40), Self.windows(24, 31), Pruning.sample("resnet-8"), Pruning.sample("ds-cnn"), Pruning.sample("lenet-5")] {
             let input = Pruning.inputs(for: model, batch: 2)
             let shapes = try Pruning.shapes(of: model, input)
             let planes = try ImagePlanes(model, layers: model.layers(), shapes: shapes)
-            let foretold = planes.planes(at: planes.image(at: share))
-            guard foretold.failure == nil else {
+            let predicted = planes.planes(at: planes.image(at: share))
+            guard predicted.failure == nil else {
                 #expect(throws: EngineError.self) { try Self.small(model, share) }
                 continue
             }
             let small = try Self.small(model, share)
             let found = try Pruning.shapes(of: small, input)
-            for (value, extents) in foretold.planes where value != planes.image { #expect(found[value].map { Array($0.suffix(2)) } == extents, "\(value)") }
+            for (value, extents) in predicted.planes where value != planes.image { #expect(found[value].map { Array($0.suffix(2)) } == extents, "\(value)") }
             #expect(try Pruning.run(small, input).map(\.shape) == Pruning.run(model, input).map(\.shape))
             seen += 1
         }

@@ -3,6 +3,8 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import EngineSupport
+@testable import Techniques
 
 /// The gradient criterion of structured pruning.
 @Suite struct TaylorTests {

@@ -3,6 +3,12 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import EngineSupport
+@testable import Learning
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
+@testable import Training
 
 /// Choices of training: teachers, gradual unfreezing, rates per layer, models that compute in double precision.
 @Suite struct TrainingChoicesTests {
@@ -68,9 +74,11 @@ import Testing
     /// Mirzadeh et al. 2020: a model of the size between learns from the original, and the small one from it.
     @Test func assistantsTeachTheirStudents() throws {
         func step(_ width: Double, _ teacher: String) -> RecipeStep {
-            RecipeStep(technique: "width-multiplier", parameters: ParameterValues([
-                "width": .real(width), "teacher": .choice(teacher), "epochs": .integer(1), "batch": .integer(32), "keep": .choice("last"),
-            ]))
+            RecipeStep(
+                technique: "width-multiplier",
+                parameters: ParameterValues([
+                    "width": .real(width), "teacher": .choice(teacher), "epochs": .integer(1), "batch": .integer(32), "keep": .choice("last"),
+                ]))
         }
         let folder = try TemporaryFolder()
         let session = try FewImages.session("lenet-300-100", in: folder)
@@ -89,7 +97,8 @@ import Testing
         let given = try session.trainingSource(store: nil)
         let source = TrainingSource(samples: given.samples, labels: nil, library: given.library, store: nil, evaluate: given.evaluate)
         let pruning = RecipeStep(technique: "magnitude-pruning", parameters: ParameterValues(["sparsity": .real(0.9)]))
-        let tuning = RecipeStep(technique: "fine-tuning", parameters: ParameterValues(["epochs": .integer(4), "batch": .integer(32), "keep": .choice("last"), "learning-rate": .real(0.002)]))
+        let tuning = RecipeStep(
+            technique: "fine-tuning", parameters: ParameterValues(["epochs": .integer(4), "batch": .integer(32), "keep": .choice("last"), "learning-rate": .real(0.002)]))
         let applied = try session.apply(Recipe(steps: [pruning, tuning]), training: source)
         let losses = try #require(applied.reports.last?.training).epochs.compactMap(\.loss)
         #expect(losses.count == 4 && losses[3] < 0.8 * losses[0], "\(losses)")

@@ -2,7 +2,9 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Factorization
+@testable import LinearAlgebra
 
 /// Decompositions against TensorLy, NumPy and what is planted in the data.
 @Suite struct DecompositionTests {

@@ -2,7 +2,9 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Factorization
+@testable import LinearAlgebra
 
 @Suite struct LapackTests {
     static func random(_ count: Int, seed: UInt64) -> [Float] {

@@ -3,6 +3,11 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import EngineSupport
+@testable import Measurement
+@testable import Pruning
+@testable import Recipes
+@testable import Techniques
 
 /// How sparsity is spread over layers, against numpy.
 @Suite struct AllocationTests {
@@ -69,7 +74,7 @@ import Testing
         #expect(abs(Double(zeros) - 0.8 * Double(total)) <= 5)
     }
 
-    /// What is foretold against what is counted, for every technique that zeroes weights one by one or in blocks.
+    /// What is predicted against what is counted, for every technique that zeroes weights one by one or in blocks.
     @Test(arguments: Pruning.samples, ["magnitude-pruning", "random-pruning", "block-pruning", "wanda", "sparsegpt", "head-pruning", "layer-removal"])
     func predictions(name: String, id: String) throws {
         let session = try SessionTests.open(name)
@@ -78,10 +83,11 @@ import Testing
         let predictor = Predictor(
             baseline: try session.figures(of: session.model), layers: session.layers, summaries: summaries, refusals: session.refusals(shapes: shapes))
         let technique = try #require(TechniqueRegistry.technique(id))
-        let scopes = technique.descriptor.parameter("scope").map { parameter -> [String] in
-            if case .choice(let choices) = parameter.domain { return choices.map(\.name) }
-            return []
-        } ?? [""]
+        let scopes =
+            technique.descriptor.parameter("scope").map { parameter -> [String] in
+                if case .choice(let choices) = parameter.domain { return choices.map(\.name) }
+                return []
+            } ?? [""]
         for scope in scopes {
             var parameters: [String: ParameterValue] = scope.isEmpty ? [:] : ["scope": .choice(scope)]
             if technique.descriptor.parameter("sparsity") != nil { parameters["sparsity"] = .real(0.7) }

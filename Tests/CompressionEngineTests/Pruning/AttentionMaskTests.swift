@@ -2,7 +2,9 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Pruning
+@testable import Recipes
+@testable import Techniques
 
 /// Masks of attention.
 @Suite struct AttentionMaskTests {
@@ -70,7 +72,8 @@ import Testing
         let shapes = try Pruning.shapes(of: model, [Pruning.normal("x", [1, 8, 8], seed: 1)])
         let data = TensorCalibration(model, count: 32)
         let masked = try Pruning.apply(
-            [("attention-mask", ["window": .integer(1), "scope": .choice("local"), "share": .real(0.5)])], to: model, calibration: data, shapes: shapes).model
+            [("attention-mask", ["window": .integer(1), "scope": .choice("local"), "share": .real(0.5)])], to: model, calibration: data, shapes: shapes
+        ).model
         let (before, after) = (try weights(model, length: 8), try weights(masked, length: 8))
         let changed = (0..<2).map { head in
             (0..<before.values.count).contains { $0 / 64 % 2 == head && abs(before.values[$0] - after.values[$0]) > 1e-5 }

@@ -2,7 +2,9 @@ import Foundation
 import ModelGraph
 import OnnxRuntime
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Recipes
+@testable import Techniques
 
 /// Calibration data given as one tensor for the first input of a model.
 struct TensorCalibration: CalibrationSource {

@@ -1,7 +1,5 @@
 import ModelGraph
 
-@testable import CompressionEngine
-
 /// Builds small models node by node; weights are random but always the same.
 struct GraphBuilder {
     var graph = Graph(name: "test")

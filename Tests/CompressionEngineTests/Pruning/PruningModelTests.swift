@@ -2,7 +2,8 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Recipes
+@testable import Techniques
 
 /// Structured pruning on whole models.
 @Suite struct PruningModelTests {
@@ -68,18 +69,28 @@ import Testing
             var count: Int
         }
         let cases: [(String, [Group])] = [
-            ("lenet-5", [
-                Group(makers: ["conv1.weight"], readers: [("conv2.weight", 1)], count: 20),
-                Group(makers: ["conv2.weight"], readers: [("ip1.weight", 16)], count: 50),
-            ]),
-            ("resnet-8", [
-                Group(makers: ["stem.weight", "stage1.conv2.weight"], readers: [("stage1.conv1.weight", 1), ("stage2.conv1.weight", 1), ("stage2.shortcut.weight", 1)], count: 16),
-                Group(makers: ["stage2.conv1.weight"], readers: [("stage2.conv2.weight", 1)], count: 32),
-                Group(makers: ["stage3.conv2.weight", "stage3.shortcut.weight"], readers: [("classifier.weight", 1)], count: 64),
-            ]),
-            ("ds-cnn", [
-                Group(makers: ["blocks.1.pointwise.weight", "blocks.2.depthwise.weight"], readers: [("blocks.2.pointwise.weight", 1)], count: 64)
-            ]),
+            (
+                "lenet-5",
+                [
+                    Group(makers: ["conv1.weight"], readers: [("conv2.weight", 1)], count: 20),
+                    Group(makers: ["conv2.weight"], readers: [("ip1.weight", 16)], count: 50),
+                ]
+            ),
+            (
+                "resnet-8",
+                [
+                    Group(
+                        makers: ["stem.weight", "stage1.conv2.weight"], readers: [("stage1.conv1.weight", 1), ("stage2.conv1.weight", 1), ("stage2.shortcut.weight", 1)], count: 16),
+                    Group(makers: ["stage2.conv1.weight"], readers: [("stage2.conv2.weight", 1)], count: 32),
+                    Group(makers: ["stage3.conv2.weight", "stage3.shortcut.weight"], readers: [("classifier.weight", 1)], count: 64),
+                ]
+            ),
+            (
+                "ds-cnn",
+                [
+                    Group(makers: ["blocks.1.pointwise.weight", "blocks.2.depthwise.weight"], readers: [("blocks.2.pointwise.weight", 1)], count: 64)
+                ]
+            ),
         ]
         for (name, groups) in cases {
             var model = try Pruning.sample(name)

@@ -2,7 +2,8 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Recipes
+@testable import Techniques
 
 /// One small graph per way in which channels travel. Each is cut and must compute what the uncut model computes when the
 /// weights that read removed channels are zero.

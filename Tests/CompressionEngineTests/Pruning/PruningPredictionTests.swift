@@ -2,9 +2,13 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Measurement
+@testable import Pruning
+@testable import Recipes
+@testable import Techniques
 
-/// What is foretold from summaries against what is counted on the rewritten model.
+/// What is predicted from summaries against what is counted on the rewritten model.
 @Suite struct PruningPredictionTests {
     private struct Case {
         var model: Model

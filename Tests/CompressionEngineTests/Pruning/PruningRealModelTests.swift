@@ -3,7 +3,10 @@ import ModelGraph
 import OnnxRuntime
 import Testing
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
 
 /// Files named by the environment.
 private enum RealModels {
@@ -51,7 +54,8 @@ private enum RealModels {
         }
         for ratio in [0.25, 0.7] where !structure.groups.isEmpty && !integers {
             let (difference, removed, cut) = try Pruning.cutAgainstMask(model, inputs: inputs, shapes: shapes, ratio: ratio)
-            lines.append("  \(ratio): removed \(removed) units, difference from masked \(difference), \(try model.serialized().byteCount) → \(try cut.serialized().byteCount) bytes")
+            lines.append(
+                "  \(ratio): removed \(removed) units, difference from masked \(difference), \(try model.serialized().byteCount) → \(try cut.serialized().byteCount) bytes")
             // Half-precision models agree to half precision.
             #expect(difference < (model.layers().contains { $0.weightType == .float16 } ? 1e-3 : 2e-5), "\(path)")
             #expect(try Pruning.run(cut, inputs).map(\.shape) == original.map(\.shape))

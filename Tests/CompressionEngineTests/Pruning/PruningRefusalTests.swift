@@ -2,7 +2,9 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Pruning
+@testable import Recipes
+@testable import Techniques
 
 /// Channels that must stay, and what users are told about it.
 @Suite struct PruningRefusalTests {

@@ -2,7 +2,9 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Pruning
+@testable import Recipes
+@testable import Techniques
 
 /// Which units go.
 @Suite struct PruningSelectionTests {

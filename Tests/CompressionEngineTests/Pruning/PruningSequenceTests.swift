@@ -2,7 +2,8 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Recipes
+@testable import Techniques
 
 /// Attention, recurrent layers and subgraphs.
 @Suite struct PruningSequenceTests {

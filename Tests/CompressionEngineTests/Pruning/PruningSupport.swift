@@ -3,7 +3,8 @@ import ModelGraph
 import OnnxRuntime
 import Testing
 
-@testable import CompressionEngine
+@testable import Recipes
+@testable import Techniques
 
 /// What the pruning tests share: sample models, random inputs, runs in ONNX Runtime, masked models.
 enum Pruning {

@@ -2,7 +2,9 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Pruning
+@testable import Recipes
+@testable import Techniques
 
 /// Techniques that zero weights one by one, against numpy.
 @Suite struct PruningWeightTests {
@@ -169,7 +171,11 @@ import Testing
         for seed in 0..<20 as Range<UInt64> {
             let scale: Float = seed % 3 == 0 ? 1e-38 : 1
             var values = Pruning.normal(5000, seed: seed).map { seed % 2 == 0 ? ($0 * 4).rounded() / 4 * scale : $0 * scale }
-            if seed % 5 == 0 { values[17] = .infinity; values[99] = .nan; values[100] = -0.0 }
+            if seed % 5 == 0 {
+                values[17] = .infinity
+                values[99] = .nan
+                values[100] = -0.0
+            }
             let keys = values.map(MagnitudeThreshold.key).sorted()
             for count in [0, 1, 2, 777, 2500, 4999, 5000] {
                 let threshold = MagnitudeThreshold(removing: count) { body in

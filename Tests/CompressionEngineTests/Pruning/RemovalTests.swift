@@ -2,7 +2,9 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Pruning
+@testable import Recipes
+@testable import Techniques
 
 /// Heads and whole branches.
 @Suite struct RemovalTests {

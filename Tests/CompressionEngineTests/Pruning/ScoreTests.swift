@@ -2,7 +2,9 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Recipes
+@testable import Techniques
 
 /// Wanda, blocks, random weights and the criteria for channels, against numpy.
 @Suite struct ScoreTests {
@@ -46,7 +48,8 @@ import Testing
         let model = Pruning.network()
         let data = TensorCalibration(model, count: 48)
         let pruned = try Pruning.apply(
-            [("wanda", ["sparsity": .real(0.55), "compare": .choice(compare), "scope": .choice("layer")])], to: model, calibration: data).model
+            [("wanda", ["sparsity": .real(0.55), "compare": .choice(compare), "scope": .choice("layer")])], to: model, calibration: data
+        ).model
         let folder = try Pruning.temporaryFolder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
         try model.serialized().write(to: folder + "/before.onnx")
@@ -138,7 +141,8 @@ import Testing
         var model = b.model(b.conv(a, "out", (8, 2)))
         change(&model)
         let cut = try Pruning.apply(
-            [("structured-pruning", ["ratio": .real(0.25), "criterion": .choice(criterion)])], to: model, calibration: TensorCalibration(model)).model
+            [("structured-pruning", ["ratio": .real(0.25), "criterion": .choice(criterion)])], to: model, calibration: TensorCalibration(model)
+        ).model
         let kept = try #require(cut.keptChannels["a"]?[-3])
         #expect(cut.graph.initializers["a.weight"]?.dims == [6, 3, 3, 3])
         return (0..<8).filter { !kept.contains($0) }

@@ -3,6 +3,11 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import EngineSupport
+@testable import Measurement
+@testable import Pruning
+@testable import Recipes
+@testable import Techniques
 
 /// Second-order pruning against numpy and against magnitude pruning.
 @Suite struct SparseGPTTests {
@@ -72,10 +77,12 @@ import Testing
         let model = Pruning.network()
         let data = TensorCalibration(model, count: 256)
         let ours = try Pruning.apply(
-            [("sparsegpt", ["sparsity": .real(0.5), "scope": .choice("layer"), "pattern": .choice(pattern)])], to: model, calibration: data).model
+            [("sparsegpt", ["sparsity": .real(0.5), "scope": .choice("layer"), "pattern": .choice(pattern)])], to: model, calibration: data
+        ).model
         let plain = try Pruning.apply(
             pattern == "2:4" ? [("n-m-pruning", ["pattern": .choice("2:4")])] : [("magnitude-pruning", ["sparsity": .real(0.5), "scope": .choice("layer")])],
-            to: model, calibration: nil).model
+            to: model, calibration: nil
+        ).model
         let chosen = pattern == "2:4" ? ["a.weight", "c.weight", "d.weight", "out.weight"] : ["a.weight", "c.weight", "d.weight", "out.weight"]
         for name in chosen { #expect(Pruning.zeros(ours, name) == Pruning.zeros(plain, name), "\(name)") }
         for value in ["a", "c", "d", "out"] {
@@ -105,7 +112,8 @@ import Testing
         let half = try Pruning.apply([("magnitude-pruning", ["sparsity": .real(0.5), "scope": .choice("layer")])], to: model, calibration: data).model
         let both = try Pruning.apply(
             [("magnitude-pruning", ["sparsity": .real(0.5), "scope": .choice("layer")]), ("sparsegpt", ["sparsity": .real(0.7), "scope": .choice("layer")])],
-            to: model, calibration: data).model
+            to: model, calibration: data
+        ).model
         for name in ["a.weight", "c.weight", "d.weight", "out.weight"] {
             let (before, after) = try (#require(half.graph.initializers[name]?.floats()), #require(both.graph.initializers[name]?.floats()))
             #expect(zip(before, after).allSatisfy { $0 != 0 || $1 == 0 })

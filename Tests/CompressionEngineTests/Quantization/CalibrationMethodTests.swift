@@ -1,7 +1,7 @@
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Quantization
 
 /// Ranges chosen from a histogram, against independent implementations in Python on the same histogram.
 @Suite struct CalibrationMethodTests {

@@ -1,7 +1,8 @@
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Recipes
+@testable import Techniques
 
 /// Weights that reach their layers through other nodes: read as what they are, stored once, and the model computes the same.
 @Suite struct DisguisedWeightTests {

@@ -1,7 +1,9 @@
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Quantization
+@testable import Recipes
+@testable import Techniques
 
 /// Transforms that must not change what a model computes, and must make what is quantized afterwards better.
 @Suite struct EqualizationTests {

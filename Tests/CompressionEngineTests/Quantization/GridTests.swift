@@ -1,7 +1,8 @@
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Quantization
+@testable import Techniques
 
 /// Grids and codes against `onnxruntime.quantization`.
 @Suite struct GridTests {
@@ -68,7 +69,9 @@ import Testing
         let layout = ScaleLayout(.axis(0), dims: [4, 500])
         let values = try #require(tensor.floats())
         func error(_ weight: QuantizedWeight, _ row: Int) -> Double {
-            zip(WeightQuantizer.dequantize(weight), values).enumerated().reduce(0) { $1.offset / 500 == row ? $0 + Double(($1.element.0 - $1.element.1) * ($1.element.0 - $1.element.1)) : $0 }
+            zip(WeightQuantizer.dequantize(weight), values).enumerated().reduce(0) {
+                $1.offset / 500 == row ? $0 + Double(($1.element.0 - $1.element.1) * ($1.element.0 - $1.element.1)) : $0
+            }
         }
         let plain = try WeightQuantizer.quantize(tensor, layout: layout, format: WeightFormat(bits: bits, symmetric: true), memo: LayerMemo())
         let clipped = try WeightQuantizer.quantize(

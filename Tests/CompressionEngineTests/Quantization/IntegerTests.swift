@@ -1,7 +1,8 @@
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Recipes
+@testable import Techniques
 
 /// Static and dynamic int8, half and bfloat16 storage, in Python's onnxruntime.
 @Suite struct IntegerTests {

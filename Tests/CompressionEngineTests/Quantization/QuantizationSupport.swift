@@ -2,7 +2,9 @@ import Foundation
 import ModelGraph
 import OnnxRuntime
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Recipes
+@testable import Techniques
 
 /// What the quantization tests share.
 enum Quantization {

@@ -2,7 +2,11 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import LinearAlgebra
+@testable import Quantization
+@testable import Recipes
+@testable import Techniques
 
 /// GPTQ and adaptive rounding against NumPy, and what they must never be: worse than nearest rounding.
 @Suite struct ReconstructionTests {
@@ -193,7 +197,10 @@ import Testing
         }
     }
 
-    static let forms = ["gemm", "gemm_transB", "gemm_transA", "matmul", "matmul_batched_input", "conv", "conv_strided", "conv_1d", "conv_3d", "conv_same", "conv_1x1", "grouped", "depthwise", "tied"]
+    static let forms = [
+        "gemm", "gemm_transB", "gemm_transA", "matmul", "matmul_batched_input", "conv", "conv_strided", "conv_1d", "conv_3d", "conv_same", "conv_1x1", "grouped", "depthwise",
+        "tied",
+    ]
 
     /// Data on which a form can be calibrated.
     static func calibration(for model: Model) -> [[Tensor]] { (0..<4).map { Pruning.inputs(for: model, batch: 8, seed: 90 + $0) } }
@@ -215,11 +222,14 @@ import Testing
                 parameters["activations"] = .choice("float32")
                 let stored = try Quantization.apply(technique, parameters, to: model, calibration: data).model
                 #expect(stored.layers().allSatisfy { !$0.isFloat }, "\(form) \(storage)")
-                #expect(try stored.serialized().joined() == Quantization.apply(technique, parameters, to: model, calibration: data).model.serialized().joined(), "the same bytes twice")
+                #expect(
+                    try stored.serialized().joined() == Quantization.apply(technique, parameters, to: model, calibration: data).model.serialized().joined(), "the same bytes twice")
                 pairs.append((simulated, stored))
             }
             let differences = try Quantization.differences(pairs)
-            #expect(differences[0] < 1e-5 && differences[1] < (form.hasPrefix("conv") || form == "grouped" || form == "depthwise" ? 1e-5 : 0.03) && differences[2] < 1e-5, "\(form) \(granularity): \(differences)")
+            #expect(
+                differences[0] < 1e-5 && differences[1] < (form.hasPrefix("conv") || form == "grouped" || form == "depthwise" ? 1e-5 : 0.03) && differences[2] < 1e-5,
+                "\(form) \(granularity): \(differences)")
             // One weight of two layers is fitted to both, and neither alone need gain.
             guard form != "tied" else { continue }
             func error(_ candidate: Model) throws -> Double {
@@ -234,7 +244,9 @@ import Testing
         }
     }
 
-    @Test(arguments: [("lstm", "recurrent"), ("embedding", "looked up"), ("matmul_left", "left operand"), ("batched_constant", "not one matrix"), ("conv_transpose", "transposed convolutions")])
+    @Test(arguments: [
+        ("lstm", "recurrent"), ("embedding", "looked up"), ("matmul_left", "left operand"), ("batched_constant", "not one matrix"), ("conv_transpose", "transposed convolutions"),
+    ])
     func refusesWithAReason(form: String, reason: String) throws {
         let folder = try TemporaryFolder()
         let model = try Quantization.form(form, in: folder)

@@ -2,7 +2,9 @@ import ModelGraph
 import OnnxRuntime
 import Testing
 
-@testable import CompressionEngine
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
 
 /// The step `float32`: what computes or stores in halves and doubles goes on in single precision.
 @Suite struct SinglePrecisionTests {

@@ -1,7 +1,11 @@
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Measurement
+@testable import Quantization
+@testable import Recipes
+@testable import Techniques
 
 /// Every form of storage computes in Python's onnxruntime what the rounded weights compute as floats.
 @Suite struct WeightStorageTests {
@@ -216,7 +220,7 @@ import Testing
         return Model(graph: graph).layers().first
     }
 
-    /// What is foretold of size and zeros is near what the rewrite makes.
+    /// What is predicted of size and zeros is near what the rewrite makes.
     @Test(arguments: ["weight-quantization", "codebook-quantization", "bf16", "fp16"]) func predictionIsNear(technique: String) throws {
         let model = try Pruning.sample("lenet-300-100")
         let layers = model.layers()
@@ -229,10 +233,10 @@ import Testing
             let before = states.reduce(0) { $0 + $1.serializedBits }
             let values = ParameterValues(parameters).resolved(by: subject.descriptor)
             subject.predict(&states, targets: Dictionary(uniqueKeysWithValues: layers.indices.map { ($0, values) }), summaries: summaries)
-            let foretold = (before - states.reduce(0) { $0 + $1.serializedBits }) / 8
+            let predicted = (before - states.reduce(0) { $0 + $1.serializedBits }) / 8
             let made = try Quantization.apply(technique, parameters, to: model).model
             let saved = Double(try model.serialized().byteCount - made.serialized().byteCount)
-            #expect(abs(foretold - saved) < 0.01 * saved + 3000, "\(technique) \(bits): foretold \(foretold), saved \(saved)")
+            #expect(abs(predicted - saved) < 0.01 * saved + 3000, "\(technique) \(bits): predicted \(predicted), saved \(saved)")
             let figures = try FigureCounting.figures(of: made, shapes: nil)
             for (state, layer) in zip(states, figures.layers) where layer.parameters > 1000 {
                 // How far a channel's own range lies from the layer's is estimated, which tells most where a third of the codes is zero.

@@ -3,6 +3,11 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import EngineSupport
+@testable import Factorization
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
 
 /// Repairs without training.
 @Suite struct RepairTests {
@@ -152,11 +157,12 @@ import Testing
     func accuracyComesBack(damage: String, repair: String) throws {
         let session = try SessionTests.open("resnet-8")
         func accuracy(_ steps: [RecipeStep]) throws -> Double { try session.evaluate(session.apply(Recipe(steps: steps)).model, limit: 2000).value }
-        let parameters: [String: ParameterValue] = switch damage {
-        case "magnitude-pruning": ["sparsity": .real(0.6)]
-        case "weight-quantization": ["bits": .integer(3)]
-        default: [:]
-        }
+        let parameters: [String: ParameterValue] =
+            switch damage {
+            case "magnitude-pruning": ["sparsity": .real(0.6)]
+            case "weight-quantization": ["bits": .integer(3)]
+            default: [:]
+            }
         let first = RecipeStep(technique: damage, parameters: ParameterValues(parameters))
         let (before, after) = (try accuracy([first]), try accuracy([first, RecipeStep(technique: repair)]))
         #expect(after > before + 0.1, "\(before), repaired \(after)")

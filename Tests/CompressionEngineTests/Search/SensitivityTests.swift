@@ -3,6 +3,10 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import EngineSupport
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
 
 @Suite(.serialized) struct SensitivityTests {
     private func request(_ technique: String, _ parameters: [String: ParameterValue] = [:], values: [ParameterValue], samples: Int = 500) throws -> SensitivityRequest {

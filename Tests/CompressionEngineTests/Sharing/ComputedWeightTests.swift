@@ -2,7 +2,12 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Archive
+@testable import EngineSupport
+@testable import Factorization
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
 
 /// Techniques that compute weights from fewer numbers, against what ONNX Runtime makes of the file.
 @Suite struct ComputedWeightTests {
@@ -126,11 +131,14 @@ import Testing
 
     /// ONNX Runtime does not fold DequantizeLinear: the integers stay, and a float copy is made in every run unless the product is of integers.
     @Test func dequantizedWeightsAreMadeInEveryRun() {
-        var graph = Graph(name: "g", inputs: [ValueInfo(name: "x", elementType: .float32, shape: [.fixed(1), .fixed(4)])], outputs: [ValueInfo(name: "y", elementType: nil, shape: nil)])
+        var graph = Graph(
+            name: "g", inputs: [ValueInfo(name: "x", elementType: .float32, shape: [.fixed(1), .fixed(4)])], outputs: [ValueInfo(name: "y", elementType: nil, shape: nil)])
         graph.initializers["q"] = Tensor(name: "q", int64s: [Int64](repeating: 1, count: 16), dims: [4, 4])
         graph.initializers["s"] = Tensor(name: "s", floats: [0.5], dims: [])
         graph.nodes = [Node("DequantizeLinear", inputs: ["q", "s"], outputs: ["w"]), Node("MatMul", inputs: ["x", "w"], outputs: ["y"])]
-        let shapes = ValueShapes(["w": .init(dims: [4, 4], elementType: .float32), "x": .init(dims: [1, 4], elementType: .float32), "y": .init(dims: [1, 4], elementType: .float32)])
+        let shapes = ValueShapes([
+            "w": .init(dims: [4, 4], elementType: .float32), "x": .init(dims: [1, 4], elementType: .float32), "y": .init(dims: [1, 4], elementType: .float32),
+        ])
         #expect(graph.dequantizedAtRun() == ["w"])
         #expect(graph.residentWeightBytes(shapes) == 16 * 8 + 4)
         #expect(ActivationMemory.peakBytes(of: graph, shapes: shapes) == 64 + 16 + 16)
@@ -141,7 +149,7 @@ import Testing
 
     static let all = ["gemm", "gemm_transB", "matmul", "odd_columns", "conv", "conv_1d", "grouped", "conv_transpose", "float16", "embedding", "lstm", "subgraph"]
 
-    /// Every form runs, shrinks as foretold, stays a model of the same layers and MACs, and comes out the same twice.
+    /// Every form runs, shrinks as predicted, stays a model of the same layers and MACs, and comes out the same twice.
     @Test(arguments: all, ["hashednets", "product-quantization", "weight-tying", "parameter-prediction"])
     func everyForm(form: String, technique: String) throws {
         let folder = try TemporaryFolder()
@@ -174,8 +182,10 @@ import Testing
         let refused = Dictionary(uniqueKeysWithValues: refusals.enumerated().compactMap { index, reason in reason.map { (index, $0) } })
         let predictor = Predictor(
             baseline: try FigureCounting.figures(of: model, shapes: nil), layers: layers, summaries: summaries, refusals: [technique: refused])
-        let foretold = try predictor.figures(for: Recipe(steps: [RecipeStep(technique: technique)])).serializedBytes.value
-        if form != "subgraph", form != "lstm" || technique != "product-quantization" { #expect(abs(foretold - Double(after)) < 0.1 * Double(before), "\(foretold) foretold, \(after) bytes") }
+        let predicted = try predictor.figures(for: Recipe(steps: [RecipeStep(technique: technique)])).serializedBytes.value
+        if form != "subgraph", form != "lstm" || technique != "product-quantization" {
+            #expect(abs(predicted - Double(after)) < 0.1 * Double(before), "\(predicted) predicted, \(after) bytes")
+        }
     }
 
     // MARK: HashedNets

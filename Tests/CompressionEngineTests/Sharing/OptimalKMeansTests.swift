@@ -2,7 +2,7 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Factorization
 
 @Suite struct OptimalKMeansTests {
     /// The least cost of up to k clusters by plain dynamic programming over all intervals, in NumPy.

@@ -2,7 +2,9 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Factorization
+@testable import Techniques
 
 @Suite struct ScalarKMeansTests {
     static func normal(_ count: Int, seed: UInt64) -> [Float] {

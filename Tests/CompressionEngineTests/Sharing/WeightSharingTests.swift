@@ -2,7 +2,12 @@ import Foundation
 import ModelGraph
 import Testing
 
-@testable import CompressionEngine
+@testable import Archive
+@testable import EngineSupport
+@testable import Factorization
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
 
 @Suite struct WeightSharingTests {
     static func apply(_ model: Model, _ parameters: [String: ParameterValue], layers: LayerSelector = .all) throws -> AppliedModel {
@@ -126,7 +131,7 @@ import Testing
         if storage == "codebook" { #expect(shared.initializerAnywhere("w") == nil) }
     }
 
-    /// Entropy and number of values are foretold well enough to draw: within a third of a bit and an eighth of the values.
+    /// Entropy and number of values are predicted well enough to draw: within a third of a bit and an eighth of the values.
     @Test(arguments: [2, 4, 5])
     func predictionIsNear(bits: Int) throws {
         let model = Self.pruned(try Self.sample("lenet-5"), keeping: 0.3)

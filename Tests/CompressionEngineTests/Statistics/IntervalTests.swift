@@ -1,6 +1,7 @@
 import Testing
 
-@testable import CompressionEngine
+@testable import EngineSupport
+@testable import Measurement
 
 @Suite("Intervals and tests of proportions")
 struct IntervalTests {

@@ -1,6 +1,6 @@
 import Testing
 
-@testable import CompressionEngine
+@testable import Measurement
 
 @Suite("Quantiles, bootstrap, means")
 struct MeanAndQuantileTests {

@@ -1,7 +1,9 @@
 import Foundation
 import Testing
 
-@testable import CompressionEngine
+@testable import Datasets
+@testable import EngineSupport
+@testable import Measurement
 
 @Suite("From outputs to outcomes")
 struct OutputTests {

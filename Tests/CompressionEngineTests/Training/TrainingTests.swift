@@ -3,6 +3,12 @@ import ModelGraph
 import Testing
 
 @testable import CompressionEngine
+@testable import EngineSupport
+@testable import Learning
+@testable import Measurement
+@testable import Recipes
+@testable import Techniques
+@testable import Training
 
 /// Training on a few images: what is kept, what comes twice, what goes on. That gradients and steps are right is shown in
 /// DifferentiationTests and, against PyTorch, by Benchmarks/training.py.
@@ -20,7 +26,8 @@ import Testing
         let session = try FewImages.session("lenet-300-100", in: folder, training: 2048)
         let pruned = try session.apply(recipe(("magnitude-pruning", ["sparsity": .real(0.93)]))).model
         let trained = try session.apply(
-            recipe(("magnitude-pruning", ["sparsity": .real(0.93)]), ("fine-tuning", Self.quick)), training: session.trainingSource(store: nil)).model
+            recipe(("magnitude-pruning", ["sparsity": .real(0.93)]), ("fine-tuning", Self.quick)), training: session.trainingSource(store: nil)
+        ).model
         for layer in pruned.layers() {
             let (before, after) = (try weights(pruned, layer.weight), try weights(trained, layer.weight))
             #expect(zip(before, after).allSatisfy { $0 != 0 || $1 == 0 }, "a zero of \(layer.id) came back")
@@ -36,7 +43,8 @@ import Testing
         let steps: (String, [String: ParameterValue]) = ("weight-sharing", ["bits": .integer(3)])
         let shared = try session.apply(recipe(steps)).model
         let trained = try session.apply(
-            recipe(steps, ("fine-tuning", Self.quick.merging(["keep": .choice("last")]) { $1 })), training: session.trainingSource(store: nil)).model
+            recipe(steps, ("fine-tuning", Self.quick.merging(["keep": .choice("last")]) { $1 })), training: session.trainingSource(store: nil)
+        ).model
         for layer in shared.layers() where layer.weightCount > 4000 {
             let (before, after) = (try weights(shared, layer.weight), try weights(trained, layer.weight))
             var image: [Float: Float] = [:]
@@ -55,7 +63,8 @@ import Testing
         let step: (String, [String: ParameterValue]) = ("weight-quantization", ["bits": .integer(8), "storage": .choice("dequantize")])
         let before = try session.apply(recipe(step)).model
         let after = try session.apply(
-            recipe(step, ("fine-tuning", Self.quick.merging(["keep": .choice("last")]) { $1 })), training: session.trainingSource(store: nil)).model
+            recipe(step, ("fine-tuning", Self.quick.merging(["keep": .choice("last")]) { $1 })), training: session.trainingSource(store: nil)
+        ).model
         var moved = 0
         for (old, new) in zip(before.layers(), after.layers()) where old.quantization?.opType == "DequantizeLinear" {
             let (first, second) = (try #require(before.graph.initializers[old.weight]), try #require(after.graph.initializers[new.weight]))
@@ -127,7 +136,9 @@ import Testing
         let session = try FewImages.session("resnet-8", in: folder, training: 64)
         var source = try session.trainingSource(store: nil)
         source.mayTrain = false
-        for (technique, values) in [("width-multiplier", ["width": ParameterValue.real(0.5)]), ("compact-design", [:]), ("resolution-multiplier", [:]), ("quantization-aware-training", [:])] {
+        for (technique, values) in [
+            ("width-multiplier", ["width": ParameterValue.real(0.5)]), ("compact-design", [:]), ("resolution-multiplier", [:]), ("quantization-aware-training", [:]),
+        ] {
             let recipe = recipe((technique, values))
             let start = try session.apply(recipe, training: source)
             #expect(start.reports[0].isUntrained && !start.reports[0].layers.isEmpty, "\(technique)")

@@ -3,6 +3,8 @@ import Synchronization
 import Testing
 
 @testable import CompressionEngine
+@testable import Datasets
+@testable import Measurement
 
 @Suite("Trial store")
 struct TrialStoreTests {

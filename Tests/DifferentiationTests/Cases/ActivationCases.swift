@@ -1,6 +1,8 @@
 /// Activation functions.
 enum ActivationCases {
-    private static func one(_ type: String, _ title: String = "", opset: Int = 17, with settings: KeyValuePairs<String, Setting> = [:], in range: ClosedRange<Float> = -2...2) -> GradientCase {
+    private static func one(_ type: String, _ title: String = "", opset: Int = 17, with settings: KeyValuePairs<String, Setting> = [:], in range: ClosedRange<Float> = -2...2)
+        -> GradientCase
+    {
         GradientCase(title.isEmpty ? type : "\(type), \(title)", opset: opset) { $0.node(type, $0.input(2, 3, 4, in: range), with: settings) }
     }
 

@@ -33,7 +33,8 @@ enum ConvolutionCases {
         behind("strides, uneven pads", [5, 6, 7], [4, 5, 3, 3], samples: 3, with: ["pads": [0, 2, 1, 0], "strides": [2, 3]]),
         behind("strides, rows never reached", [2, 8, 8], [4, 2, 3, 3], samples: 2, with: ["strides": [3, 3]]),
         behind("strides wider than the window", [2, 8, 8], [4, 2, 1, 2], samples: 2, with: ["strides": [3, 3]]),
-        behind("dilations, strides, groups", [4, 7, 8], [6, 2, 3, 2], samples: 2, bias: true, with: ["dilations": [2, 1], "strides": [1, 2], "group": 2, "pads": [1, 1, 1, 1]]),
+        behind(
+            "dilations, strides, groups", [4, 7, 8], [6, 2, 3, 2], samples: 2, bias: true, with: ["dilations": [2, 1], "strides": [1, 2], "group": 2, "pads": [1, 1, 1, 1]]),
         behind("depthwise", [4, 7, 8], [4, 1, 3, 3], samples: 2, with: ["strides": [2, 2], "group": 4, "pads": [1, 1, 1, 1]]),
     ]
 

@@ -51,7 +51,9 @@ enum PoolingCases {
         pool("AveragePool", "dilations", [1, 2, 7, 7], opset: 19, with: ["kernel_shape": [2, 2], "dilations": [2, 3]]),
         pool("AveragePool", "pads counted", [1, 2, 6, 6], with: ["kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "count_include_pad": 1]),
         pool("AveragePool", "pads counted, stride 1", [1, 2, 5, 5], with: ["kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1]),
-        pool("AveragePool", "pads counted, rounded up", [1, 2, 6, 6], opset: 19, with: ["kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "count_include_pad": 1, "ceil_mode": 1]),
+        pool(
+            "AveragePool", "pads counted, rounded up", [1, 2, 6, 6], opset: 19,
+            with: ["kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "count_include_pad": 1, "ceil_mode": 1]),
         pool("GlobalAveragePool", "planes", [2, 3, 4, 5], with: [:]),
         pool("GlobalAveragePool", "one axis", [2, 3, 5], with: [:]),
         pool("GlobalAveragePool", "three axes", [1, 2, 3, 2, 2], with: [:]),

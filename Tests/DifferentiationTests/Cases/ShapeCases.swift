@@ -102,7 +102,8 @@ enum ShapeCases {
         resize("nearest, odd sizes", [1, 2, 3, 4], sizes: [1, 2, 5, 7], with: ["mode": "nearest", "nearest_mode": "round_prefer_ceil"]),
         resize("nearest, made smaller", [1, 2, 6, 5], sizes: [1, 2, 3, 2], with: ["mode": "nearest", "nearest_mode": "ceil"]),
         resize("nearest, corners", [1, 2, 3, 4], sizes: [1, 2, 6, 7], with: ["mode": "nearest", "coordinate_transformation_mode": "align_corners"]),
-        resize("nearest, opset 11", [1, 2, 3, 4], scales: [1, 1, 2, 2], opset: 11, with: ["mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"]),
+        resize(
+            "nearest, opset 11", [1, 2, 3, 4], scales: [1, 1, 2, 2], opset: 11, with: ["mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"]),
         resize("linear, doubled", [1, 2, 3, 4], scales: [1, 1, 2, 2], with: ["mode": "linear"]),
         resize("linear, PyTorch's half pixels", [1, 2, 3, 4], sizes: [1, 2, 5, 6], with: ["mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"]),
         resize("linear, corners", [1, 2, 3, 4], sizes: [1, 2, 6, 7], with: ["mode": "linear", "coordinate_transformation_mode": "align_corners"]),

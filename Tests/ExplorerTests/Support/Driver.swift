@@ -1,4 +1,5 @@
 import CompressionEngine
+import Recipes
 import TerminalCells
 
 @testable import Explorer

@@ -1,5 +1,9 @@
 import CompressionEngine
+import Measurement
+import ModelGraph
+import Recipes
 import Synchronization
+import Techniques
 
 @testable import Explorer
 

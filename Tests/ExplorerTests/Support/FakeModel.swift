@@ -1,5 +1,8 @@
 import CompressionEngine
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
 
 /// LeNet-5 in its Caffe form (20-50-500-10), as a graph without meaning in its weights, and figures of it.
 enum FakeModel {

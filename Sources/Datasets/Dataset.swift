@@ -1,0 +1,33 @@
+/// Labeled or unlabeled samples in disjoint splits, with what to measure on them.
+public struct Dataset: Sendable {
+    public let name: String
+    /// Path it was opened from.
+    public let path: String
+    public package(set) var metric: MetricKind
+    /// Whether nobody asked for this metric, so that another may suit the model better.
+    package let isMetricAssumed: Bool
+    /// Names of the classes; empty if unknown.
+    public let classes: [String]
+    /// Remarks for the user: what was assumed or left out, one line each.
+    public let notes: [String]
+    /// What explorers look at: always there.
+    public let validation: DatasetSplit
+    /// For calibrating quantizers; never overlaps with another split.
+    public let calibration: DatasetSplit?
+    /// Read once, at export.
+    public let test: DatasetSplit?
+    /// For recovery training.
+    public let train: DatasetSplit?
+
+    public func split(_ name: SplitName) -> DatasetSplit? {
+        switch name {
+        case .train: train
+        case .calibration: calibration
+        case .validation: validation
+        case .test: test
+        }
+    }
+
+    /// Splits there are, in the order train, calibration, validation, test.
+    public var splits: [DatasetSplit] { SplitName.allCases.compactMap { split($0) } }
+}

@@ -1,0 +1,107 @@
+import EngineSupport
+
+/// What a data set's YAML file says. Schema and examples: Docs/DataSets.md.
+public struct DatasetDeclaration: Sendable, Hashable {
+    public enum Format: String, Sendable, CaseIterable {
+        case idx, npz, csv, images
+    }
+
+    /// The files of one split, by format.
+    public enum Files: Sendable, Hashable {
+        case idx(images: String, labels: String?)
+        /// `array` names the samples if it is not named as the model's input; `labels` names the array of labels.
+        case npz(file: String, array: String?, labels: String?)
+        case csv(file: String, label: String?)
+        case images(folder: String)
+
+        /// Every path.
+        public var paths: [String] {
+            switch self {
+            case .idx(let images, let labels): [images] + (labels.map { [$0] } ?? [])
+            case .npz(let file, _, _): [file]
+            case .csv(let file, _): [file]
+            case .images(let folder): [folder]
+            }
+        }
+    }
+
+    public struct Split: Sendable, Hashable {
+        public var files: Files
+        /// Half-open rows; `nil` for all.
+        public var range: Range<Int>?
+        /// Whether the split is simply absent if its files are.
+        public var isOptional: Bool
+        /// Line in the declaration, for messages.
+        public var line: Int
+
+        public init(files: Files, range: Range<Int>? = nil, isOptional: Bool = false, line: Int = 0) {
+            self.files = files
+            self.range = range
+            self.isOptional = isOptional
+            self.line = line
+        }
+    }
+
+    /// Parts of one source that become splits. What they leave over goes to validation.
+    public struct Fractions: Sendable, Hashable {
+        public var train: Double
+        public var calibration: Double
+        public var validation: Double
+        public var test: Double
+
+        public init(train: Double = 0, calibration: Double = 0.1, validation: Double = 0.7, test: Double = 0.2) {
+            self.train = train
+            self.calibration = calibration
+            self.validation = validation
+            self.test = test
+        }
+    }
+
+    public var name: String
+    public var format: Format
+    /// `nil`: top-1 with labels, agreement without.
+    public var metric: MetricKind?
+    public var classes: [String]
+    /// The model's input that samples are for; `nil`: its only one.
+    public var input: String?
+    public var preprocessing: Preprocessing
+    public var splits: [SplitName: Split]
+    /// Instead of `splits`: one source, divided by a seeded shuffle.
+    public var source: Split?
+    public var fractions: Fractions
+    /// Seed of that shuffle.
+    public var seed: UInt64
+    /// The declaring file, for messages; empty if there is none.
+    public var file: String
+
+    public init(
+        name: String, format: Format, metric: MetricKind? = nil, classes: [String] = [], input: String? = nil,
+        preprocessing: Preprocessing = Preprocessing(), splits: [SplitName: Split] = [:], source: Split? = nil,
+        fractions: Fractions = Fractions(), seed: UInt64 = 0, file: String = ""
+    ) {
+        self.name = name
+        self.format = format
+        self.metric = metric
+        self.classes = classes
+        self.input = input
+        self.preprocessing = preprocessing
+        self.splits = splits
+        self.source = source
+        self.fractions = fractions
+        self.seed = seed
+        self.file = file
+    }
+
+    /// Reads a declaration. Relative paths in it become relative to its folder.
+    /// - Throws: `EngineError` in one line that names the file, the line and what was expected.
+    public static func read(path: String) throws -> DatasetDeclaration {
+        let bytes = try InputFile.read(path, limit: DataLimits.declarationBytes)
+        guard let text = String(validating: bytes, as: UTF8.self) else { throw EngineError(.data, "\(path): not UTF-8 text") }
+        return try parse(text, file: path)
+    }
+
+    /// - Parameter file: where the text is from: names it in messages, and its folder is the base of relative paths.
+    public static func parse(_ text: String, file: String) throws -> DatasetDeclaration {
+        try DatasetDeclarationParser(file: file).parse(text)
+    }
+}

@@ -1,0 +1,114 @@
+import EngineSupport
+import ModelGraph
+import Techniques
+
+/// Weights that share values by a hash of their position.
+public struct HashedNets: Technique {
+    public init() {}
+
+    public let descriptor = TechniqueDescriptor(
+        id: "hashednets", title: "HashedNets", family: .sharing,
+        summary: "A hash of the position says which of a few values a weight takes; only the values are stored",
+        details: """
+            Weights fall into buckets at random, by a hash of their position in the tensor, and all weights of a bucket share one value: the one nearest \
+            to them in least squares, their mean. With signs a second hash lets half of them take its negative, which makes \
+            what neighboring weights get less alike. Since the hash can be computed, no index is stored: the ONNX file holds the values and a dozen operators \
+            that compute the rest, so its size falls by the ratio itself, less about a kilobyte for each layer. ONNX Runtime computes the weights while \
+            loading; memory, MACs and speed in use stay as they were.
+
+            Buckets take no account of what the weights are. Fitted to a trained model, without training the values afterwards, they lose far more accuracy \
+            than clusters or factors of the same size; the method is meant to be trained through. It needs operator set 11. Layers that are too small to win \
+            anything are left as they are.
+            """,
+        source: "Chen, Wilson, Tyree, Weinberger and Chen, Compressing Neural Networks with the Hashing Trick, ICML 2015, section 4",
+        parameters: [
+            ParameterDescriptor(
+                "ratio", title: "Values kept", domain: .real(0.005...0.9, step: 0.005), default: .real(0.125),
+                help: "Values stored, as a share of the layer's weights"),
+            ParameterDescriptor(
+                "signs", title: "Signs", domain: .flag, default: .flag(true), help: "Let a second hash give half of the weights the negative of their value"),
+        ],
+        requires: [.floatWeights], produces: [.sharedWeights, .loweredPrecision])
+
+    static let oldestOperatorSet = 11
+
+    public func refusal(for layer: Layer, in model: Model) -> String? {
+        if let reason = ComputedWeightWriter.refusal(for: layer) { return reason }
+        guard model.opset >= Self.oldestOperatorSet else { return "needs operator set \(Self.oldestOperatorSet), the model has \(model.opset)" }
+        return nil
+    }
+
+    public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
+        var writer = ComputedWeightWriter(model, targets: targets)
+        let hash = PositionHash(seed: context.seed)
+        let jobs = writer.jobs(context).filter { job in
+            let saved = (job.tensor.count - Self.buckets(job.tensor.count, job.parameters)) * job.tensor.storage.byteCount / job.tensor.count
+            let worth = saved > Self.graphBytes(job.parameters) && job.tensor.count < Int(PositionHash.prime)
+            if !worth { context.notes.add("\(job.layer.id): \(job.tensor.count) weights are too few to win anything; left as they are") }
+            return worth
+        }
+        let values = try Parallel.map(jobs) { job in
+            try context.cancellation.check()
+            return Self.fit(job, hash)
+        }
+        for (number, job) in jobs.enumerated() {
+            writer.replace(job) { editor, path in
+                let type = job.tensor.elementType
+                let (count, signed) = (values[number].count, job.parameters.flag("signs"))
+                let hashes = hash.emit(&editor, count: job.tensor.count, at: path)
+                let total = editor.number(Int64(count), at: path)
+                let stored = editor.add(
+                    Tensor(like: job.tensor, name: "", floats: values[number], dims: [count]), "\(job.place.name)/hashed", at: path)
+                var value = editor.front("Gather", [stored, editor.front("Mod", [hashes, total], at: path)], at: path)
+                if signed {
+                    let parity = editor.front("Mod", [editor.front("Div", [hashes, total], at: path), editor.number(2, at: path)], at: path)
+                    let flag = editor.frontCast(parity, from: .int64, to: type, at: path)
+                    let minus = editor.front("Mul", [flag, editor.number(Float(-2), like: type, at: path)], at: path)
+                    let sign = editor.front("Add", [minus, editor.number(Float(1), like: type, at: path)], at: path)
+                    value = editor.front("Mul", [value, sign], at: path)
+                }
+                return editor.frontReshape(value, job.tensor.dims, at: path)
+            }
+            context.progress(Double(number + 1) / Double(jobs.count), "hashing \(job.layer.id)")
+        }
+        model = writer.finish()
+    }
+
+    public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
+        for (index, values) in targets {
+            let parameters = values.resolved(by: descriptor)
+            let state = states[index]
+            let kept = Double(Self.buckets(Int(state.weightCount), parameters))
+            let graph = Double(Self.graphBytes(parameters)) * 8
+            guard (state.weightCount - kept) * state.weightBits > graph else { continue }
+            states[index].weightCount = kept
+            states[index].density = 1
+            states[index].distinctValues = nil
+            states[index].valueEntropy = nil
+            states[index].overheadBits += graph
+        }
+    }
+
+    private static func buckets(_ count: Int, _ parameters: ParameterValues) -> Int {
+        max(min(Int((Double(count) * parameters.real("ratio")).rounded()), count), 1)
+    }
+
+    /// Bytes of the nodes and constants that look up one weight tensor.
+    private static func graphBytes(_ parameters: ParameterValues) -> Int { ComputedWeightWriter.nodeBytes * (parameters.flag("signs") ? 20 : 14) }
+
+    /// The mean of each bucket's weights, each with its sign: the least-squares fit. Empty buckets hold 0.
+    private static func fit(_ job: WeightJob, _ hash: PositionHash) -> [Float] {
+        let total = buckets(job.tensor.count, job.parameters)
+        let places = hash.buckets(job.tensor.count, of: total, signed: job.parameters.flag("signs"))
+        var sums = [Double](repeating: 0, count: total)
+        var counts = [Int32](repeating: 0, count: total)
+        job.tensor.withFloats { weights in
+            for (weight, place) in zip(weights, places) {
+                let bucket = Int(place & 0x7FFF_FFFF)
+                sums[bucket] += place >> 31 == 1 ? -Double(weight) : Double(weight)
+                counts[bucket] += 1
+            }
+        }
+        return zip(sums, counts).map { $1 > 0 ? Float($0 / Double($1)) : 0 }
+    }
+}

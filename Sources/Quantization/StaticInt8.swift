@@ -1,0 +1,127 @@
+import ModelGraph
+import Techniques
+
+/// Static 8-bit quantization: weights and activations become integers, ranges are calibrated beforehand.
+public struct StaticInt8: Technique {
+    public init() {}
+
+    public let descriptor = TechniqueDescriptor(
+        id: "static-int8", title: "Static int8", family: .quantization,
+        summary: "Weights and activations in 8 bits with ranges measured on calibration data: a quarter of the size, integer arithmetic.",
+        details: """
+            QuantizeLinear and DequantizeLinear are put around Conv, Gemm and MatMul with constant weights (QDQ form), and ONNX Runtime \
+            fuses them into integer kernels. Add, Mul, Concat, pooling, Sigmoid, LeakyRelu, Reshape and their like stay integer between \
+            such layers. A Relu or Clip behind a layer is absorbed into the clamping of its codes. BatchNormalization behind a \
+            convolution is folded into it first, zero padding before it too; biases become int32. A matrix product \
+            whose result only float operators read gives floats directly.
+
+            Activation ranges are calibrated over streamed histograms: *minmax* (everything fits), *percentile*, *entropy* (least \
+            Kullback–Leibler divergence) or *mse* (least squared error). On x86 unsigned activations with signed weights are fast; signed \
+            activations are slow. Processors without VNNI saturate products of 8-bit weights: choose 7-bit weights if the model must \
+            answer alike everywhere. Per-tensor weights hurt depthwise convolutions most. Embedding tables become int8 rows that are scaled after \
+            they are gathered. Recurrent layers stay float (see dynamic-int8), so do layers in subgraphs (see weight-quantization).
+            """,
+        source: "Jacob et al., arXiv:1712.05877; Migacz, 8-bit Inference with TensorRT, GTC 2017 (entropy); ONNX Runtime QDQ format",
+        parameters: [
+            ParameterDescriptor(
+                "weights", title: "Weight scales",
+                domain: .choice([.init("channel", "one scale per output channel"), .init("tensor", "one scale per tensor")]), default: .choice("channel"),
+                help: "Which weights share a scale."),
+            ParameterDescriptor(
+                "calibration", title: "Calibration",
+                domain: .choice([
+                    .init("minmax", "smallest to largest value seen"), .init("percentile", "all but the outermost values"),
+                    .init("entropy", "least divergence from the true distribution"), .init("mse", "least squared error"),
+                ]), default: .choice("minmax"), help: "How activation ranges are chosen from calibration data."),
+            ParameterDescriptor(
+                "percentile", title: "Percentile", domain: .real(99...100, step: 0.01), default: .real(99.99), unit: "%",
+                help: "Share of values that must fit, for calibration percentile."),
+            ParameterDescriptor(
+                "samples", title: "Samples", domain: .integer(1...4096, step: 32), default: .integer(256),
+                help: "Calibration samples at most."),
+            ParameterDescriptor(
+                "activations", title: "Activations",
+                domain: .choice([.init("uint8", "unsigned: fast on x86"), .init("int8", "signed: slow on x86, for other devices")]),
+                default: .choice("uint8"), help: "Integer type of activations, for the whole model."),
+            ParameterDescriptor(
+                "weight-bits", title: "Weight range",
+                domain: .choice([.init("8", "−127…127"), .init("7", "−64…64: the same answers on x86 without VNNI")]), default: .choice("8"), unit: "bits",
+                help: "Range of weight codes; stored as int8 either way."),
+            ParameterDescriptor(
+                "carry", title: "Carry integers", domain: .flag, default: .flag(true),
+                help: "Keep Add, pooling, Concat and their like integer between quantized layers."),
+        ], needsCalibration: true, produces: [.loweredPrecision])
+
+    public func refusal(for layer: Layer, in model: Model) -> String? {
+        if let reason = QuantizationRefusal.reason(for: layer) { return reason }
+        switch layer.kind {
+        case .conv, .gemm, .matMul: break
+        case .convTranspose: return "ONNX Runtime has no 8-bit ConvTranspose; weight-quantization shrinks it"
+        case .lstm: return "recurrent layers need dynamic-int8"
+        case .gru, .rnn: return "ONNX Runtime has no 8-bit \(layer.opType); weight-quantization shrinks it"
+        case .embedding: return nil
+        }
+        guard layer.path.isMain else { return "in a subgraph, where calibration does not reach" }
+        let graph = model.graph
+        let node = graph.nodes[layer.nodeIndex]
+        guard node.domain.isEmpty || node.domain == "ai.onnx" else { return "\(node.domain).\(node.opType) is not a standard operator" }
+        guard node.input(1) == layer.weight else { return "the weight is the left operand" }
+        guard layer.kind == .conv || layer.weightShape.count == 2 else { return "the weight has \(layer.weightShape.count) dimensions, not 2" }
+        guard let input = node.input(0), graph.initializers[input] == nil else { return "the input is a constant" }
+        if let bias = node.input(2) {
+            guard let tensor = graph.initializers[bias], tensor.elementType == .float32 else { return "the bias is not a float32 constant" }
+            let outputs = layer.weightShape[layer.outputAxis]
+            guard tensor.count == 1 || (tensor.count == outputs && tensor.dims.last == outputs) else { return "the bias is a matrix" }
+        }
+        return nil
+    }
+
+    public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
+        // A table has no activations to calibrate: its rows are fetched as integers and scaled.
+        let tables = targets.filter { $0.layer.kind == .embedding }
+        let products = targets.filter { $0.layer.kind != .embedding }
+        if !products.isEmpty {
+            var rewriter = try StaticInt8Rewriter(model, targets: products, context: context)
+            model = try rewriter.rewritten()
+        }
+        guard !tables.isEmpty else { return }
+        let present = Dictionary(model.layers().map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        var writer = WeightStorageWriter(model, context: context)
+        for target in tables {
+            guard let layer = present[target.layer.id] else { continue }
+            var request = WeightStorageWriter.Request(
+                format: Self.weightFormat(target.parameters), granularity: Self.granularity(target.parameters), groupSize: 0, storage: .auto,
+                integerActivations: false)
+            request.storage = writer.choice(for: layer, request)
+            _ = try writer.store(layer, request)
+        }
+        model = writer.finish()
+    }
+
+    static func granularity(_ parameters: ParameterValues) -> Granularity { parameters.choice("weights") == "tensor" ? .tensor : .channel }
+
+    /// The grid of weights: symmetric int8. Seven bits use ±64, as `onnxruntime.quantization` does with `reduce_range`: then two
+    /// products of a weight and an unsigned byte fit 16 bits.
+    static func weightFormat(_ parameters: ParameterValues) -> WeightFormat {
+        WeightFormat(bits: 8, symmetric: true, codes: parameters.choice("weight-bits") == "7" ? -64...64 : nil)
+    }
+
+    public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
+        for (index, parameters) in targets {
+            let summary = summaries[index]
+            let granularity = Self.granularity(parameters)
+            let codes = QuantizationForecast.codes(
+                summary, bits: parameters.choice("weight-bits") == "7" ? 7 : 8, granularity: granularity, groupSize: 0)
+            QuantizationForecast.apply(codes, to: &states[index])
+            states[index].weightBits = 8
+            if summary.layer.kind != .embedding { states[index].operandBits = 8 }
+            let scales = QuantizationForecast.scaleCount(summary.layer, weightCount: states[index].weightCount, granularity: granularity, groupSize: 0)
+            QuantizationForecast.foldNormalization(into: &states[index], summary)
+            let biasScales = states[index].biasCount > 0 ? scales * 32 : 0
+            // Weight and bias dequantized, activation quantized and dequantized; scale and zero point of each.
+            let nodes = 4 * QuantizationForecast.nodeBytes + 7 * QuantizationForecast.initializerBytes
+            let scaleBits = 8 + QuantizationForecast.scaleBits(summary.layer, granularity: granularity)
+            states[index].overheadBits += scales * scaleBits + biasScales + nodes * 8
+        }
+    }
+}

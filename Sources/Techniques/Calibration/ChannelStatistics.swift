@@ -1,0 +1,105 @@
+import Dispatch
+import EngineSupport
+import ModelGraph
+
+/// What calibration data says about the channels of one value.
+package struct ChannelMoments: Sendable {
+    /// Elements of a channel seen.
+    var count: Int
+    package var mean: [Double]
+    /// Of the population.
+    package var variance: [Double]
+    /// Share of elements that are not positive: of what a ReLU gives, of zeros.
+    var zeroShare: [Double]
+}
+
+/// Streams calibration data through a model and gathers statistics of values by channel. No activation is kept.
+package enum ChannelStatistics {
+    /// A value of the main graph and the dimension of its channels, counted from the end if negative.
+    package struct Value: Hashable, Sendable {
+        package var name: String
+        package var axis: Int
+
+        package init(name: String, axis: Int) {
+            self.name = name
+            self.axis = axis
+        }
+    }
+
+    /// - Returns: by value; those that never came as floats with that dimension are missing.
+    package static func gather(of model: Model, values: [Value], limit: Int, context: RewriteContext) throws -> [Value: ChannelMoments] {
+        guard let source = context.calibration else { throw EngineError(.technique, "needs calibration data (--data) and ONNX Runtime") }
+        guard !values.isEmpty else { return [:] }
+        let names = Array(Set(values.map(\.name))).sorted()
+        let place = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, $0) })
+        let slots = values.map { Accumulator($0) }
+        var done = 0.0
+        let total = Double(max(min(limit, source.sampleCount), 1))
+        try source.forEachBatch(of: model.truncated(to: names), values: names, limit: limit, cancellation: context.cancellation) { batch in
+            // The buffers stay valid until this call returns.
+            nonisolated(unsafe) let batch = batch
+            DispatchQueue.concurrentPerform(iterations: slots.count) { index in
+                if let position = place[slots[index].value.name] { slots[index].add(batch[position]) }
+            }
+            done += Double(batch.lazy.compactMap(\.shape.first).first ?? 1)
+            context.progress(min(done / total, 1), "looking at activations")
+        }
+        return Dictionary(slots.compactMap { slot in slot.result().map { (slot.value, $0) } }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// Sums by channel. Unchecked: `concurrentPerform` gives each to one iteration at a time and returns after all of them.
+    private final class Accumulator: @unchecked Sendable {
+        let value: Value
+        private var count = 0
+        /// A first guess at the means, from which deviations are summed: squares of small differences keep their digits.
+        private var origin: [Double] = []
+        private var sum: [Double] = []
+        private var squares: [Double] = []
+        private var zeros: [Int] = []
+
+        init(_ value: Value) { self.value = value }
+
+        func add(_ batch: CalibrationValue) {
+            let shape = batch.shape
+            let axis = value.axis < 0 ? shape.count + value.axis : value.axis
+            guard shape.indices.contains(axis), shape.reduce(1, *) == batch.floats.count, let base = batch.floats.baseAddress else { return }
+            let channels = shape[axis]
+            let inner = shape[(axis + 1)...].reduce(1, *)
+            let outer = shape[..<axis].reduce(1, *)
+            if sum.isEmpty {
+                origin = (0..<channels).map { channel in
+                    (0..<inner).reduce(0) { $0 + Double(base[channel * inner + $1]) } / Double(max(inner, 1))
+                }
+                sum = [Double](repeating: 0, count: channels)
+                squares = sum
+                zeros = [Int](repeating: 0, count: channels)
+            }
+            guard sum.count == channels else { return }
+            count += outer * inner
+            for block in 0..<outer {
+                for channel in 0..<channels {
+                    let line = base + (block * channels + channel) * inner
+                    let shift = origin[channel]
+                    var (total, square, none) = (0.0, 0.0, 0)
+                    for index in 0..<inner {
+                        let value = Double(line[index]) - shift
+                        total += value
+                        square += value * value
+                        if !(line[index] > 0) { none += 1 }
+                    }
+                    sum[channel] += total
+                    squares[channel] += square
+                    zeros[channel] += none
+                }
+            }
+        }
+
+        func result() -> ChannelMoments? {
+            guard count > 0 else { return nil }
+            let n = Double(count)
+            return ChannelMoments(
+                count: count, mean: zip(sum, origin).map { $0 / n + $1 },
+                variance: zip(sum, squares).map { max($1 / n - ($0 / n) * ($0 / n), 0) }, zeroShare: zeros.map { Double($0) / n })
+        }
+    }
+}

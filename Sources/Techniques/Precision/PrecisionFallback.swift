@@ -1,0 +1,40 @@
+import ModelGraph
+
+/// A model as a technique takes it, and where it does not apply.
+///
+/// Many techniques work on float32 alone. Where one would apply to none of the layers asked for and some of them are in halves or doubles, the
+/// technique gets the model in float32.
+package struct PrecisionFallback {
+    package let model: Model
+    package let layers: [Layer]
+    /// Why the technique does not apply to each layer.
+    package let refusals: [String?]
+    /// Whether the model was widened.
+    package let isWidened: Bool
+
+    /// - Parameters:
+    ///   - selected: positions of the layers asked for.
+    ///   - widened: makes the model in float32, for callers that keep it from one technique to the next.
+    package init(
+        of technique: any Technique, layers: [Layer], in model: Model, shapes: [String: [Int]], selected: some Collection<Int>,
+        widened: (Model) -> Model = SinglePrecisionGraph.converted
+    ) {
+        var refusals = technique.refusals(for: layers, in: model, shapes: shapes)
+        if technique.descriptor.widens, selected.contains(where: { SinglePrecisionGraph.widens(layers[$0]) }),
+            selected.allSatisfy({ refusals[$0] != nil }), !SinglePrecisionGraph.declaresSequences(model)
+        {
+            let wide = widened(model)
+            let wideLayers = wide.layers()
+            if wideLayers.map(\.id) == layers.map(\.id) {
+                let again = technique.refusals(for: wideLayers, in: wide, shapes: shapes)
+                if selected.contains(where: { again[$0] == nil }) {
+                    (self.model, self.layers, self.refusals, isWidened) = (wide, wideLayers, again, true)
+                    return
+                }
+                // Their type is not what stands in the way.
+                refusals = again
+            }
+        }
+        (self.model, self.layers, self.refusals, isWidened) = (model, layers, refusals, false)
+    }
+}

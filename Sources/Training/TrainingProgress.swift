@@ -1,0 +1,65 @@
+import EngineSupport
+import Foundation
+import Synchronization
+import Techniques
+
+/// How a training goes.
+public struct TrainingProgress: Sendable {
+    public var step: Int
+    public var totalSteps: Int
+    /// Epochs finished.
+    public var epochs: [TrainingEpoch]
+    public var totalEpochs: Int
+    /// Mean loss of the last steps.
+    public var loss: Double?
+    public var rate: Double
+    public var elapsed: Double
+    public var trainedParameters: Int
+    public var metric: String
+
+    public init(
+        step: Int, totalSteps: Int, epochs: [TrainingEpoch], totalEpochs: Int, loss: Double?, rate: Double, elapsed: Double, trainedParameters: Int, metric: String
+    ) {
+        self.step = step
+        self.totalSteps = totalSteps
+        self.epochs = epochs
+        self.totalEpochs = totalEpochs
+        self.loss = loss
+        self.rate = rate
+        self.elapsed = elapsed
+        self.trainedParameters = trainedParameters
+        self.metric = metric
+    }
+
+    public var fraction: Double { Double(step) / Double(max(totalSteps, 1)) }
+    public var remaining: Double? { step > 2 && step < totalSteps ? elapsed / Double(step) * Double(totalSteps - step) : nil }
+}
+
+/// Lets one thread tell a running training to pause, or to end with the best state it has.
+public final class TrainingControl: Sendable {
+    private struct State {
+        var isPaused = false
+        var shouldFinish = false
+    }
+    private let state = Mutex(State())
+
+    public init() {}
+
+    public var isPaused: Bool {
+        get { state.withLock { $0.isPaused } }
+        set { state.withLock { $0.isPaused = newValue } }
+    }
+
+    /// Ends the training after the step that runs.
+    public func finish() { state.withLock { $0.shouldFinish = true } }
+
+    var shouldFinish: Bool { state.withLock { $0.shouldFinish } }
+
+    /// Returns when not paused, or when told to finish or cancelled.
+    func wait(_ cancellation: Cancellation) throws {
+        while isPaused, !shouldFinish {
+            try cancellation.check()
+            Thread.sleep(forTimeInterval: 0.05)
+        }
+    }
+}
