@@ -9,7 +9,7 @@ let package = Package(
     products: [
         .executable(name: "lathe", targets: ["lathe"]),
         // For the nested package in Benchmarks/.
-        .library(name: "CompressionEngine", targets: ["CompressionEngine", "ModelGraph", "OnnxRuntime"]),
+        .library(name: "CompressionEngine", targets: ["CompressionEngine", "StandardTechniques", "ModelGraph", "OnnxRuntime"]),
         .library(name: "Explorer", targets: ["Explorer", "TerminalCells"]),
     ],
     dependencies: [
@@ -56,33 +56,40 @@ let package = Package(
         .target(name: "Measurement", dependencies: ["EngineSupport", "ModelGraph", "OnnxRuntime", "Datasets", "Archive"]),
         .target(
             name: "Techniques",
-            dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "OnnxRuntime", "Datasets", "Archive", "Measurement"]),
-        .target(name: "Pruning", dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "Datasets", "Techniques"]),
-        .target(name: "Quantization", dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "Datasets", "Techniques"]),
-        .target(name: "Factorization", dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "Datasets", "Archive", "Techniques"]),
+            dependencies: [
+                "EngineSupport", "ModelGraph", "LinearAlgebra", "Archive", "Measurement",
+                .product(name: "OrderedCollections", package: "swift-collections"),
+            ]),
         .target(
             name: "Training",
             dependencies: ["EngineSupport", "ModelGraph", "Differentiation", "OnnxRuntime", "Datasets", "Measurement", "Techniques"]),
         .target(
-            name: "Learning",
-            dependencies: [
-                "EngineSupport", "ModelGraph", "Differentiation", "LinearAlgebra", "OnnxRuntime", "Datasets", "Measurement", "Techniques", "Training",
-                "Pruning", "Quantization", "Factorization",
-            ]),
-        .target(
             name: "Recipes",
             dependencies: [
-                "EngineSupport", "ModelGraph", "Datasets", "Archive", "Measurement", "Techniques", "Pruning", "Quantization", "Factorization", "Training", "Learning",
+                "EngineSupport", "ModelGraph", "Archive", "Measurement", "Techniques", "Training",
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ]),
         .target(
             name: "CompressionEngine",
             dependencies: [
-                "EngineSupport", "ModelGraph", "OnnxRuntime", "Datasets", "Archive", "Measurement", "Techniques", "Training", "Learning", "Recipes",
+                "EngineSupport", "ModelGraph", "OnnxRuntime", "Datasets", "Archive", "Measurement", "Techniques", "Training", "Recipes",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ]),
+
+        // Families of techniques: nothing but programs and tests imports them.
+        .target(name: "Pruning", dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "Techniques", "Training"]),
+        .target(
+            name: "Quantization",
+            dependencies: ["EngineSupport", "ModelGraph", "Differentiation", "LinearAlgebra", "OnnxRuntime", "Datasets", "Measurement", "Techniques", "Training"]),
+        .target(
+            name: "Factorization",
+            dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "Archive", "Measurement", "Techniques", "Training"]),
+        .target(
+            name: "Learning",
+            dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "OnnxRuntime", "Datasets", "Measurement", "Techniques", "Training"]),
+        .target(name: "StandardTechniques", dependencies: ["Techniques", "Pruning", "Quantization", "Factorization", "Learning"]),
 
         // The terminal.
         .target(name: "TerminalCells"),
@@ -94,22 +101,34 @@ let package = Package(
                 .product(name: "Yams", package: "Yams"),
             ]),
 
-        .executableTarget(
-            name: "lathe",
+        .target(
+            name: "LatheCommands",
             dependencies: [
                 "CompressionEngine", "EngineSupport", "Datasets", "Archive", "Measurement", "Techniques", "Training", "Recipes", "Explorer", "TerminalCurses", "TerminalCells",
                 "OnnxRuntime", "ModelGraph", .product(name: "Yams", package: "Yams"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
+        .executableTarget(name: "lathe", dependencies: ["LatheCommands", "StandardTechniques"]),
 
         // Tests.
+        .target(name: "CTestSetup", path: "Tests/CTestSetup"),
+        .target(name: "TestSupport", dependencies: ["CTestSetup", "StandardTechniques"], path: "Tests/TestSupport"),
         .testTarget(name: "ModelGraphTests", dependencies: ["ModelGraph"]),
         .testTarget(name: "OnnxRuntimeTests", dependencies: ["OnnxRuntime"]),
         .testTarget(name: "DifferentiationTests", dependencies: ["Differentiation", "ModelGraph", "OnnxRuntime"], exclude: ["Reference"]),
-        .testTarget(name: "CompressionEngineTests", dependencies: ["CompressionEngine", "ModelGraph", "OnnxRuntime"]),
+        .testTarget(
+            name: "CompressionEngineTests",
+            dependencies: [
+                "CompressionEngine", "EngineSupport", "LinearAlgebra", "Datasets", "Archive", "Measurement", "Techniques", "Pruning", "Quantization", "Factorization", "Training",
+                "Learning", "Recipes", "StandardTechniques", "ModelGraph", "OnnxRuntime", "TestSupport",
+            ]),
         .testTarget(name: "TerminalCellsTests", dependencies: ["TerminalCells"], exclude: ["Snapshots"]),
         .testTarget(name: "TerminalCursesTests", dependencies: ["TerminalCurses", "TerminalCells", "CTerminalGuard"]),
-        .testTarget(name: "ExplorerTests", dependencies: ["Explorer", "TerminalCells", "CompressionEngine", "ModelGraph"], exclude: ["Snapshots"]),
+        .testTarget(
+            name: "ExplorerTests",
+            dependencies: [
+                "Explorer", "TerminalCells", "CompressionEngine", "EngineSupport", "Datasets", "Measurement", "Techniques", "Training", "Recipes", "TestSupport", "ModelGraph",
+            ], exclude: ["Snapshots"]),
         .testTarget(name: "EndToEndTests", dependencies: []),
     ],
     swiftLanguageModes: [.v6]

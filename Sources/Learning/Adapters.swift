@@ -1,6 +1,7 @@
 import Foundation
 import ModelGraph
 import Techniques
+import Training
 
 /// Trains small bottlenecks behind frozen layers.
 public struct Adapters: WholeModelTechnique {

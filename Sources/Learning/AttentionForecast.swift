@@ -1,5 +1,4 @@
 import ModelGraph
-import Pruning
 import Techniques
 
 /// What is prepared of an attention's extents, so that what rebuilding it costs and saves is known without the graph.

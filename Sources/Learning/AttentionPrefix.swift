@@ -1,6 +1,6 @@
 import EngineSupport
 import ModelGraph
-import Pruning
+import Techniques
 
 /// Keys and values in front of an attention's own, the same for every sample.
 struct AttentionPrefix {

@@ -1,6 +1,5 @@
 import EngineSupport
 import ModelGraph
-import Pruning
 import Techniques
 
 /// The two products of an attention, softmax(Q·Kᵀ)·V, and everything that stands between them.
@@ -48,7 +47,7 @@ struct AttentionProducts {
         guard attention.rowsAreQueries else { throw Refusal(reason: "its attention multiplies keys by queries, not queries by keys") }
         let (first, last) = (graph.nodes[attention.scores], graph.nodes[attention.mix])
         guard first.isStandard("MatMul"), last.isStandard("MatMul") else { throw Refusal(reason: "its attention's products are no plain MatMul") }
-        guard AttentionMask.isUsable(attention, model, shapes) else { throw Refusal(reason: "its Softmax does not run over the tokens attended to") }
+        guard AttentionProjections.isMaskable(attention, model, shapes) else { throw Refusal(reason: "its Softmax does not run over the tokens attended to") }
         (scores, softmax, mix) = (attention.scores, attention.softmax, attention.mix)
         (queries, keys, values) = (first.inputs[0], first.inputs[1], last.inputs[1])
         var wide = Set(first.outputs)

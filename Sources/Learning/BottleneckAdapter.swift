@@ -1,6 +1,6 @@
 import EngineSupport
-import Factorization
 import ModelGraph
+import Techniques
 import Training
 
 /// A residual bottleneck behind a layer: x + up(activation(down(x))), with as many channels out as in.

@@ -1,4 +1,3 @@
-import Differentiation
 import ModelGraph
 import Techniques
 import Training

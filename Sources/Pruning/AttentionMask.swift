@@ -55,7 +55,7 @@ public struct AttentionMask: WholeModelTechnique {
         let all = AttentionProjections(model, layers: layers).attentions
         guard !all.isEmpty else { return layers.map { _ in "there is no attention in the main graph that can be followed" } }
         if model.opset < 11 { return layers.map { _ in "operator set \(model.opset) has no Range; 11 has" } }
-        let usable = Set(all.filter { Self.isUsable($0, model, shapes) }.flatMap(\.layers))
+        let usable = Set(all.filter { AttentionProjections.isMaskable($0, model, shapes) }.flatMap(\.layers))
         return layers.map { layer in
             guard layer.path.isMain, all.contains(where: { $0.layers.contains(layer.nodeIndex) }) else { return "it makes no queries, keys or values" }
             return usable.contains(layer.nodeIndex) ? nil : "its Softmax does not run over the tokens attended to"
@@ -71,19 +71,10 @@ public struct AttentionMask: WholeModelTechnique {
         }.filter { !$0.isEmpty }
     }
 
-    /// Whether the Softmax runs over the last axis.
-    package static func isUsable(_ attention: AttentionProjections.Attention, _ model: Model, _ shapes: [String: [Int]]) -> Bool {
-        guard attention.rowsAreQueries else { return false }
-        let node = model.graph.nodes[attention.softmax]
-        let axis = node.int("axis") ?? (model.opset >= 13 ? -1 : 1)
-        guard axis != -1 else { return true }
-        return node.input(0).flatMap { shapes[$0] }.map { axis == $0.count - 1 } ?? (axis >= 2)
-    }
-
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
         let layers = model.layers()
         let values = Dictionary(targets.map { ($0.layer.nodeIndex, $0.parameters) }, uniquingKeysWith: { first, _ in first })
-        let all = AttentionProjections(model, layers: layers).attentions.filter { Self.isUsable($0, model, context.shapes) }
+        let all = AttentionProjections(model, layers: layers).attentions.filter { AttentionProjections.isMaskable($0, model, context.shapes) }
         let chosen = all.compactMap { attention in
             attention.layers.sorted().lazy.compactMap { values[$0] }.first.map { (attention: attention, pattern: AttentionPattern($0), parameters: $0) }
         }

@@ -1,5 +1,4 @@
 import Dispatch
-import ModelGraph
 
 /// The few values that weights of a layer may take, and the assignment of each weight to the nearest.
 package struct Codebook: Sendable {

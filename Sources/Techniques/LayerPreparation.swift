@@ -6,10 +6,10 @@ import ModelGraph
 /// Makes layer summaries: one pass over each layer's weights.
 public enum LayerPreparation {
     /// Summaries of layers, on as many threads as there are cores.
-    /// - Parameter facets: what forecasts look at beside; slow ones are left to `addSlowFacets`.
+    /// - Parameter facets: what forecasts look at beside; slow ones are left to `addSlowParts`.
     /// - Throws: `EngineError.cancelled`.
     public static func summaries(
-        of model: Model, layers: [Layer], shapes: ValueShapes?, facets: [any ForecastFacet.Type], cancellation: Cancellation
+        of model: Model, layers: [Layer], shapes: ValueShapes?, facets: [any ForecastFacet.Type] = TechniqueRegistry.facets, cancellation: Cancellation
     ) throws -> [LayerSummary] {
         let macs = shapes.map { Compute.macs(of: model.graph, shapes: $0) }
         let results = Results(count: layers.count)
@@ -43,8 +43,8 @@ public enum LayerPreparation {
     /// Adds what takes seconds and nothing waits for.
     /// - Parameter summaries: those of the model's layers, as `summaries` made them.
     /// - Throws: `EngineError.cancelled`.
-    public static func addSlowFacets(
-        _ facets: [any ForecastFacet.Type], to summaries: inout [LayerSummary], of model: Model, cancellation: Cancellation
+    public static func addSlowParts(
+        to summaries: inout [LayerSummary], of model: Model, facets: [any ForecastFacet.Type] = TechniqueRegistry.facets, cancellation: Cancellation
     ) throws {
         let prepared = PreparedModel(model: model, layers: summaries.map(\.layer), index: GraphIndex(model.graph), shapes: [:], cancellation: cancellation)
         for facet in facets where facet.isSlow { try facet.prepare(&summaries, of: prepared) }

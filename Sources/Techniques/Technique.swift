@@ -2,7 +2,7 @@ import ModelGraph
 
 /// A way of making a model smaller or faster: a rewrite of its graph, described once.
 ///
-/// To add one: write one file with a type that conforms, and one line in `TechniqueRegistry`.
+/// To add one: write one file with a type that conforms, and its name in `StandardTechniques`.
 public protocol Technique: Sendable {
     var descriptor: TechniqueDescriptor { get }
 

@@ -1,7 +1,6 @@
 import Datasets
 import EngineSupport
 import Measurement
-import ModelGraph
 import OnnxRuntime
 
 /// Puts samples of an epoch's random order into a shard's input tensors, varied by augmentation.

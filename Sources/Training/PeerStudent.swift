@@ -1,4 +1,3 @@
-import Differentiation
 import EngineSupport
 import Foundation
 import ModelGraph

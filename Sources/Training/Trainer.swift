@@ -2,7 +2,6 @@ import EngineSupport
 import Foundation
 import Measurement
 import ModelGraph
-import OnnxRuntime
 import Techniques
 
 /// Trains a model epoch by epoch: looks at the validation split after each, keeps the best, writes checkpoints.

@@ -1,4 +1,3 @@
-import Differentiation
 import EngineSupport
 import Measurement
 import ModelGraph

@@ -1,5 +1,4 @@
 import CompressionEngine
-import Learning
 import Measurement
 import Recipes
 import TerminalCells

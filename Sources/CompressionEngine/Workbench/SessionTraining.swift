@@ -2,7 +2,6 @@ import Datasets
 import EngineSupport
 import Measurement
 import ModelGraph
-import OnnxRuntime
 import Recipes
 import Techniques
 import Training

@@ -1,5 +1,4 @@
 import EngineSupport
-import Learning
 import Measurement
 import ModelGraph
 import Recipes
@@ -9,7 +8,7 @@ import Techniques
 
 extension Recipe {
     /// The step of early exits that is switched on.
-    private var exitStep: RecipeStep? { activeSteps.last { EarlyExits.all.contains($0.technique) } }
+    private var exitStep: RecipeStep? { activeSteps.last(where: \.hasExits) }
 
     /// The threshold of its early exits; `nil` without any.
     var exitThreshold: Double? {
@@ -21,7 +20,7 @@ extension Recipe {
     var exitContext: String? {
         guard exitStep != nil else { return nil }
         var same = self
-        for index in same.steps.indices where EarlyExits.all.contains(same.steps[index].technique) { same.steps[index].parameters["threshold"] = nil }
+        for index in same.steps.indices where same.steps[index].hasExits { same.steps[index].parameters["threshold"] = nil }
         return same.canonical
     }
 }
@@ -107,7 +106,7 @@ extension Workbench {
 
     /// A point of the curve over the threshold, without rewriting or running anything; `nil` where that is not possible.
     func exitPoint(_ trace: WhatIfTrace, _ value: ParameterValue) -> WhatIfPoint? {
-        guard trace.parameter == "threshold", trace.recipe.steps.indices.contains(trace.step), EarlyExits.all.contains(trace.recipe.steps[trace.step].technique),
+        guard trace.parameter == "threshold", trace.recipe.steps.indices.contains(trace.step), trace.recipe.steps[trace.step].hasExits,
             let figures = exitFigures(for: trace.recipe(with: value))
         else { return nil }
         var point = WhatIfPoint(step: trace.step, parameter: trace.parameter, value: value)
@@ -115,4 +114,9 @@ extension Workbench {
         point.exits = figures
         return point
     }
+}
+
+extension RecipeStep {
+    /// Whether the step gives the network early exits.
+    var hasExits: Bool { TechniqueRegistry.technique(technique)?.descriptor.family == .earlyExit }
 }

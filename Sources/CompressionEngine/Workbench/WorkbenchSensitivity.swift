@@ -1,4 +1,3 @@
-import ModelGraph
 import Recipes
 
 /// What an allocation is to reach.

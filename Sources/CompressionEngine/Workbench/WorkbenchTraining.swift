@@ -1,5 +1,4 @@
 import Foundation
-import ModelGraph
 import Recipes
 import Training
 

@@ -1,6 +1,5 @@
 import Foundation
 import Measurement
-import ModelGraph
 import Recipes
 import Techniques
 

@@ -1,6 +1,5 @@
 import EngineSupport
 import LinearAlgebra
-import ModelGraph
 
 /// Least squares with given zeros: for each row w the minimum of wᵀGw − 2cᵀw + λ‖w − w₀‖² over the entries that may differ from
 /// zero. Rows with the same zeros share one Cholesky factor; conjugate gradients on all rows at once where factors would cost more.

@@ -5,6 +5,10 @@ import Testing
 @testable import Datasets
 @testable import EngineSupport
 @testable import Learning
+@testable import Pruning
+@testable import Quantization
+@testable import Factorization
+@testable import Training
 @testable import Measurement
 @testable import Recipes
 @testable import Techniques

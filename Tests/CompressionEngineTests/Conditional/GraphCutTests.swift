@@ -4,6 +4,11 @@ import Testing
 
 @testable import EngineSupport
 @testable import Learning
+@testable import Pruning
+@testable import Quantization
+@testable import Factorization
+@testable import Training
+@testable import Techniques
 
 /// Where graphs can be cut.
 @Suite struct GraphCutTests {

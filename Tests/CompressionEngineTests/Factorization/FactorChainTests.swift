@@ -4,6 +4,10 @@ import Testing
 
 @testable import CompressionEngine
 @testable import Factorization
+@testable import Pruning
+@testable import Quantization
+@testable import Learning
+@testable import Training
 @testable import Measurement
 @testable import Recipes
 @testable import Techniques

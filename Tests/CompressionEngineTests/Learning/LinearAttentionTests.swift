@@ -3,6 +3,9 @@ import ModelGraph
 import Testing
 
 @testable import Learning
+@testable import Pruning
+@testable import Quantization
+@testable import Factorization
 @testable import Measurement
 @testable import Recipes
 @testable import Techniques

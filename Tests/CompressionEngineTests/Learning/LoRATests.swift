@@ -4,6 +4,9 @@ import Testing
 
 @testable import CompressionEngine
 @testable import Learning
+@testable import Pruning
+@testable import Quantization
+@testable import Factorization
 @testable import Recipes
 @testable import Techniques
 @testable import Training

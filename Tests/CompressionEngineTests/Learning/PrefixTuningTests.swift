@@ -5,6 +5,8 @@ import Testing
 @testable import CompressionEngine
 @testable import EngineSupport
 @testable import Learning
+@testable import Quantization
+@testable import Factorization
 @testable import Pruning
 @testable import Recipes
 @testable import Techniques

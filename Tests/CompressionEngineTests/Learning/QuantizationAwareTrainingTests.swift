@@ -6,6 +6,8 @@ import Testing
 @testable import CompressionEngine
 @testable import EngineSupport
 @testable import Learning
+@testable import Pruning
+@testable import Factorization
 @testable import Measurement
 @testable import Quantization
 @testable import Recipes

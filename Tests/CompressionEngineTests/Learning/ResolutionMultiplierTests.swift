@@ -5,6 +5,9 @@ import Testing
 @testable import CompressionEngine
 @testable import EngineSupport
 @testable import Learning
+@testable import Pruning
+@testable import Quantization
+@testable import Factorization
 @testable import Measurement
 @testable import Recipes
 @testable import Techniques

@@ -4,6 +4,11 @@ import Testing
 
 @testable import EngineSupport
 @testable import Factorization
+@testable import Pruning
+@testable import Quantization
+@testable import Learning
+@testable import Training
+@testable import Techniques
 @testable import LinearAlgebra
 
 /// Decompositions against TensorLy, NumPy and what is planted in the data.

@@ -3,6 +3,10 @@ import ModelGraph
 import Testing
 
 @testable import Pruning
+@testable import Quantization
+@testable import Factorization
+@testable import Learning
+@testable import Training
 @testable import Recipes
 @testable import Techniques
 

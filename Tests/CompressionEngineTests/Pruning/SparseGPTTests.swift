@@ -6,6 +6,10 @@ import Testing
 @testable import EngineSupport
 @testable import Measurement
 @testable import Pruning
+@testable import Quantization
+@testable import Factorization
+@testable import Learning
+@testable import Training
 @testable import Recipes
 @testable import Techniques
 

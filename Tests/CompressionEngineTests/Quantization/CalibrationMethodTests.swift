@@ -2,6 +2,11 @@ import ModelGraph
 import Testing
 
 @testable import Quantization
+@testable import Pruning
+@testable import Factorization
+@testable import Learning
+@testable import Training
+@testable import Techniques
 
 /// Ranges chosen from a histogram, against independent implementations in Python on the same histogram.
 @Suite struct CalibrationMethodTests {

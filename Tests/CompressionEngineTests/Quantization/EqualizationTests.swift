@@ -2,6 +2,10 @@ import ModelGraph
 import Testing
 
 @testable import Quantization
+@testable import Pruning
+@testable import Factorization
+@testable import Learning
+@testable import Training
 @testable import Recipes
 @testable import Techniques
 

@@ -4,6 +4,10 @@ import Testing
 @testable import EngineSupport
 @testable import Measurement
 @testable import Quantization
+@testable import Pruning
+@testable import Factorization
+@testable import Learning
+@testable import Training
 @testable import Recipes
 @testable import Techniques
 

@@ -3,6 +3,11 @@ import ModelGraph
 import Testing
 
 @testable import Factorization
+@testable import Pruning
+@testable import Quantization
+@testable import Learning
+@testable import Training
+@testable import Techniques
 
 @Suite struct OptimalKMeansTests {
     /// The least cost of up to k clusters by plain dynamic programming over all intervals, in NumPy.

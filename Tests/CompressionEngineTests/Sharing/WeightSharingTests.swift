@@ -5,6 +5,10 @@ import Testing
 @testable import Archive
 @testable import EngineSupport
 @testable import Factorization
+@testable import Pruning
+@testable import Quantization
+@testable import Learning
+@testable import Training
 @testable import Measurement
 @testable import Recipes
 @testable import Techniques

@@ -1,6 +1,7 @@
 import EngineSupport
 import ModelGraph
 import Techniques
+import Training
 
 /// Attention whose query heads share keys and values.
 public struct GroupedQueries: WholeModelTechnique {

@@ -1,5 +1,4 @@
 import ModelGraph
-import Pruning
 import Techniques
 import Training
 

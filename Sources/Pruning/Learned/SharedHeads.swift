@@ -1,6 +1,5 @@
 import EngineSupport
 import ModelGraph
-import Pruning
 import Techniques
 
 /// A projection to keys or values some of whose heads become one.

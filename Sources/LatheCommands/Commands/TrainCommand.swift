@@ -2,7 +2,6 @@ import ArgumentParser
 import CompressionEngine
 import EngineSupport
 import Foundation
-import Learning
 import Measurement
 import ModelGraph
 import Recipes
@@ -85,7 +84,8 @@ struct Train: ParsableCommand {
     }
 
     private func step() throws -> RecipeStep {
-        let descriptor = FineTuning().descriptor
+        let technique = "fine-tuning"
+        guard let descriptor = TechniqueRegistry.technique(technique)?.descriptor else { throw BadInput("there is no technique '\(technique)'") }
         var values = ParameterValues()
         let given = [("epochs", epochs), ("learning-rate", learningRate), ("optimizer", optimizer), ("batch", batch), ("loss", loss)]
         var pairs = given.compactMap { name, value in value.map { (name, $0) } }
@@ -100,7 +100,7 @@ struct Train: ParsableCommand {
             }
             values[name] = try parameter.parse(text)
         }
-        return RecipeStep(technique: descriptor.id, parameters: values)
+        return RecipeStep(technique: technique, parameters: values)
     }
 
     private func trained(_ recipe: Recipe, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> TrainDocument {

@@ -2,7 +2,6 @@ import EngineSupport
 import Measurement
 import ModelGraph
 import OnnxRuntime
-import Quantization
 import Techniques
 import Training
 

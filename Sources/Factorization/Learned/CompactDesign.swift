@@ -1,8 +1,8 @@
 import EngineSupport
-import Factorization
 import LinearAlgebra
 import ModelGraph
 import Techniques
+import Training
 
 /// Puts cheaper blocks in the place of convolutions, and trains the network to answer as it did.
 public struct CompactDesign: Technique {

@@ -1,5 +1,4 @@
 import EngineSupport
-import Factorization
 import LinearAlgebra
 import ModelGraph
 import Techniques

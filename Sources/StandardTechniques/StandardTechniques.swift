@@ -4,8 +4,8 @@ import Pruning
 import Quantization
 import Techniques
 
-/// Every technique the program has, in the order in which they are shown.
-public enum TechniqueRegistry {
+/// The techniques that come with lathe, in the order in which they are shown. To add one: a file, and its name here.
+public enum StandardTechniques {
     public static let all: [any Technique] = [
         MagnitudePruning(), NMPruning(), SparseGPT(), Wanda(), BlockPruning(), RandomPruning(), StructuredPruning(), HeadPruning(), LayerRemoval(), AttentionMask(),
         SVDFactorization(), ActivationAwareSVD(), EmbeddingFactorization(), SpatialSVD(), Tucker2(), CPDecomposition(), TensorTrainFactorization(),
@@ -19,7 +19,6 @@ public enum TechniqueRegistry {
         CrossLayerEqualization(), SmoothQuant(), AWQ(),
     ]
 
-    public static func technique(_ id: String) -> (any Technique)? { byID[id] }
-
-    private static let byID = Dictionary(uniqueKeysWithValues: all.map { ($0.descriptor.id, $0) })
+    /// Makes them known to recipes, predictions and front ends. Every program calls this before anything else.
+    public static func register() { TechniqueRegistry.register(all) }
 }

@@ -4,9 +4,9 @@ import ModelGraph
 /// between them.
 package struct AttentionProjections {
     /// Node indices, in the main graph, of the layers that make queries, keys or values.
-    private(set) var nodes: Set<Int> = []
+    package private(set) var nodes: Set<Int> = []
     /// Node indices of the layers that make the values that are attended to.
-    private(set) var values: Set<Int> = []
+    package private(set) var values: Set<Int> = []
 
     /// The attentions found, in graph order.
     package private(set) var attentions: [Attention] = []
@@ -96,5 +96,16 @@ package struct AttentionProjections {
             }
         }
         return found
+    }
+}
+
+extension AttentionProjections {
+    /// Whether a mask can be put in front: the Softmax runs over the last axis.
+    package static func isMaskable(_ attention: Attention, _ model: Model, _ shapes: [String: [Int]]) -> Bool {
+        guard attention.rowsAreQueries else { return false }
+        let node = model.graph.nodes[attention.softmax]
+        let axis = node.int("axis") ?? (model.opset >= 13 ? -1 : 1)
+        guard axis != -1 else { return true }
+        return node.input(0).flatMap { shapes[$0] }.map { axis == $0.count - 1 } ?? (axis >= 2)
     }
 }

@@ -1,5 +1,4 @@
 import EngineSupport
-import Factorization
 import ModelGraph
 import Techniques
 import Training

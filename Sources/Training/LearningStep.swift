@@ -4,13 +4,12 @@ import Measurement
 import ModelGraph
 import OnnxRuntime
 import Techniques
-import Training
 
 /// Runs a training as a step of a recipe: from the store if it was run before, else now, if that is allowed. Otherwise the model stays at the weights
 /// that the training would start from, and the notes say so.
 package enum LearningStep {
     /// - Parameter preparation: what there is to know of a model with nodes that are there for training only.
-    static func run(
+    package static func run(
         _ model: inout Model, plan: TrainingPlan, teacher: Model?, context: RewriteContext, name: String, preparation: TrainingPreparation? = nil
     ) throws {
         guard let source = context.training else {
@@ -63,12 +62,12 @@ package enum LearningStep {
     }
 
     /// Weights, biases and constants of a model.
-    static func parameterCount(_ model: Model) -> Int {
+    package static func parameterCount(_ model: Model) -> Int {
         model.graph.initializers.values.reduce(0) { $0 + ($1.elementType.isFloatingPoint || $1.elementType.isQuantized ? $1.count : 0) }
     }
 
     /// Notes which share of a model's parameters a step trained, and the memory that took.
-    static func noteShare(_ what: String, of all: Int, _ context: RewriteContext) {
+    package static func noteShare(_ what: String, of all: Int, _ context: RewriteContext) {
         guard let summary = context.notes.training else { return }
         let share = String(format: "%.2f %%", 100 * Double(summary.trainedParameters) / Double(max(all, 1)))
         let memory = String(format: "%.2f MB", Double(summary.bytes) / 1e6)

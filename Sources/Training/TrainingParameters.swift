@@ -1,11 +1,10 @@
 import Differentiation
 import ModelGraph
 import Techniques
-import Training
 
 /// The knobs of training, common to all techniques that learn.
 package enum TrainingParameters {
-    static let all: [ParameterDescriptor] = [
+    package static let all: [ParameterDescriptor] = [
         ParameterDescriptor("epochs", title: "Epochs", domain: .integer(1...500, step: 1), default: .integer(3), unit: "epochs", help: "Passes over the training samples"),
         ParameterDescriptor(
             "learning-rate", title: "Learning rate", domain: .real(0.00001...1, step: 0.0001), default: .real(0.001), isLogarithmic: true,
@@ -84,7 +83,7 @@ package enum TrainingParameters {
     ]
 
     /// What a frozen model's adapters are trained with.
-    static let besideAdapters = ParameterDescriptor(
+    package static let besideAdapters = ParameterDescriptor(
         "also", title: "Also trained",
         domain: .choice([
             .init("nothing", "adapters only"), .init("head", "the last layer, in full"), .init("biases-and-norms", "biases and normalizations"),
@@ -92,10 +91,10 @@ package enum TrainingParameters {
         ]), default: .choice("nothing"), help: "What is trained beside the adapters; new labels want a new head")
 
     /// The knobs without some that a technique decides itself.
-    static func without(_ names: String...) -> [ParameterDescriptor] { all.filter { !names.contains($0.name) } }
+    package static func without(_ names: String...) -> [ParameterDescriptor] { all.filter { !names.contains($0.name) } }
 
     /// A plan for tensors that a technique put into a model which stays frozen but for what `besideAdapters` names.
-    static func plan(_ values: ParameterValues, seed: UInt64, adding names: [String], to model: Model) throws -> TrainingPlan {
+    package static func plan(_ values: ParameterValues, seed: UInt64, adding names: [String], to model: Model) throws -> TrainingPlan {
         var plan = try plan(values, seed: seed)
         plan.unstructured = names.sorted()
         let also = values.choice("also")
@@ -106,7 +105,7 @@ package enum TrainingParameters {
         return plan
     }
 
-    static func plan(_ values: ParameterValues, seed: UInt64) throws -> TrainingPlan {
+    package static func plan(_ values: ParameterValues, seed: UInt64) throws -> TrainingPlan {
         // Knobs that a technique left out stand at their defaults.
         let p = ParameterValues(Dictionary(all.map { ($0.name, $0.defaultValue) }) { $1 }).overlaid(by: values)
         var plan = TrainingPlan()
@@ -154,7 +153,7 @@ package enum TrainingParameters {
     /// - Parameters:
     ///   - model: the student as it is trained.
     ///   - previous: the model that the step found.
-    static func teacher(_ p: ParameterValues, plan: inout TrainingPlan, model: Model, previous: Model, context: RewriteContext) -> Model? {
+    package static func teacher(_ p: ParameterValues, plan: inout TrainingPlan, model: Model, previous: Model, context: RewriteContext) -> Model? {
         guard let baseline = context.training?.teacher ?? context.baseline else { return nil }
         let teacher = p["teacher"] == .choice("previous") ? previous : baseline
         if let features = features(p) {

@@ -1,7 +1,6 @@
 import Differentiation
 import EngineSupport
 import ModelGraph
-import Quantization
 import Techniques
 import Training
 

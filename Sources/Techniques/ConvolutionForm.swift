@@ -3,7 +3,7 @@ import ModelGraph
 
 /// Strides, dilations and padding of a convolution, axis by axis, so that a chain of convolutions over single axes can share them out.
 package struct ConvolutionForm {
-    let kernel: [Int]
+    package let kernel: [Int]
     private let strides: [Int]?
     private let dilations: [Int]?
     private let pads: [Int]?
@@ -20,7 +20,7 @@ package struct ConvolutionForm {
     }
 
     /// Axes along which the kernel has more than one element.
-    var wideAxes: [Int] { kernel.indices.filter { kernel[$0] > 1 } }
+    package var wideAxes: [Int] { kernel.indices.filter { kernel[$0] > 1 } }
 
     /// A convolution whose kernel reaches along `axes` only, with this one's strides, dilations and padding there and none elsewhere.
     /// - Parameter stepping: further axes whose strides and padding it takes.

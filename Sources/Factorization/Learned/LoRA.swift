@@ -1,4 +1,3 @@
-import Factorization
 import Foundation
 import ModelGraph
 import Techniques

@@ -26,18 +26,17 @@ struct Lathe: ParsableCommand {
         defaultSubcommand: Explore.self)
 }
 
-@main
-enum Main {
-    static func main() {
-        var status: Int32 = 0
+/// The program for its executable, which adds the techniques.
+public enum Program {
+    /// Runs the command that the arguments name.
+    /// - Returns: the status to end with.
+    public static func run() -> Int32 {
         do {
             var command = try Lathe.parseAsRoot()
             try command.run()
+            return 0
         } catch {
-            status = Failure.report(error)
+            return Failure.report(error)
         }
-        // Without destructors of libraries: a worker that has not noticed its cancellation yet may still be inside
-        // ONNX Runtime. Nothing is buffered: output goes by write(2), files are flushed.
-        _exit(status)
     }
 }

@@ -1,6 +1,5 @@
 import EngineSupport
 import ModelGraph
-import Quantization
 import Training
 
 /// What a weight is quantized to while training and after.

@@ -1,0 +1,4 @@
+#pragma once
+
+// Called by the Swift side, so that the linker keeps this file.
+void lathe_test_setup(void);
