@@ -102,15 +102,60 @@ let package = Package(
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
 
-        // Tests.
-        .testTarget(name: "ModelGraphTests", dependencies: ["ModelGraph"]),
-        .testTarget(name: "OnnxRuntimeTests", dependencies: ["OnnxRuntime"]),
-        .testTarget(name: "DifferentiationTests", dependencies: ["Differentiation", "ModelGraph", "OnnxRuntime"], exclude: ["Reference"]),
-        .testTarget(name: "CompressionEngineTests", dependencies: ["CompressionEngine", "ModelGraph", "OnnxRuntime"]),
+        // Tests. What several of them share is in two targets of its own: Python to compare with, and models to try techniques on.
+        .target(name: "PythonOracle", path: "Tests/PythonOracle", exclude: ["worker.py"]),
+        .target(
+            name: "TestSupport",
+            dependencies: ["EngineSupport", "ModelGraph", "OnnxRuntime", "Techniques", "Training", "Recipes", "CompressionEngine", "PythonOracle"], path: "Tests/TestSupport"),
+        .testTarget(name: "ModelGraphTests", dependencies: ["ModelGraph", "PythonOracle"]),
+        .testTarget(name: "OnnxRuntimeTests", dependencies: ["OnnxRuntime", "PythonOracle"]),
+        .testTarget(name: "DifferentiationTests", dependencies: ["Differentiation", "ModelGraph", "OnnxRuntime", "PythonOracle"], exclude: ["Reference"]),
+        .testTarget(name: "LinearAlgebraTests", dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "Factorization", "TestSupport", "PythonOracle"]),
+        .testTarget(name: "DatasetsTests", dependencies: ["EngineSupport", "Datasets", "TestSupport", "PythonOracle"]),
+        .testTarget(
+            name: "ArchiveTests",
+            dependencies: ["EngineSupport", "ModelGraph", "Archive", "Measurement", "Techniques", "Factorization", "Recipes", "TestSupport", "PythonOracle"]),
+        .testTarget(name: "MeasurementTests", dependencies: ["EngineSupport", "Datasets", "Measurement"]),
+        .testTarget(
+            name: "PruningTests",
+            dependencies: [
+                "EngineSupport", "ModelGraph", "OnnxRuntime", "Measurement", "Techniques", "Pruning", "Recipes", "CompressionEngine", "TestSupport", "PythonOracle",
+            ]),
+        .testTarget(
+            name: "QuantizationTests",
+            dependencies: [
+                "EngineSupport", "ModelGraph", "LinearAlgebra", "OnnxRuntime", "Measurement", "Techniques", "Quantization", "Recipes", "TestSupport", "PythonOracle",
+            ]),
+        .testTarget(
+            name: "FactorizationTests",
+            dependencies: [
+                "EngineSupport", "ModelGraph", "Archive", "Measurement", "Techniques", "Factorization", "Recipes", "CompressionEngine", "TestSupport", "PythonOracle",
+            ]),
+        .testTarget(
+            name: "TrainingTests",
+            dependencies: [
+                "EngineSupport", "ModelGraph", "Measurement", "Techniques", "Training", "Learning", "Recipes", "CompressionEngine", "TestSupport", "PythonOracle",
+            ]),
+        .testTarget(
+            name: "LearningTests",
+            dependencies: [
+                "EngineSupport", "ModelGraph", "OnnxRuntime", "Datasets", "Measurement", "Techniques", "Pruning", "Quantization", "Training", "Learning", "Recipes",
+                "CompressionEngine", "TestSupport", "PythonOracle",
+            ]),
+        .testTarget(name: "RecipesTests", dependencies: ["EngineSupport", "Techniques", "Recipes"]),
+        .testTarget(
+            name: "CompressionEngineTests",
+            dependencies: ["EngineSupport", "ModelGraph", "Datasets", "Measurement", "Techniques", "Recipes", "CompressionEngine", "TestSupport", "PythonOracle"]),
         .testTarget(name: "TerminalCellsTests", dependencies: ["TerminalCells"], exclude: ["Snapshots"]),
         .testTarget(name: "TerminalCursesTests", dependencies: ["TerminalCurses", "TerminalCells", "CTerminalGuard"]),
-        .testTarget(name: "ExplorerTests", dependencies: ["Explorer", "TerminalCells", "CompressionEngine", "ModelGraph"], exclude: ["Snapshots"]),
-        .testTarget(name: "EndToEndTests", dependencies: []),
+        .testTarget(
+            name: "ExplorerTests",
+            dependencies: ["Explorer", "TerminalCells", "CompressionEngine", "ModelGraph", "Measurement", "Techniques", "Training", "Learning", "Recipes"], exclude: ["Snapshots"]),
+        .testTarget(
+            name: "TechniqueMatrixTests",
+            dependencies: ["EngineSupport", "ModelGraph", "Measurement", "Techniques", "Training", "Recipes", "CompressionEngine", "PythonOracle"]),
+        // The built program, as a user runs it.
+        .testTarget(name: "EndToEndTests", dependencies: ["PythonOracle"]),
     ],
     swiftLanguageModes: [.v6]
 )
