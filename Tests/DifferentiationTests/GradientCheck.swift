@@ -1,6 +1,7 @@
 import Foundation
 import ModelGraph
 import OnnxRuntime
+import PythonOracle
 import Testing
 
 @testable import Differentiation
@@ -70,8 +71,7 @@ struct GradientCheck {
 
     static let runtime: Result<RuntimeLibrary, any Error> = Result {
         if ProcessInfo.processInfo.environment["LATHE_ONNXRUNTIME"] != nil { return try RuntimeLibrary.load() }
-        let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        return try RuntimeLibrary.load(path: repository.appendingPathComponent(".deps/onnxruntime").path)
+        return try RuntimeLibrary.load(path: Repository.root + "/.deps/onnxruntime")
     }
 
     // MARK: By the differentiator

@@ -1,4 +1,5 @@
 import Foundation
+import PythonOracle
 import Testing
 
 /// Whatever it is given, the program answers with one line and status 2: no crash, no hang, no half-written file.
@@ -122,14 +123,14 @@ import Testing
             ("absolute", "t.ClearField('raw_data'); t.data_location = 1; e = t.external_data.add(); e.key = 'location'; e.value = '/etc/passwd'"),
         ] {
             let path = folder.file("\(name).onnx")
-            try Oracle.run(
+            try Python.run(
                 """
                 import sys, onnx
                 model = onnx.load(sys.argv[1])
                 t = max(model.graph.initializer, key=lambda t: len(t.raw_data))
                 \(edit)
                 open(sys.argv[2], "wb").write(model.SerializeToString())
-                """, [Samples.path("lenet-300-100"), path])
+                """, Samples.path("lenet-300-100"), path)
             try expectRefusal(["inspect", path], "(\(name))")
         }
     }
@@ -167,7 +168,7 @@ import Testing
     /// Arrays, tables, images and IDX files that do not fit lenet-5 ([batch, 1, 28, 28] to 10 classes).
     @Test func dataThatDoesNotFit() throws {
         let folder = try TemporaryFolder()
-        try Oracle.run(
+        try Python.run(
             """
             import sys, os, struct, numpy as np
             from PIL import Image
@@ -186,7 +187,7 @@ import Testing
                 open(folder + '/t10k-images-idx3-ubyte', 'wb').write(struct.pack('>IIII', 0x803, count, side, side) + bytes(side * side * there))
                 open(folder + '/t10k-labels-idx1-ubyte', 'wb').write(struct.pack('>II', 0x801, count) + bytes(count))
             idx('cut', 10, 28, 9); idx('small', 10, 14, 10)
-            """, [folder.path])
+            """, folder.path)
         for (name, word) in [
             ("empty.npz", "no samples"), ("big.npz", "label 10"), ("negative.npz", "expected 0 or more"), ("half.npz", "whole numbers"), ("few.npz", "5 labels"),
             ("shape.npz", "[1, 27, 28]"), ("names.npz", "image"), ("text.npz", "text"), ("scalar.npz", "single number"), ("complex.npz", "complex"),
@@ -195,7 +196,7 @@ import Testing
             try expectRefusal(["evaluate", Samples.path("lenet-5"), "--data", folder.file(name), "--no-latency"], names: word, name)
         }
         // NaN in the data is the model's to answer; the report says that it could not. (A ReLU would answer 0.)
-        try Oracle.run(
+        try Python.run(
             """
             import sys, numpy as np, onnx
             from onnx import helper as h, TensorProto as T
@@ -203,7 +204,7 @@ import Testing
             graph = h.make_graph([h.make_node('Flatten', ['image'], ['flat']), h.make_node('MatMul', ['flat', 'w'], ['logits'])], 'linear',
                 [h.make_tensor_value_info('image', T.FLOAT, ['batch', 1, 28, 28])], [h.make_tensor_value_info('logits', T.FLOAT, ['batch', 10])], [w])
             onnx.save(h.make_model(graph, opset_imports=[h.make_opsetid('', 17)], ir_version=8), sys.argv[1])
-            """, [folder.file("linear.onnx")])
+            """, folder.file("linear.onnx"))
         let report = try Program.json(["evaluate", folder.file("linear.onnx"), "--data", folder.file("nan.npz"), "--no-latency"])
         #expect(report["warnings"]?.array.contains { $0.string?.contains("not finite") == true } == true)
     }

@@ -1,4 +1,5 @@
 import Foundation
+import PythonOracle
 import Testing
 
 /// What the headless commands promise beside numbers.
@@ -68,7 +69,7 @@ import Testing
         let correct = try #require(report["accuracy.correct"]?.int)
         #expect(try won - lost == correct - #require(alone["accuracy.correct"]?.int))
         // McNemar's exact test by scipy.
-        let p = try Oracle.run("import sys; from scipy.stats import binomtest as b; l,w=map(int,sys.argv[1:]); print(b(min(l,w),l+w).pvalue)", ["\(lost)", "\(won)"])
+        let p = try Python.run("import sys; from scipy.stats import binomtest as b; l,w=map(int,sys.argv[1:]); print(b(min(l,w),l+w).pvalue)", "\(lost)", "\(won)")
         let expected = try #require(Double(p.trimmingCharacters(in: .whitespacesAndNewlines)))
         let found = try #require(report["accuracy.mcnemarP"]?.double)
         #expect(abs(found - expected) <= 1e-9 + 1e-6 * expected)
@@ -128,7 +129,7 @@ import Testing
         #expect(try Program.run("unpack", direct, "--output", unpacked).status == 0)
         #expect(try contents(unpacked) == contents(applied), "\(model): unpacking does not give the model back")
         #expect(try contents(packed).count < contents(applied).count / 4)
-        let truth = try Oracle.correct([applied, unpacked])
+        let truth = try Python.correct([applied, unpacked])
         #expect(truth[0] == truth[1])
     }
 
@@ -142,7 +143,7 @@ import Testing
         #expect(try contents(packed).count < 60_000)
         #expect(try Program.run("unpack", packed, "--output", unpacked).status == 0)
         let report = try Program.json(["evaluate", Samples.path("lenet-5"), "--data", Samples.data, "--no-latency"] + steps)
-        #expect(try Oracle.correct([unpacked]).first == report["accuracy.correct"]?.int)
+        #expect(try Python.correct([unpacked]).first == report["accuracy.correct"]?.int)
         #expect(report["figures.candidate.sizes.packed"]?.int == (try contents(packed).count))
     }
 
@@ -179,7 +180,7 @@ import Testing
         try process.run()
         // As soon as the program has taken the signal over, which the kernel tells.
         let status = "/proc/\(process.processIdentifier)/status"
-        let deadline = Date().addingTimeInterval(10)
+        let deadline = Date().addingTimeInterval(Tmux.patience)
         while process.isRunning, Date() < deadline {
             let text = (try? String(contentsOfFile: status, encoding: .utf8)) ?? ""
             let ignored = text.split(separator: "\n").first { $0.hasPrefix("SigIgn:") }.flatMap { UInt64($0.split(separator: "\t")[1], radix: 16) } ?? 0

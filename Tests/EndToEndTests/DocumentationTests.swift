@@ -1,18 +1,19 @@
 import Foundation
+import PythonOracle
 import Testing
 
 /// What is generated is up to date, and what is shown works.
 @Suite struct DocumentationTests {
     private func page(_ name: String) throws -> String {
-        try String(contentsOfFile: Program.repository.appendingPathComponent("Docs/\(name)").path, encoding: .utf8)
+        try String(contentsOfFile: Repository.root + "/Docs/\(name)", encoding: .utf8)
     }
 
     @Test func manPageIsUpToDateAndWellFormed() throws {
         let printed = try Program.run("manual")
         #expect(printed.status == 0)
         #expect(try page("lathe.1") == printed.output, "run: lathe manual > Docs/lathe.1")
-        let man = try Program.execute(
-            "/usr/bin/env", ["man", "--warnings=w", "-l", Program.repository.appendingPathComponent("Docs/lathe.1").path],
+        let man = try ChildProcess.run(
+            "/usr/bin/env", ["man", "--warnings=w", "-l", Repository.root + "/Docs/lathe.1"],
             environment: ["MANWIDTH": "100", "LC_ALL": "C.UTF-8", "MANPAGER": "cat"])
         #expect(man.status == 0 && man.errors.isEmpty, "\(man.errors)")
         for heading in ["NAME", "SYNOPSIS", "COMMANDS", "EXIT STATUS"] { #expect(man.output.contains(heading)) }
@@ -20,10 +21,10 @@ import Testing
 
     @Test func techniquePagesAreUpToDate() throws {
         let folder = try TemporaryFolder()
-        let figures = Program.repository.appendingPathComponent("Docs/technique-figures.json").path
+        let figures = Repository.root + "/Docs/technique-figures.json"
         #expect(try Program.run("techniques", "--write-docs", folder.path, "--figures", figures).status == 0)
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
-        let committed = Program.repository.appendingPathComponent("Docs/Techniques").path
+        let committed = Repository.root + "/Docs/Techniques"
         #expect(try FileManager.default.contentsOfDirectory(atPath: committed).sorted() == names, "run: make docs")
         for name in names { #expect(try contents(folder.file(name)) == contents("\(committed)/\(name)"), "\(name): run: make docs") }
     }
@@ -38,11 +39,11 @@ import Testing
         for (shell, check) in [("bash", "bash"), ("zsh", "zsh"), ("fish", "fish")] {
             let script = try Program.run("completions", shell)
             #expect(script.status == 0 && script.output.contains("lathe"))
-            guard try Program.execute("/bin/sh", ["-c", "command -v \(check)"]).status == 0 else { continue }
+            guard try ChildProcess.run("/bin/sh", ["-c", "command -v \(check)"]).status == 0 else { continue }
             let folder = try TemporaryFolder()
             let file = folder.file("script")
             try Data(script.output.utf8).write(to: URL(fileURLWithPath: file))
-            let result = try Program.execute("/usr/bin/env", [check, "-n", file])
+            let result = try ChildProcess.run("/usr/bin/env", [check, "-n", file])
             #expect(result.status == 0, "\(shell): \(result.errors)")
         }
     }
@@ -64,11 +65,11 @@ import Testing
 
     /// The first screen of the README says how to run and test, and everything it links to exists.
     @Test func readme() throws {
-        let text = try String(contentsOfFile: Program.repository.appendingPathComponent("README.md").path, encoding: .utf8)
+        let text = try String(contentsOfFile: Repository.root + "/README.md", encoding: .utf8)
         let first = text.split(separator: "\n", omittingEmptySubsequences: false).prefix(40).joined(separator: "\n")
         #expect(first.contains("make run") && first.contains("make test"))
         for link in text.matches(of: /\]\(([^)#:]+)\)/).map({ String($0.output.1) }) {
-            #expect(FileManager.default.fileExists(atPath: Program.repository.appendingPathComponent(link).path), "README links to \(link)")
+            #expect(FileManager.default.fileExists(atPath: Repository.root + "/\(link)"), "README links to \(link)")
         }
     }
 }

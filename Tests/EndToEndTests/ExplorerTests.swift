@@ -1,4 +1,5 @@
 import Foundation
+import PythonOracle
 import Testing
 
 /// The explorer in a real terminal: what a user does, and what becomes of the terminal.
@@ -20,7 +21,7 @@ import Testing
 
         try terminal.press("Space")
         try terminal.wait(for: "1 on")
-        let shown = try terminal.wait("the accuracy of the pruned model", seconds: 60) { screen in
+        let shown = try terminal.wait("the accuracy of the pruned model") { screen in
             screen.contains("evaluated 10,000") && screen.matches(of: /[0-9]+\.[0-9]+ %/).contains { $0.output != "92.23 %" } && screen.contains(" pt")
         }
         let report = try Program.json(["evaluate", Self.model, "--data", Samples.data, "--no-latency", "--step", "magnitude-pruning"])
@@ -31,7 +32,7 @@ import Testing
         try terminal.wait(for: "Write the files")
         try terminal.type("w")
         for name in ["lenet-5-compressed.onnx", "lenet-5-compressed.recipe.yaml", "lenet-5-compressed.lathe", "lenet-5-compressed.report.md"] {
-            try terminal.poll("\(name)", seconds: 60) { FileManager.default.fileExists(atPath: folder.file(name)) ? true : nil }
+            try terminal.poll("\(name)") { FileManager.default.fileExists(atPath: folder.file(name)) ? true : nil }
         }
         try terminal.type("5")
         try terminal.wait(for: "finished")
@@ -39,7 +40,7 @@ import Testing
         try terminal.waitForShell()
         try terminal.expectSane(settings)
 
-        #expect(try Oracle.correct([folder.file("lenet-5-compressed.onnx")]).first == correct)
+        #expect(try Python.correct([folder.file("lenet-5-compressed.onnx")]).first == correct)
         let again = folder.file("again.onnx")
         #expect(try Program.run("apply", Self.model, "--recipe", folder.file("lenet-5-compressed.recipe.yaml"), "--output", again).status == 0)
         #expect(try contents(again) == contents(folder.file("lenet-5-compressed.onnx")))
@@ -59,7 +60,7 @@ import Testing
         try terminal.open()
         try terminal.press("Space")
         try terminal.wait(for: "1 on")
-        try terminal.wait("the evaluation", seconds: 60) { $0.contains("✓ evaluated 10,000") && $0.contains(" pt") }
+        try terminal.wait("the evaluation") { $0.contains("✓ evaluated 10,000") && $0.contains(" pt") }
         try terminal.type("q")
         try terminal.waitForShell()
         try terminal.open()
@@ -198,7 +199,7 @@ import Testing
 
     /// Old terminals get ASCII; all are given back.
     @Test(arguments: ["vt100", "linux", "screen", "screen-256color", "tmux-256color", "xterm-256color", "ansi"]) func terminalTypes(_ type: String) throws {
-        guard try Program.execute("/bin/sh", ["-c", "infocmp \(type)"]).status == 0 else { return }
+        guard try ChildProcess.run("/bin/sh", ["-c", "infocmp \(type)"]).status == 0 else { return }
         let terminal = try Tmux(width: 80, height: 24, term: type)
         let settings = try terminal.lineSettings()
         try terminal.command("clear; \(Program.path) \(Self.model)")
@@ -258,7 +259,7 @@ import Testing
             onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), sys.argv[1] + "/odd.onnx")
             np.savez(sys.argv[1] + "/odd.npz", x=np.zeros((50, 64), np.float32), labels=np.zeros(50, np.int64))
             """
-        try Oracle.run(script, [folder.path])
+        try Python.run(script, folder.path)
         try terminal.command("clear; \(Program.path) \(folder.file("odd.onnx")) --data \(folder.file("odd.npz"))")
         try terminal.wait(for: "does not run this model")
         try terminal.press("Space")

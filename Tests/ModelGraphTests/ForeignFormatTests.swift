@@ -1,4 +1,5 @@
 import Foundation
+import PythonOracle
 import Testing
 
 @testable import ModelGraph
@@ -6,9 +7,8 @@ import Testing
 /// Files that people take for ONNX models are called what they are.
 @Suite struct ForeignFormatTests {
     private func message(_ bytes: [UInt8]) throws -> String {
-        let file = try Oracle.temporaryFolder() + "/model.onnx"
-        defer { try? FileManager.default.removeItem(atPath: (file as NSString).deletingLastPathComponent) }
-        try Data(bytes).write(to: URL(fileURLWithPath: file))
+        let folder = try TemporaryFolder()
+        let file = try folder.write("model.onnx", bytes)
         let error = try #require(throws: ModelGraphError.self) { try Model.read(path: file) }
         #expect(error.message.hasPrefix(file + ": ") && !error.message.contains("\n"))
         return error.message
@@ -31,10 +31,9 @@ import Testing
         ),
     ])
     func writtenByPython(_ script: String, words: String) throws {
-        let folder = try Oracle.temporaryFolder()
-        defer { try? FileManager.default.removeItem(atPath: folder) }
-        _ = try Oracle.run("import sys, numpy as np\n" + script, folder + "/file")
-        #expect(try message(Array(Data(contentsOf: URL(fileURLWithPath: folder + "/file")))).contains(words))
+        let folder = try TemporaryFolder()
+        _ = try Python.run("import sys, numpy as np\n" + script, folder.path + "/file")
+        #expect(try message(Array(Data(contentsOf: URL(fileURLWithPath: folder.path + "/file")))).contains(words))
     }
 
     @Test func anythingElseIsDamaged() throws { #expect(try message(Array(repeating: 0x0C, count: 40)).contains("not an ONNX model, or damaged")) }

@@ -1,10 +1,11 @@
+import PythonOracle
 import Testing
 
 @testable import ModelGraph
 
 @Suite struct LayerTests {
     @Test func sampleLayersAreFound() throws {
-        let folder = Oracle.repository.appendingPathComponent("SampleModels").path
+        let folder = Repository.root + "/SampleModels"
         let lenet = try Model.read(path: folder + "/lenet-5.onnx").layers()
         #expect(lenet.map(\.kind) == [.conv, .conv, .gemm, .gemm])
         #expect(lenet.map(\.weightCount) == [500, 25_000, 400_000, 5_000])

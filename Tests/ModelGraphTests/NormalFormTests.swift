@@ -1,4 +1,5 @@
 import Foundation
+import PythonOracle
 import Testing
 
 @testable import ModelGraph
@@ -7,10 +8,9 @@ import Testing
 @Suite struct NormalFormTests {
     /// Writes a model, lets `edit` work on it as read, and returns both outputs' largest difference.
     static func difference(_ maker: String, _ edit: (inout Model) throws -> Void) throws -> (model: Model, difference: Double) {
-        let folder = try Oracle.temporaryFolder()
-        defer { try? FileManager.default.removeItem(atPath: folder) }
-        let (before, after) = (folder + "/before.onnx", folder + "/after.onnx")
-        _ = try Oracle.run(
+        let folder = try TemporaryFolder()
+        let (before, after) = (folder.path + "/before.onnx", folder.path + "/after.onnx")
+        _ = try Python.run(
             """
             import sys, numpy as np, onnx
             from onnx import helper as h, numpy_helper as nh, TensorProto as T
@@ -25,7 +25,7 @@ import Testing
         var model = try Model.read(path: before)
         try edit(&model)
         try model.serialized().write(to: after)
-        let text = try Oracle.run(
+        let text = try Python.run(
             """
             import sys, numpy as np, onnxruntime
             x = {'x': np.random.default_rng(1).standard_normal((4, 6)).astype(np.float32)}

@@ -1,4 +1,5 @@
 import Foundation
+import PythonOracle
 import Testing
 
 @testable import ModelGraph
@@ -81,12 +82,12 @@ import Testing
         """
 
     @Test func everythingSurvives() throws {
-        let folder = try Oracle.temporaryFolder()
-        _ = try Oracle.run(Self.maker, folder + "/a.onnx")
-        let model = try Model.read(path: folder + "/a.onnx")
-        try model.serialized().write(to: folder + "/b.onnx")
+        let folder = try TemporaryFolder()
+        _ = try Python.run(Self.maker, folder.path + "/a.onnx")
+        let model = try Model.read(path: folder.path + "/a.onnx")
+        try model.serialized().write(to: folder.path + "/b.onnx")
         // The comparison normalizes value_float to itself only; our writer gives a tensor of the same value.
-        let verdict = try Oracle.run(
+        let verdict = try Python.run(
             Self.comparer.replacingOccurrences(
                 of: "tensors(a); tensors(b)",
                 with: """
@@ -99,18 +100,18 @@ import Testing
                                 n.attribute[0].Clear(); n.attribute[0].name = 'value'; n.attribute[0].type = 4; n.attribute[0].t.CopyFrom(v)
                             if n.op_type == 'Constant' and n.output[0] == 'cf': n.attribute[0].t.ClearField('name')
                     floats(a); floats(b)
-                    """), folder + "/a.onnx", folder + "/b.onnx")
+                    """), folder.path + "/a.onnx", folder.path + "/b.onnx")
         #expect(verdict.hasSuffix("SAME\n"), Comment(rawValue: verdict))
         // The unknown field is still there, and writing again gives the same bytes.
-        let bytes = try Data(contentsOf: URL(fileURLWithPath: folder + "/b.onnx"))
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: folder.path + "/b.onnx"))
         #expect(bytes.range(of: Data([0xFA, 0x7F, 3]) + Data("new".utf8)) != nil)
-        let again = try Model.read(path: folder + "/b.onnx").serialized().joined()
+        let again = try Model.read(path: folder.path + "/b.onnx").serialized().joined()
         #expect(Data(again) == bytes)
     }
 
     @Test func externalDataIsReadFromBesideTheModelOnly() throws {
-        let folder = try Oracle.temporaryFolder()
-        _ = try Oracle.run(
+        let folder = try TemporaryFolder()
+        _ = try Python.run(
             """
             import sys, numpy as np, onnx
             from onnx import helper as h, numpy_helper as nh, TensorProto as T
@@ -122,28 +123,28 @@ import Testing
             for e in m.graph.initializer[0].external_data:
                 if e.key == 'location': e.value = '../weights.bin'
             open(sys.argv[1] + '/bad.onnx', 'wb').write(m.SerializeToString())
-            """, folder)
-        let model = try Model.read(path: folder + "/e.onnx")
+            """, folder.path)
+        let model = try Model.read(path: folder.path + "/e.onnx")
         #expect(model.graph.initializers["W"]?.floats()?[4095] == 4095)
         // Written whole, it needs no second file.
-        try model.serialized().write(to: folder + "/whole.onnx")
-        let sum = try Oracle.run(
+        try model.serialized().write(to: folder.path + "/whole.onnx")
+        let sum = try Python.run(
             "import onnx,sys; from onnx import numpy_helper as nh; print(int(nh.to_array(onnx.load(sys.argv[1]).graph.initializer[0]).sum()))",
-            folder + "/whole.onnx")
+            folder.path + "/whole.onnx")
         #expect(sum == "8386560\n")
-        #expect(throws: ModelGraphError.self) { try Model.read(path: folder + "/bad.onnx") }
+        #expect(throws: ModelGraphError.self) { try Model.read(path: folder.path + "/bad.onnx") }
     }
 
     /// Every truncation and many single-byte damages of a model give an error or a model, never a crash.
     @Test func damagedFilesAreErrors() throws {
-        let folder = try Oracle.temporaryFolder()
-        _ = try Oracle.run(Self.maker, folder + "/a.onnx")
-        let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: folder + "/a.onnx")))
+        let folder = try TemporaryFolder()
+        _ = try Python.run(Self.maker, folder.path + "/a.onnx")
+        let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: folder.path + "/a.onnx")))
         var refused = 0
         func attempt(_ damaged: [UInt8]) {
             let storage = TensorStorage(copying: damaged)
             do {
-                let model = try Model.read(bytes: storage.bytes, owner: storage, directory: folder)
+                let model = try Model.read(bytes: storage.bytes, owner: storage, directory: folder.path)
                 _ = try model.serialized().joined()
                 _ = model.layers()
             } catch {
@@ -163,16 +164,16 @@ import Testing
     }
 
     @Test func impossibleShapesAreRefusedBeforeAllocation() throws {
-        let folder = try Oracle.temporaryFolder()
-        _ = try Oracle.run(
+        let folder = try TemporaryFolder()
+        _ = try Python.run(
             """
             import sys, onnx
             from onnx import helper as h, TensorProto as T
             t = onnx.TensorProto(); t.name = 'huge'; t.data_type = 1; t.dims.extend([1 << 40, 1 << 40]); t.raw_data = b'1234'
             g = h.make_graph([h.make_node('Identity', ['huge'], ['y'])], 'g', [], [h.make_tensor_value_info('y', T.FLOAT, None)], [t])
             open(sys.argv[1], 'wb').write(h.make_model(g).SerializeToString())
-            """, folder + "/h.onnx")
-        let error = #expect(throws: ModelGraphError.self) { try Model.read(path: folder + "/h.onnx") }
+            """, folder.path + "/h.onnx")
+        let error = #expect(throws: ModelGraphError.self) { try Model.read(path: folder.path + "/h.onnx") }
         #expect(error?.message.contains("huge") == true)
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import PythonOracle
 import Testing
 
 @testable import OnnxRuntime
@@ -9,33 +10,17 @@ struct Oracle {
 
     let folder: URL
 
-    static let repository = URL(fileURLWithPath: #filePath)
-        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-
     /// The folder that `modelScript` filled, or why it could not.
     static let shared: Result<Oracle, Failure> = {
-        let python =
-            ProcessInfo.processInfo.environment["LATHE_PYTHON"]
-            ?? repository.appendingPathComponent(".deps/venv/bin/python").path
         let folder = FileManager.default.temporaryDirectory
             .appendingPathComponent("lathe-onnxruntime-\(ProcessInfo.processInfo.processIdentifier)")
         do {
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: python)
-            process.arguments = ["-c", modelScript, folder.path]
-            let errors = Pipe()
-            process.standardError = errors
-            try process.run()
-            let text = errors.fileHandleForReading.readDataToEndOfFile()
-            process.waitUntilExit()
-            guard process.terminationStatus == 0 else {
-                return .failure(Failure(description: "\(python): \(String(decoding: text, as: UTF8.self))"))
-            }
+            try Python.run(modelScript, folder.path)
             atexit { removeOracleFolder() }
             return .success(Oracle(folder: folder))
         } catch {
-            return .failure(Failure(description: "\(python): \(error)"))
+            return .failure(Failure(description: "\(error)"))
         }
     }()
 
@@ -63,7 +48,7 @@ private func removeOracleFolder() {
 /// The library under test: `LATHE_ONNXRUNTIME`, or what `make setup` installed in the repository.
 func testLibrary() throws -> RuntimeLibrary {
     if ProcessInfo.processInfo.environment["LATHE_ONNXRUNTIME"] != nil { return try RuntimeLibrary.load() }
-    return try RuntimeLibrary.load(path: Oracle.repository.appendingPathComponent(".deps/onnxruntime").path)
+    return try RuntimeLibrary.load(path: Repository.root + "/.deps/onnxruntime")
 }
 
 func session(_ model: String, options: SessionOptions = SessionOptions()) throws -> Session {

@@ -1,4 +1,5 @@
 import Foundation
+import PythonOracle
 import Testing
 
 /// Opening and leaving the explorer in a terminal of our own.
@@ -6,7 +7,7 @@ extension Tmux {
     /// Opens the explorer on LeNet-5 and waits until the baseline is evaluated; without data, until the techniques show.
     func open(model: String = Samples.path("lenet-5"), data: String? = Samples.data, evaluated: String = "evaluated 10,000") throws {
         try command("clear; \(Program.path) \(model)" + (data.map { " --data \($0)" } ?? ""))
-        try wait(for: data == nil ? "Pruning" : evaluated, seconds: 60)
+        try wait(for: data == nil ? "Pruning" : evaluated)
     }
 
     /// Waits for the shell's prompt on the primary screen.

@@ -1,4 +1,5 @@
 import Foundation
+import PythonOracle
 import Testing
 
 /// A terminal of our own: a tmux server on its own socket with one pane, in which a shell runs.
@@ -9,6 +10,8 @@ final class Tmux: Sendable {
         var description: String
     }
 
+    /// Seconds after which something will not happen any more: far beyond what it takes on a machine that is busy otherwise.
+    static let patience = 180.0
     static let prompt = "READY$ "
     private let socket: String
     private let folder: TemporaryFolder
@@ -33,7 +36,7 @@ final class Tmux: Sendable {
         let assigned = variables.filter { !$0.value.isEmpty }.map { "\($0.key)=\($0.value)" }.sorted()
         let start = ["env"] + removed + assigned + ["bash", "--norc", "--noprofile", "-i"]
         do {
-            _ = try tmux(["-f", "/dev/null", "new-session", "-d", "-x", "\(width)", "-y", "\(height)", "-c", Program.repository.path] + start)
+            _ = try tmux(["-f", "/dev/null", "new-session", "-d", "-x", "\(width)", "-y", "\(height)", "-c", Repository.root] + start)
         } catch {
             throw Failure(description: "tmux is needed for these tests (scripts/setup.sh python installs it): \(error)")
         }
@@ -47,7 +50,7 @@ final class Tmux: Sendable {
 
     @discardableResult
     private func tmux(_ arguments: [String]) throws -> String {
-        let result = try Program.execute("/usr/bin/env", ["tmux", "-L", socket] + arguments, environment: ["TMUX": ""])
+        let result = try ChildProcess.run("/usr/bin/env", ["tmux", "-L", socket] + arguments, environment: ["TMUX": ""])
         guard result.status == 0 else { throw Failure(description: "tmux \(arguments.first ?? ""): \(result.errors)") }
         return result.output
     }
@@ -103,7 +106,7 @@ final class Tmux: Sendable {
 
     /// Waits until the screen satisfies `condition`; the last screen is part of the error.
     @discardableResult
-    func wait(_ what: String, seconds: Double = 30, _ condition: (String) throws -> Bool) throws -> String {
+    func wait(_ what: String, seconds: Double = Tmux.patience, _ condition: (String) throws -> Bool) throws -> String {
         var last = ""
         do {
             return try poll(what, seconds: seconds) {
@@ -117,11 +120,11 @@ final class Tmux: Sendable {
 
     /// Waits for text on the screen.
     @discardableResult
-    func wait(for text: String, seconds: Double = 30) throws -> String { try wait("'\(text)'", seconds: seconds) { $0.contains(text) } }
+    func wait(for text: String, seconds: Double = Tmux.patience) throws -> String { try wait("'\(text)'", seconds: seconds) { $0.contains(text) } }
 
     /// Tries again every 20 ms until there is a value.
     @discardableResult
-    func poll<T>(_ what: String, seconds: Double = 30, _ attempt: () throws -> T?) throws -> T {
+    func poll<T>(_ what: String, seconds: Double = Tmux.patience, _ attempt: () throws -> T?) throws -> T {
         let deadline = Date().addingTimeInterval(seconds)
         while true {
             if let value = try attempt() { return value }
