@@ -114,7 +114,7 @@ public final class RecipeExecutor: Sendable {
             }
         }
         guard !targets.isEmpty else {
-            let why = layers.isEmpty ? ": no node of it holds weights" : Self.summary(of: refused)
+            let why = layers.isEmpty ? ": it has no layers with weights" : Self.summary(of: refused)
             throw EngineError(.technique, step: place, "applies to no layer of this model\(why)")
         }
         if context.calibration == nil, let need = targets.lazy.compactMap({ descriptor.calibrationNeed($0.parameters) }).first {

@@ -182,7 +182,7 @@ private struct RecipeReader {
             guard allowed.contains(field.key) else {
                 throw key.fail("unknown key '\(field.key)' in \(what), expected \(allowed.filter { !["from", "to"].contains($0) }.joined(separator: ", "))")
             }
-            guard fields[field.key] == nil else { throw key.fail("'\(field.key)' stands twice") }
+            guard fields[field.key] == nil else { throw key.fail("'\(field.key)' is given twice") }
             fields.append((field.key, field.value))
         }
         return fields

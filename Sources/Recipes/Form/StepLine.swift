@@ -5,7 +5,7 @@ import Techniques
 //
 //   technique[~][?][:key=value,…][@layer,…][;key=value,…@layer,…]…
 //
-// `~` keeps the step and switches it off, `?` makes it optional, what stands behind `;` are other values for some layers. A layer is a name,
+// `~` keeps the step and switches it off, `?` makes it optional, what comes after `;` are other values for some layers. A layer is a name,
 // `kind:conv`, `0..3` (positions, the last excluded) or `layer:KIND:SHAPE:OCCURRENCE:NAME` (by name or else by structure, the shape as `500x800`);
 // `!` before it leaves it out. Names that could be taken for something else stand in double quotes, with `\"`, `\\`, `\n`, `\r` inside.
 
@@ -130,7 +130,7 @@ private struct StepLine {
         if take(":") { fields.append(field("parameters", .fields(try values()))) }
         if take("@") {
             let layers = try layers()
-            guard case .fields = layers.value else { throw fail("expected layers behind '@'") }
+            guard case .fields = layers.value else { throw fail("expected layers after '@'") }
             fields.append(RecipeForm.Field("layers", layers, place: place))
         }
         var overrides: [RecipeForm] = []

@@ -213,7 +213,7 @@ import Testing
     // MARK: Errors
 
     @Test(arguments: [
-        ("alchemy", "no technique 'alchemy'"), ("svd:rank", "expected key=value, found 'rank'"), ("svd:rnak=8", "unknown key 'rnak'"), ("svd:rank=8,rank=9", "stands twice"),
+        ("alchemy", "no technique 'alchemy'"), ("svd:rank", "expected key=value, found 'rank'"), ("svd:rnak=8", "unknown key 'rnak'"), ("svd:rank=8,rank=9", "given twice"),
         ("svd:rank=many", "rank: expected a whole number"), ("svd@", "expected layers"), ("svd@kind:konv", "convTranspose"), ("svd@3..1", "positions"), ("svd@\"open", "second"),
         ("svd@\"a\"b", "before 'b'"), ("svd;@a:b;c=d@", "unknown key 'c'"), ("", "no technique ''"), ("svd~~", "no technique 'svd~'"),
     ])
