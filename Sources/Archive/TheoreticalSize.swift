@@ -20,15 +20,6 @@ public enum TheoreticalSize {
     /// A codebook of `entries` values of `bits` bits.
     public static func codebookBits(entries: Double, bits: Double = 32) -> Double { entries * bits }
 
-    /// Compressed sparse row: 2·nnz + rows + 1 numbers.
-    public static func csrNumbers(nonZeros: Int, rows: Int) -> Int { 2 * nonZeros + rows + 1 }
-
-    /// Compression rate of weight sharing: n·b / (n·log₂ k + k·b) for n weights of b bits with k values.
-    public static func sharingRate(count: Int, bits: Int, entries: Int) -> Double {
-        let plain = Double(count) * Double(bits)
-        return plain / (Double(count) * log2(Double(entries)) + Double(entries) * Double(bits))
-    }
-
     /// Bits of an index into a codebook: ⌈log₂ entries⌉, at least 1.
     public static func indexWidth(entries: Double) -> Double { entries > 2 ? log2(entries).rounded(.up) : 1 }
 

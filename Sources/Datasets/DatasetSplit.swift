@@ -1,4 +1,5 @@
 import EngineSupport
+import ModelGraph
 import Synchronization
 
 /// The parts of a data set. They never overlap.
@@ -38,12 +39,12 @@ public final class DatasetSplit: Sendable {
         labels = source.labels.map { labels in rows.map { labels[$0] } }
         let labels = labels
         hash = Lazily {
-            var digest = ContentDigest()
+            var digest = ContentHash()
             for input in source.inputs { digest.combine("\(input.name) \(input.type) \(input.shape)\(input.isWhole ? " whole" : "")") }
             try source.combineContent(of: rows, into: &digest)
             digest.combine(labels == nil ? "unlabelled" : "labelled")
-            if let labels { labels.withUnsafeBytes { digest.combine($0) } }
-            return digest.text
+            if let labels { labels.withUnsafeBytes { digest.combine(bytes: $0) } }
+            return digest.description
         }
     }
 
@@ -74,7 +75,4 @@ public final class DatasetSplit: Sendable {
             return made
         }
     }
-
-    /// Lets go of prepared samples; those who still hold them keep them.
-    public func releasePrepared() { cache.withLock { $0 = nil } }
 }

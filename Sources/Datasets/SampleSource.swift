@@ -1,3 +1,4 @@
+import ModelGraph
 import Synchronization
 
 /// Rows of samples in files, prepared on demand. One source may serve several splits.
@@ -14,7 +15,7 @@ protocol SampleSource: Sendable {
     func prepare(_ rows: ArraySlice<Int>, input: Int, into out: UnsafeMutableRawBufferPointer) throws
 
     /// Mixes in everything that decides the prepared samples of `rows`: raw content and preprocessing.
-    func combineContent(of rows: [Int], into digest: inout ContentDigest) throws
+    func combineContent(of rows: [Int], into digest: inout ContentHash) throws
 
     /// Where these rows lie on disk, to prove that splits do not overlap.
     func location(of rows: Range<Int>) -> SampleLocation
@@ -76,12 +77,12 @@ struct ArraySource: SampleSource {
         try column.preparation.prepare(rows, of: column.array.value, into: out)
     }
 
-    func combineContent(of rows: [Int], into digest: inout ContentDigest) throws {
+    func combineContent(of rows: [Int], into digest: inout ContentHash) throws {
         digest.combine(preprocessing.canonicalText)
         for column in columns {
             let array = try column.array.value
             digest.combine("\(array.type) \(array.rowShape)")
-            for row in rows { digest.combine(array.row(row)) }
+            for row in rows { digest.combine(bytes: array.row(row)) }
         }
     }
 

@@ -15,13 +15,32 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
         case cancelled
     }
 
-    public let kind: Kind
-    public let message: String
+    /// A step of a recipe.
+    public struct Step: Hashable, Sendable {
+        /// From 1, among the steps that are switched on.
+        public var number: Int
+        public var technique: String
 
-    public init(_ kind: Kind, _ message: String) {
-        self.kind = kind
-        self.message = message
+        public init(number: Int, technique: String) {
+            self.number = number
+            self.technique = technique
+        }
     }
+
+    public let kind: Kind
+    /// The step that cannot be done; `nil` where it is not about one.
+    public let step: Step?
+    /// What is wrong, without the step.
+    public let reason: String
+
+    public init(_ kind: Kind, step: Step? = nil, _ reason: String) {
+        self.kind = kind
+        self.step = step
+        self.reason = reason
+    }
+
+    /// One line for the user.
+    public var message: String { step.map { "step \($0.number), \($0.technique): \(reason)" } ?? reason }
 
     public var description: String { message }
 

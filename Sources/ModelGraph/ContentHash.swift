@@ -1,44 +1,49 @@
-/// A 128-bit content hash for finding results again. Not cryptographic: it tells accidental differences apart, not
-/// forged ones. Two lanes of 64-bit multiply-and-rotate mixing over 16-byte blocks with a final avalanche (the
-/// finalizer's constants are those of SplitMix64, Steele, Lea and Flood 2014).
+import CXxhash
+
+/// A 128-bit content hash for finding results again: XXH3 (Yann Collet), fast, well mixed, not cryptographic. It tells accidental differences apart,
+/// not forged ones.
+///
+/// `ContentHash(of:)` is XXH3's own hash of the bytes, as `xxhsum -H2` prints it. What is combined after that goes in piece by piece: each
+/// piece's hash is hashed with the hash so far, so that pieces cannot run into each other.
 public struct ContentHash: Hashable, Sendable, CustomStringConvertible {
     public private(set) var high: UInt64
     public private(set) var low: UInt64
 
-    public init() {
-        high = 0x6A09_E667_F3BC_C908
-        low = 0xBB67_AE85_84CA_A73B
-    }
+    /// Of nothing yet.
+    public init() { (high, low) = (0, 0) }
 
-    public init(of bytes: UnsafeRawBufferPointer) {
-        self.init()
-        combine(bytes: bytes)
-    }
+    public init(of bytes: UnsafeRawBufferPointer) { self.init(XXH3_128bits(bytes.baseAddress, bytes.count)) }
 
     public init(of text: String) {
-        self.init()
-        combine(text)
+        var text = text
+        self = text.withUTF8 { ContentHash(of: UnsafeRawBufferPointer($0)) }
     }
 
-    public mutating func combine(bytes: UnsafeRawBufferPointer) { combine(bytes: bytes, every: bytes.count) { _ in } }
+    /// Of bytes that are looked at slice by slice, calling `passed` with the number of bytes done after each.
+    /// - Parameter step: bytes of a slice, at least 1.
+    init(of bytes: UnsafeRawBufferPointer, every step: Int, passed: (Int) -> Void) {
+        guard bytes.count > step, let base = bytes.baseAddress, let state = XXH3_createState() else {
+            self.init(of: bytes)
+            passed(bytes.count)
+            return
+        }
+        defer { XXH3_freeState(state) }
+        XXH3_128bits_reset(state)
+        var done = 0
+        while done < bytes.count {
+            let end = min(done + step, bytes.count)
+            XXH3_128bits_update(state, base + done, end - done)
+            done = end
+            passed(done)
+        }
+        self.init(XXH3_128bits_digest(state))
+    }
 
-    /// The same, calling `passed` with the number of bytes done about every `step` bytes.
-    mutating func combine(bytes: UnsafeRawBufferPointer, every step: Int, passed: (Int) -> Void) {
-        var offset = 0
-        while offset + 16 <= bytes.count {
-            let end = min(bytes.count - 15, offset + max(step, 16))
-            while offset < end {
-                mix(bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self), bytes.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self))
-                offset += 16
-            }
-            passed(offset)
-        }
-        var tail: (UInt64, UInt64) = (0, 0)
-        for (index, byte) in bytes[offset...].enumerated() {
-            if index < 8 { tail.0 |= UInt64(byte) << UInt64(8 * index) } else { tail.1 |= UInt64(byte) << UInt64(8 * (index - 8)) }
-        }
-        mix(tail.0, tail.1)
-        mix(UInt64(bytes.count), 0x9E37_79B9_7F4A_7C15)
+    private init(_ hash: XXH128_hash_t) { (high, low) = (hash.high64, hash.low64) }
+
+    public mutating func combine(bytes: UnsafeRawBufferPointer) {
+        let piece = ContentHash(of: bytes)
+        fold(piece.high, piece.low, kind: UInt64(bytes.count))
     }
 
     public mutating func combine(_ text: String) {
@@ -46,31 +51,28 @@ public struct ContentHash: Hashable, Sendable, CustomStringConvertible {
         text.withUTF8 { combine(bytes: UnsafeRawBufferPointer($0)) }
     }
 
-    public mutating func combine(_ number: Int) { mix(UInt64(bitPattern: Int64(number)), 1) }
+    public mutating func combine(_ number: Int) { fold(UInt64(bitPattern: Int64(number)), 0, kind: .max) }
 
-    public mutating func combine(_ other: ContentHash) { mix(other.high, other.low) }
+    public mutating func combine(_ other: ContentHash) { fold(other.high, other.low, kind: .max - 1) }
 
-    private mutating func mix(_ a: UInt64, _ b: UInt64) {
-        high = ((high ^ a) &* 0x9E37_79B9_7F4A_7C15).rotated(by: 29) &+ low
-        low = ((low ^ b) &* 0xC2B2_AE3D_27D4_EB4F).rotated(by: 31) ^ high
+    /// - Parameter kind: the number of bytes a piece has, or what no number of bytes is.
+    private mutating func fold(_ a: UInt64, _ b: UInt64, kind: UInt64) {
+        let words = (high.littleEndian, low.littleEndian, a.littleEndian, b.littleEndian, kind.littleEndian)
+        self = withUnsafeBytes(of: words) { ContentHash(of: $0) }
     }
 
+    /// 32 hexadecimal digits, most significant first.
     public var description: String {
         func hex(_ value: UInt64) -> String {
             let text = String(value, radix: 16)
             return String(repeating: "0", count: 16 - text.count) + text
         }
-        return hex(Self.avalanche(high ^ low.rotated(by: 17))) + hex(Self.avalanche(low))
+        return hex(high) + hex(low)
     }
 
-    private static func avalanche(_ value: UInt64) -> UInt64 {
-        var z = value
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
+    /// With the name of the hash in front, for files that outlive the program: `xxh3-` and the digits.
+    public var tagged: String { Self.tag + description }
 
-extension UInt64 {
-    fileprivate func rotated(by count: UInt64) -> UInt64 { (self << count) | (self >> (64 - count)) }
+    /// What `tagged` begins with. Hashes without it are from earlier builds and can be compared with none of today's.
+    public static let tag = "xxh3-"
 }

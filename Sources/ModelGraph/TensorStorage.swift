@@ -50,9 +50,7 @@ public final class TensorStorage: @unchecked Sendable {
     public var contentHash: ContentHash {
         hash.value {
             defer { if byteCount > 1 << 20 { releasePages() } }
-            var hash = ContentHash()
-            hash.combine(bytes: bytes, every: Self.passSlice) { if byteCount > Self.passSlice { releasePages(before: $0) } }
-            return hash
+            return ContentHash(of: bytes, every: Self.passSlice) { if byteCount > Self.passSlice { releasePages(before: $0) } }
         }
     }
 

@@ -26,14 +26,6 @@ public enum Denormals {
         return body()
     }
 
-    /// Runs `body` with denormals flushed to zero on the calling thread, then restores what was before.
-    public static func withFlushed<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
-        let before = lathe_float_control_get()
-        lathe_float_control_set(lathe_float_control_flushing(before, true))
-        defer { lathe_float_control_set(before) }
-        return try body()
-    }
-
     /// Runs `body`, then restores the calling thread's handling: for calls that change it as a side effect.
     static func preserving<R>(_ body: () -> R) -> R {
         let before = lathe_float_control_get()

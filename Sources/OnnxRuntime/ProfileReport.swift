@@ -34,8 +34,6 @@ public struct ProfileReport: Sendable, Equatable {
             if sorted.isEmpty { return 0 }
             return sorted.count.isMultiple(of: 2) ? (sorted[middle - 1] + sorted[middle]) / 2 : sorted[middle]
         }
-
-        public var totalMicroseconds: Double { microseconds.reduce(0, +) }
     }
 
     /// In the order they began.

@@ -102,7 +102,7 @@ extension Session {
         if let status { throw failure(status, options, given: signature) }
     }
 
-    // MARK: Pieces shared with IOBinding
+    // MARK: Pieces
 
     var doing: String { "running \(label)" }
 

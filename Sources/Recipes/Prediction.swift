@@ -31,9 +31,8 @@ public struct Predictor: Sendable {
         guard !steps.isEmpty else { return baseline }
         var states = initial
         for (number, step) in steps.enumerated() {
-            guard let technique = TechniqueRegistry.technique(step.technique) else {
-                throw EngineError(.recipe, "step \(number + 1): there is no technique '\(step.technique)'")
-            }
+            let place = EngineError.Step(number: number + 1, technique: step.technique)
+            guard let technique = TechniqueRegistry.technique(step.technique) else { throw EngineError(.recipe, step: place, "there is no such technique") }
             let refused = refusals[step.technique] ?? [:]
             var targets: [Int: ParameterValues] = [:]
             for (index, values) in try step.resolve(layers, step: number) where refused[index] == nil {
@@ -42,7 +41,7 @@ public struct Predictor: Sendable {
             guard !targets.isEmpty else {
                 if step.optional { continue }
                 let why = refused.min { $0.key < $1.key }.map { ": \($0.value)" } ?? ""
-                throw EngineError(.technique, "step \(number + 1), \(step.technique): applies to no layer of this model\(why)")
+                throw EngineError(.technique, step: place, "applies to no layer of this model\(why)")
             }
             technique.predict(&states, targets: targets, summaries: summaries)
         }

@@ -7,7 +7,7 @@ public struct Recipe: Hashable, Sendable {
 
     /// Name for people; may be empty.
     public var name: String = ""
-    /// Content hash of the model the recipe was made for; `nil` for presets meant for any model.
+    /// `ContentHash.tagged` of the model the recipe was made for; `nil` for presets meant for any model.
     public var modelHash: String?
     public var seed: UInt64 = 0
     public var steps: [RecipeStep]
@@ -22,11 +22,8 @@ public struct Recipe: Hashable, Sendable {
     /// Steps that are switched on.
     public var activeSteps: [RecipeStep] { steps.filter(\.enabled) }
 
-    /// Text that is equal exactly when the recipes do the same: seed and active steps, defaults filled in. Used to
-    /// find stored results again.
-    public var canonical: String {
-        (["seed=\(seed)"] + activeSteps.map(\.canonical)).joined(separator: "\n")
-    }
+    /// Whether the recipe was made for another model than the one with this hash. Hashes of earlier builds were made another way and tell nothing.
+    public func isForAnotherModel(than hash: String) -> Bool { modelHash.map { $0.hasPrefix(ContentHash.tag) && $0 != hash } ?? false }
 }
 
 /// One technique applied to some layers.
@@ -52,13 +49,6 @@ public struct RecipeStep: Hashable, Sendable {
         self.overrides = overrides
         self.enabled = enabled
         self.optional = optional
-    }
-
-    public var canonical: String {
-        var values = parameters
-        if let descriptor = TechniqueRegistry.technique(technique)?.descriptor { values = values.resolved(by: descriptor) }
-        let exceptions = overrides.map { "[\($0.layers.canonical):\($0.parameters.canonical)]" }.joined()
-        return "\(technique)\(optional ? "?" : "")(\(values.canonical))@\(layers.canonical)\(exceptions)"
     }
 }
 
@@ -92,9 +82,10 @@ public struct LayerSelector: Hashable, Sendable {
             && !exclude.contains { $0.matches(layer, position: position) }
     }
 
-    public var canonical: String {
-        let kept = include.isEmpty ? "all" : include.map(\.canonical).joined(separator: "|")
-        return exclude.isEmpty ? kept : kept + "!" + exclude.map(\.canonical).joined(separator: "|")
+    /// In short, for people.
+    public var text: String {
+        let kept = include.isEmpty ? "all" : include.map(\.text).joined(separator: "|")
+        return exclude.isEmpty ? kept : kept + "!" + exclude.map(\.text).joined(separator: "|")
     }
 }
 
@@ -119,7 +110,8 @@ public enum LayerPattern: Hashable, Sendable {
         }
     }
 
-    public var canonical: String {
+    /// In short, for people: of a layer only its name.
+    public var text: String {
         switch self {
         case .name(let name): name
         case .kind(let kind): "kind:\(kind)"

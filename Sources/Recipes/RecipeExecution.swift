@@ -1,7 +1,6 @@
 import EngineSupport
 import ModelGraph
 import OrderedCollections
-import Synchronization
 import Techniques
 import Training
 
@@ -44,15 +43,21 @@ public struct StepReport: Sendable {
 /// repeats only the last step.
 public final class RecipeExecutor: Sendable {
     public let baseline: Model
-    private let stages: Mutex<OrderedDictionary<String, AppliedModel>>
-    private let capacity: Int
+    private let stages: SharedCache<StageKey, AppliedModel>
     private let memo = LayerMemo()
+
+    /// What a model after some steps depends on, beside the baseline.
+    private struct StageKey: Hashable {
+        /// What a preview trains is no result of the recipe.
+        var isPreview: Bool
+        /// Of the seed, the data and the steps so far.
+        var content: ContentHash
+    }
 
     /// - Parameter capacity: how many intermediate models to remember; each shares the weights it left alone.
     public init(baseline: Model, capacity: Int = 24) {
         self.baseline = baseline
-        self.capacity = capacity
-        stages = Mutex([:])
+        stages = SharedCache(maximumCount: capacity)
     }
 
     /// The model after `recipe`.
@@ -61,13 +66,13 @@ public final class RecipeExecutor: Sendable {
         try RecipeOrder.check(recipe)
         var current = AppliedModel(model: baseline, reports: [])
         let steps = recipe.activeSteps
-        // What a preview trains is no result of the recipe.
-        let isPreview = context.training?.maximumSteps != nil || context.training?.demand == .anew
-        var key = (isPreview ? "preview " : "") + "seed=\(recipe.seed) data=\(context.calibration?.contentHash.description ?? "none")"
+        var key = StageKey(
+            isPreview: context.training?.maximumSteps != nil || context.training?.demand == .anew,
+            content: ContentHash(of: "seed=\(recipe.seed) data=\(context.calibration?.contentHash.description ?? "none")"))
         for (number, step) in steps.enumerated() {
             try context.cancellation.check()
-            key += "\n" + step.canonical
-            if let known = stages.withLock({ $0[key] }) {
+            key.content.combine(step.canonical)
+            if let known = stages.value(for: key) {
                 current = known
                 continue
             }
@@ -82,24 +87,18 @@ public final class RecipeExecutor: Sendable {
                 current = try applyStep(step, number: number, to: current, context: stepContext)
             } catch let error as EngineError where step.optional && error.kind == .technique {
                 // What does not apply is passed over; missing data and runtime are not the model's fault.
-                let why = error.message.hasPrefix("step ") ? String(error.message.drop { $0 != ":" }.dropFirst(2)) : error.message
-                current.reports.append(StepReport(technique: step.technique, layers: [], refused: [], notes: [], skipped: why))
+                current.reports.append(StepReport(technique: step.technique, layers: [], refused: [], notes: [], skipped: error.reason))
             }
             // Once trained, the step gives another model.
             if current.reports.contains(where: \.isUntrained) { continue }
-            let result = current
-            stages.withLock { stages in
-                stages[key] = result
-                if stages.count > capacity { stages.removeFirst() }
-            }
+            stages.insert(current, for: key)
         }
         return current
     }
 
     private func applyStep(_ step: RecipeStep, number: Int, to current: AppliedModel, context: RewriteContext) throws -> AppliedModel {
-        guard let technique = TechniqueRegistry.technique(step.technique) else {
-            throw EngineError(.recipe, "step \(number + 1): there is no technique '\(step.technique)'")
-        }
+        let place = EngineError.Step(number: number + 1, technique: step.technique)
+        guard let technique = TechniqueRegistry.technique(step.technique) else { throw EngineError(.recipe, step: place, "there is no such technique") }
         let descriptor = technique.descriptor
         let found = current.model.layers()
         let selection = try step.resolve(found, step: number)
@@ -115,11 +114,11 @@ public final class RecipeExecutor: Sendable {
             }
         }
         guard !targets.isEmpty else {
-            let why = layers.isEmpty ? ": no node of it holds weights" : Self.summary(of: refused)
-            throw EngineError(.technique, "step \(number + 1), \(descriptor.id): applies to no layer of this model\(why)")
+            let why = layers.isEmpty ? ": it has no layers with weights" : Self.summary(of: refused)
+            throw EngineError(.technique, step: place, "applies to no layer of this model\(why)")
         }
         if context.calibration == nil, let need = targets.lazy.compactMap({ descriptor.calibrationNeed($0.parameters) }).first {
-            throw EngineError(.data, "step \(number + 1), \(need): needs calibration data (--data) and ONNX Runtime")
+            throw EngineError(.data, step: place, (need == descriptor.id ? "" : need + " ") + "needs calibration data (--data) and ONNX Runtime")
         }
         var result = current
         result.model = fallback.model
@@ -152,12 +151,14 @@ public final class RecipeExecutor: Sendable {
 extension RecipeStep {
     /// Layers the step works on, by position, each with its own parameters (not yet resolved against defaults).
     /// - Throws: `EngineError` if a pattern names a layer the model does not have, unless the step is optional.
-    public func resolve(_ layers: [Layer], step: Int) throws(EngineError) -> [Int: ParameterValues] {
+    /// - Parameter number: of the step among those that are switched on, from 0.
+    public func resolve(_ layers: [Layer], step number: Int) throws(EngineError) -> [Int: ParameterValues] {
+        let place = EngineError.Step(number: number + 1, technique: technique)
         func expand(_ selector: LayerSelector) throws(EngineError) -> Set<Int> {
             var chosen = selector.include.isEmpty ? Set(layers.indices) : []
             func positions(_ pattern: LayerPattern) throws(EngineError) -> Set<Int> {
                 do {
-                    return try pattern.positions(in: layers, step: step)
+                    return try pattern.positions(in: layers, step: place)
                 } catch {
                     guard optional else { throw error }
                     return []
@@ -181,7 +182,7 @@ extension RecipeStep {
 extension LayerPattern {
     /// Positions of the layers this pattern names.
     /// - Throws: `EngineError` if there is none, naming the pattern and the nearest thing that exists.
-    func positions(in layers: [Layer], step: Int) throws(EngineError) -> Set<Int> {
+    func positions(in layers: [Layer], step: EngineError.Step) throws(EngineError) -> Set<Int> {
         var found = Set(layers.indices.filter { matches(layers[$0], position: $0) })
         if found.isEmpty, case .layer(_, let kind, let shape, let occurrence) = self {
             let alike = layers.indices.filter { layers[$0].kind.rawValue == kind && layers[$0].weightShape == shape }
@@ -189,8 +190,7 @@ extension LayerPattern {
         }
         guard found.isEmpty else { return found }
         let known = layers.prefix(6).map(\.id).joined(separator: ", ")
-        throw EngineError(
-            .recipe, "step \(step + 1): no layer matches '\(canonical)'; the model has \(known)\(layers.count > 6 ? ", …" : "")")
+        throw EngineError(.recipe, step: step, "no layer matches '\(text)'; the model has \(known)\(layers.count > 6 ? ", …" : "")")
     }
 
     /// The pattern for one layer of a model, by name and by structure.
@@ -207,7 +207,7 @@ public enum RecipeOrder {
     public static func check(_ recipe: Recipe) throws(EngineError) {
         for (index, step) in recipe.steps.enumerated() where step.enabled {
             if let reason = refusal(of: step, after: recipe.steps[..<index].filter(\.enabled)) {
-                throw EngineError(.technique, "step \(index + 1), \(step.technique): \(reason)")
+                throw EngineError(.technique, step: EngineError.Step(number: index + 1, technique: step.technique), reason)
             }
         }
     }

@@ -17,11 +17,11 @@ public enum ParameterValue: Hashable, Sendable {
         }
     }
 
-    /// A number without a trailing `.0`, at most ten significant digits.
+    /// A number without a trailing `.0`, and without what arithmetic left behind its tenth decimal (0.30000000000000004).
     static func shortest(_ value: Double) -> String {
         if value == value.rounded(), abs(value) < 1e15 { return String(Int(value)) }
         let rounded = (value * 1e10).rounded() / 1e10
-        return String(rounded)
+        return String(abs(rounded - value) <= abs(value) * 1e-15 ? rounded : value)
     }
 }
 

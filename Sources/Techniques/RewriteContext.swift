@@ -135,36 +135,17 @@ public struct CalibrationValue {
 /// A bounded store of tensors made by expensive per-layer work, keyed by the content of what went in, so that a key
 /// press recomputes only the layers it changed.
 public final class LayerMemo: Sendable {
-    private struct State {
-        var entries: [String: [Tensor]] = [:]
-        var order: [String] = []
-        var bytes = 0
-    }
+    private let cache: SharedCache<String, [Tensor]>
 
-    private let state = Mutex(State())
-    /// Bytes of tensors kept at most.
-    public let capacity: Int
-
-    public init(capacity: Int = 512 << 20) { self.capacity = capacity }
+    /// - Parameter capacity: bytes of tensors kept at most.
+    public init(capacity: Int = 512 << 20) { cache = SharedCache(maximumCost: capacity) }
 
     /// What is remembered for `key`.
-    package func known(_ key: String) -> [Tensor]? { state.withLock { $0.entries[key] } }
+    package func known(_ key: String) -> [Tensor]? { cache.value(for: key) }
 
     /// The remembered tensors for `key`, or those `compute` makes now. `key` must name the technique, its parameters
     /// and the content hash of every input.
     public func tensors(_ key: String, compute: () throws -> [Tensor]) rethrows -> [Tensor] {
-        if let found = state.withLock({ $0.entries[key] }) { return found }
-        let made = try compute()
-        state.withLock { state in
-            guard state.entries[key] == nil else { return }
-            state.entries[key] = made
-            state.order.append(key)
-            state.bytes += made.reduce(0) { $0 + $1.storage.byteCount }
-            while state.bytes > capacity, state.order.count > 1 {
-                let oldest = state.order.removeFirst()
-                state.bytes -= state.entries.removeValue(forKey: oldest)?.reduce(0) { $0 + $1.storage.byteCount } ?? 0
-            }
-        }
-        return made
+        try cache.value(for: key, cost: { $0.reduce(0) { $0 + $1.storage.byteCount } }, orMake: compute)
     }
 }

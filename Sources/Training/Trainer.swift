@@ -52,6 +52,9 @@ public struct Trainer {
     /// - Throws: `EngineError`; `.cancelled` leaves the last checkpoint in place.
     public func run(key: String? = nil, cancellation: Cancellation = Cancellation()) throws -> Outcome {
         let began = Date()
+        // Another process that needs room leaves the checkpoints alone meanwhile.
+        let use = key.flatMap { source.store?.hold($0) }
+        defer { withExtendedLifetime(use) {} }
         var record = Record()
         if let key, let found = try source.store?.checkpoint(key) {
             try step.restore(found.state)

@@ -6,19 +6,32 @@ import Techniques
 /// Keeps trainings on disk: a checkpoint after every epoch, and what came of finished ones, so that nothing is trained twice and a
 /// killed process loses one epoch at most.
 ///
-/// Files are ONNX models that hold tensors and no nodes, written beside and renamed.
+/// Files are ONNX models that hold tensors and no nodes, written beside and renamed. All together they keep within a limit: what was not used for
+/// longest goes first, but nothing that some process is training.
 public struct TrainingStore: Sendable {
-    public let folder: String
+    private let files: TrainingFolder
+    public var folder: String { files.path }
 
-    /// - Parameter folder: made when first written to.
-    public init(folder: String) { self.folder = folder }
+    /// - Parameters:
+    ///   - folder: made when first written to.
+    ///   - limit: bytes that the files may take.
+    public init(folder: String, limit: Int = StoreLimits().trainingBytes) { files = TrainingFolder(path: folder, limit: limit) }
 
     /// Where trainings of this user are kept: under the same folder as stored trials.
-    public static func standard() -> TrainingStore {
-        TrainingStore(folder: StateFolder.path("trainings"))
+    public static func standard(limit: Int = StoreLimits().trainingBytes) -> TrainingStore {
+        TrainingStore(folder: StateFolder.path("trainings"), limit: limit)
     }
 
     private func path(_ key: String, _ kind: String) -> String { (folder as NSString).appendingPathComponent("\(key).\(kind).onnx") }
+
+    /// What was removed to keep within the limit since this was last asked, in one line; `nil` if nothing was.
+    public func takeRemark() -> String? { files.takeRemark() }
+
+    /// Keeps the files of a training from being removed for as long as the result lives.
+    func hold(_ key: String) -> AnyObject? {
+        try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        return TrainingFolder.Use(folder: folder, key: key)
+    }
 
     // MARK: Finished trainings
 
@@ -27,6 +40,7 @@ public struct TrainingStore: Sendable {
         guard let model = try? Model.read(path: path(key, "result")), let text = model.metadata["summary"],
             let summary = try? JSONDecoder().decode(TrainingSummary.self, from: Data(text.utf8))
         else { return nil }
+        files.touch(path(key, "result"))
         return (Array(model.graph.initializers.values), summary)
     }
 
@@ -38,6 +52,7 @@ public struct TrainingStore: Sendable {
         let summary = TrainingSummary(outcome)
         try write(changed, ["summary": String(decoding: JSONEncoder().encode(summary), as: UTF8.self)], to: path(key, "result"), opset: outcome.model.opset)
         try? FileManager.default.removeItem(atPath: path(key, "checkpoint"))
+        files.prune(keeping: key)
     }
 
     /// Removes what is kept of a training.
@@ -85,6 +100,7 @@ public struct TrainingStore: Sendable {
             step: record.step, epochs: record.epochs, metric: record.metric, kept: record.kept, bestAccuracy: record.bestAccuracy,
             counts: [checkpoint.state.weights.count, checkpoint.state.states.count, checkpoint.state.masks.count], statistics: names)
         try write(tensors, ["progress": String(decoding: JSONEncoder().encode(progress), as: UTF8.self)], to: path(key, "checkpoint"), opset: 17)
+        files.prune(keeping: key)
     }
 
     /// The last checkpoint of a training; `nil` if there is none.

@@ -5,6 +5,7 @@ import Testing
 
 @testable import CompressionEngine
 @testable import Datasets
+@testable import EngineSupport
 @testable import Measurement
 
 @Suite("Trial store")
@@ -20,9 +21,6 @@ struct TrialStoreTests {
         figures.serializedBytes = 12345
         figures.latencyRatio = .infinity
         figures.other = ["odd": 1e-300]
-        var outcomes = Outcomes(count: 100)
-        for position in 0..<70 { _ = outcomes.set(position, position % 7 != 0) }
-        figures.outcomes = outcomes
         return StoredTrial(key: key(recipe, data: data, kind: kind), figures: figures, created: created, label: "", parent: "p")
     }
 
@@ -67,19 +65,41 @@ struct TrialStoreTests {
 
         let address = key("a").address
         try store.setPinned(true, address: address)
-        try store.setLabel("best so far", address: address)
         var newer = trial("a", created: 50)
         newer.figures.accuracy = 0.5
         newer.parent = nil
+        newer.label = "best so far"
         try store.save(newer)
         let found = try #require(try store.trial(address: address))
         #expect(found.isPinned && found.label == "best so far" && found.created == 1 && found.parent == "p" && found.figures.accuracy == 0.5)
 
-        #expect(try store.deleteUnpinned(before: 2.5) == 2)
-        #expect(try store.delete(address: key("b").address))
-        #expect(try !store.delete(address: key("b").address))
-        #expect(try store.trials(modelHash: "m", dataHash: "d", kind: "evaluation").map(\.key.recipe) == ["a"])
         try store.setPinned(false, address: "no such")
+    }
+
+    @Test("Beyond the limits the oldest results go, of the model that has too many and then of all; pinned ones and those of other models stay")
+    func limits() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/trials.sqlite"
+        var limits = StoreLimits()
+        (limits.trialsPerModel, limits.trials) = (5, 12)
+        let store = TrialStore.open(path: path, limits: limits)
+        try store.save(trial("pinned", created: 0))
+        try store.setPinned(true, address: key("pinned").address)
+        for index in 1...8 { try store.save(trial("\(index)", created: Double(index))) }
+        #expect(try store.trials(modelHash: "m", dataHash: "d").map(\.key.recipe) == ["pinned", "4", "5", "6", "7", "8"])
+        let remark = try #require(store.takeRemark())
+        #expect(remark.contains(path) && remark.contains("3 oldest unpinned results") && remark.contains("5 for a model"))
+        #expect(store.takeRemark() == nil, "said twice")
+        for data in ["e", "f"] { for index in 10...14 { try store.save(trial("\(index)", data: data, created: Double(index))) } }
+        #expect(try store.count() == 13)
+        #expect(try store.trials(modelHash: "m", dataHash: "d").map(\.key.recipe) == ["pinned", "7", "8"])
+        #expect(try store.trials(modelHash: "m", dataHash: "e").count == 5)
+        // A smaller limit holds from the next start.
+        limits.trialsPerModel = 1
+        let again = TrialStore.open(path: path, limits: limits)
+        #expect(again.takeRemark()?.contains("9 oldest") == true && again.warning == nil)
+        #expect(try again.trials(modelHash: "m", dataHash: "e").map(\.key.recipe) == ["14"])
+        #expect(try again.trial(key("pinned")) != nil)
     }
 
     @Test("A file that is not a database, or one with damaged pages, is moved aside with a warning")
@@ -188,7 +208,7 @@ struct TrialStoreTests {
             """
             import sqlite3
             c = sqlite3.connect(args[0])
-            c.execute("UPDATE trial SET figures = '{\\"accuracy\\": 0.5, \\"color\\": \\"blue\\"}' WHERE recipe = 'a'")
+            c.execute("UPDATE trial SET figures = '{\\"accuracy\\": 0.5, \\"color\\": \\"blue\\", \\"outcomes\\": {\\"count\\": 3, \\"known\\": [7], \\"right\\": [5]}}' WHERE recipe = 'a'")
             c.execute("UPDATE trial SET figures = '{{{' WHERE recipe = 'b'")
             c.commit()
             """, path)

@@ -2,32 +2,36 @@ import Testing
 
 @testable import Datasets
 @testable import EngineSupport
+@testable import ModelGraph
 
 @Suite("Hashes and random numbers")
 struct DigestTests {
-    // Python's xxhash 4.1.0, the reference implementation's binding: xxh64_hexdigest(data, seed).
+    // Python's xxhash 4.1.0, the reference implementation's binding: xxh3_128_hexdigest(data).
     @Test(
-        "XXH64: the reference implementation's values",
+        "XXH3: the reference implementation's values, at once and slice by slice",
         arguments: [
-            (Array("".utf8), 0xef46_db37_51d8_e999, 0xac75_fda2_929b_17ef), (Array("a".utf8), 0xd24e_c4f1_a98c_6e5b, 0x393d_a8b7_8992_279b),
-            (Array("abc".utf8), 0x44bc_2cf5_ad77_0999, 0x1318_df30_094a_85fd),
-            (Array("Nobody inspects the spammish repetition".utf8), 0xfbce_a83c_8a37_8bf1, 0x56db_22dd_5b05_1147),
-            (Array(0..<31), 0xc346_d2b5_9b4d_8ee1, 0x7196_9c89_a30a_986a), (Array(0..<32), 0xcbf5_9c51_16ff_32b4, 0x7181_3547_74e0_d600),
-            (Array(0..<101), 0xe990_3849_5f85_381e, 0xa1c6_d417_4c37_136d),
-        ] as [([UInt8], UInt64, UInt64)])
-    func xxhash(bytes: [UInt8], plain: UInt64, seeded: UInt64) {
-        bytes.withUnsafeBytes {
-            #expect(XXH64.hash($0) == plain)
-            #expect(XXH64.hash($0, seed: 2_654_435_761) == seeded)
+            (Array("".utf8), "99aa06d3014798d86001c324468d497f"), (Array("a".utf8), "a96faf705af16834e6c632b61e964e1f"), (Array("abc".utf8), "06b05ab6733a618578af5f94892f3950"),
+            (Array("Nobody inspects the spammish repetition".utf8), "a32c6f55b80b5f449f1a957522431b91"), (Array(0..<101), "ba82934b07328df1a1145e3e92013897"),
+            (Array(0...255), "f1f8a93f50849ac39408a4433b952d71"), ((0..<1000).map { UInt8($0 * $0 % 251) }, "3ab7ff4f164647186cefd16c7917b48d"),
+            ((0..<1 << 20).map { UInt8(truncatingIfNeeded: $0 * 7) }, "1aab91afeba44d9210b1a1969287219f"),
+        ] as [([UInt8], String)])
+    func xxhash(bytes: [UInt8], digits: String) {
+        bytes.withUnsafeBytes { bytes in
+            #expect(ContentHash(of: bytes).description == digits)
+            for step in [1, 64, 1000, 4096] where bytes.count / step < 2000 {
+                var passed: [Int] = []
+                #expect(ContentHash(of: bytes, every: step) { passed.append($0) }.description == digits)
+                #expect(passed.last == bytes.count && passed.count == max((bytes.count + step - 1) / step, 1) && passed.sorted() == passed)
+            }
         }
     }
 
     @Test("Pieces do not run into each other")
     func pieces() {
         func digest(_ pieces: [String]) -> String {
-            var digest = ContentDigest()
+            var digest = ContentHash()
             for piece in pieces { digest.combine(piece) }
-            return digest.text
+            return digest.description
         }
         let all = [["ab", "c"], ["a", "bc"], ["abc"], ["abc", ""], ["", "abc"], [], [""]].map(digest)
         #expect(Set(all).count == all.count && all.allSatisfy { $0.count == 32 })

@@ -1,5 +1,6 @@
 import Foundation
 import Measurement
+import Recipes
 import Testing
 
 @testable import Explorer
@@ -38,8 +39,8 @@ import Testing
     @Test func recordedRecipesComeBack() throws {
         let driver = Driver()
         driver.press("space 2 j space j l")
-        let json = try JSONEncoder().encode(RecordedRecipe(driver.model.recipe))
-        #expect(try JSONDecoder().decode(RecordedRecipe.self, from: json).recipe(FakeCatalog.catalog) == driver.model.recipe)
+        let json = try JSONEncoder().encode(driver.model.recipe.form)
+        #expect(try Recipe(form: JSONDecoder().decode(RecipeForm.self, from: json), techniques: FakeCatalog.catalog.descriptors) == driver.model.recipe)
     }
 }
 

@@ -28,21 +28,6 @@ import Testing
             try OnnxRuntimeTests.session("sum.onnx").run(inputs: [("a", a), ("b", a)], options: other)[0].floats() == [2])
     }
 
-    @Test(.timeLimit(.minutes(1)))
-    func terminateStopsABoundRun() throws {
-        let library = try testLibrary()
-        let binding = try IOBinding(session("forever.onnx"))
-        try binding.bind(input: "x", to: Value([Float](repeating: 1, count: 64), shape: [64], library: library))
-        try binding.bind(output: "y")
-        let options = try RunOptions(library: library)
-        let stopper = Thread {
-            Thread.sleep(forTimeInterval: 0.2)
-            options.terminate()
-        }
-        stopper.start()
-        #expect(failure { try binding.run(options: options) }?.isTermination == true)
-    }
-
     @Test func aFailureIsNotATermination() throws {
         let library = try testLibrary()
         let session = try session("fails.onnx")

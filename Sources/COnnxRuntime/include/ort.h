@@ -22,7 +22,6 @@ typedef struct OrtEnv OrtEnv;
 typedef struct OrtSession OrtSession;
 typedef struct OrtSessionOptions OrtSessionOptions;
 typedef struct OrtRunOptions OrtRunOptions;
-typedef struct OrtIoBinding OrtIoBinding;
 typedef struct OrtValue OrtValue;
 typedef struct OrtTypeInfo OrtTypeInfo;
 typedef struct OrtTensorTypeAndShapeInfo OrtTensorTypeAndShapeInfo;
@@ -177,21 +176,7 @@ typedef struct OrtApi {
   ORT_UNUSED(127, 129);
   ORT_STATUS (*_Nonnull AddSessionConfigEntry)(
       OrtSessionOptions *options, const char *config_key, const char *config_value);
-  ORT_UNUSED(131, 132);
-  ORT_STATUS (*_Nonnull RunWithBinding)(OrtSession *session, const OrtRunOptions *_Nullable run_options,
-      const OrtIoBinding *binding);
-  ORT_STATUS (*_Nonnull CreateIoBinding)(OrtSession *session, OrtIoBinding *_Nullable *_Nonnull out);
-  void (*_Nonnull ReleaseIoBinding)(OrtIoBinding *_Nullable input);
-  ORT_STATUS (*_Nonnull BindInput)(OrtIoBinding *binding, const char *name, const OrtValue *value);
-  ORT_STATUS (*_Nonnull BindOutput)(OrtIoBinding *binding, const char *name, const OrtValue *value);
-  ORT_STATUS (*_Nonnull BindOutputToDevice)(
-      OrtIoBinding *binding, const char *name, const OrtMemoryInfo *memory_info);
-  ORT_UNUSED(139, 139);
-  ORT_STATUS (*_Nonnull GetBoundOutputValues)(const OrtIoBinding *binding, OrtAllocator *allocator,
-      OrtValue *_Nullable *_Nullable *_Nonnull output, size_t *output_count);
-  void (*_Nonnull ClearBoundInputs)(OrtIoBinding *binding);
-  void (*_Nonnull ClearBoundOutputs)(OrtIoBinding *binding);
-  ORT_UNUSED(143, 164);
+  ORT_UNUSED(131, 164);
   ORT_STATUS (*_Nonnull AddRunConfigEntry)(OrtRunOptions *options, const char *config_key, const char *config_value);
   ORT_UNUSED(166, 191);
   ORT_STATUS (*_Nonnull HasValue)(const OrtValue *value, int *out);
@@ -272,15 +257,6 @@ ORT_SLOT(124, AddFreeDimensionOverrideByName);
 ORT_SLOT(125, GetAvailableProviders);
 ORT_SLOT(126, ReleaseAvailableProviders);
 ORT_SLOT(130, AddSessionConfigEntry);
-ORT_SLOT(133, RunWithBinding);
-ORT_SLOT(134, CreateIoBinding);
-ORT_SLOT(135, ReleaseIoBinding);
-ORT_SLOT(136, BindInput);
-ORT_SLOT(137, BindOutput);
-ORT_SLOT(138, BindOutputToDevice);
-ORT_SLOT(140, GetBoundOutputValues);
-ORT_SLOT(141, ClearBoundInputs);
-ORT_SLOT(142, ClearBoundOutputs);
 ORT_SLOT(165, AddRunConfigEntry);
 ORT_SLOT(192, HasValue);
 ORT_SLOT(210, AddExternalInitializers);

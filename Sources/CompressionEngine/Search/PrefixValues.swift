@@ -19,13 +19,12 @@ final class PrefixValues: Sendable {
     let limit: Int
     /// Bytes kept at most.
     let budget: Int
-    private let kept = Mutex<[String: Kept]>([:])
+    private let kept = SharedCache<String, Kept>()
 
     private struct Kept {
         var memory: SampleMemory
         var sampleShape: [Int]
         var sampleBytes: Int
-        var use: Int
     }
 
     /// `nil` without data or runtime, or where the model fixes its batch: then values of one sample cannot be told from
@@ -51,17 +50,11 @@ final class PrefixValues: Sendable {
     /// Makes sure that values are at hand, running the baseline if they are not.
     /// - Returns: false if one of them turns out not to have one row for each sample.
     func prepare(_ names: [String], cancellation: Cancellation) throws -> Bool {
-        let missing = names.filter { name in kept.withLock { $0[name] == nil } }
+        let missing = names.filter { kept.value(for: $0) == nil }
         guard !missing.isEmpty else { return true }
         let need = missing.reduce(0) { $0 + (shapes[$1]?.byteCount ?? 0) * limit }
-        kept.withLock { kept in
-            // What was used longest ago goes first.
-            var bytes = kept.values.reduce(0) { $0 + $1.memory.byteCount }
-            for (name, entry) in kept.sorted(by: { $0.value.use < $1.value.use }) where bytes + need > budget && !names.contains(name) {
-                bytes -= entry.memory.byteCount
-                kept[name] = nil
-            }
-        }
+        // Before the new ones take memory.
+        kept.withLock { _ = $0.evict(toCost: budget - need, keeping: Set(names)) }
         var memories: [SampleMemory] = []
         for name in missing { memories.append(try SampleMemory(byteCount: (shapes[name]?.byteCount ?? 0) * limit, what: "values of '\(name)'")) }
         var exposed = session.model
@@ -93,23 +86,16 @@ final class PrefixValues: Sendable {
             }
         }
         guard fits.withLock({ $0 }) else { return false }
-        kept.withLock { kept in
-            let use = (kept.values.map(\.use).max() ?? 0) + 1
-            for (name, memory) in zip(missing, memories) {
-                guard let value = shapes[name] else { continue }
-                kept[name] = Kept(memory: memory, sampleShape: Array(value.dims.dropFirst()), sampleBytes: value.byteCount, use: use)
-            }
+        for (name, memory) in zip(missing, memories) {
+            guard let value = shapes[name] else { continue }
+            kept.insert(Kept(memory: memory, sampleShape: Array(value.dims.dropFirst()), sampleBytes: value.byteCount), for: name, cost: memory.byteCount)
         }
         return true
     }
 
     /// What a changed part reads, for a range of samples: a closure that holds the memory it points into.
     func feed(_ part: ChangedPart) -> (@Sendable (Range<Int>) throws -> [(String, Value)])? {
-        let entries = kept.withLock { kept in
-            let use = (kept.values.map(\.use).max() ?? 0) + 1
-            for name in part.reused { kept[name]?.use = use }
-            return part.reused.compactMap { name in kept[name].map { (name, $0) } }
-        }
+        let entries = part.reused.compactMap { name in kept.value(for: name).map { (name, $0) } }
         guard entries.count == part.reused.count else { return nil }
         let inputs = Set(part.inputs)
         let samples = samples

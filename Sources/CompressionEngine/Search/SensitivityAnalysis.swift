@@ -103,7 +103,7 @@ public struct SensitivityAnalysis {
     private func key(_ recipe: Recipe, _ request: SensitivityRequest) -> TrialKey {
         TrialKey(
             kind: "sensitivity", modelHash: session.info.modelHash, dataHash: "\(session.validation?.contentHash ?? "") first \(request.samples)",
-            recipe: recipe.normalForm.yaml, runtime: session.info.runtimeVersion ?? "", threads: 1)
+            recipe: recipe.canonical, runtime: session.info.runtimeVersion ?? "", threads: 1)
     }
 
     private func stored(_ recipe: Recipe, _ request: SensitivityRequest) throws -> SensitivityCell? {

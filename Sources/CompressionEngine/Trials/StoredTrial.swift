@@ -38,8 +38,6 @@ public struct TrialFigures: Sendable, Hashable, Codable {
     public var total: Int?
     public var accuracy: Double?
     public var accuracyInterval: Interval?
-    /// Which samples were right, in evaluation order, for paired comparisons later.
-    public var outcomes: Outcomes?
     // Size, in bytes.
     public var theoreticalBytes: Double?
     public var serializedBytes: Double?

@@ -1,4 +1,6 @@
-import Datasets
+import EngineSupport
+import ModelGraph
+import Recipes
 
 /// What decides a result. Trials with equal keys are the same trial, whenever and by whichever process they were run.
 public struct TrialKey: Sendable, Hashable, Codable {
@@ -7,7 +9,7 @@ public struct TrialKey: Sendable, Hashable, Codable {
     public var modelHash: String
     /// `DatasetSplit.contentHash`; empty for results that need no data.
     public var dataHash: String
-    /// The recipe's canonical text; empty for the baseline.
+    /// The recipe's canonical text; in trials of earlier builds its YAML.
     public var recipe: String
     /// The runtime with its version and, where it matters, the instruction set.
     public var runtime: String
@@ -24,10 +26,16 @@ public struct TrialKey: Sendable, Hashable, Codable {
 
     /// 32 hexadecimal digits: the trial's content address.
     public var address: String {
-        var digest = ContentDigest()
+        var digest = ContentHash()
         // Each piece is hashed with its length, so pieces cannot run into each other.
         for piece in [kind, modelHash, dataHash, recipe, runtime] { digest.combine(piece) }
         digest.combine(threads)
-        return digest.text
+        return digest.description
+    }
+    /// The recipe that was tried.
+    /// - Throws: `EngineError` if this version cannot read it.
+    public func storedRecipe() throws(EngineError) -> Recipe {
+        // Trials of earlier builds hold YAML.
+        recipe.hasPrefix("lathe:") || recipe.hasPrefix("#") ? try Recipe.parse(recipe, file: "stored trial") : try Recipe(canonical: recipe)
     }
 }

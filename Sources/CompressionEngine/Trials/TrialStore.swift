@@ -2,11 +2,13 @@ import Datasets
 import EngineSupport
 import Foundation
 import GRDB
+import Synchronization
 
 /// Results of everything that was tried, found again by content: a SQLite file in WAL mode that several processes may use
 /// at once.
 ///
-/// A store is a cache: losing it costs time, never correctness. So nothing about its file stops the program.
+/// A store is a cache: losing it costs time, never correctness. So nothing about its file stops the program. It keeps within limits: the oldest
+/// results that are not pinned go first.
 public final class TrialStore: Sendable {
     /// Where it lies; `nil` for a store in memory.
     public let path: String?
@@ -14,15 +16,24 @@ public final class TrialStore: Sendable {
     public let warning: String?
     /// `nil` where SQLite cannot work even in memory: then every use throws.
     private let database: (any DatabaseWriter)?
+    private let limits: StoreLimits
+    private let state = Mutex(State())
+
+    private struct State {
+        /// Saved since the limits were last looked at.
+        var saved = 0
+        /// Removed since it was last said.
+        var removed = 0
+    }
 
     /// `$XDG_STATE_HOME/lathe/trials.sqlite`, by default under `~/.local/state`.
     public static var defaultPath: String { StateFolder.path("trials.sqlite") }
 
     /// Opens or creates the store at `path`. A damaged file is moved aside and a new one begun; where no file can be had
     /// at all the store is in memory only. Both are said in `warning`.
-    public static func open(path: String = defaultPath) -> TrialStore {
+    public static func open(path: String = defaultPath, limits: StoreLimits = StoreLimits()) -> TrialStore {
         do {
-            return try TrialStore(path: path)
+            return try TrialStore(path: path, limits: limits)
         } catch {
             let reason = "\(error)".split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
             return inMemory(warning: "\(path): \(reason); results are kept for this session only")
@@ -30,24 +41,25 @@ public final class TrialStore: Sendable {
     }
 
     /// A store that is gone with the process.
-    public static func inMemory(warning: String? = nil) -> TrialStore {
+    public static func inMemory(warning: String? = nil, limits: StoreLimits = StoreLimits()) -> TrialStore {
         do {
             let queue = try DatabaseQueue(configuration: configuration)
             try TrialSchema.migrator.migrate(queue)
-            return TrialStore(database: queue, path: nil, warning: warning)
+            return TrialStore(database: queue, path: nil, warning: warning, limits: limits)
         } catch {
-            return TrialStore(database: nil, path: nil, warning: warning ?? "results cannot be stored: \(error)")
+            return TrialStore(database: nil, path: nil, warning: warning ?? "results cannot be stored: \(error)", limits: limits)
         }
     }
 
-    private init(database: (any DatabaseWriter)?, path: String?, warning: String?) {
+    private init(database: (any DatabaseWriter)?, path: String?, warning: String?, limits: StoreLimits) {
+        self.limits = limits
         self.database = database
         self.path = path
         self.warning = warning
     }
 
     /// - Throws: `EngineError` if the folder or the file cannot be written, or a newer version of lathe made it.
-    public convenience init(path: String) throws {
+    public convenience init(path: String, limits: StoreLimits = StoreLimits()) throws {
         let folder = (path as NSString).deletingLastPathComponent
         if !folder.isEmpty {
             do {
@@ -57,7 +69,8 @@ public final class TrialStore: Sendable {
             }
         }
         let (database, warning) = try StoreFile(path: path).opened()
-        self.init(database: database, path: path, warning: warning)
+        self.init(database: database, path: path, warning: warning, limits: limits)
+        try? prune()
     }
 
     fileprivate static var configuration: Configuration {
@@ -85,6 +98,43 @@ public final class TrialStore: Sendable {
             }
             try row.save(database)
         }
+        // Looking at all of them takes milliseconds: not at every save.
+        let isDue = state.withLock { state in
+            state.saved += 1
+            return state.saved >= max(1, min(limits.trialsPerModel / 100, 100))
+        }
+        // What could not be removed now is removed another time.
+        if isDue { try? prune() }
+    }
+
+    /// Removes the oldest unpinned results beyond the limits.
+    private func prune() throws {
+        state.withLock { $0.saved = 0 }
+        let (each, all) = (limits.trialsPerModel, max(limits.trials, limits.trialsPerModel))
+        guard try count() > each else { return }
+        let removed = try write { database in
+            try database.execute(
+                sql: """
+                    DELETE FROM trial WHERE NOT isPinned AND address NOT IN (
+                        SELECT address FROM (
+                            SELECT address, created, ROW_NUMBER() OVER (PARTITION BY modelHash, dataHash ORDER BY created DESC, address) AS place
+                            FROM trial WHERE NOT isPinned)
+                        WHERE place <= ? ORDER BY created DESC, address LIMIT ?)
+                    """, arguments: [each, all])
+            return database.changesCount
+        }
+        state.withLock { $0.removed += removed }
+    }
+
+    /// What was removed to keep within the limits since this was last asked, in one line; `nil` if nothing was.
+    public func takeRemark() -> String? {
+        let count = state.withLock { state in
+            defer { state.removed = 0 }
+            return state.removed
+        }
+        guard count > 0 else { return nil }
+        return "\(path ?? "stored results"): the \(count == 1 ? "oldest unpinned result" : "\(count) oldest unpinned results") removed, "
+            + "to keep within \(limits.trialsPerModel) for a model and its data, \(max(limits.trials, limits.trialsPerModel)) in all"
     }
 
     /// The trial with this key; `nil` if there is none, or its figures cannot be read.
@@ -107,22 +157,6 @@ public final class TrialStore: Sendable {
     /// Pins or unpins a trial. Does nothing if there is none at `address`.
     public func setPinned(_ isPinned: Bool, address: String) throws {
         try write { _ = try TrialRow.filter(key: address).updateAll($0, TrialRow.Columns.isPinned.set(to: isPinned)) }
-    }
-
-    /// Names a trial; an empty label takes the name away.
-    public func setLabel(_ label: String, address: String) throws {
-        try write { _ = try TrialRow.filter(key: address).updateAll($0, TrialRow.Columns.label.set(to: label)) }
-    }
-
-    /// - Returns: whether there was one.
-    @discardableResult
-    public func delete(address: String) throws -> Bool { try write { try TrialRow.deleteOne($0, key: address) } }
-
-    /// Deletes trials created before `date` (seconds since 1970), except pinned ones.
-    /// - Returns: how many.
-    @discardableResult
-    public func deleteUnpinned(before date: Double) throws -> Int {
-        try write { try TrialRow.filter(TrialRow.Columns.created < date && !TrialRow.Columns.isPinned).deleteAll($0) }
     }
 
     public func count() throws -> Int { try read { try TrialRow.fetchCount($0) } }

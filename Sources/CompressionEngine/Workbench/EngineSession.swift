@@ -29,12 +29,16 @@ public final class EngineSession: Sendable {
     public let teacher: Model?
     /// Names what accuracies hang on beside model and recipe: validation samples, and the teacher if there is one.
     let evaluationHash: String
+    /// How much is kept on disk.
+    let limits: StoreLimits
+    /// Where trainings of this user are kept.
+    public let trainings: TrainingStore
     private let cache = Mutex(Cache())
     /// What was found about models with early exits, whatever their thresholds.
-    let exitProfiles = Mutex<[ContentHash: ExitProfile]>([:])
+    let exitProfiles = SharedCache<ContentHash, ExitProfile>(maximumCount: 32)
+    private let knownShapes = SharedCache<ContentHash, ValueShapes>(maximumCount: 64)
 
     private struct Cache {
-        var shapes: [ContentHash: ValueShapes] = [:]
         var doesNotRun = false
         var scores: [String: SampleScores] = [:]
         var reference: [String: AccuracyEvaluation.ReferenceOutputs] = [:]
@@ -64,7 +68,7 @@ public final class EngineSession: Sendable {
         let layers = model.layers()
         var info = SessionInfo(
             modelPath: request.modelPath, modelName: ((request.modelPath as NSString).lastPathComponent as NSString).deletingPathExtension,
-            modelHash: model.contentHash.description, opset: model.opset, producer: model.producerName, layers: layers)
+            modelHash: model.contentHash.tagged, opset: model.opset, producer: model.producerName, layers: layers)
         info.inputs = model.graph.requiredInputs.map(\.summary)
         info.outputs = model.graph.outputs.map(\.summary)
         info.warnings = Self.warnings(model, layers)
@@ -99,7 +103,8 @@ public final class EngineSession: Sendable {
         }
         return EngineSession(
             model: model, layers: layers, info: info, runtime: runtime, data: data, validation: validation, calibration: calibration,
-            inputShapes: inputShapes, teacher: try request.teacherPath.map { try Self.teacher($0, of: model) })
+            inputShapes: inputShapes, teacher: try request.teacherPath.map { try Self.teacher($0, of: model) },
+            limits: request.limits)
     }
 
     /// A model to learn from.
@@ -117,8 +122,10 @@ public final class EngineSession: Sendable {
 
     init(
         model: Model, layers: [Layer], info: SessionInfo, runtime: RuntimeLibrary?, data: Dataset?, validation: SampleSet?,
-        calibration samples: SampleSet?, inputShapes: [String: [Int]], teacher: Model? = nil
+        calibration samples: SampleSet?, inputShapes: [String: [Int]], teacher: Model? = nil, limits: StoreLimits = StoreLimits()
     ) {
+        self.limits = limits
+        trainings = .standard(limit: limits.trainingBytes)
         self.teacher = teacher
         evaluationHash = (validation?.contentHash ?? "") + (teacher.map { " taught by \($0.contentHash)" } ?? "")
         self.model = model
@@ -185,7 +192,7 @@ extension EngineSession {
     public func shapes(of model: Model, cancellation: Cancellation = Cancellation()) throws -> ValueShapes? {
         guard let runtime else { return nil }
         let key = model.structureHash
-        if let known = cache.withLock({ $0.shapes[key] }) { return known }
+        if let known = knownShapes.value(for: key) { return known }
         var shapes: ValueShapes
         let exits = ExitDeclaration(model)
         // Behind exits nothing may run: there the shapes are those of the network without branches.
@@ -198,12 +205,8 @@ extension EngineSession {
         for exit in exits?.exits ?? [] {
             shapes.values[exit.gathered] = shapes[exit.cut]
         }
-        let found = shapes
-        cache.withLock { cache in
-            if cache.shapes.count > 64 { cache.shapes = [:] }
-            cache.shapes[key] = found
-        }
-        return found
+        knownShapes.insert(shapes, for: key)
+        return shapes
     }
 
     /// False once the opened model was found not to run here: only sizes are known then.

@@ -1,3 +1,4 @@
+import EngineSupport
 import Measurement
 import ModelGraph
 import Recipes
@@ -65,6 +66,8 @@ public struct OpenRequest: Sendable {
     public var runtimePath: String?
     /// A model that steps which learn take as their teacher, in place of the one before the recipe.
     public var teacherPath: String?
+    /// How much of earlier work is kept on disk.
+    public var limits = StoreLimits()
 
     public init(modelPath: String, dataPath: String? = nil, recipePath: String? = nil, runtimePath: String? = nil, teacherPath: String? = nil) {
         self.teacherPath = teacherPath
@@ -193,7 +196,9 @@ public struct WhatIfPoint: Sendable {
 public struct TrialRecord: Sendable, Identifiable {
     /// Content address.
     public var id: String
-    public var recipe: Recipe
+    public let recipe: Recipe
+    /// Hash of the recipe: equal for recipes that do the same.
+    public let recipeHash: ContentHash
     public var created: Double
     public var accuracy: Double?
     public var accuracyInterval: Interval?
@@ -215,6 +220,7 @@ public struct TrialRecord: Sendable, Identifiable {
     public init(id: String, recipe: Recipe, created: Double) {
         self.id = id
         self.recipe = recipe
+        recipeHash = recipe.contentHash
         self.created = created
         accuracyComplete = false
         pinned = false

@@ -14,7 +14,7 @@ extension EngineSession {
     }
 
     /// What is known of a model's exits so far; `nil` before `exitProfile`.
-    func knownExitProfile(_ key: ContentHash) -> ExitProfile? { exitProfiles.withLock { $0[key] } }
+    func knownExitProfile(_ key: ContentHash) -> ExitProfile? { exitProfiles.value(for: key) }
 
     /// Confidence and score of every exit for every sample of the validation split, run once and kept. Cancelled, it goes on
     /// where it stopped when asked again.
@@ -59,11 +59,7 @@ extension EngineSession {
                 profile.scores[declaration.exits.count] += part[declaration.exits.count]
             }
             profile.baseline += baseline.scores[profile.count..<end]
-            let known = profile
-            exitProfiles.withLock { profiles in
-                if profiles.count > 32, profiles[key] == nil { profiles = [:] }
-                profiles[key] = known
-            }
+            exitProfiles.insert(profile, for: key)
             progress(Double(profile.count) / Double(set.count))
         }
         return profile
@@ -123,7 +119,7 @@ extension EngineSession {
         }
         let means = sums.map { $0 / Double(rounds - 5) }
         let times = ExitTimes(milliseconds: Array(means.dropLast()), baseline: means[means.count - 1])
-        exitProfiles.withLock { $0[key]?.times = times }
+        exitProfiles.update(key) { $0.times = times }
         return times
     }
 }

@@ -32,7 +32,8 @@ extension EngineSession {
     /// What techniques that learn train on: the training split, or the calibration split where there is no other.
     ///
     /// - Throws: `EngineError` without data or runtime, or if the data have neither split.
-    public func trainingSource(store: TrainingStore? = .standard()) throws -> TrainingSource {
+    /// - Parameter store: where trainings are kept; `nil` to keep none.
+    public func trainingSource(store: TrainingStore?) throws -> TrainingSource {
         guard let runtime else { throw EngineError(.runtime, info.runtimeProblem ?? "ONNX Runtime is missing") }
         guard let data else { throw EngineError(.data, "training needs a data set: give one with --data") }
         guard let split = data.train ?? data.calibration else {
@@ -51,13 +52,16 @@ extension EngineSession {
 }
 
 extension EngineSession {
+    /// As `trainingSource(store:)`, with the store of this user.
+    public func trainingSource() throws -> TrainingSource { try trainingSource(store: trainings) }
+
     /// The same data and runtime with another model of the same inputs and outputs as the baseline.
     public func replacingModel(_ other: Model) throws -> EngineSession {
         var changed = info
-        changed.modelHash = other.contentHash.description
+        changed.modelHash = other.contentHash.tagged
         return EngineSession(
             model: other, layers: other.layers(), info: changed, runtime: runtime, data: data, validation: validation,
             calibration: try data?.calibration.map { try SampleSet($0, metric: validation?.metric ?? .top1) }, inputShapes: inputShapes,
-            teacher: teacher)
+            teacher: teacher, limits: limits)
     }
 }

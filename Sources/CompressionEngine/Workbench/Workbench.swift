@@ -31,9 +31,9 @@ public final class Workbench: ExplorerEngine {
         var latest: (canonical: String, model: Model)?
         var results = ResultCache()
         /// Models with early exits by the recipe that made them, whatever its threshold.
-        var exitKeys: [String: ContentHash] = [:]
+        var exitKeys = BoundedCache<String, ContentHash>(maximumCount: 64)
         /// Counted figures of such a model, likewise.
-        var exitSizes: [String: ModelFigures] = [:]
+        var exitSizes = BoundedCache<String, ModelFigures>(maximumCount: 64)
         /// The curve over a threshold that was asked for last.
         var exitTrace: WhatIfTrace?
         var store: TrialStore?

@@ -48,7 +48,7 @@ extension Workbench {
     /// What is to be expected of a recipe's early exits, once they were prepared.
     func exitFigures(for recipe: Recipe) -> ExitFigures? {
         guard let context = recipe.exitContext, let threshold = recipe.exitThreshold else { return nil }
-        let (key, session) = state.withLock { ($0.exitKeys[context], $0.session) }
+        let (key, session) = state.withLock { ($0.exitKeys.value(for: context), $0.session) }
         guard let key, let profile = session?.knownExitProfile(key) else { return nil }
         return profile.figures(threshold: threshold)
     }
@@ -57,7 +57,7 @@ extension Workbench {
     func addExits(to figures: inout ModelFigures, _ recipe: Recipe) {
         guard let context = recipe.exitContext, let exits = exitFigures(for: recipe) else { return }
         // Another threshold changes no size.
-        if let known = state.withLock({ $0.exitSizes[context] }) {
+        if let known = state.withLock({ $0.exitSizes.value(for: context) }) {
             let (macs, energy) = (known.macs?.value, known.energyPicojoules?.value)
             figures = known.asEstimates
             if let macs, macs > 0, let energy, let now = exits.macs { figures.energyPicojoules = Figure(energy * now / macs, .modeled) }
@@ -69,10 +69,7 @@ extension Workbench {
     /// Keeps what was counted of a recipe with exits, for other thresholds of it.
     func noteSizes(_ figures: ModelFigures, of recipe: Recipe) {
         guard let context = recipe.exitContext, figures.exits != nil else { return }
-        state.withLock { state in
-            if state.exitSizes.count > 64 { state.exitSizes = [:] }
-            state.exitSizes[context] = figures
-        }
+        state.withLock { $0.exitSizes[context] = figures }
     }
 
     /// The whole curve over the threshold at once.
@@ -89,10 +86,7 @@ extension Workbench {
     func noteExits(_ recipe: Recipe, _ model: Model) {
         guard let context = recipe.exitContext, let declaration = ExitDeclaration(model) else { return }
         let key = EngineSession.exitKey(declaration, model)
-        state.withLock { state in
-            if state.exitKeys.count > 64 { state.exitKeys = [:] }
-            state.exitKeys[context] = key
-        }
+        state.withLock { $0.exitKeys[context] = key }
     }
 
     /// Times the exits, if that was not done yet, and says that predictions know more now.

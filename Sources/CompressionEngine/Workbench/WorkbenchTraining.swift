@@ -8,7 +8,7 @@ extension Workbench {
         state.withLock { $0.trainings[job] = control }
         runJob(job, title: steps == nil ? "Training" : "Recovery preview") { session, cancellation, progress in
             defer { self.state.withLock { $0.trainings[job] = nil } }
-            var source = try session.trainingSource(store: steps == nil ? .standard() : nil)
+            var source = try session.trainingSource(store: steps == nil ? session.trainings : nil)
             source.control = control
             source.maximumSteps = steps
             source.progress = { state in
@@ -18,6 +18,7 @@ extension Workbench {
             // Samples enough to see a point of accuracy; a preview is an estimate.
             if steps != nil { source.evaluate = { try session.evaluate($0, limit: 2000, cancellation: $1) } }
             let applied = try session.apply(recipe, training: source, cancellation: cancellation)
+            if let remark = session.trainings.takeRemark() { self.send(.remark(remark)) }
             guard let steps else { return .trained(job: job, recipe) }
             let estimate = try session.evaluate(applied.model, limit: 2000, cancellation: cancellation)
             return .recovered(job: job, recipe, estimate, steps: steps)

@@ -3,25 +3,11 @@ import Measurement
 import Recipes
 import Techniques
 
-extension Recipe {
-    /// What the recipe does and nothing else: active steps with every parameter written out, no name, no model. Two
-    /// recipes that do the same have the same normal form, and it can be read back.
-    var normalForm: Recipe {
-        var normal = Recipe(seed: seed)
-        normal.steps = activeSteps.map { step in
-            var step = step
-            if let descriptor = TechniqueRegistry.technique(step.technique)?.descriptor { step.parameters = step.parameters.resolved(by: descriptor) }
-            return step
-        }
-        return normal
-    }
-}
-
 extension Workbench {
     /// Opens the store, shows what is in it for this model and data, and takes its complete results as known.
     func openTrials(_ session: EngineSession) {
-        let store = TrialStore.open()
-        if let warning = store.warning { send(.remark(warning)) }
+        let store = TrialStore.open(limits: session.limits)
+        for line in [store.warning, store.takeRemark()].compactMap({ $0 }) { send(.remark(line)) }
         state.withLock { $0.store = store }
         sendTrials()
     }
@@ -29,7 +15,7 @@ extension Workbench {
     private func key(_ recipe: Recipe, _ session: EngineSession) -> TrialKey {
         TrialKey(
             kind: "evaluation 2", modelHash: session.info.modelHash, dataHash: session.evaluationHash,
-            recipe: recipe.normalForm.yaml, runtime: session.info.runtimeVersion ?? "", threads: 1)
+            recipe: recipe.canonical, runtime: session.info.runtimeVersion ?? "", threads: 1)
     }
 
     /// Stores what was found about a recipe, keeping what earlier runs found besides.
@@ -72,6 +58,7 @@ extension Workbench {
                 trial.figures.trainingSeconds = trainings.reduce(0) { $0 + $1.seconds }
             }
             try store.save(trial)
+            if let remark = store.takeRemark() { send(.remark(remark)) }
         } catch {
             send(.remark("a result could not be stored: \(error)"))
         }
@@ -93,7 +80,7 @@ extension Workbench {
 
     private static func record(_ trial: StoredTrial) -> TrialRecord? {
         // A recipe of a technique this version does not have is left in the store and not shown.
-        guard var recipe = try? Recipe.parse(trial.key.recipe, file: "stored trial") else { return nil }
+        guard var recipe = try? trial.key.storedRecipe() else { return nil }
         recipe.modelHash = trial.key.modelHash
         var record = TrialRecord(id: trial.id, recipe: recipe, created: trial.created)
         let figures = trial.figures

@@ -9,9 +9,9 @@ import Training
 /// Results by content, so that nothing is computed twice in a session.
 struct ResultCache {
     /// Complete accuracies by content hash of the model.
-    var accuracy: [ContentHash: AccuracyEstimate] = [:]
+    var accuracy = BoundedCache<ContentHash, AccuracyEstimate>(maximumCount: 4096)
     /// What-if points by recipe text.
-    var points: [String: WhatIfPoint] = [:]
+    var points = BoundedCache<String, WhatIfPoint>(maximumCount: 4096)
 }
 
 /// A what-if curve in the making.
@@ -180,7 +180,7 @@ extension Workbench {
         update: @escaping @Sendable (AccuracyEstimate) -> Void
     ) throws -> AccuracyEstimate {
         let hash = model.contentHash
-        if let known = state.withLock({ $0.results.accuracy[hash] }) {
+        if let known = state.withLock({ $0.results.accuracy.value(for: hash) }) {
             update(known)
             return known
         }
@@ -214,7 +214,7 @@ extension Workbench {
             send(.whatIf(generation: trace.generation, point))
             return
         }
-        if let known = state.withLock({ $0.results.points[recipe.canonical] }) {
+        if let known = state.withLock({ $0.results.points.value(for: recipe.canonical) }) {
             var point = known
             (point.step, point.parameter, point.value) = (trace.step, trace.parameter, value)
             send(.whatIf(generation: trace.generation, point))
@@ -237,10 +237,7 @@ extension Workbench {
             point.problem = "\(error)"
         }
         let finished = point
-        state.withLock { state in
-            if state.results.points.count > 4096 { state.results.points = [:] }
-            state.results.points[recipe.canonical] = finished
-        }
+        state.withLock { $0.results.points[recipe.canonical] = finished }
         send(.whatIf(generation: trace.generation, point))
     }
 }

@@ -1,5 +1,6 @@
 import EngineSupport
 import Foundation
+import ModelGraph
 
 /// A folder with one sub-folder of images per class, or of images alone (then without labels).
 struct ImageFolder: Sendable {
@@ -94,10 +95,10 @@ struct ImageSource: SampleSource {
     }
 
     /// The files as they lie on disk: no decoding.
-    func combineContent(of rows: [Int], into digest: inout ContentDigest) throws {
+    func combineContent(of rows: [Int], into digest: inout ContentHash) throws {
         digest.combine("\(preprocessing.canonicalText) \(inputs[0].shape)")
         for row in rows {
-            try InputFile.read(folder.files[row], limit: DataLimits.imageFileBytes).withUnsafeBytes { digest.combine($0) }
+            try InputFile.read(folder.files[row], limit: DataLimits.imageFileBytes).withUnsafeBytes { digest.combine(bytes: $0) }
         }
     }
 

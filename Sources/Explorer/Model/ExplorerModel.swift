@@ -1,4 +1,5 @@
 import CompressionEngine
+import EngineSupport
 import Measurement
 import Recipes
 import TerminalCells
@@ -66,8 +67,7 @@ public struct ExplorerModel: Sendable {
     public var staleLatency: LatencyFigures?
 
     // What-if curves.
-    public var curves: [CurveKey: WhatIfCurve] = [:]
-    public var curveOrder: [CurveKey] = []
+    package var curves = BoundedCache<CurveKey, WhatIfCurve>(maximumCount: 64)
     public var curveRequest: (generation: Int, key: CurveKey)?
 
     /// Loss of accuracy by layer and value, as far as it was measured.

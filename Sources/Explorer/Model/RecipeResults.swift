@@ -1,3 +1,4 @@
+import EngineSupport
 import Measurement
 import Recipes
 
@@ -17,28 +18,17 @@ public struct RecipeResult: Sendable {
 
 /// Results by recipe, so that going back shows them at once. Keeps the most recently used.
 public struct RecipeResults: Sendable {
-    private var entries: [String: RecipeResult] = [:]
-    private var order: [String] = []
-    private let capacity: Int
+    private var entries: BoundedCache<String, RecipeResult>
 
-    public init(capacity: Int = 400) { self.capacity = capacity }
+    public init(capacity: Int = 400) { entries = BoundedCache(maximumCount: capacity) }
 
     public subscript(canonical: String) -> RecipeResult? { entries[canonical] }
 
     /// Drops what is known of a recipe, because it has changed.
-    public mutating func forget(_ canonical: String) {
-        entries[canonical] = nil
-        order.removeAll { $0 == canonical }
-    }
+    public mutating func forget(_ canonical: String) { entries[canonical] = nil }
 
     public mutating func update(_ canonical: String, _ change: (inout RecipeResult) -> Void) {
-        if entries[canonical] == nil {
-            order.append(canonical)
-            if order.count > capacity { entries[order.removeFirst()] = nil }
-        }
-        var result = entries[canonical] ?? RecipeResult()
-        change(&result)
-        entries[canonical] = result
+        change(&entries[canonical, default: RecipeResult()])
     }
 }
 

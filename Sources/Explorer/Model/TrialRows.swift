@@ -129,8 +129,8 @@ extension ExplorerModel {
 extension LayerSelector {
     /// `all`, `all but conv1`, `conv1, conv2`.
     var inWords: String {
-        let kept = include.isEmpty ? "all" : include.map(\.canonical).joined(separator: ", ")
-        return exclude.isEmpty ? kept : kept + " but " + exclude.map(\.canonical).joined(separator: ", ")
+        let kept = include.isEmpty ? "all" : include.map(\.text).joined(separator: ", ")
+        return exclude.isEmpty ? kept : kept + " but " + exclude.map(\.text).joined(separator: ", ")
     }
 }
 

@@ -1,5 +1,6 @@
 import EngineSupport
 import Foundation
+import Recipes
 import Techniques
 
 /// One line of a session log: a JSON object with the seconds since the session began, the action's name and what it
@@ -19,7 +20,7 @@ public struct SessionLine: Codable, Hashable, Sendable {
     public var by: Int?
     public var state: Int?
     public var on: Bool?
-    public var recipe: RecordedRecipe?
+    public var recipe: RecipeForm?
     public var why: String?
     // First line.
     public var model: String?
@@ -114,7 +115,7 @@ extension SessionLine {
             self.by = by
         case .replace(let recipe, let why):
             self.init(t: t, action: "replace")
-            self.recipe = RecordedRecipe(recipe)
+            self.recipe = recipe.form
             self.why = why
         }
     }
@@ -138,7 +139,7 @@ extension SessionLine {
         case "reset-layer": return .edit(.resetLayer(try step(), layer: try need(layer, "layer")))
         case "include-layer": return .edit(.includeLayer(try step(), layer: try need(layer, "layer"), try need(on, "on")))
         case "move": return .edit(.move(try step(), by: try need(by, "by")))
-        case "replace": return .edit(.replace(try need(recipe, "recipe").recipe(catalog), why: why ?? ""))
+        case "replace": return .edit(.replace(try readRecipe(catalog), why: why ?? ""))
         default: return nil
         }
     }
@@ -146,6 +147,16 @@ extension SessionLine {
     private func need<T>(_ value: T?, _ name: String) throws(RecipeRefusal) -> T {
         guard let value else { throw RecipeRefusal("'\(action)' without '\(name)'") }
         return value
+    }
+
+    private func readRecipe(_ catalog: TechniqueCatalog) throws(RecipeRefusal) -> Recipe {
+        do {
+            return try Recipe(form: try need(recipe, "recipe"), techniques: catalog.descriptors)
+        } catch let error as RecipeRefusal {
+            throw error
+        } catch {
+            throw RecipeRefusal("\(error)")
+        }
     }
 
     private func step() throws(RecipeRefusal) -> StepAddress { StepAddress(try need(technique, "technique"), occurrence ?? 0) }

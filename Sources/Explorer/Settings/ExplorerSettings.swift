@@ -1,3 +1,4 @@
+import EngineSupport
 import TerminalCells
 
 /// What the user may set in the settings file.
@@ -10,6 +11,8 @@ public struct ExplorerSettings: Hashable, Sendable {
     public var view = ViewID.explore
     /// Keys by action, instead of the default ones.
     public var keys: [String: [String]] = [:]
+    /// How much of earlier work is kept on disk.
+    public var limits = StoreLimits()
 
     public init() {}
 

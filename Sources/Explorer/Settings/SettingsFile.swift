@@ -1,3 +1,4 @@
+import EngineSupport
 import Foundation
 import TerminalCells
 import Yams
@@ -44,8 +45,10 @@ extension ExplorerSettings {
             case "view":
                 view = ViewID(rawValue: try Self.word(value, ViewID.allCases.map(\.rawValue), name, place)) ?? .explore
             case "keys": keys = try Self.keys(value, file)
+            case "kept-results": limits.trialsPerModel = try Self.count(value, name, place)
+            case "kept-trainings": limits.trainingBytes = try Self.count(value, name, place) * 1_000_000
             default:
-                throw SettingsError("\(place): there is no setting '\(name)'; expected glyphs, colors, mouse, view or keys")
+                throw SettingsError("\(place): there is no setting '\(name)'; expected glyphs, colors, mouse, view, keys, kept-results or kept-trainings")
             }
         }
         do {
@@ -60,6 +63,11 @@ extension ExplorerSettings {
             throw SettingsError("\(place): \(name): expected one of \(allowed.joined(separator: ", "))")
         }
         return text
+    }
+
+    private static func count(_ node: Node, _ name: String, _ place: String) throws(SettingsError) -> Int {
+        guard let number = node.int, number > 0, number <= 1_000_000_000 else { throw SettingsError("\(place): \(name): expected a whole number from 1") }
+        return number
     }
 
     private static func keys(_ node: Node, _ file: String) throws(SettingsError) -> [String: [String]] {
@@ -92,6 +100,9 @@ extension ExplorerSettings {
             "# Colors: auto, \(ColorTier.allCases.map(\.rawValue).joined(separator: ", ")). NO_COLOR in the environment means mono.", "#colors: auto", "",
             "# The mouse; m switches it while lathe runs.", "#mouse: true", "",
             "# First view: \(ViewID.allCases.map(\.rawValue).joined(separator: ", "))", "#view: explore", "",
+            "# Results kept of each model and its data; the oldest that are not pinned go first.", "#kept-results: \(StoreLimits().trialsPerModel)", "",
+            "# Megabytes of finished trainings and checkpoints; what was not used for longest goes first.",
+            "#kept-trainings: \(StoreLimits().trainingBytes / 1_000_000)", "",
             "# Keys by action, instead of the default ones; [] takes them away. Ctrl-C always cancels or quits.", "#keys:",
         ]
         var seen: Set<Action> = []
@@ -117,6 +128,8 @@ extension ExplorerSettings {
                 "colors": {"enum": \(list(["auto"] + ColorTier.allCases.map(\.rawValue)))},
                 "mouse": {"type": "boolean"},
                 "view": {"enum": \(list(ViewID.allCases.map(\.rawValue)))},
+                "kept-results": {"type": "integer", "minimum": 1},
+                "kept-trainings": {"type": "integer", "minimum": 1},
                 "keys": {
                   "type": ["object", "null"],
                   "additionalProperties": false,

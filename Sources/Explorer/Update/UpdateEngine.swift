@@ -99,10 +99,6 @@ extension ExplorerModel {
         guard let request = curveRequest, request.generation == generation, point.parameter == request.key.parameter,
             let parameter = catalog[request.key.step.technique]?.parameter(point.parameter)
         else { return }
-        if curves[request.key] == nil {
-            curveOrder.append(request.key)
-            if curveOrder.count > 64 { curves[curveOrder.removeFirst()] = nil }
-        }
         curves[request.key, default: WhatIfCurve()].insert(point, at: parameter.axisPosition(point.value))
     }
 

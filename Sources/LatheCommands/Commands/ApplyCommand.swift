@@ -55,6 +55,7 @@ struct Apply: ParsableCommand {
             progress: { progress.show($0, $1) })
         for warning in RecipeNotes.warnings(recipe, session) { Console.warn("\(source.model): \(warning)") }
         let applied = try session.apply(recipe, cancellation: cancellation) { progress.show($1, $0) }
+        if let remark = session.trainings.takeRemark() { Console.warn(remark) }
         // All the work before the first file.
         let packed = try pack.map { _ in try Archive.pack(applied.model, cancellation: cancellation) { progress.show("packing \($1)", $0) } }
         try cancellation.check()

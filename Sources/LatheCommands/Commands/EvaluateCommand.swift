@@ -83,6 +83,7 @@ struct Evaluate: ParsableCommand {
         let reference = try baseline.map { path in try Failure.about(path) { try open(path) } } ?? session
         var warnings = RecipeNotes.warnings(recipe, session)
         let applied = try session.apply(recipe, cancellation: cancellation) { progress.show($1, $0) }
+        if let remark = session.trainings.takeRemark() { Console.warn(remark) }
 
         let estimate = try reference.evaluate(
             applied.model, split: split.name, limit: limit?.value, cancellation: cancellation
@@ -143,7 +144,7 @@ struct Evaluate: ParsableCommand {
 /// What to say about a recipe and the model it meets.
 enum RecipeNotes {
     static func warnings(_ recipe: Recipe, _ session: EngineSession) -> [String] {
-        guard let hash = recipe.modelHash, hash != session.info.modelHash else { return [] }
+        guard let hash = recipe.modelHash, recipe.isForAnotherModel(than: session.info.modelHash) else { return [] }
         return ["the recipe was made for another model (hash \(hash)); its layers are matched by name and structure"]
     }
 }

@@ -62,9 +62,10 @@ struct Explore: ParsableCommand {
         let screen = try TerminalScreen(
             options: TerminalOptions(colorTier: settings.colors, glyphTier: settings.glyphs, usesMouse: settings.mouse))
         defer { screen.close() }
+        var request = OpenRequest(modelPath: model, dataPath: data, recipePath: recipe, runtimePath: runtime, teacherPath: teaching.teacher)
+        request.limits = settings.limits
         let explorer = ExplorerRuntime(
-            request: OpenRequest(modelPath: model, dataPath: data, recipePath: recipe, runtimePath: runtime, teacherPath: teaching.teacher), port: ScreenPort(screen),
-            engine: Workbench(), settings: settings, keyMap: keyMap, log: writer)
+            request: request, port: ScreenPort(screen), engine: Workbench(), settings: settings, keyMap: keyMap, log: writer)
         try explorer.run()
     }
 

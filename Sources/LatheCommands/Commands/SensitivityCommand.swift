@@ -102,6 +102,7 @@ struct Sensitivity: ParsableCommand {
         let grid = try SensitivityAnalysis(session, store: store, cancellation: cancellation).run(request) { grid in
             progress.show("\(grid.done) of \(grid.total) cells", Double(grid.done) / Double(max(grid.total, 1)))
         }
+        if let remark = store.takeRemark() { Console.warn(remark) }
         var document = SensitivityDocument(grid, session)
         guard budget != nil || maxDrop != nil else { return document }
         progress.show("allocating")

@@ -125,6 +125,7 @@ struct Train: ParsableCommand {
         }
         progress.clear()
         if !quiet { last.printNewEpochs() }
+        if let remark = session.trainings.takeRemark() { Console.warn(remark) }
         progress.show("writing \(output)")
         try applied.model.serialized().write(to: output)
         return try TrainDocument(

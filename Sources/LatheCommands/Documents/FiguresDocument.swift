@@ -109,7 +109,7 @@ struct RecipeDocument: Encodable {
             let report = reports.flatMap { $0.indices.contains(index) ? $0[index] : nil }
             return Step(
                 technique: step.technique, parameters: values.explicit.mapValues { TechniqueDocument.Scalar(value: $0) },
-                selector: step.layers.canonical, layers: report?.layers,
+                selector: step.layers.text, layers: report?.layers,
                 refused: report?.refused.map { Refusal(layer: $0.layer, reason: $0.reason) }, notes: report?.notes, skipped: report?.skipped,
                 training: report?.training.map(Training.init))
         }

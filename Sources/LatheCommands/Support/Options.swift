@@ -4,11 +4,6 @@ import ModelGraph
 import Recipes
 import Techniques
 
-/// Kinds of layers that a recipe can name.
-enum LayerKinds {
-    static let all = Layer.Kind.allCases.map(\.rawValue)
-}
-
 /// The model that a command works on.
 struct ModelOptions: ParsableArguments {
     @Argument(help: "The model, an ONNX file.", completion: .file(extensions: ["onnx"]))
