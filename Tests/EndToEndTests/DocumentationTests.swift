@@ -20,7 +20,7 @@ import Testing
 
     @Test func techniquePagesAreUpToDate() throws {
         let folder = try TemporaryFolder()
-        let figures = Program.repository.appendingPathComponent("Docs/technique-figures.json").path
+        let figures = Program.repository.appendingPathComponent("Docs/Results/technique-figures.json").path
         #expect(try Program.run("techniques", "--write-docs", folder.path, "--figures", figures).status == 0)
         let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
         let committed = Program.repository.appendingPathComponent("Docs/Techniques").path

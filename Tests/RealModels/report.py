@@ -1,4 +1,4 @@
-"""Writes Docs/RealModels.md from the results of check.py. report.py RESULTS OUTPUT"""
+"""Writes Docs/Results/RealModels.md from the results of check.py. report.py RESULTS OUTPUT"""
 
 import collections
 import json
@@ -196,7 +196,7 @@ def main(results, output):
     lines = [
         "# Production models", "",
         f"What `lathe` does to models that others trained and ship on PyPI: {'all' if len(found) == len(rows) else f'{len(found)} of the'} {len(rows)} of "
-        "[the list](../Tests/RealModels/models.tsv). "
+        "[the list](../../Tests/RealModels/models.tsv). "
         "Written by `make real-models-report`; `make real-models` only fetches the models.", "",
         f"{'Every model' if len(found) == len(rows) else 'Every model that was tried'} is inspected, evaluated and put through the techniques below at their defaults, alone (corrections behind something to mend) and in some combinations: {applied} files were written, "
         f"{len(entries) - applied} recipes refused in one line, {failures} checks failed. {runs} of the models run in ONNX Runtime {runtime}; of the others only files are made. "
