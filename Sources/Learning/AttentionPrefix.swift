@@ -67,7 +67,7 @@ struct AttentionPrefix {
             for mask in products.masks {
                 let key = "\(mask.value) \(prefix.length) \(mask.open)"
                 let dims = shapes[mask.value] ?? editor.graph(.main).initializers[mask.value]?.dims ?? []
-                guard !dims.isEmpty else { throw EngineError(.technique, "prefix-tuning: the extents of '\(mask.value)' are not known") }
+                guard !dims.isEmpty else { throw EngineError(.technique, "prefix-tuning: the shape of '\(mask.value)' is not known") }
                 let wide: String
                 if let known = widened[key] {
                     wide = known

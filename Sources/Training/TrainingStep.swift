@@ -102,7 +102,7 @@ final class TrainingStep {
             throw EngineError(.technique, "the model cannot be trained: \(error.message)")
         }
         for barrier in gradient.barriers {
-            notes.append("what lies before \(barrier.opType) ('\(barrier.node)') is not trained: it \(barrier.reason)")
+            notes.append("layers before \(barrier.opType) ('\(barrier.node)') are not trained: it \(barrier.reason)")
         }
         let reached = trainable.parameters.filter { gradient.gradients[$0.name] != nil }
         trained = reached
@@ -398,7 +398,7 @@ final class TrainingStep {
     func restore(_ state: State) throws {
         guard state.weights.count == trained.count, state.states.count == states.count, state.masks.count == pruning?.state.count ?? 0,
             zip(state.weights, trained).allSatisfy({ $0.count == $1.start.count })
-        else { throw EngineError(.data, "the checkpoint is of another training") }
+        else { throw EngineError(.data, "the checkpoint belongs to another training") }
         for (values, place) in zip(state.weights + state.states, weights + states) { try place.store(values) }
         statistics = state.statistics
         pruning?.state = state.masks

@@ -127,7 +127,7 @@ struct ExitFitting {
                 gathered.widths[number] = width
                 gathered.features[number] += value.floats
             }
-            context.progress(0.5 * min(Double(gathered.count) / Double(max(limit, 1)), 1), "looking at features")
+            context.progress(0.5 * min(Double(gathered.count) / Double(max(limit, 1)), 1), "collecting features")
         }
         return gathered
     }
