@@ -59,6 +59,7 @@ extension Painter {
             lines.append("Several quick changes of one parameter make one state. No state is lost: an edit after an undo opens a branch.")
         case .jobList, .jobDetail, .exportForm, .exportSummary: break
         }
+        lines.append(StyledLine("Terms: Docs/Glossary.md. Choosing: Docs/WhichTechniqueWhen.md.", .muted))
         return lines.flatMap { $0.wrapped(to: width) }
     }
 

@@ -54,7 +54,7 @@ public struct ParameterPrediction: Technique {
         let index = GraphIndex(model.graph)
         return layers.map { layer in
             if let reason = ComputedWeightWriter.refusal(for: layer) { return reason }
-            guard WeightMatrix.shape(of: layer) != nil else { return "a \(layer.opType) is not one product with its inputs" }
+            guard WeightMatrix.shape(of: layer) != nil else { return "\(layer.opType) is not one product with its inputs" }
             if InputPositions(of: layer, in: model, index: index, shapes: shapes) != nil { return nil }
             return InputWindows.refusal(for: layer, in: model).map { "its inputs have no positions; for their covariance: \($0)" }
         }

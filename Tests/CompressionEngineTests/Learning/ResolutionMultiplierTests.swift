@@ -129,16 +129,16 @@ import Testing
             #expect(refusals.allSatisfy { $0 != nil })
             return refusals.first.flatMap { $0 } ?? ""
         }
-        #expect(try reason(Pruning.sample("lenet-300-100")) == "no convolution works on the image")
+        #expect(try reason(Pruning.sample("lenet-300-100")) == "no convolution reads the image")
         for name in ["transformer", "lstm"] { #expect(try !reason(Pruning.sample(name)).isEmpty) }
         var b = GraphBuilder(input: [nil, 3, 8, 8])
-        #expect(try reason(b.model(b.conv("x", "conv", (3, 4)))) == "output 'conv' has numbers for each place of the image")
+        #expect(try reason(b.model(b.conv("x", "conv", (3, 4)))) == "output 'conv' has a value for each position of the image")
         b = GraphBuilder(input: [nil, 3, 8, 8])
         let positioned = b.node("Add", [b.conv("x", "conv", (3, 4)), b.constant("positions", [1, 4, 8, 8])], "positioned")
-        #expect(try reason(b.model(b.node("GlobalAveragePool", [positioned], "mean"))) == "Add has numbers for each place ('positions')")
+        #expect(try reason(b.model(b.node("GlobalAveragePool", [positioned], "mean"))) == "Add has a constant for each position ('positions')")
         b = GraphBuilder(input: [nil, 3, 8, 8])
         let tokens = b.node("Reshape", [b.conv("x", "conv", (3, 4)), b.integers("tokens", [-1, 4, 64])], "tokens.out")
-        #expect(try reason(b.model(b.node("ReduceMean", [tokens], "mean", [("axes", .integers([2]))]))) == "Reshape counts its places")
+        #expect(try reason(b.model(b.node("ReduceMean", [tokens], "mean", [("axes", .integers([2]))]))) == "Reshape depends on the number of positions")
     }
 
     @Test func trainsAndIsTheSameTwice() throws {
