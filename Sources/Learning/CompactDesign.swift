@@ -38,7 +38,7 @@ public struct CompactDesign: Technique {
                 "block", title: "Block",
                 domain: .choice([
                     .init("separable", "k×k per channel, then 1×1"), .init("bottleneck", "1×1, k×k over fewer channels, 1×1"),
-                    .init("fire", "1×1 to fewer channels, then 1×1 beside k×k"),
+                    .init("fire", "1×1 to fewer channels, then 1×1 next to k×k"),
                 ]), default: .choice("separable"),
                 help: "What replaces a convolution"),
             ParameterDescriptor(

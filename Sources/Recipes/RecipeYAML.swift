@@ -220,7 +220,7 @@ private struct RecipeParser {
             guard allowed.contains(name) else {
                 throw fail(key, "unknown key '\(name)' in \(what), expected \(allowed.joined(separator: ", "))")
             }
-            guard !fields.contains(where: { $0.0 == name }) else { throw fail(key, "'\(name)' stands twice") }
+            guard !fields.contains(where: { $0.0 == name }) else { throw fail(key, "'\(name)' is given twice") }
             fields.append((name, value))
         }
         return fields

@@ -64,7 +64,7 @@ final class TrainingStep {
         guard samples.count > 0 else { throw EngineError(.data, "there are no samples to train on") }
         var trainable = try TrainableModel(model, plan: plan, preparation: preparation)
         notes = trainable.notes
-        if let distance = plan.peer { trainable.addFellow(distance: distance, fresh: Set(plan.unstructured), seed: plan.seed) }
+        if let distance = plan.peer { trainable.addPeer(distance: distance, fresh: Set(plan.unstructured), seed: plan.seed) }
         optimizer = plan.optimizer
         let (shard, inputs, shapes) = try Self.probe(trainable, fixedBatch: samples.fixedBatch(of: model), plan: plan, source: source, cancellation: cancellation)
         var probed = shapes
@@ -201,7 +201,7 @@ final class TrainingStep {
     }
 
     /// Numbers that are trained, a peer's not counted.
-    var trainedCount: Int { trained.reduce(0) { $0 + ($1.isFellow ? 0 : $1.start.count) } }
+    var trainedCount: Int { trained.reduce(0) { $0 + ($1.isPeer ? 0 : $1.start.count) } }
     var stepsPerEpoch: Int { max(1, source.samples.count / batch) }
     var totalSteps: Int { min(plan.maximumSteps ?? .max, plan.epochs * stepsPerEpoch) }
     /// Bytes that training keeps: weights, states, gradients of every lane.

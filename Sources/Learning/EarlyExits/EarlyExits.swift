@@ -36,7 +36,7 @@ public struct EarlyExits: WholeModelTechnique {
                 help: "Samples whose largest probability is above this leave; 1 lets none leave"),
             ParameterDescriptor(
                 "exits", title: "Exits", domain: .integer(1...8, step: 1), default: .integer(3), unit: "exits",
-                help: "How many, spread evenly over the network's MACs; fewer where there are not so many places"),
+                help: "How many, spread evenly over the network's MACs; fewer if fewer are possible"),
             ParameterDescriptor(
                 "grid", title: "Grid", domain: .integer(1...16, step: 1), default: .integer(7), unit: "cells",
                 help: "Features are averages over this many cells along each spatial axis at most; 1 averages over the whole map"),

@@ -34,7 +34,7 @@ struct RecipeOptions: ParsableArguments {
             "One step, instead of or after the recipe's; may be repeated.",
             discussion: """
                 technique[?][:key=value,…][@layer,…], for example 'magnitude-pruning:sparsity=0.8' or 'svd:rank=8@fc*'. A layer is a name \
-                (* stands for any run of characters), kind:conv, or 0..3 (positions, the last excluded); ! before it leaves it out. \
+                (* matches any characters), kind:conv, or 0..3 (positions, the last excluded); ! before it leaves it out. \
                 With ? the step is skipped where it applies to no layer. \
                 'lathe techniques' lists techniques and parameters.
                 """,

@@ -40,7 +40,7 @@ struct StepSpecification: ExpressibleByArgument {
                     let known = descriptor.parameters.map(\.name).joined(separator: ", ")
                     throw fail("\(id) has no parameter '\(key)'\(known.isEmpty ? "" : ", expected one of \(known)")")
                 }
-                guard step.parameters[key] == nil else { throw fail("'\(key)' stands twice") }
+                guard step.parameters[key] == nil else { throw fail("'\(key)' is given twice") }
                 do {
                     step.parameters[key] = try parameter.parse(String(sides[1]))
                 } catch {
@@ -56,7 +56,7 @@ struct StepSpecification: ExpressibleByArgument {
                     step.layers.include.append(try pattern(word, fail))
                 }
             }
-            guard step.layers != .all else { throw fail("expected layers behind '@'") }
+            guard step.layers != .all else { throw fail("expected layers after '@'") }
         }
         return step
     }
