@@ -41,7 +41,7 @@ struct AttentionProducts {
     /// Operators of one operand that leave each score in its place.
     private static let single: Set<String> = ["Cast", "Identity", "Dropout", "IsNaN", "IsInf", "Not", "Clip"]
 
-    /// - Parameter shapes: of intermediate values, where known. A value of unknown extents counts as one that differs from key to key.
+    /// - Parameter shapes: of intermediate values, where known. A value of unknown dimensions counts as one that differs from key to key.
     /// - Throws: `Refusal` if something between the products depends on the number of keys or on their places.
     init(_ attention: AttentionProjections.Attention, in model: Model, index: GraphIndex, shapes: [String: [Int]]) throws(Refusal) {
         let graph = model.graph

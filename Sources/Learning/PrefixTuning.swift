@@ -60,7 +60,7 @@ public struct PrefixTuning: WholeModelTechnique {
         guard let parameters = targets.first?.parameters else { return }
         guard let source = context.training else { throw EngineError(.technique, "\(descriptor.id): needs a training split (--data) and ONNX Runtime") }
         let layers = model.layers()
-        // Extents as they now are: those of the context are of the model before the recipe.
+        // Dimensions as they now are: those of the context are of the model before the recipe.
         let shapes = try source.shapes(of: model, cancellation: context.cancellation)
         let chosen = try AttentionTargets(model, layers: layers, shapes: shapes, masks: true).chosen(targets, for: descriptor.id)
         var prefixes = try chosen.map { entry in
@@ -135,7 +135,7 @@ public struct PrefixTuning: WholeModelTechnique {
 
 extension AttentionPrefix {
     /// Keys and values of tokens that the model computed, one token for each place of the prefix, the same for keys and values.
-    /// - Throws: `EngineError` if their extents do not fit.
+    /// - Throws: `EngineError` if their dimensions do not fit.
     func drawn(keys: (shape: [Int], floats: [Float]), values: (shape: [Int], floats: [Float]), _ generator: inout SeededGenerator) throws -> [Tensor] {
         let (rank, width, valueWidth) = (keys.shape.count, keyDims[keyDims.count - 2], valueDims[valueDims.count - 1])
         guard rank == keyDims.count, values.shape.count == valueDims.count, keys.shape[rank - 2] == width, values.shape.last == valueWidth,
@@ -160,7 +160,7 @@ extension AttentionPrefix {
 }
 
 extension TrainingSource {
-    /// Extents of a model's values for one sample, or as many as it takes at once, read by running it.
+    /// Dimensions of a model's values for one sample, or as many as it takes at once, read by running it.
     func shapes(of model: Model, cancellation: Cancellation) throws -> [String: [Int]] {
         let rows = min(max(samples.fixedBatch(of: model) ?? 1, 1), samples.count)
         let inputs = try samples.inputs.enumerated().map { index, input in

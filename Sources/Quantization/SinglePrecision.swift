@@ -1,7 +1,7 @@
 import ModelGraph
 import Techniques
 
-/// Back to 32-bit floats, for models that come in halves or doubles.
+/// Back to 32-bit floats, for models that come in float16 or float64.
 public struct SinglePrecision: WholeModelTechnique {
     public init() {}
 

@@ -275,7 +275,7 @@ package struct WeightStorageWriter {
     }
 
     /// Scales as float16, where they lose no more than half a unit in the eleventh bit by it: a small part of a step even for the largest code.
-    /// `nil` where some scale is beyond the normal halves.
+    /// `nil` where some scale is beyond the normal float16.
     static func halves(_ scales: Tensor) -> Tensor? {
         guard let values = scales.floats() else { return nil }
         let normal = Float(Float16.leastNormalMagnitude)...Float(Float16.greatestFiniteMagnitude)

@@ -33,13 +33,13 @@ public struct CPDecomposition: Technique {
 
     private struct Factored: Sendable {
         var rank: Int
-        /// outputs × rank, rank × inputs, and for each wide axis rank × extent.
+        /// outputs × rank, rank × inputs, and for each wide axis rank × size.
         var outputs: [Float]
         var inputs: [Float]
         var axes: [[Float]]
     }
 
-    /// Weights of one outer product: extents of channels and of the kernel's wide axes.
+    /// Weights of one outer product: dimensions of channels and of the kernel's wide axes.
     private static func perComponent(_ layer: Layer) -> Int {
         layer.weightShape[0] + layer.weightShape[1] + layer.weightShape.dropFirst(2).filter { $0 > 1 }.reduce(0, +)
     }
@@ -110,7 +110,7 @@ public struct CPDecomposition: Technique {
             shape[2 + axis] = form.kernel[axis]
             links.append(
                 FactorLink(
-                    // Axes without extent may still step; the first convolution does it.
+                    // Axes without size may still step; the first convolution does it.
                     suffix: "cp_axis\(axis)", node: form.convolution(along: [axis], stepping: number == 0 ? narrow : [], group: rank),
                     operand: .weight(factored.axes[number], dims: shape)))
         }

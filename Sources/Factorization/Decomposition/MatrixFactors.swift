@@ -85,7 +85,7 @@ extension RewriteContext {
     }
 }
 
-/// A layer whose stored weight, its first extent by all others, became two factors: the nodes `svd_v` and `svd_u`.
+/// A layer whose stored weight, its first dimension by all others, became two factors: the nodes `svd_v` and `svd_u`.
 package enum MatrixLinks {
     /// Why a layer cannot be two; `nil` if it can.
     static func refusal(for layer: Layer, in model: Model) -> String? {

@@ -129,7 +129,7 @@ extension TensorTrainFactorization {
 
 /// A convolution's kernel as a train in the order inputs, wide axes of the kernel, outputs.
 enum TrainOfConvolutions {
-    /// The unfoldings between neighbors, by the number of extents.
+    /// The unfoldings between neighbors, by the number of dimensions.
     static let bonds: [Int: [WeightUnfolding]] = [2: [.first], 3: [.second, .first], 4: [.second, .spatial, .first]]
 
     static func dims(_ layer: Layer) -> [Int] { [layer.weightShape[1]] + layer.weightShape.dropFirst(2).filter { $0 > 1 } + [layer.weightShape[0]] }
@@ -148,7 +148,7 @@ enum TrainOfConvolutions {
         let narrow = form.kernel.indices.filter { form.kernel[$0] == 1 }
         let last = train.dims.count - 1
         return train.dims.indices.map { core in
-            // before × extent × after; the first has no channel before it, the last none behind.
+            // before × size × after; the first has no channel before it, the last none behind.
             let (before, extent, after) = (ranks[core], train.dims[core], ranks[core + 1])
             guard core > 0, core < last else {
                 let (rows, columns) = core == 0 ? (extent, after) : (before, extent)

@@ -42,15 +42,15 @@ public struct Tucker2: Technique {
             iterations = parameters.integer("iterations")
         }
 
-        /// Ranks of the first and the second extent of a kernel m × n × k.
-        /// - Parameter outputsFirst: whether the first extent is that of the outputs.
+        /// Ranks of the first and the second dimension of a kernel m × n × k.
+        /// - Parameter outputsFirst: whether the first dimension is that of the outputs.
         func ranks(m: Int, n: Int, k: Int, outputsFirst: Bool, first: Spectrum?, second: Spectrum?) -> (first: Int, second: Int) {
             switch choice.mode {
             case .rank:
                 let (p, q) = outputsFirst ? (choice.rank, inputRank) : (inputRank, choice.rank)
                 return (min(max(p, 1), m), min(max(q, 1), n))
             case .ratio:
-                // Both extents shrink alike, to β: β²·m·n·k + β·(m² + n²) = ratio·m·n·k.
+                // Both dimensions shrink alike, to β: β²·m·n·k + β·(m² + n²) = ratio·m·n·k.
                 let (a, b) = (Double(m * n * k), Double(m * m + n * n))
                 let beta = ((b * b + 4 * a * a * choice.ratio).squareRoot() - b) / (2 * a)
                 return (min(max(Int(beta * Double(m)), 1), m), min(max(Int(beta * Double(n)), 1), n))
@@ -65,7 +65,7 @@ public struct Tucker2: Technique {
     /// Factors of a stored kernel; empty where the rank is the full one.
     private struct Factored: Sendable {
         var ranks: (first: Int, second: Int)
-        /// rank × extent.
+        /// rank × size.
         var first: [Float]
         var second: [Float]
         var core: [Float]

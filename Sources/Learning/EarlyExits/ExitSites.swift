@@ -124,7 +124,7 @@ struct ExitSites {
         var work = [Double](repeating: 0, count: model.graph.nodes.count)
         let values = ValueShapes(shapes.mapValues { ValueShapes.Value(dims: $0, elementType: .float32) })
         for (node, macs) in Compute.macs(of: model.graph, shapes: values) { work[node] = macs }
-        // Where weights are decoded on the way, nodes do not show their extents: then weights times output positions, which is the same number.
+        // Where weights are decoded on the way, nodes do not show their dimensions: then weights times output positions, which is the same number.
         for layer in layers where layer.path.isMain && layer.kind != .embedding && work[layer.nodeIndex] == 0 {
             let outputs = layer.weightShape.indices.contains(layer.outputAxis) ? layer.weightShape[layer.outputAxis] : 1
             let extents = model.graph.nodes[layer.nodeIndex].outputs.first.flatMap { shapes[$0] } ?? [outputs]
