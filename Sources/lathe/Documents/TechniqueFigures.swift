@@ -13,7 +13,7 @@ struct TechniqueFigures: Decodable {
         var packed: [Double]?
         /// Before and after, multiply-accumulates for one sample.
         var macs: [Double]?
-        /// Before and after, per cent.
+        /// Before and after, percent.
         var accuracy: [Double]?
         /// Change of the accuracy and its 95 % interval, in points.
         var difference: [Double]?
@@ -60,7 +60,8 @@ struct TechniqueFigures: Decodable {
         if applied.isEmpty {
             text += "\(recipe) applies to none of them:\n\n"
         } else {
-            text += "\(recipe), with defaults for all else. Sizes, MACs and latency are changes against the original model; the change of top-1 is in points, with its 95 % interval.\n\n"
+            text += "\(recipe), with defaults for all else. Sizes, MACs and latency are changes against the original model; "
+            text += "the change of top-1 is in points, with its 95 % interval.\n\n"
             text += "| model | ONNX file | packed archive | MACs | latency | top-1 | change |\n|---|--:|--:|--:|--:|--:|--:|\n"
             for name in applied { if let outcome = entry.models[name] { text += row(name, outcome) } }
         }
