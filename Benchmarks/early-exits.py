@@ -1,4 +1,4 @@
-"""What early exits save on ResNet-8: writes Docs/EarlyExits.md.
+"""What early exits save on ResNet-8: writes Docs/Results/EarlyExits.md.
 
     python3 Benchmarks/early-exits.py [--lathe BINARY]
 
@@ -118,7 +118,7 @@ def main():
         "Python's `onnxruntime` gets the same number of images right on every file, at batch 64 and image by image." if agree
         else "**Python's `onnxruntime` does not get the same number of images right on every file.**")
     lines.append("MACs and shares come from the validation images too. What a sample takes that leaves nowhere is a little more than before: the exits that it passed.")
-    path = os.path.join(ROOT, "Docs", "EarlyExits.md")
+    path = os.path.join(ROOT, "Docs", "Results", "EarlyExits.md")
     with open(path + ".new", "w") as file:
         file.write("\n".join(lines) + "\n")
     os.replace(path + ".new", path)

@@ -1,4 +1,4 @@
-"""What factorizations keep, save and cost: writes Docs/Factorization.md.
+"""What factorizations keep, save and cost: writes Docs/Results/Factorization.md.
 
     .deps/venv/bin/python Benchmarks/factorization.py [--lathe BINARY] [--bert MODEL.onnx]
 
@@ -144,7 +144,7 @@ def main():
               "Nothing repaired.", ""]
     lines += budgets(options.lathe)
     lines.append("")
-    with open(os.path.join(ROOT, "Docs", "Factorization.md"), "w") as file:
+    with open(os.path.join(ROOT, "Docs", "Results", "Factorization.md"), "w") as file:
         file.write("\n".join(lines))
 
 

@@ -1,4 +1,4 @@
-"""What reconstruction wins over rounding and cutting to the nearest, on ResNet-8: writes Docs/Reconstruction.md.
+"""What reconstruction wins over rounding and cutting to the nearest, on ResNet-8: writes Docs/Results/Reconstruction.md.
 
     python3 Benchmarks/reconstruction.py [--lathe BINARY]
 
@@ -72,7 +72,7 @@ def main():
             cells += [percent(correct), f"{(base - correct) / 100:.2f}"]
         lines.append(f"| per {granularity} | " + " | ".join(cells) + " |")
     lines += ["", "Losses in points.", ""]
-    with open(os.path.join(ROOT, "Docs", "Reconstruction.md"), "w") as file:
+    with open(os.path.join(ROOT, "Docs", "Results", "Reconstruction.md"), "w") as file:
         file.write("\n".join(lines))
     print("\n".join(lines))
 

@@ -1,4 +1,4 @@
-"""Accuracy right after compression and after training on, and models moved to other data: writes Docs/Recovery.md.
+"""Accuracy right after compression and after training on, and models moved to other data: writes Docs/Results/Recovery.md.
 
     .deps/venv/bin/python Benchmarks/recovery.py --mnist MNIST_FOLDER [--lathe PROGRAM] [--part NAME,...] [--seeds COUNT]
 
@@ -240,7 +240,7 @@ def main():
     parser.add_argument("--mnist", type=lambda text: pathlib.Path(text).resolve())
     parser.add_argument("--lathe", default=str(ROOT / ".build/release/lathe"))
     parser.add_argument("--part", type=lambda text: text.split(","), default=PARTS, help=", ".join(PARTS))
-    parser.add_argument("--out", default=str(ROOT / "Docs/Recovery.md"))
+    parser.add_argument("--out", default=str(ROOT / "Docs/Results/Recovery.md"))
     parser.add_argument("--seeds", type=int, default=SEEDS, help="of the student's trainings")
     options = parser.parse_args()
     unknown = [part for part in options.part if part not in PARTS]

@@ -1,4 +1,4 @@
-"""HashedNets against k-means, product quantization and SVD at equal size, on LeNet-300-100, and the archive's codes side by side: writes Docs/Sharing.md.
+"""HashedNets against k-means, product quantization and SVD at equal size, on LeNet-300-100, and the archive's codes side by side: writes Docs/Results/Sharing.md.
 
     python3 Benchmarks/sharing.py [--lathe BINARY]
 
@@ -167,7 +167,7 @@ def main():
     ]
     lines += [f"| {name} | " + " | ".join(f"{size:,} ({speed:,.0f})" for size, speed in codes.values()) + " |" for name, codes in coded]
     lines.append("")
-    with open(os.path.join(ROOT, "Docs", "Sharing.md"), "w") as file:
+    with open(os.path.join(ROOT, "Docs", "Results", "Sharing.md"), "w") as file:
         file.write("\n".join(lines))
     print("\n".join(lines))
 

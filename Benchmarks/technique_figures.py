@@ -1,4 +1,4 @@
-"""What each technique does to each sample model: writes Docs/technique-figures.json, which `make docs` puts on the technique pages.
+"""What each technique does to each sample model: writes Docs/Results/technique-figures.json, which `make docs` puts on the technique pages.
 
     .deps/venv/bin/python Benchmarks/technique_figures.py [--lathe PROGRAM] [--technique ID,...] [--latency] [--again]
 
@@ -16,7 +16,7 @@ import re
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "Docs/technique-figures.json"
+RESULTS = ROOT / "Docs/Results/technique-figures.json"
 DATA = ROOT / "SampleModels/data/fashion-mnist.yaml"
 MODELS = ["lenet-300-100", "lenet-5", "resnet-8", "ds-cnn", "transformer", "lstm"]
 # What stands before a technique that mends, trains on, or only acts on what others left.

@@ -1,6 +1,6 @@
 """Training beside PyTorch: the same ten steps from the same start give the same weights, and how long a step takes.
 
-training.py [--lathe PROGRAM] [--models NAME,...] [--steps COUNT] [--part weights|time] [--out Docs/Training.md]
+training.py [--lathe PROGRAM] [--models NAME,...] [--steps COUNT] [--part weights|time] [--out Docs/Results/Training.md]
 
 Needs torch, onnx and numpy, and the training files of Fashion-MNIST (Debian's dataset-fashion-mnist). Each model of SampleModels is
 made afresh with random weights, written as ONNX, and trained by both programs on the same samples in the same order.

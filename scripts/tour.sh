@@ -88,9 +88,9 @@ screen
 say << 'TEXT'
 ## Turn it
 
-`Tab` goes to its parameters; `←` and `→` turn, `=` types a value. Here `=`, `0.8`, `Enter`. The curve shows where it gives way before one goes
+`Tab` goes to its parameters; `←` and `→` turn them, `=` types a value. Here `=`, `0.8`, `Enter`. The curve shows where accuracy falls before one goes
 there: its points fill in while the program has nothing else to do. Hollow points were run on part of the images and are estimates; the full
-one is the present setting.
+one is the current setting.
 TEXT
 keys Tab =
 t send-keys -l "0.8"
@@ -101,8 +101,8 @@ await 'at 0\.8,'
 screen
 
 say << 'TEXT'
-Now the threshold is one for the whole model. `↓` and `→` give each layer its own: worse here, for the small first convolution then loses as
-large a share as the large layers that can spare it. A parameter of words has a line per word instead of a curve.
+Now one threshold holds for the whole model. `↓` and `→` give each layer its own: worse here, because the small first convolution then loses as
+large a share as the large layers that can spare it. A parameter with named choices has a line per choice instead of a curve.
 TEXT
 keys Down Right
 await 'Scope: layer|← layer'
@@ -114,8 +114,8 @@ screen
 say << 'TEXT'
 ## Layer by layer
 
-`2` opens the table of layers; `s` sorts by the next column, `S` reverses. `Space` leaves a layer out: without the first convolution, which holds
-next to nothing and feeds everything, most of that loss is gone. `←` and `→` turn the parameter for one layer alone: here the second
+`2` opens the table of layers; `s` sorts by the next column, `S` reverses. `Space` leaves a layer out: without the first convolution, which has
+few weights and feeds all other layers, most of that loss is gone. `←` and `→` turn the parameter for one layer alone: here the second
 convolution, which then shows its own value. The histograms are its weights before and now; `.` and `,` read off a count.
 TEXT
 keys 2 '{'
@@ -130,8 +130,8 @@ screen
 say << 'TEXT'
 ## What was tried
 
-`3` is every recipe that was evaluated, in this session or an earlier one, with the front: the recipes that no other beats in both measures.
-`x` and `y` choose what the axes show; here `x`, once: the archive's size against accuracy. The arrows go from point to point, `Enter` takes the
+`3` shows every recipe that was evaluated, in this session or an earlier one, with the Pareto front: the recipes that no other beats in both measures.
+`x` and `y` choose what the axes show; here `x`, once: the archive's size against accuracy. The arrows go from point to point, `Enter` uses the
 recipe of a point.
 TEXT
 keys 3 x
@@ -141,7 +141,7 @@ screen
 say << 'TEXT'
 ## Back, and back again
 
-`u` undoes, without limit; an edit after that opens a branch, and nothing is lost. `4` shows the tree, with what each state was measured at, and
+`u` undoes, without limit; an edit after that opens a branch, and nothing is lost. `4` shows the tree, with the measurements of each state, and
 the difference between two of them. `Enter` goes to a state.
 TEXT
 keys 1 u u u
@@ -162,7 +162,7 @@ await '✓ evaluated 10,000'
 await_gone 'redone'
 screen
 cat >> "$draft" << 'TEXT'
-`w` writes. `5` shows how it goes; the report holds the accuracy on the test split, which nothing has looked at before.
+`w` writes. `5` shows the progress; the report holds the accuracy on the test split, which nothing has looked at before.
 
 TEXT
 # Written to a folder of the tour's own.
@@ -185,7 +185,7 @@ await '^\$ *$'
     echo
 } >> "$draft"
 say << 'TEXT'
-The recipe is what to keep: `lathe apply` makes the same bytes of it again, on any machine, and `lathe replay` repeats a whole session from its log.
+Keep the recipe: `lathe apply` makes the same bytes from it again, on any machine, and `lathe replay` repeats a whole session from its log.
 TEXT
 
 mv "$draft" "$page"

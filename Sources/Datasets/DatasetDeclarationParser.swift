@@ -51,7 +51,7 @@ struct DatasetDeclarationParser {
 
     private func classes(_ node: Node) throws -> [String] {
         let names = try yaml.list(node, "classes") { try yaml.string($0, "classes") }
-        guard Set(names).count == names.count else { throw yaml.fail(node, "classes: a name stands twice") }
+        guard Set(names).count == names.count else { throw yaml.fail(node, "classes: a name is listed twice") }
         return names
     }
 

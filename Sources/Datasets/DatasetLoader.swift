@@ -94,7 +94,7 @@ private struct MNISTFolder {
     func declareSplits(in declaration: inout DatasetDeclaration) throws {
         func files(_ part: String) throws -> DatasetDeclaration.Files? {
             guard let images = found["\(part)-images-idx3-ubyte"] else {
-                if let labels = found["\(part)-labels-idx1-ubyte"] { throw EngineError(.data, "\(labels): the images are missing beside it") }
+                if let labels = found["\(part)-labels-idx1-ubyte"] { throw EngineError(.data, "\(labels): the images that belong to it are missing") }
                 return nil
             }
             return .idx(images: images, labels: found["\(part)-labels-idx1-ubyte"])

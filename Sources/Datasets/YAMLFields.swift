@@ -86,7 +86,7 @@ struct YAMLFields {
         case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _), .composer(_, let problem, let mark, _):
             "\(file):\(mark.line): not valid YAML: \(problem)"
         case .duplicatedKeysInMapping(let duplicates, let context):
-            "\(file):\(context.mark.line): '\(duplicates.first ?? "")' stands twice"
+            "\(file):\(context.mark.line): '\(duplicates.first ?? "")' is given twice"
         default: "\(file): not valid YAML"
         }
     }

@@ -11,7 +11,7 @@ public struct GradientBuilder: Sendable {
     /// Forward nodes first, then what rules emitted, in an order in which they can run.
     public internal(set) var nodes: [Node]
     public internal(set) var constants: OrderedDictionary<String, Tensor>
-    /// Extents of values by name.
+    /// Dimensions of values by name.
     public internal(set) var shapes: [String: [Int]]
     /// Values of small integer tensors that are the same in every run: axes, shapes, indices.
     private var integers: [String: [Int]]
@@ -24,7 +24,7 @@ public struct GradientBuilder: Sendable {
 
     /// - Parameters:
     ///   - forward: the model in normal form, its inputs of fixed shape.
-    ///   - shapes: extents of every value of the main graph at those inputs.
+    ///   - shapes: dimensions of every value of the main graph at those inputs.
     ///   - integers: contents of integer values that depend on shapes alone, where a rule may need them.
     public init(_ forward: Model, shapes: [String: [Int]], integers: [String: [Int]] = [:]) {
         opset = forward.opset
@@ -124,7 +124,7 @@ public struct GradientBuilder: Sendable {
 
     // MARK: Arithmetic with broadcasting
 
-    /// Extents after broadcasting two shapes.
+    /// Dimensions after broadcasting two shapes.
     static func broadcast(_ a: [Int], _ b: [Int]) -> [Int] {
         let rank = max(a.count, b.count)
         func extent(_ shape: [Int], _ axis: Int) -> Int { axis - (rank - shape.count) >= 0 ? shape[axis - (rank - shape.count)] : 1 }
@@ -186,7 +186,7 @@ public struct GradientBuilder: Sendable {
     public mutating func transpose(_ a: String, _ order: [Int]) throws(DifferentiationError) -> String {
         let old = try shape(a)
         let dims = order.map { old[$0] }
-        // Moving extents of 1 moves no data.
+        // Moving dimensions of 1 moves no data.
         let moved = order.filter { old[$0] != 1 }
         if moved == moved.sorted() { return try reshape(a, dims) }
         return emit("Transpose", [a], [Attribute("perm", .integers(order))], shape: dims)

@@ -10,7 +10,7 @@ public struct GradientGraph: Sendable {
 
     /// - Parameters:
     ///   - forward: the model, its inputs of fixed shape; trained weights are inputs or initializers. Macros allowed.
-    ///   - shapes: extents of every value at these inputs.
+    ///   - shapes: dimensions of every value at these inputs.
     ///   - trained: names of the values to differentiate by.
     ///   - targets: graph inputs that the loss reads (labels, a teacher's scores) with type and shape.
     ///   - batch: samples of the whole batch; the graph sees `shard` of them.

@@ -70,7 +70,7 @@ public enum Losses {
             let each = dims.dropFirst().reduce(1, *)
             return try b.multiply(total, by: 1 / (Float(batch) * Float(max(each, 1))))
         case .attentionTransfer:
-            guard dims.count >= 3 else { throw DifferentiationError("'\(term.value)' of shape \(dims) has no places to attend to") }
+            guard dims.count >= 3 else { throw DifferentiationError("'\(term.value)' of shape \(dims) has no positions to attend to") }
             let difference = try b.subtract(try attention(term.value, &b), try attention(term.target, &b))
             let total = try b.sum(try b.multiply(difference, difference), axes: [0, 1], keep: false)
             return try b.multiply(total, by: 1 / Float(batch))

@@ -44,5 +44,5 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
 
     public var description: String { message }
 
-    public static let cancelled = EngineError(.cancelled, "cancelled")
+    public static let cancelled = EngineError(.cancelled, "canceled")
 }

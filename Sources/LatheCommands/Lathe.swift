@@ -3,10 +3,6 @@ import Foundation
 
 /// The program: its commands, and how it ends.
 struct Lathe: ParsableCommand {
-    static let version = "0.1.0"
-    /// Of this version, for the man page.
-    static let releaseDate = "November 25, 2026"
-
     static let configuration = CommandConfiguration(
         commandName: "lathe",
         abstract: "Explore what compressing a neural network costs and saves.",
@@ -18,7 +14,7 @@ struct Lathe: ParsableCommand {
             Exit status: 0 on success; 1 when a stated requirement is not met; 2 on bad input, with one line on \
             standard error. No command leaves a half-written file.
             """,
-        version: "lathe \(version)",
+        version: "lathe \(Version.number)",
         subcommands: [
             Explore.self, Inspect.self, Evaluate.self, Sensitivity.self, Apply.self, Train.self, Pack.self, Unpack.self, Techniques.self, Presets.self, Replay.self, Keys.self,
             Completions.self, Manual.self,

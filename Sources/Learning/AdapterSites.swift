@@ -45,23 +45,23 @@ struct AdapterSites {
         guard !ends.isEmpty else { return }
         for position in dense where !ends.contains(position) {
             sites[position] = nil
-            refusals[position] = "stands inside a block: adapters stand where attention and feed-forward layers end"
+            refusals[position] = "inside a block: adapters follow attention and feed-forward layers"
         }
     }
 
     private func refusal(of layer: Layer) -> String? {
-        guard layer.path.isMain else { return "stands in a subgraph (If, Loop, Scan)" }
-        guard opset >= 9 else { return "operator set \(opset) has no Erf and no sums that broadcast as adapters need; 9 has" }
+        guard layer.path.isMain else { return "in a subgraph (If, Loop, Scan)" }
+        guard opset >= 9 else { return "needs operator set 9 (Erf); the model has \(opset)" }
         let node = graph.nodes[layer.nodeIndex]
         guard node.isStandard(node.opType), ["Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"].contains(node.opType) else {
-            return layer.kind == .embedding ? "rows of a table are looked up; adapters stand behind layers that compute" : "\(node.opType) has no adapters"
+            return layer.kind == .embedding ? "embedding: adapters follow layers that compute" : "\(node.opType) has no adapters"
         }
         switch layer.kind {
-        case .embedding: return "rows of a table are looked up; adapters stand behind layers that compute"
-        case .conv, .convTranspose: if layer.group > 1 { return layer.isDepthwise ? "depthwise: an adapter would mix the channels that it keeps apart" : "grouped convolution" }
+        case .embedding: return "embedding: adapters follow layers that compute"
+        case .conv, .convTranspose: if layer.group > 1 { return layer.isDepthwise ? "depthwise: an adapter would mix its channels" : "grouped convolution" }
         case .matMul, .gemm:
             if layer.weightShape.count > 2 { return "a batched constant is not one matrix" }
-            if layer.quantization == nil, node.input(1) != layer.weight { return "its weight stands on the left, so channels do not stand last" }
+            if layer.quantization == nil, node.input(1) != layer.weight { return "its weight is the left operand, so channels are not the last axis" }
         case .lstm, .gru, .rnn: break
         }
         return nil
@@ -74,7 +74,7 @@ struct AdapterSites {
         for value in site.values where index.consumers[value]?.contains(where: { graph.nodes[$0].opType == "QuantizeLinear" }) ?? false {
             return "its outputs are quantized: put adapters before quantization"
         }
-        guard site.values.contains(where: { leading.contains($0) }) else { return "the last layer: \(first) are the model's scores ('also' trains it)" }
+        guard site.values.contains(where: { leading.contains($0) }) else { return "the last layer ('also' trains it)" }
         return nil
     }
 

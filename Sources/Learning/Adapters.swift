@@ -11,16 +11,17 @@ public struct Adapters: WholeModelTechnique {
         id: "adapters",
         title: "Adapters",
         family: .training,
-        summary: "Trains small residual bottlenecks behind frozen layers; they stay in the file",
+        summary: "Trains small residual bottlenecks after frozen layers; they stay in the file",
         details: """
-            Behind each chosen layer, its bias and its normalization, stands x + up(f(down(x))): to `bottleneck` channels, through an activation, and back. `up` starts at zero, so \
-            that nothing changes at first. Only the adapters are trained, and the head, biases and normalizations if asked for; every weight of the model stays as it was, integers included. \
-            In transformers adapters stand where attention and feed-forward layers end, before the residual sum (Houlsby et al.); behind convolutions they are 1×1 (Rebuffi et al.); behind \
-            recurrent layers they change what the others read.
+            After each chosen layer, its bias and its normalization, comes x + up(f(down(x))): down to `bottleneck` channels, an activation, and back \
+            up. `up` starts at zero, so nothing changes at first. Only the adapters are trained, and the head, biases and normalizations if asked for; \
+            all weights of the model stay the same, integers included. In transformers, adapters follow the attention and feed-forward layers, before \
+            the residual sum (Houlsby et al.); after convolutions they are 1×1 (Rebuffi et al.); after recurrent layers they change what the next \
+            layers read.
 
-            `limit` holds all adapters together to a share of the model's parameters: where they would be more, all bottlenecks become narrower alike. The report says how many parameters were \
-            trained and what memory that took. File, MACs and latency grow by the adapters: it is a way to move a model to new data, of which each takes a small file of differences, not a way to \
-            make one smaller.
+            `limit` caps the parameters of all adapters together, as a share of the model's: where they would be more, all bottlenecks become \
+            narrower. The report says how many parameters were trained and how much memory that took. File, MACs and latency grow by the adapters: \
+            this moves a model to new data with a small file of differences; it does not make it smaller.
             """,
         source: """
             Houlsby et al., Parameter-Efficient Transfer Learning for NLP, ICML 2019, section 2; Rebuffi, Bilen and Vedaldi, Learning Multiple Visual Domains with Residual Adapters, NIPS 2017, \
@@ -32,11 +33,11 @@ public struct Adapters: WholeModelTechnique {
             ),
             ParameterDescriptor(
                 "limit", title: "Limit", domain: .real(0.001...1, step: 0.001), default: .real(0.05),
-                help: "Share of the model's parameters that all adapters hold at most; bottlenecks give way"),
+                help: "Largest share of the model's parameters that all adapters may hold; bottlenecks become narrower to fit"),
             ParameterDescriptor(
                 "activation", title: "Activation",
-                domain: .choice([.init("relu", "what is negative becomes 0"), .init("gelu", "x times the normal distribution function"), .init("none", "a linear change")]),
-                default: .choice("relu"), help: "What stands between the two layers"),
+                domain: .choice([.init("relu", "negative values become 0"), .init("gelu", "x times the normal distribution function"), .init("none", "a linear change")]),
+                default: .choice("relu"), help: "What is between the two layers"),
             TrainingParameters.besideAdapters,
         ]
             + TrainingParameters.without("scope", "keep-structure", "l1", "group-lasso", "scale-penalty", "rate-decay").map { parameter in

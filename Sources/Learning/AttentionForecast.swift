@@ -1,7 +1,7 @@
 import ModelGraph
 import Techniques
 
-/// What is prepared of an attention's extents, so that what rebuilding it costs and saves is known without the graph.
+/// What is prepared of an attention's dimensions, so that what rebuilding it costs and saves is known without the graph.
 public struct AttentionForecast: Sendable {
     /// Positions, among the model's layers, of those that make queries, keys or values.
     public var layers: [Int]

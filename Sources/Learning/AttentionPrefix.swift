@@ -8,13 +8,13 @@ struct AttentionPrefix {
     /// Names of nodes and tensors begin with this.
     let name: String
     let length: Int
-    /// Extents: keys … × d × length, values … × length × d, the axes in front 1 but for heads of their own.
+    /// Dimensions: keys … × d × length, values … × length × d, the axes in front 1 but for heads of their own.
     let keyDims: [Int]
     let valueDims: [Int]
     var keys: [Float]
     var values: [Float]
 
-    /// Heads that have prefixes of their own: those of an axis in front of the tokens whose extent and width make up what a layer puts out,
+    /// Heads that have prefixes of their own: those of an axis in front of the tokens whose size and width make up what a layer puts out,
     /// once, or for queries, keys and values together. Where heads are joined with samples, as in three dimensions, all share one.
     static func heads(_ attention: AttentionProjections.Attention, keys: [Int], values: [Int], _ layers: [Layer]) -> Int {
         guard keys.count >= 4, values.count == keys.count, keys[keys.count - 3] == values[values.count - 3] else { return 1 }
@@ -27,7 +27,7 @@ struct AttentionPrefix {
     /// - Parameters:
     ///   - shapes: of the model's values, as it now is.
     /// - Returns: names of the tensors to train, by prefix: keys and values.
-    /// - Throws: `EngineError` if a mask's extents are not known.
+    /// - Throws: `EngineError` if a mask's dimensions are not known.
     static func insert(_ prefixes: [AttentionPrefix], into model: inout Model, shapes: [String: [Int]]) throws -> [[String]] {
         let types = ElementTypeInference(model.graph)
         var editor = GraphEditor(model)
@@ -67,7 +67,7 @@ struct AttentionPrefix {
             for mask in products.masks {
                 let key = "\(mask.value) \(prefix.length) \(mask.open)"
                 let dims = shapes[mask.value] ?? editor.graph(.main).initializers[mask.value]?.dims ?? []
-                guard !dims.isEmpty else { throw EngineError(.technique, "prefix-tuning: the extents of '\(mask.value)' are not known") }
+                guard !dims.isEmpty else { throw EngineError(.technique, "prefix-tuning: the shape of '\(mask.value)' is not known") }
                 let wide: String
                 if let known = widened[key] {
                     wide = known

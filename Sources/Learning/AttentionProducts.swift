@@ -40,14 +40,14 @@ struct AttentionProducts {
     /// Operators of one operand that leave each score in its place.
     private static let single: Set<String> = ["Cast", "Identity", "Dropout", "IsNaN", "IsInf", "Not", "Clip"]
 
-    /// - Parameter shapes: of intermediate values, where known. A value of unknown extents counts as one that differs from key to key.
+    /// - Parameter shapes: of intermediate values, where known. A value of unknown dimensions counts as one that differs from key to key.
     /// - Throws: `Refusal` if something between the products depends on the number of keys or on their places.
     init(_ attention: AttentionProjections.Attention, in model: Model, index: GraphIndex, shapes: [String: [Int]]) throws(Refusal) {
         let graph = model.graph
         guard attention.rowsAreQueries else { throw Refusal(reason: "its attention multiplies keys by queries, not queries by keys") }
         let (first, last) = (graph.nodes[attention.scores], graph.nodes[attention.mix])
-        guard first.isStandard("MatMul"), last.isStandard("MatMul") else { throw Refusal(reason: "its attention's products are no plain MatMul") }
-        guard AttentionProjections.isMaskable(attention, model, shapes) else { throw Refusal(reason: "its Softmax does not run over the tokens attended to") }
+        guard first.isStandard("MatMul"), last.isStandard("MatMul") else { throw Refusal(reason: "its attention does not use plain MatMul") }
+        guard AttentionProjections.isMaskable(attention, model, shapes) else { throw Refusal(reason: "its Softmax does not run over the keys") }
         (scores, softmax, mix) = (attention.scores, attention.softmax, attention.mix)
         (queries, keys, values) = (first.inputs[0], first.inputs[1], last.inputs[1])
         var wide = Set(first.outputs)
@@ -58,7 +58,7 @@ struct AttentionProducts {
             if let tensor = graph.initializers[value] { return (tensor.dims.last ?? 1) == 1 }
             guard let shape = shapes[value] else { return Self.isNumber(value, graph, index, depth: 6) }
             guard let extent = shape.last, extent != 1 || keyCount == 1 else { return true }
-            guard keyCount == nil || extent == keyCount else { throw Refusal(reason: "its scores meet '\(value)', which does not fit the tokens attended to") }
+            guard keyCount == nil || extent == keyCount else { throw Refusal(reason: "'\(value)' does not match the number of keys") }
             return false
         }
         if index.outputs.contains(first.outputs[0]) { throw Refusal(reason: "its scores are an output of the model") }
@@ -66,7 +66,7 @@ struct AttentionProducts {
             open.remove(position)
             let node = graph.nodes[position]
             if position == mix {
-                guard wide.contains(node.inputs[0]), !wide.contains(node.inputs[1]) else { throw Refusal(reason: "its attention attends to scores") }
+                guard wide.contains(node.inputs[0]), !wide.contains(node.inputs[1]) else { throw Refusal(reason: "its scores are the right operand of a product") }
                 continue
             }
             let isWide = node.inputs.map { wide.contains($0) }
@@ -88,7 +88,7 @@ struct AttentionProducts {
                 try mask(0, open: isWide[1] ? 1 : 0, isCondition: true)
                 for input in 1...2 { try mask(input, open: 0) }
             case let type where Self.single.contains(type): break
-            default: throw Refusal(reason: "\(node.opType) reads its scores, so that their number must stay")
+            default: throw Refusal(reason: "\(node.opType) reads its scores, so their number is fixed")
             }
             for output in node.outputs where !output.isEmpty {
                 if index.outputs.contains(output) { throw Refusal(reason: "its scores are an output of the model") }
@@ -118,10 +118,10 @@ struct AttentionTargets {
             do throws(AttentionProducts.Refusal) {
                 let products = try AttentionProducts(attention, in: model, index: index, shapes: shapes)
                 if !masks, let mask = products.masks.first {
-                    throw .init(reason: "a mask ('\(mask.value)') keeps tokens from some others")
+                    throw .init(reason: "it has a mask ('\(mask.value)')")
                 }
                 for value in [products.keys, products.values] {
-                    guard [.float32, .float16, .float64].contains(types.types[value] ?? .float32) else { throw .init(reason: "its keys and values are no floats") }
+                    guard [.float32, .float16, .float64].contains(types.types[value] ?? .float32) else { throw .init(reason: "its keys and values are not floats") }
                 }
                 return Entry(attention: attention, products: products, reason: nil)
             } catch {
@@ -132,10 +132,10 @@ struct AttentionTargets {
 
     /// Why layers are not part of an attention that can be rebuilt; `nil` where they are.
     func refusals(for layers: [Layer]) -> [String?] {
-        guard !entries.isEmpty else { return layers.map { _ in "there is no attention in the main graph that can be followed" } }
+        guard !entries.isEmpty else { return layers.map { _ in "no attention recognized in the main graph" } }
         return layers.map { layer in
             let mine = layer.path.isMain ? entries.filter { $0.attention.layers.contains(layer.nodeIndex) } : []
-            guard let first = mine.first else { return "it makes no queries, keys or values" }
+            guard let first = mine.first else { return "not an attention projection" }
             return mine.contains { $0.products != nil } ? nil : first.reason
         }
     }

@@ -10,27 +10,29 @@ public struct FineTuning: Technique {
         id: "fine-tuning",
         title: "Fine-tuning",
         family: .training,
-        summary: "Trains the weights on, with zeros, shared values and integers kept, to win back what compression lost",
+        summary: "Trains the weights further to recover accuracy; zeros, shared values and integers are kept",
         details: """
-            Stochastic gradient descent on the training split, run by ONNX Runtime on a training graph made from this very model. Behind \
-            pruning the zeros stay zero; behind weight sharing each shared value moves as one; behind static-int8 or weights stored as \
-            integers the network is trained through its own rounding (quantization-aware training with straight-through gradients) and the \
-            weights stay integers. Packed weights keep their codes; scales and codebooks are trained.
+            Gradient descent on the training split, run by ONNX Runtime on a training graph made from this model. After pruning the zeros stay zero; \
+            after weight sharing each shared value moves as one; after static-int8 or weights stored as integers the network is trained through its \
+            own rounding (quantization-aware training with straight-through gradients) and the weights stay integers. Packed weights keep their codes; \
+            scales and codebooks are trained.
 
-            The loss is cross-entropy with the labels, or agreement with the model before the recipe (distillation), which needs no labels, or \
-            both. With teacher=mutual a second copy from another start, by a tenth of the weights' own size, is trained beside it and thrown away afterwards, and each learns the \
-            other's scores as well (deep mutual learning): twice the work. The paper's students start from random weights; one that starts from good ones can lose by a peer that is still worse. After each epoch the validation split is looked at and the best epoch is kept; the test split is never touched. The \
-            same seed gives the same weights bit for bit. Neither size of the file, MACs nor latency change.
+            The loss is cross-entropy with the labels, agreement with the model before the recipe (distillation), which needs no labels, or both. With \
+            teacher=mutual a second copy, whose start differs by a tenth of the weights' own size, is trained at the same time and thrown away \
+            afterwards; each learns the other's scores as well (deep mutual learning), at twice the work. The paper's students start from random \
+            weights; a student that starts from good ones can get worse as long as its peer is worse. After each epoch the validation split is \
+            evaluated and the best epoch is kept; the test split is never used. The same seed gives the same weights bit for bit. File size, MACs and \
+            latency do not change.
 
-            A training takes time, so it runs as a job: in the explorer when asked for, with its curve; other numbers are those before \
-            training until then. What was trained once is remembered.
+            A training takes time, so it runs as a job: in the explorer when you ask for it, with its curve. Until then the other figures are those \
+            before training. A finished training is remembered.
             """,
         source:
             "Han, Pool, Tran and Dally, Learning both Weights and Connections, NIPS 2015 (retraining); Hinton, Vinyals and Dean, arXiv:1503.02531 (distillation); Zhang, Xiang, Hospedales and Lu, Deep Mutual Learning, CVPR 2018, section 2 (peer students); Bengio, Léonard and Courville, arXiv:1308.3432 (straight-through); Loshchilov and Hutter, arXiv:1711.05101 (AdamW)",
         parameters: TrainingParameters.all, strength: "epochs", requires: [], produces: [.training])
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
-        layer.path.isMain ? nil : "stands in a subgraph (If, Loop, Scan)"
+        layer.path.isMain ? nil : "in a subgraph (If, Loop, Scan)"
     }
 
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {

@@ -13,13 +13,16 @@ public struct LinearAttention: WholeModelTechnique {
         family: .training,
         summary: "Replaces softmax(Q·Kᵀ)·V by φ(Q)·(φ(K)ᵀ·V), normalized, and trains by distillation",
         details: """
-            The Softmax gives way to a kernel, φ(x) = elu(x) + 1, so that the product of keys and values can come first: (φ(Q)·(φ(K)ᵀ·V)) / (φ(Q)·Σφ(K)). Per head that is 2·n·d² + n·d MACs for n \
-            tokens of d numbers in place of 2·n²·d, and no n × n matrix in memory: it saves only where a sequence is longer than a head is wide, and costs where it is shorter.
+            The Softmax is replaced by a kernel, φ(x) = elu(x) + 1, so that the product of keys and values can come first: (φ(Q)·(φ(K)ᵀ·V)) / \
+            (φ(Q)·Σφ(K)). For n tokens and heads of width d, a head takes 2·n·d² + n·d MACs instead of 2·n²·d, and no n × n matrix is kept in memory. \
+            It saves only where a sequence is longer than a head is wide, and costs where it is shorter.
 
-            Weights stay as many and what they are at first, but they learned for the other attention: accuracy falls at once, and the training that follows, by default on the softened outputs of the \
-            model before the recipe, wins back what it can. As in the paper queries and keys enter φ unscaled; a factor that the model applies to them before their product stays.
+            Weights stay the same at first, but they were trained for the other attention: accuracy falls at once, and the training that follows, by \
+            default on the softened outputs of the model before the recipe, recovers what it can. As in the paper, queries and keys enter φ unscaled; \
+            a factor that the model applies to them before their product stays.
 
-            Attention under a mask, causal or for padding, is refused: the sum over keys would need one for each query. Works on attention written as MatMul, Softmax and MatMul.
+            Attention under a mask, causal or for padding, is refused: each query would need a sum over its own keys. It works on attention written as \
+            MatMul, Softmax and MatMul.
             """,
         source:
             "Katharopoulos, Vyas, Pappas and Fleuret, Transformers are RNNs: Fast Autoregressive Transformers with Linear Attention, ICML 2020, section 3.2; Hinton, Vinyals and Dean, arXiv:1503.02531 (distillation)",
@@ -34,7 +37,7 @@ public struct LinearAttention: WholeModelTechnique {
     private static let epsilon: Float = 1e-6
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
-        if model.opset < 11 { return layers.map { _ in "operator set \(model.opset) has no sums over the last axis; 11 has" } }
+        if model.opset < 11 { return layers.map { _ in "needs operator set 11 (sums over the last axis); the model has \(model.opset)" } }
         return AttentionTargets(model, layers: layers, shapes: shapes, masks: false).refusals(for: layers)
     }
 

@@ -14,24 +14,26 @@ public struct PrefixTuning: WholeModelTechnique {
         id: "prefix-tuning",
         title: "Prefix tuning",
         family: .training,
-        summary: "Trains a few keys and values in front of those of each attention of a frozen transformer; they stay in the file",
+        summary: "Trains a few extra keys and values for each attention of a frozen transformer; they stay in the file",
         details: """
-            Each attention gets `length` keys and values of its own, which every token may attend to whatever a mask says: softmax(Q·[P, K]ᵀ)·[R, V]. Only P and R are trained, and the head, biases \
-            and normalizations if asked for; every weight of the model stays as it was. Each head has its own where heads have an axis to themselves; where they are joined with samples they share one. \
-            Inputs and outputs of the model keep their shapes, and any batch and any length still fit. The report says how many parameters were trained and what memory that took.
+            Each attention gets `length` extra keys and values that every token may attend to, whatever a mask says: softmax(Q·[P, K]ᵀ)·[R, V]. Only P \
+            and R are trained, and the head, biases and normalizations if asked for; all weights of the model stay the same. Each head has its own \
+            prefix where heads have an axis of their own; where heads are merged with the batch they share one. Inputs and outputs of the model keep \
+            their shapes, and any batch size and length still fit. The report says how many parameters were trained and how much memory that took.
 
-            Unlike LoRA and adapters, prefixes change the outputs before anything is learned: a Softmax over more keys gives each less. They start as keys and values that the model \
-            computes for tokens of training samples, drawn by the recipe's seed, or small and random. They are trained directly, without the network that Li and Liang put in front while training, and want a learning \
-            rate ten or more times that of weights.
+            Unlike LoRA and adapters, prefixes change the outputs before anything is learned: a Softmax over more keys gives each one less. They start \
+            as keys and values that the model computes for tokens of training samples, drawn with the recipe's seed, or as small random numbers. They \
+            are trained directly, without the extra network that Li and Liang use during training, and need a learning rate ten or more times that of \
+            weights.
 
-            File, MACs and latency grow a little: it is a way to move a model to new data, of which each takes a small file of differences, not a way to make one smaller. Works on attention written as \
-            MatMul, Softmax and MatMul, with masks added, multiplied or chosen by Where between them.
+            File, MACs and latency grow a little: this moves a model to new data with a small file of differences; it does not make it smaller. It \
+            works on attention written as MatMul, Softmax and MatMul, with masks that are added, multiplied or chosen by Where between them.
             """,
         source:
             "Li and Liang, Prefix-Tuning: Optimizing Continuous Prompts for Generation, ACL 2021, section 4; Lester, Al-Rfou and Constant, The Power of Scale for Parameter-Efficient Prompt Tuning, EMNLP 2021",
         parameters: [
             ParameterDescriptor(
-                "length", title: "Length", domain: .integer(1...128, step: 1), default: .integer(8), unit: "tokens", help: "Keys and values in front of each attention's own"),
+                "length", title: "Length", domain: .integer(1...128, step: 1), default: .integer(8), unit: "tokens", help: "Extra keys and values for each attention"),
             ParameterDescriptor(
                 "start", title: "Start",
                 domain: .choice([.init("data", "keys and values of tokens of training samples, drawn by the seed"), .init("random", "small normal numbers, drawn by the seed")]),
@@ -46,7 +48,7 @@ public struct PrefixTuning: WholeModelTechnique {
         strength: "length", requires: [], produces: [.training])
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
-        if model.opset < 11 { return layers.map { _ in "operator set \(model.opset) has no Pad by computed sizes; 11 has" } }
+        if model.opset < 11 { return layers.map { _ in "needs operator set 11 (Pad by computed sizes); the model has \(model.opset)" } }
         return AttentionTargets(model, layers: layers, shapes: shapes, masks: true).refusals(for: layers)
     }
 
@@ -58,12 +60,12 @@ public struct PrefixTuning: WholeModelTechnique {
         guard let parameters = targets.first?.parameters else { return }
         guard let source = context.training else { throw EngineError(.technique, "\(descriptor.id): needs a training split (--data) and ONNX Runtime") }
         let layers = model.layers()
-        // Extents as they now are: those of the context are of the model before the recipe.
+        // Dimensions as they now are: those of the context are of the model before the recipe.
         let shapes = try source.shapes(of: model, cancellation: context.cancellation)
         let chosen = try AttentionTargets(model, layers: layers, shapes: shapes, masks: true).chosen(targets, for: descriptor.id)
         var prefixes = try chosen.map { entry in
             guard let keys = shapes[entry.products.keys], let values = shapes[entry.products.values], keys.count >= 2, values.count >= 2 else {
-                throw EngineError(.technique, "\(descriptor.id): the extents of '\(entry.products.keys)' are not known")
+                throw EngineError(.technique, "\(descriptor.id): the shape of '\(entry.products.keys)' is not known")
             }
             let heads = AttentionPrefix.heads(entry.attention, keys: keys, values: values, layers)
             let length = entry.parameters.integer("length")
@@ -133,7 +135,7 @@ public struct PrefixTuning: WholeModelTechnique {
 
 extension AttentionPrefix {
     /// Keys and values of tokens that the model computed, one token for each place of the prefix, the same for keys and values.
-    /// - Throws: `EngineError` if their extents do not fit.
+    /// - Throws: `EngineError` if their dimensions do not fit.
     func drawn(keys: (shape: [Int], floats: [Float]), values: (shape: [Int], floats: [Float]), _ generator: inout SeededGenerator) throws -> [Tensor] {
         let (rank, width, valueWidth) = (keys.shape.count, keyDims[keyDims.count - 2], valueDims[valueDims.count - 1])
         guard rank == keyDims.count, values.shape.count == valueDims.count, keys.shape[rank - 2] == width, values.shape.last == valueWidth,
@@ -158,7 +160,7 @@ extension AttentionPrefix {
 }
 
 extension TrainingSource {
-    /// Extents of a model's values for one sample, or as many as it takes at once, read by running it.
+    /// Dimensions of a model's values for one sample, or as many as it takes at once, read by running it.
     func shapes(of model: Model, cancellation: Cancellation) throws -> [String: [Int]] {
         let rows = min(max(samples.fixedBatch(of: model) ?? 1, 1), samples.count)
         let inputs = try samples.inputs.enumerated().map { index, input in

@@ -11,15 +11,18 @@ public struct ResolutionMultiplier: WholeModelTechnique {
         id: "resolution-multiplier",
         title: "Resolution multiplier",
         family: .training,
-        summary: "Makes the image smaller in front of the first layer and trains the network to answer as it did",
+        summary: "Makes the input image smaller and trains the network to give the same answers",
         details: """
-            Behind the model's input, which stays what it was, the image is made smaller: by means of whole blocks of pixels where they fit, else by linear interpolation. All convolutions behind it work \
-            on fewer places; MACs and memory fall about with the square of the resolution, weights stay as many. Poolings over a whole plane become global ones. A dense layer that reads each place \
-            gets a weight for each place that is left, the sum of those it had for the places that fall together, so that it sees the plane as if it were repeated to its old size.
+            After the model's input, which stays the same, the image is made smaller: by averaging blocks of pixels where whole blocks fit, otherwise \
+            by linear interpolation. All convolutions after it work on fewer positions; MACs and memory fall roughly with the square of the \
+            resolution, and the number of weights stays. Poolings over a whole feature map become global ones. A dense layer that reads each position \
+            gets one weight for each remaining position: the sum of the weights of the positions that merge, as if the feature map were repeated to \
+            its old size.
 
-            The network is then trained as a whole, by default to give the softened outputs of the model before the recipe (distillation). With 'width-multiplier' before it a recipe scales width and \
-            resolution together. A small object needs its pixels: look at how accuracy falls. Refused are networks that give something for each place of the image, count its places, or \
-            have numbers for each of them.
+            The network is then trained as a whole, by default on the softened outputs of the model before the recipe (distillation). With \
+            'width-multiplier' before it a recipe scales width and resolution together. A small object needs its pixels: check how accuracy falls. \
+            Networks are refused that give a result for each position of the image, depend on the number of positions, or have constants for each of \
+            them.
             """,
         source: """
             Howard et al., MobileNets, arXiv:1704.04861, section 3.4 (resolution multiplier); Tan and Le, EfficientNet, ICML 2019, section 3.3 (compound scaling); Hinton, Vinyals and Dean, \
@@ -38,9 +41,9 @@ public struct ResolutionMultiplier: WholeModelTechnique {
         strength: "resolution", requires: [], produces: [.training])
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
-        do throws(ImagePlanes.Refusal) {
-            let planes = try ImagePlanes(model, layers: layers, shapes: shapes)
-            return layers.indices.map { planes.convolutions[$0] != nil || planes.rows[$0] != nil ? nil : "works on no places of the image" }
+        do throws(FeatureMaps.Refusal) {
+            let maps = try FeatureMaps(model, layers: layers, shapes: shapes)
+            return layers.indices.map { maps.convolutions[$0] != nil || maps.rows[$0] != nil ? nil : "does not work on the image" }
         } catch {
             return layers.map { _ in error.reason }
         }
@@ -67,7 +70,7 @@ public struct ResolutionMultiplier: WholeModelTechnique {
             throw EngineError(.technique, "\(descriptor.id): the network does not run on smaller images: \(error.message)")
         }
         if let changed = model.graph.outputs.first(where: { after[$0.name] != before[$0.name] }) {
-            throw EngineError(.technique, "\(descriptor.id): output '\(changed.name)' would have other extents")
+            throw EngineError(.technique, "\(descriptor.id): output '\(changed.name)' would have another shape")
         }
         var plan = try TrainingParameters.plan(parameters, seed: context.seed)
         let teacher = TrainingParameters.teacher(parameters, plan: &plan, model: small, previous: model, context: context)
@@ -75,24 +78,24 @@ public struct ResolutionMultiplier: WholeModelTechnique {
         model = small
     }
 
-    /// Puts the smaller image in front and makes everything fit that counts places.
+    /// Puts the smaller image in front and makes everything fit that depends on the number of positions.
     /// - Throws: `EngineError` if too little of the image is left, or this operator set cannot make it.
     static func shrink(_ model: inout Model, to share: Double, shapes: [String: [Int]], notes: RewriteContext.Notes) throws {
         let layers = model.layers()
-        let planes: ImagePlanes
-        do throws(ImagePlanes.Refusal) {
-            planes = try ImagePlanes(model, layers: layers, shapes: shapes)
+        let maps: FeatureMaps
+        do throws(FeatureMaps.Refusal) {
+            maps = try FeatureMaps(model, layers: layers, shapes: shapes)
         } catch {
             throw EngineError(.technique, "resolution-multiplier: \(error.reason)")
         }
-        let image = planes.image(at: share)
-        let (old, new) = (planes.planes(at: planes.extents).planes, planes.planes(at: image))
+        let image = maps.image(at: share)
+        let (old, new) = (maps.maps(at: maps.size).maps, maps.maps(at: image))
         if let failure = new.failure {
             throw EngineError(.technique, "resolution-multiplier: at \(image[0]) × \(image[1]) pixels nothing is left of '\(failure)': take a larger resolution")
         }
         var supply = NameSupply(model.graph)
-        for (index, entry) in planes.rows.sorted(by: { $0.key < $1.key }) {
-            guard let from = old[entry.plane], let to = new.planes[entry.plane], from != to else { continue }
+        for (index, entry) in maps.rows.sorted(by: { $0.key < $1.key }) {
+            guard let from = old[entry.map], let to = new.maps[entry.map], from != to else { continue }
             let layer = layers[index]
             guard let weight = model.graph.initializers[layer.weight], let folded = fold(weight, axis: layer.inputAxis, channels: entry.channels, from: from, to: to) else {
                 throw EngineError(.technique, "resolution-multiplier: '\(layer.weight)' cannot be read as numbers")
@@ -102,47 +105,47 @@ public struct ResolutionMultiplier: WholeModelTechnique {
             model.graph.nodes[entry.node].inputs[1] = name
             let flattening = model.graph.nodes[entry.flattening]
             if flattening.isStandard("Reshape"), let counts = flattening.input(1).flatMap({ model.graph.initializers[$0]?.integers() }), counts.count == 2, counts[1] > 0 {
-                let extents = supply.fresh(flattening.inputs[1] + "/resolution")
-                model.graph.initializers[extents] = Tensor(name: extents, int64s: [Int64(counts[0]), Int64(entry.channels * to.reduce(1, *))], dims: [2])
-                model.graph.nodes[entry.flattening].inputs[1] = extents
+                let size = supply.fresh(flattening.inputs[1] + "/resolution")
+                model.graph.initializers[size] = Tensor(name: size, int64s: [Int64(counts[0]), Int64(entry.channels * to.reduce(1, *))], dims: [2])
+                model.graph.nodes[entry.flattening].inputs[1] = size
             }
         }
-        for position in planes.global {
+        for position in maps.global {
             let node = model.graph.nodes[position]
             model.graph.nodes[position] = Node(
                 node.opType == "MaxPool" ? "GlobalMaxPool" : "GlobalAveragePool", name: node.name, inputs: [node.inputs[0]], outputs: [node.outputs[0]])
         }
-        for position in planes.nodes {
+        for position in maps.nodes {
             for output in model.graph.nodes[position].outputs where !model.graph.outputs.contains(where: { $0.name == output }) { model.graph.valueInfos[output] = nil }
         }
-        try insert(planes, image, into: &model, &supply)
-        notes.add("\(image[0]) × \(image[1]) of \(planes.extents[0]) × \(planes.extents[1]) pixels")
+        try insert(maps, image, into: &model, &supply)
+        notes.add("\(image[0]) × \(image[1]) of \(maps.size[0]) × \(maps.size[1]) pixels")
     }
 
     /// Whether each pixel of a smaller image is the mean of a block.
-    private static func isWhole(_ extents: [Int], _ image: [Int]) -> Bool { zip(extents, image).allSatisfy { $0 % $1 == 0 } }
+    private static func isWhole(_ size: [Int], _ image: [Int]) -> Bool { zip(size, image).allSatisfy { $0 % $1 == 0 } }
 
     /// Has all readers of the image take a smaller one.
-    private static func insert(_ planes: ImagePlanes, _ image: [Int], into model: inout Model, _ supply: inout NameSupply) throws {
-        let small = supply.fresh(planes.image + "/small")
+    private static func insert(_ maps: FeatureMaps, _ image: [Int], into model: inout Model, _ supply: inout NameSupply) throws {
+        let small = supply.fresh(maps.image + "/small")
         let name = supply.fresh("resolution")
-        let first = model.graph.nodes.firstIndex { $0.outputs.contains(planes.image) }.map { $0 + 1 } ?? 0
-        for index in model.graph.nodes.indices { model.graph.nodes[index].replaceReads([planes.image: small]) }
+        let first = model.graph.nodes.firstIndex { $0.outputs.contains(maps.image) }.map { $0 + 1 } ?? 0
+        for index in model.graph.nodes.indices { model.graph.nodes[index].replaceReads([maps.image: small]) }
         let node: Node
-        if isWhole(planes.extents, image) {
-            let window = AttributeValue.integers(zip(planes.extents, image).map { $0 / $1 })
-            node = Node("AveragePool", name: name, inputs: [planes.image], outputs: [small], attributes: [Attribute("kernel_shape", window), Attribute("strides", window)])
+        if isWhole(maps.size, image) {
+            let window = AttributeValue.integers(zip(maps.size, image).map { $0 / $1 })
+            node = Node("AveragePool", name: name, inputs: [maps.image], outputs: [small], attributes: [Attribute("kernel_shape", window), Attribute("strides", window)])
         } else {
             guard model.opset >= 11 else {
                 throw EngineError(
                     .technique,
-                    "resolution-multiplier: operator set \(model.opset) makes images smaller by whole blocks only: \(planes.extents[0]) × \(planes.extents[1]) pixels do not fit \(image[0]) × \(image[1])"
+                    "resolution-multiplier: operator set \(model.opset) makes images smaller by whole blocks only: \(maps.size[0]) × \(maps.size[1]) pixels do not fit \(image[0]) × \(image[1])"
                 )
             }
-            // The runtime takes ⌊extent · scale⌋ in single precision.
-            let scales = zip(planes.extents, image).map { extent, wanted -> Float in
-                var scale = Float(wanted) / Float(extent)
-                while Int(Float(extent) * scale) < wanted { scale = scale.nextUp }
+            // The runtime takes ⌊size · scale⌋ in single precision.
+            let scales = zip(maps.size, image).map { size, wanted -> Float in
+                var scale = Float(wanted) / Float(size)
+                while Int(Float(size) * scale) < wanted { scale = scale.nextUp }
                 return scale
             }
             let (region, factors) = (supply.fresh(name + "/region"), supply.fresh(name + "/scales"))
@@ -150,12 +153,12 @@ public struct ResolutionMultiplier: WholeModelTechnique {
             model.graph.initializers[factors] = Tensor(name: factors, floats: [1, 1] + scales, dims: [4])
             var attributes = [Attribute("mode", .text("linear")), Attribute("coordinate_transformation_mode", .text("half_pixel"))]
             if model.opset >= 18 { attributes.append(Attribute("antialias", .integer(1))) }
-            node = Node("Resize", name: name, inputs: [planes.image, region, factors], outputs: [small], attributes: attributes)
+            node = Node("Resize", name: name, inputs: [maps.image, region, factors], outputs: [small], attributes: attributes)
         }
         model.graph.nodes.insert(node, at: first)
     }
 
-    /// Sums of the weights of places that fall together when a plane is repeated to its old size by nearest neighbors.
+    /// Sums of the weights of positions that merge when a feature map is repeated to its old size by nearest neighbors.
     static func fold(_ weight: Tensor, axis: Int, channels: Int, from: [Int], to: [Int]) -> Tensor? {
         guard let values = weight.floats(), weight.dims.count == 2, weight.dims[axis] == channels * from[0] * from[1] else { return nil }
         let others = weight.dims[1 - axis]
@@ -178,28 +181,28 @@ public struct ResolutionMultiplier: WholeModelTechnique {
         return weight.withFloats(sums.map { Float($0) }, dims: dims)
     }
 
-    public var forecastFacets: [any ForecastFacet.Type] { [ImagePlanes.self] }
+    public var forecastFacets: [any ForecastFacet.Type] { [FeatureMaps.self] }
 
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
-        guard let planes = summaries[ImagePlanes.self], let values = targets.min(by: { $0.key < $1.key })?.value else { return }
-        let image = planes.image(at: values.resolved(by: descriptor).real("resolution"))
-        let (old, new) = (planes.planes(at: planes.extents).planes, planes.planes(at: image))
+        guard let maps = summaries[FeatureMaps.self], let values = targets.min(by: { $0.key < $1.key })?.value else { return }
+        let image = maps.image(at: values.resolved(by: descriptor).real("resolution"))
+        let (old, new) = (maps.maps(at: maps.size).maps, maps.maps(at: image))
         guard new.failure == nil else { return }
-        func share(_ plane: String) -> Double {
-            guard let from = old[plane], let to = new.planes[plane] else { return 1 }
+        func share(_ map: String) -> Double {
+            guard let from = old[map], let to = new.maps[map] else { return 1 }
             return Double(to.reduce(1, *)) / Double(max(from.reduce(1, *), 1))
         }
-        for (index, plane) in planes.convolutions {
-            states[index].macs = states[index].macs.map { $0 * share(plane) }
-            states[index].outputElements = states[index].outputElements.map { $0 * share(plane) }
+        for (index, map) in maps.convolutions {
+            states[index].macs = states[index].macs.map { $0 * share(map) }
+            states[index].outputElements = states[index].outputElements.map { $0 * share(map) }
         }
-        for (index, entry) in planes.rows {
-            states[index].weightCount *= share(entry.plane)
-            states[index].macs = states[index].macs.map { $0 * share(entry.plane) }
+        for (index, entry) in maps.rows {
+            states[index].weightCount *= share(entry.map)
+            states[index].macs = states[index].macs.map { $0 * share(entry.map) }
         }
-        guard let first = planes.convolutions.keys.min() else { return }
+        guard let first = maps.convolutions.keys.min() else { return }
         states[first].overheadBits += Double(150 * 8)
         // Resize has its scales.
-        if !Self.isWhole(planes.extents, image) { states[first].attachedCount += 4 }
+        if !Self.isWhole(maps.size, image) { states[first].attachedCount += 4 }
     }
 }

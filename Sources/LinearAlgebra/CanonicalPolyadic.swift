@@ -6,7 +6,7 @@ import Foundation
 /// alternating least squares. Kolda and Bader, Tensor Decompositions and Applications, SIAM Review 51 (2009), section 3.4.
 package struct CanonicalPolyadic: Sendable {
     var rank: Int
-    /// One matrix for each axis, extent × rank, row-major; the lengths of each component's vectors are alike.
+    /// One matrix for each axis, size × rank, row-major; the lengths of each component's vectors are alike.
     package var factors: [[Double]]
     /// ‖T − approximation‖ / ‖T‖, Frobenius.
     var relativeError: Double
@@ -15,7 +15,7 @@ package struct CanonicalPolyadic: Sendable {
     /// numbers, and the largest terms of the singular value decompositions at each kernel position.
     ///
     /// - Parameters:
-    ///   - dims: at least three extents: first, second, spatial axes.
+    ///   - dims: at least three dimensions: first, second, spatial axes.
     ///   - iterations: rounds of alternating least squares at most.
     package static func decompose(
         _ tensor: [Double], dims: [Int], rank: Int, iterations: Int, seed: UInt64, cancellation: Cancellation
@@ -34,7 +34,7 @@ package struct CanonicalPolyadic: Sendable {
 private struct AlternatingLeastSquares {
     let rank: Int
     let dims: [Int]
-    /// Extents of the first two axes and the product of the others.
+    /// Dimensions of the first two axes and the product of the others.
     let m: Int
     let n: Int
     let k: Int

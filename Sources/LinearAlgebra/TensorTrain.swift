@@ -23,7 +23,7 @@ package struct TensorTrain: Sendable {
         return dims.indices.reduce(0) { $0 + all[$1] * dims[$1] * all[$1 + 1] }
     }
 
-    /// The largest ranks that mean anything: those of the unfoldings, and no rank may exceed its neighbor times an extent.
+    /// The largest ranks that mean anything: those of the unfoldings, and no rank may exceed its neighbor times a size.
     package static func feasible(dims: [Int], ranks: [Int]) -> [Int] {
         var result = ranks
         var before = 1
@@ -39,7 +39,7 @@ package struct TensorTrain: Sendable {
         return result
     }
 
-    /// - Parameter ranks: wanted ranks, one fewer than extents.
+    /// - Parameter ranks: wanted ranks, one fewer than dimensions.
     package static func decompose(_ tensor: [Float], dims: [Int], ranks: [Int], cancellation: Cancellation) throws(EngineError) -> TensorTrain {
         let ranks = feasible(dims: dims, ranks: ranks)
         var rest = tensor
@@ -81,7 +81,7 @@ package struct TensorTrain: Sendable {
         }
     }
 
-    /// Singular values of the unfoldings between extents i and i + 1, largest first.
+    /// Singular values of the unfoldings between dimensions i and i + 1, largest first.
     package static func spectra(_ tensor: [Float], dims: [Int]) throws(EngineError) -> [[Float]] {
         var result: [[Float]] = []
         var rows = 1

@@ -9,7 +9,7 @@ import EngineSupport
 package struct TuckerDecomposition: Sendable {
     /// Ranks of the first and the second axis.
     package var ranks: (first: Int, second: Int)
-    /// rank × first extent and rank × second extent, orthonormal rows.
+    /// rank × first dimension and rank × second dimension, orthonormal rows.
     package var first: [Double]
     package var second: [Double]
     /// first rank × second rank × rest.

@@ -20,7 +20,7 @@ package enum TransposeFusionCrash {
         return nodes
     }
 
-    /// Whether loading a model would end the process: it has such a product in halves.
+    /// Whether loading a model would end the process: it has such a product in float16.
     package static func threatens(_ model: Model) -> Bool {
         let nodes = nodes(of: model.graph)
         guard !nodes.isEmpty else { return false }

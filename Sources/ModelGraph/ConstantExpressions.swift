@@ -169,7 +169,7 @@ private struct ConstantExpressions {
             guard let value = values[name], value.tensor.count > 0 else { return nil }
             results[name] = value
         }
-        // Extents are no weights, and weigh nothing.
+        // Dimensions are no weights, and weigh nothing.
         func isExtent(_ tensor: Tensor) -> Bool { [.int64, .int32].contains(tensor.elementType) && tensor.count <= 64 }
         guard results.contains(where: { !isExtent($1.tensor) && graph.readsAsWeight($0) }) else { return nil }
         let before = freed.reduce(0) { $0 + (graph.initializers[$1]?.storage.byteCount ?? 0) }

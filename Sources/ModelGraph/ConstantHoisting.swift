@@ -88,7 +88,7 @@ extension Graph {
         return moved
     }
 
-    /// Turns the Shape of an initializer into a constant, here and in subgraphs: what keeps a weight for its extents alone keeps it no longer, and
+    /// Turns the Shape of an initializer into a constant, here and in subgraphs: what keeps a weight for its dimensions alone keeps it no longer, and
     /// what is computed from them is known.
     /// - Parameter outer: initializers of the enclosing graphs that are seen here.
     mutating func foldShapesOfInitializers(outer: [String: Tensor] = [:]) {

@@ -1,4 +1,4 @@
-/// Extents and axes computed from one another, as far as the shapes of weights need it: scalars and lists of at most a thousand integers.
+/// Dimensions and axes computed from one another, as far as the shapes of weights need it: scalars and lists of at most a thousand integers.
 extension ConstantValue {
     /// What a node makes of integers; `nil` where that is not known for certain.
     static func integers(_ node: Node, _ operands: [ConstantValue?]) -> ConstantValue? {

@@ -53,7 +53,7 @@ public struct ValueInfo: Sendable {
     }
 }
 
-/// One extent of a shape.
+/// One size of a shape.
 public enum Dimension: Hashable, Sendable, CustomStringConvertible {
     case fixed(Int)
     case symbolic(String)

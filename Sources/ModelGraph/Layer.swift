@@ -116,7 +116,7 @@ private struct LayerFinder {
             let quantization = Layer.Quantization(scale: nil, zeroPoint: nil, opType: "Gather", bits: 8)
             return Source(tensor: indices, dims: indices.dims, quantization: quantization)
         }
-        // A layer that computes in halves or doubles has a Cast in between.
+        // A layer that computes in float16 or float64 has a Cast in between.
         var dequantizing = node
         if node.isStandard("Cast"), let maker = node.input(0).flatMap({ scope.producer[$0] }) { dequantizing = scope.graph.nodes[maker] }
         if dequantizing.opType == "DequantizeLinear", let stored = dequantizing.input(0), let found = model.initializer(stored, from: scope.path) {

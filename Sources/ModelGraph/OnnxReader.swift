@@ -256,7 +256,7 @@ extension OnnxReader {
         let ticket = proto.payloadTicket.withUnsafeBytes { WireFormat.ticket($0) }
         guard let ticket, ticket.offset >= 0, ticket.length >= 0, ticket.offset <= bytes.count,
             ticket.length <= bytes.count - ticket.offset
-        else { throw ModelGraphError(.damaged, "tensor '\(proto.name)': its data lies outside the file") }
+        else { throw ModelGraphError(.damaged, "tensor '\(proto.name)': its data is outside the file") }
         return ticket.offset..<(ticket.offset + ticket.length)
     }
 
@@ -304,7 +304,7 @@ extension OnnxReader {
         }
         // The specification confines external data to the model's own folder.
         guard !location.hasPrefix("/"), !location.split(separator: "/").contains("..") else {
-            throw ModelGraphError(.damaged, "tensor '\(proto.name)': external data '\(location)' lies outside the model's folder")
+            throw ModelGraphError(.damaged, "tensor '\(proto.name)': external data '\(location)' is outside the model's folder")
         }
         let file: MappedFile
         if let known = externalFiles[location] {

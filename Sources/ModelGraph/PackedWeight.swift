@@ -3,7 +3,7 @@
 ///
 /// Any width and any granularity of scales can be stored so, for any kind of layer, without special operators.
 public struct PackedWeight: Sendable {
-    /// Initializers with the codes: one tensor of 8-bit codes or of halves, or bit planes of 4, 2 and 1 bits, lowest
+    /// Initializers with the codes: one tensor of 8-bit codes or of float16, or bit planes of 4, 2 and 1 bits, lowest
     /// bits first.
     public var planes: [String]
     /// Shape of the weight.

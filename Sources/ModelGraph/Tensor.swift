@@ -4,7 +4,7 @@ import Foundation
 public struct Tensor: Sendable {
     public var name: String
     public let elementType: ElementType
-    /// Extents, outermost first; empty for a scalar.
+    /// Dimensions, outermost first; empty for a scalar.
     public let dims: [Int]
     public let storage: TensorStorage
     /// Strings, for tensors of `ElementType.string` only; `storage` is then empty.
@@ -49,7 +49,7 @@ public struct Tensor: Sendable {
         return tensor
     }
 
-    /// Number of elements of a shape, with overflow and negative extents refused. Extents beside a zero may not overflow
+    /// Number of elements of a shape, with overflow and negative dimensions refused. Dimensions beside a zero may not overflow
     /// either: strides are their products.
     static func elementCount(name: String, dims: [Int]) throws(ModelGraphError) -> Int {
         guard let count = elementCount(dims.map { $0 == 0 ? 1 : $0 }) else {
@@ -58,7 +58,7 @@ public struct Tensor: Sendable {
         return dims.contains(0) ? 0 : count
     }
 
-    /// Product of extents that must be positive; `nil` if one is not, or on overflow.
+    /// Product of dimensions that must be positive; `nil` if one is not, or on overflow.
     static func elementCount(_ dims: [Int]) -> Int? {
         var count = 1
         for extent in dims {

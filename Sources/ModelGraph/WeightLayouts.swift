@@ -92,7 +92,7 @@ extension Graph {
     }
 }
 
-/// Another arrangement of a tensor's elements: other extents, or axes in another order.
+/// Another arrangement of a tensor's elements: other dimensions, or axes in another order.
 enum WeightLayout: Equatable {
     case extents([Int])
     case order([Int])

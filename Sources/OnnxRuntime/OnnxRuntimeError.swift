@@ -77,7 +77,7 @@ extension OnnxRuntimeError: CustomStringConvertible, LocalizedError {
                 "ONNX Runtime library \(attempt.path), given by \(attempt.origin), cannot be used: "
                     + "\(attempt.reason). \(Self.remedy)"
             case .terminated(let doing):
-                "\(doing): cancelled"
+                "\(doing): canceled"
             case .failed(let code, let message, let doing):
                 "\(doing): \(message) (ONNX Runtime: \(code))"
             case .invalidInput(let name, let reason, let doing):

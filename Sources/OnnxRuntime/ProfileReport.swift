@@ -115,7 +115,10 @@ public struct ProfileReport: Sendable, Equatable {
         var provider: String?
 
         private enum Keys: String, CodingKey { case cat, name, ts, dur, tid, args }
-        private enum ArgumentKeys: String, CodingKey { case op_name, provider }
+        private enum ArgumentKeys: String, CodingKey {
+            case opName = "op_name"
+            case provider
+        }
 
         init(from decoder: any Decoder) throws {
             let container = try decoder.container(keyedBy: Keys.self)
@@ -125,7 +128,7 @@ public struct ProfileReport: Sendable, Equatable {
             duration = try container.decodeIfPresent(Double.self, forKey: .dur) ?? 0
             thread = try container.decodeIfPresent(Int.self, forKey: .tid) ?? 0
             let arguments = try? container.nestedContainer(keyedBy: ArgumentKeys.self, forKey: .args)
-            opType = try? arguments?.decodeIfPresent(String.self, forKey: .op_name)
+            opType = try? arguments?.decodeIfPresent(String.self, forKey: .opName)
             provider = try? arguments?.decodeIfPresent(String.self, forKey: .provider)
         }
     }

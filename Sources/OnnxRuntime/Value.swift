@@ -31,7 +31,7 @@ public final class Value: @unchecked Sendable {
     public let kind: Kind
     /// Nil for anything but tensors.
     public let elementType: ElementType?
-    /// The extent of each axis, outermost first; empty for a scalar, nil for anything but tensors.
+    /// The size of each axis, outermost first; empty for a scalar, nil for anything but tensors.
     public let shape: [Int]?
     /// Bytes of the elements; 0 for strings and anything but tensors.
     public let byteCount: Int
@@ -209,7 +209,7 @@ extension Value {
     /// Stands for the address of an empty tensor; never read or written.
     private nonisolated(unsafe) static let noBytes = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64)
 
-    /// Product of `shape`; nil when an extent is negative or the product overflows.
+    /// Product of `shape`; nil when a size is negative or the product overflows.
     static func elementCount(of shape: [Int]) -> Int? {
         var count = 1
         for extent in shape {

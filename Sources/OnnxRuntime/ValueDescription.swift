@@ -2,14 +2,14 @@ import COnnxRuntime
 
 /// What a session says about one of its inputs or outputs.
 public struct ValueDescription: Sendable, Hashable {
-    /// The extent of one axis.
+    /// The size of one axis.
     public enum Dimension: Sendable, Hashable, CustomStringConvertible {
         case fixed(Int)
-        /// Known by name only, such as "batch"; equal names mean equal extents.
+        /// Known by name only, such as "batch"; equal names mean equal dimensions.
         case symbolic(String)
         case unknown
 
-        /// The extent, or -1 where it is not fixed.
+        /// The size, or -1 where it is not fixed.
         public var size: Int {
             if case .fixed(let size) = self { size } else { -1 }
         }

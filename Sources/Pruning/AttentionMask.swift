@@ -10,16 +10,16 @@ public struct AttentionMask: WholeModelTechnique {
         id: "attention-mask",
         title: "Attention mask",
         family: .pruning,
-        summary: "Lets tokens attend to a window or to neighboring blocks only, and to a few global tokens",
+        summary: "Restricts attention to nearby tokens (a window or neighboring blocks) and a few global ones",
         details: """
-            Before the Softmax of each attention a mask is added that takes away all pairs but those near each other: within a window around each token \
-            (sliding-window attention) or in the same and neighboring blocks (block-sparse attention). Global tokens attend to all and are attended to \
-            by all. The mask is computed from the sequence's length where that is open. With scope local only the heads that look least beyond the \
-            pattern on calibration data get it.
+            A mask before the Softmax of each attention removes all pairs of tokens but nearby ones: those within a window around each token \
+            (sliding-window attention), or in the same and neighboring blocks (block-sparse attention). Global tokens attend to all tokens, and all \
+            tokens attend to them. The mask is computed from the sequence length where that is not fixed. With scope local only those heads get it \
+            whose attention leaves the pattern least on calibration data.
 
-            A mask alone saves nothing in ONNX Runtime, which multiplies all pairs all the same: file, MACs and latency stay, and are shown so. What it tells is \
-            how much accuracy a kernel would cost that skips the masked pairs; the share of pairs that are left is in the notes. \
-            Attention is found as MatMul, Softmax and MatMul in the main graph.
+            A mask alone saves nothing in ONNX Runtime, which still multiplies all pairs: file, MACs and latency stay, and are shown so. It tells what \
+            accuracy a kernel would cost that skips the masked pairs; the notes say what share of the pairs is left. Attention is recognized as \
+            MatMul, Softmax and MatMul in the main graph.
             """,
         source:
             "Child et al., Generating Long Sequences with Sparse Transformers, 2019 (arXiv:1904.10509); Beltagy, Peters and Cohan, Longformer, 2020 (arXiv:2004.05150); Zaheer et al., Big Bird, NeurIPS 2020",
@@ -41,24 +41,24 @@ public struct AttentionMask: WholeModelTechnique {
             ParameterDescriptor(
                 "scope", title: "Scope",
                 domain: .choice([
-                    .init("all", "every head"), .init("local", "the heads that look least beyond the pattern", needsCalibration: true),
+                    .init("all", "every head"), .init("local", "the heads that attend least beyond the pattern", needsCalibration: true),
                 ]), default: .choice("all"), help: "Which heads are masked"),
             ParameterDescriptor(
-                "share", title: "Share of heads", domain: .real(0...1, step: 0.05), default: .real(0.5), help: "Heads that scope local masks, of all heads together"),
+                "share", title: "Share of heads", domain: .real(0...1, step: 0.05), default: .real(0.5), help: "Share of all heads that scope local masks"),
             ParameterDescriptor(
                 "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(128), unit: "samples",
-                help: "Calibration samples that scope local looks at"),
+                help: "Calibration samples for scope local"),
         ],
         requires: [])
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         let all = AttentionProjections(model, layers: layers).attentions
-        guard !all.isEmpty else { return layers.map { _ in "there is no attention in the main graph that can be followed" } }
-        if model.opset < 11 { return layers.map { _ in "operator set \(model.opset) has no Range; 11 has" } }
+        guard !all.isEmpty else { return layers.map { _ in "no attention recognized in the main graph" } }
+        if model.opset < 11 { return layers.map { _ in "needs operator set 11 (Range); the model has \(model.opset)" } }
         let usable = Set(all.filter { AttentionProjections.isMaskable($0, model, shapes) }.flatMap(\.layers))
         return layers.map { layer in
-            guard layer.path.isMain, all.contains(where: { $0.layers.contains(layer.nodeIndex) }) else { return "it makes no queries, keys or values" }
-            return usable.contains(layer.nodeIndex) ? nil : "its Softmax does not run over the tokens attended to"
+            guard layer.path.isMain, all.contains(where: { $0.layers.contains(layer.nodeIndex) }) else { return "not an attention projection" }
+            return usable.contains(layer.nodeIndex) ? nil : "its Softmax does not run over the keys"
         }
     }
 
@@ -102,7 +102,7 @@ public struct AttentionMask: WholeModelTechnique {
         let left = known.sorted().map { "\(Int(($0 * 100).rounded())) %" }
         if !left.isEmpty {
             context.notes.add(
-                "\(left.joined(separator: " to ")) of the pairs of tokens are left; a kernel that skips the others would save their products, ONNX Runtime does not")
+                "\(left.joined(separator: " to ")) of the pairs of tokens are left; ONNX Runtime still computes the others")
         }
     }
 
@@ -131,7 +131,7 @@ public struct AttentionMask: WholeModelTechnique {
                 }
             }
         }
-        if beyond.contains(where: \.isEmpty) { throw EngineError(.technique, "attention-mask: heads cannot be told apart, only scope all is possible") }
+        if beyond.contains(where: \.isEmpty) { throw EngineError(.technique, "attention-mask: heads cannot be separated; use scope all") }
         // All heads of all attentions in one order.
         let order = beyond.indices.flatMap { place in beyond[place].indices.map { (place, $0) } }
             .sorted { (beyond[$0.0][$0.1], $0.0, $0.1) < (beyond[$1.0][$1.1], $1.0, $1.1) }

@@ -3,7 +3,7 @@ import ModelGraph
 /// Makes the nodes that compute an additive mask: from constants where the sequence's length is fixed, which the runtime folds on loading,
 /// else from the shape of the scores.
 struct AttentionMaskGraph {
-    /// All extents but the batch are fixed.
+    /// All dimensions but the batch are fixed.
     let isFixed: Bool
     /// Masks made so far from constants alone.
     private var made: [String: String] = [:]

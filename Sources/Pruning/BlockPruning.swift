@@ -21,14 +21,13 @@ public struct BlockPruning: Technique {
         family: .pruning,
         summary: "Zeroes the blocks of weights of smallest norm, for kernels that skip blocks",
         details: """
-            Each weight is taken as a matrix of outputs × inputs (of a convolution: filters × channels and kernel positions, a matrix per group) \
-            and cut into blocks; those of smallest root mean square become zero, until the layer has lost its fraction to the nearest block. Blocks \
-            at the edges are smaller and compete by the same mean. The weights of other blocks keep their bits.
+            Each weight is read as a matrix of outputs × inputs (of a convolution: filters × channels and kernel positions, one matrix per group) and \
+            cut into blocks. The blocks of smallest root mean square become zero until the layer has lost its fraction, to the nearest block. Blocks \
+            at the edges are smaller and are compared by the same mean. Weights of the other blocks do not change.
 
-            Sparse kernels for CPUs (4x1, 16x1) and block-sparse ones for GPUs (16x16, 32x32) skip blocks of zeros; ONNX Runtime's dense \
-            kernels do not. In the archive blocks of zeros are cheaper than scattered ones. To take whole filters out of the model, so that it \
-            gets faster everywhere, use structured pruning. Accuracy is lower than with scattered zeros at the same sparsity, the more so the \
-            larger the blocks.
+            Sparse kernels for CPUs (4x1, 8x1) and block-sparse ones for GPUs (16x16, 32x32) skip blocks of zeros; ONNX Runtime's dense kernels do \
+            not. In the packed archive blocks of zeros are cheaper than scattered ones. To remove whole filters, so that the model gets faster \
+            everywhere, use structured pruning. At the same sparsity accuracy is lower than with scattered zeros, the more so the larger the blocks.
             """,
         source:
             "Narang, Undersander and Diamos, Block-Sparse Recurrent Neural Networks, 2017 (arXiv:1711.02782); Gray, Radford and Kingma, GPU Kernels for Block-Sparse Weights, 2017",

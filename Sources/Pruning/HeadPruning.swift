@@ -10,16 +10,16 @@ public struct HeadPruning: WholeModelTechnique {
         id: "head-pruning",
         title: "Head pruning",
         family: .pruning,
-        summary: "Removes whole attention heads with everything that belongs to them; nothing else is touched",
+        summary: "Removes whole attention heads with all their weights; nothing else changes",
         details: """
-            A head is its rows of the projections to queries, keys and values, their biases, and the columns of the output projection that \
-            read it; with grouped queries, a group of heads that share keys and values. The least important heads of each attention are \
-            taken out, and reshapes that name the number of heads are corrected. Heads are found by following channels through the \
-            graph: attention written as MatMul, Softmax and MatMul with known shapes. Fused attention operators are refused.
+            A head is its rows of the query, key and value projections, their biases, and the columns of the output projection that read it; with \
+            grouped queries, a group of heads that share keys and values. The least important heads of each attention are removed, and reshapes that \
+            contain the number of heads are adjusted. Heads are found by following channels through the graph: attention written as MatMul, Softmax \
+            and MatMul with known shapes. Fused attention operators are refused.
 
-            Structured pruning ranks heads among all other channels; this takes only heads, by a fraction of their own. File, \
-            parameters, MACs and latency go down. Many heads can go at little cost; which ones, their weights tell badly and their \
-            outputs on data better.
+            Structured pruning ranks heads together with all other channels; this technique takes only heads, by a fraction of their own. File, \
+            parameters, MACs and latency go down. Often many heads can go at little cost; their outputs on data tell better which ones than their \
+            weights do.
             """,
         source: "Michel, Levy and Neubig, Are Sixteen Heads Really Better than One?, NeurIPS 2019",
         parameters: [
@@ -38,13 +38,13 @@ public struct HeadPruning: WholeModelTechnique {
                 domain: .choice([
                     .init("layer", "the same fraction from every attention"),
                     .init("global", "the fraction from all together, weakest first, scores relative to each layer's mean"),
-                ]), default: .choice("layer"), help: "Where heads compete"),
+                ]), default: .choice("layer"), help: "Which heads are compared with each other"),
             ParameterDescriptor(
                 "keep-at-least", title: "Keep at least", domain: .integer(1...16, step: 1), default: .integer(1), unit: "heads",
                 help: "No attention is left with fewer heads"),
             ParameterDescriptor(
                 "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(256), unit: "samples",
-                help: "Calibration samples that weighted-norm looks at"),
+                help: "Calibration samples for weighted-norm"),
         ])
 
     /// Which groups of a structure are heads: those of dense layers that make queries, keys or values, and of whose units each takes
@@ -62,12 +62,12 @@ public struct HeadPruning: WholeModelTechnique {
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         let attention = AttentionProjections(model, layers: layers)
-        guard !attention.nodes.isEmpty else { return layers.map { _ in "there is no attention in the main graph that can be followed" } }
+        guard !attention.nodes.isEmpty else { return layers.map { _ in "no attention recognized in the main graph" } }
         let structure = ChannelStructure(of: model, layers: layers, shapes: shapes)
         let heads = Self.isHeads(structure, layers, attention)
         var reason = layers.indices.map { index -> String? in
-            guard layers[index].path.isMain, attention.nodes.contains(layers[index].nodeIndex) else { return "it makes no queries, keys or values" }
-            return structure.refusals[index] ?? "its heads cannot be told apart"
+            guard layers[index].path.isMain, attention.nodes.contains(layers[index].nodeIndex) else { return "not an attention projection" }
+            return structure.refusals[index] ?? "its heads cannot be separated"
         }
         for (group, isHeads) in zip(structure.groups, heads) where isHeads {
             for layer in group.layers { reason[layer] = layers[layer].isFloat ? nil : "its weights are quantized already" }

@@ -17,8 +17,8 @@ package struct InputPattern: Hashable, Sendable {
         "pattern", title: "Pattern",
         domain: .choice(
             [.init("unstructured", "any weights, as many as the sparsity says")]
-                + NMPruning.patterns.map { .init($0.name, "keeps \($0.n) of \($0.m) along the inputs; sparsity and scope are not looked at") }),
-        default: .choice("unstructured"), help: "Which weights may go together")
+                + NMPruning.patterns.map { .init($0.name, "keeps \($0.n) of \($0.m) along the inputs; sparsity and scope are ignored") }),
+        default: .choice("unstructured"), help: "Which weights may become zero")
 
     /// Columns of a layer's weight matrix in an order in which the inputs of one kernel position follow one another.
     static func order(_ layer: Layer, columns: Int) -> [Int] {

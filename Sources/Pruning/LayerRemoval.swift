@@ -10,37 +10,37 @@ public struct LayerRemoval: WholeModelTechnique {
         id: "layer-removal",
         title: "Layer removal",
         family: .pruning,
-        summary: "Removes whole residual branches, those first that change least of what passes by",
+        summary: "Removes whole residual branches, starting with those that change the stream least",
         details: """
-            In a residual network each block adds something to a stream: the convolutions of a ResNet's block, the attention or the feed-forward \
-            part of a transformer's. A block whose result is added back to what it started from, in equal shape, can be left out: the \
-            stream goes on as it was. Blocks that change the stream's shape, with a projection in the shortcut, stay. The given number \
-            of branches is removed; the rank is one minus the cosine of the stream before and after, over calibration data (for \
-            sequences token by token), or the norm of the branch's last weights.
+            In a residual network each block adds its result to a stream: the convolutions of a ResNet block, the attention or the feed-forward part \
+            of a transformer block. A block whose result is added to its own input, in equal shape, can be removed: the stream passes unchanged. \
+            Blocks that change the stream's shape, with a projection in the shortcut, stay. The given number of branches is removed. They are ranked \
+            by one minus the cosine between the stream before and after, over calibration data (for sequences, token by token), or by the norm of the \
+            branch's last weights.
 
-            File, parameters, MACs and latency all go down by what the branch had, on any hardware, as no other criterion gives it. Networks \
-            of many blocks stand the loss of some; small ones do not. A branch is a candidate if all its layers are chosen.
+            File, parameters, MACs and latency all go down by the branch's share, on any hardware. Networks of many blocks tolerate the loss of some; \
+            small ones do not. A branch is a candidate only if all its layers are chosen.
             """,
         source:
             "Men et al., ShortGPT: Layers in Large Language Models are More Redundant Than You Expect, 2024 (arXiv:2403.03853); Huang et al., Deep Networks with Stochastic Depth, ECCV 2016",
         parameters: [
             ParameterDescriptor(
                 "count", title: "Branches", domain: .integer(1...64, step: 1), default: .integer(1), unit: "branches",
-                help: "How many branches to remove; all that there are, if there are fewer"),
+                help: "Branches to remove; all of them if there are fewer"),
             ParameterDescriptor(
                 "criterion", title: "Criterion",
                 domain: .choice([
-                    .init("cosine", "how little the stream turns: one minus the cosine before and after", needsCalibration: true),
+                    .init("cosine", "one minus the cosine between the stream before and after", needsCalibration: true),
                     .init("norm", "root mean square of the branch's last weights"),
                 ]), default: .choice("cosine"), help: "Which branches go first"),
             ParameterDescriptor(
                 "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(128), unit: "samples",
-                help: "Calibration samples that cosine looks at"),
+                help: "Calibration samples for cosine"),
         ],
         requires: [])
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
-        var reasons = [String?](repeating: "not in a branch that is added back to what it started from", count: layers.count)
+        var reasons = [String?](repeating: "not in a residual branch", count: layers.count)
         for branch in ResidualBranch.all(in: model, layers: layers, shapes: shapes) { for layer in branch.layers { reasons[layer] = nil } }
         return reasons
     }
@@ -52,7 +52,7 @@ public struct LayerRemoval: WholeModelTechnique {
             branch.layers.allSatisfy { chosen.contains(layers[$0].id) }
         }
         guard let parameters = targets.first?.parameters, !branches.isEmpty else {
-            throw EngineError(.technique, "layer-removal: no branch has all its layers among those chosen")
+            throw EngineError(.technique, "layer-removal: no residual branch has all its layers chosen")
         }
         let scores =
             parameters.choice("criterion") == "cosine"

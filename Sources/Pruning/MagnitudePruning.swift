@@ -10,17 +10,17 @@ public struct MagnitudePruning: Technique {
         id: "magnitude-pruning",
         title: "Magnitude pruning",
         family: .pruning,
-        summary: "Sets the weights smallest in magnitude to zero, wherever they are",
+        summary: "Sets the weights of smallest magnitude to zero, wherever they are",
         details: """
-            Exactly the given fraction of the chosen weights becomes zero, the smallest first, equal ones in order of position; weights of \
-            convolutions, dense layers, tables and both matrices of recurrent layers count, biases and normalization do not. \
-            A tensor that several layers share is pruned once. How much each layer loses is the scope: the same of all, whatever one \
-            threshold over all weights takes, by the layers' shapes (Erdős–Rényi kernel), or by LAMP, whose threshold is on a \
-            weight's square relative to those of its layer that are not smaller.
+            Exactly the given fraction of the chosen weights becomes zero, the smallest first; of equal ones the first in the tensor. Weights of \
+            convolutions, dense layers, embedding tables and both matrices of recurrent layers count; biases and normalization do not. A tensor that \
+            several layers share is pruned once. The scope decides how much each layer loses: the same fraction everywhere (layer), what one threshold \
+            over all weights takes (global), by the layers' shapes (Erdős–Rényi kernel), or by LAMP, which compares a weight's square with the sum of \
+            squares of those weights of its layer that are not smaller.
 
-            The ONNX file does not shrink and the model does not run faster: ONNX stores the zeros of a dense tensor like any other number, and \
-            ONNX Runtime multiplies by them. What shrinks is the compressed transfer (gzip) and lathe's packed archive, which stores only the \
-            other weights with relative indices. To make the file and the run time smaller use structured pruning.
+            The ONNX file does not shrink and the model does not run faster: ONNX stores a zero in a dense tensor like any other number, and ONNX \
+            Runtime multiplies by it. What shrinks is the gzip size and lathe's packed archive, which stores only the other weights, with relative \
+            indices. For a smaller file and a shorter run time use structured pruning.
             """,
         source: """
             Han, Pool, Tran and Dally, Learning both Weights and Connections for Efficient Neural Networks, NIPS 2015; scopes: Evci et al., Rigging \

@@ -17,14 +17,14 @@ public struct NMPruning: Technique {
         family: .pruning,
         summary: "Keeps the largest n of every m consecutive weights along the inputs and zeroes the others",
         details: """
-            The weights of each output are taken in blocks of m along the input axis (input channels of a convolution at one \
-            kernel position, input features of a dense layer, inputs and hidden units of a recurrent layer), and all but the n \
-            largest in magnitude of each block become zero; of equal ones the first stays. A last block of fewer than m \
-            weights counts as filled up with zeros: it keeps its n largest, or all if it has no more than n.
+            The weights of each output are taken in blocks of m along the input axis: input channels of a convolution at one kernel position, input \
+            features of a dense layer, inputs and hidden units of a recurrent layer. In each block the n weights of largest magnitude stay and the \
+            others become zero; of equal ones the first stays. A last block of fewer than m weights keeps its n largest, or all if it has no more than \
+            n.
 
-            The regular pattern is what sparse matrix units read (2:4 on NVIDIA GPUs since Ampere). The ONNX file does not \
-            shrink and ONNX Runtime on CPUs runs no faster: the zeros are stored and multiplied. The compressed transfer and lathe's \
-            packed archive do shrink. Layers with one input per output, such as depthwise convolutions, have no blocks and are refused.
+            Sparse matrix units read this regular pattern (2:4 on NVIDIA GPUs since Ampere). The ONNX file does not shrink and ONNX Runtime on CPUs \
+            runs no faster: the zeros are stored and multiplied. The gzip size and lathe's packed archive do shrink. Layers with one input per output, \
+            such as depthwise convolutions, have no blocks and are refused.
             """,
         source: "Mishra et al., Accelerating Sparse Deep Neural Networks, 2021 (arXiv:2104.08378)",
         parameters: [
@@ -44,9 +44,9 @@ public struct NMPruning: Technique {
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
         if let reason = PrunableWeights.refusal(for: layer) { return reason }
-        if layer.kind == .embedding { return "a table has no inputs to take blocks of" }
+        if layer.kind == .embedding { return "embedding tables have no input axis" }
         guard layer.weightShape.indices.contains(layer.inputAxis), layer.weightShape[layer.inputAxis] / Self.split(layer) > 1 else {
-            return "every output has one input only, so there are no blocks"
+            return "one input per output: there are no blocks"
         }
         return nil
     }

@@ -10,11 +10,11 @@ public struct RandomPruning: Technique {
         id: "random-pruning",
         title: "Random pruning",
         family: .pruning,
-        summary: "Zeroes weights drawn at random, the control for every other criterion",
+        summary: "Zeroes weights drawn at random: the control for every other criterion",
         details: """
-            Exactly the given fraction of each layer's weights becomes zero, drawn without a look at their values from the recipe's seed; weights \
-            that are zero already count. A criterion that does not do better than this at the same sparsity knows nothing. \
-            File, MACs and run time stay; the compressed transfer and lathe's packed archive shrink.
+            Exactly the given fraction of each layer's weights becomes zero. They are drawn from the recipe's seed, whatever their values; weights \
+            that are zero already count. A criterion that does no better than this at the same sparsity is worth nothing. File, MACs and run time stay \
+            the same; the gzip size and lathe's packed archive shrink.
             """,
         source: "Control; compare Liu et al., The Unreasonable Effectiveness of Random Pruning, ICLR 2022",
         parameters: [

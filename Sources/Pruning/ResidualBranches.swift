@@ -54,7 +54,7 @@ struct ResidualBranch: Sendable {
         return false
     }
 
-    /// Ranks and extents that are known of both agree. Without any knowledge an Add may broadcast: no.
+    /// Ranks and dimensions that are known of both agree. Without any knowledge an Add may broadcast: no.
     private static func haveEqualShape(_ a: String, _ b: String, _ model: Model, _ shapes: [String: [Int]]) -> Bool {
         if let one = shapes[a], let two = shapes[b] { return one == two }
         func info(_ name: String) -> [Dimension]? {

@@ -10,17 +10,17 @@ public struct SparseGPT: Technique {
         id: "sparsegpt",
         title: "SparseGPT",
         family: .pruning,
-        summary: "Second-order pruning: zeroes weights and lets the others make up for it on calibration data",
+        summary: "Second-order pruning: zeroes weights and adjusts the others to make up for it, on calibration data",
         details: """
-            For each layer the Gram matrix of its inputs over calibration data is the Hessian of the error of its outputs. Column after column \
-            of the weight matrix (an input, a channel at a kernel position) the weights are zeroed that raise the error least given all \
-            others, and those of later columns are moved to make up for it: the update of the optimal brain surgeon, from one \
-            Cholesky factor of the inverse Hessian for all rows. Layers are taken in the order of the graph, by default each with the inputs \
-            that the layers before it, pruned already, give it.
+            For each layer the Gram matrix of its inputs over calibration data is the Hessian of the squared error of its outputs. The weight matrix \
+            is processed column by column (a column is an input, or a channel at a kernel position). In each column the weights that raise the error \
+            least become zero, and the weights of later columns change to make up for it: the update of the optimal brain surgeon, from one Cholesky \
+            factor of the inverse Hessian for all rows. Layers are processed in graph order, by default each with the inputs that the already pruned \
+            layers before it give.
 
-            It keeps accuracy at sparsities where magnitude pruning has lost it, without training, and needs no labels. File, MACs and run \
-            time stay, as with any zeros in dense tensors; the compressed transfer and lathe's packed archive shrink. Convolutions, Gemm and \
-            MatMul with the weight on the right are pruned; recurrent layers, tables and layers with more than 8,192 inputs to an output are not.
+            It keeps accuracy at sparsities where magnitude pruning has lost it, without training and without labels. File, MACs and run time stay the \
+            same, as with any zeros in dense tensors; the gzip size and lathe's packed archive shrink. Convolutions, Gemm and MatMul with the weight \
+            as right operand are pruned; recurrent layers, embedding tables and layers with more than 8,192 inputs to an output are not.
             """,
         source: "Frantar and Alistarh, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot, ICML 2023, algorithm 1",
         parameters: [
@@ -32,15 +32,15 @@ public struct SparseGPT: Technique {
             ParameterDescriptor(
                 "inputs", title: "Inputs",
                 domain: .choice([
-                    .init("pruned", "what the layers before, pruned already, give: the data is run again for each layer"),
-                    .init("original", "those of the model as it was: the data is run once"),
-                ]), default: .choice("pruned"), help: "The inputs on which a layer's outputs are kept"),
+                    .init("pruned", "what the already pruned layers before it give: the data is run again for each layer"),
+                    .init("original", "those of the model before this step: the data is run once"),
+                ]), default: .choice("pruned"), help: "Inputs for which a layer's outputs are preserved"),
             ParameterDescriptor(
                 "damping", title: "Damping", domain: .real(0.001...1, step: 0.001), default: .real(0.01),
-                help: "Added to the Hessian's diagonal, as a fraction of its mean: more keeps weights nearer to what they were"),
+                help: "Added to the Hessian's diagonal, as a fraction of its mean; more keeps weights closer to their old values"),
             ParameterDescriptor(
                 "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(256), unit: "samples",
-                help: "Calibration samples to look at"),
+                help: "Calibration samples to use"),
         ],
         needsCalibration: true, produces: [.sparseWeights, .refittedWeights])
 
@@ -69,7 +69,7 @@ public struct SparseGPT: Technique {
             for layer in stage {
                 guard let entry = entries[layer.id] else { continue }
                 guard let seen = inputs[layer.id] else {
-                    context.notes.add("\(layer.id) left as it is: its inputs are no numbers to look at")
+                    context.notes.add("\(layer.id) left as it is: its inputs are not numeric")
                     continue
                 }
                 jobs.append(

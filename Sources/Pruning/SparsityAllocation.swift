@@ -179,7 +179,7 @@ struct SparsityAllocation {
     struct LayerExtent {
         /// Weights of the layer.
         var count: Double
-        /// Sum of the extents: inputs, outputs, kernel.
+        /// Sum of the dimensions: inputs, outputs, kernel.
         var sum: Double
 
         init(_ shapes: [[Int]]) {
@@ -188,7 +188,7 @@ struct SparsityAllocation {
         }
     }
 
-    /// Densities in proportion to sum / count of each layer's extents; what would exceed 1 is dense, and its share goes to the
+    /// Densities in proportion to sum / count of each layer's dimensions; what would exceed 1 is dense, and its share goes to the
     /// others, so that the overall density holds (Evci et al. 2020, appendix A).
     static func erdosRenyiKernel(_ layers: [LayerExtent], density: Double) -> [Double] {
         let total = layers.reduce(0) { $0 + $1.count }

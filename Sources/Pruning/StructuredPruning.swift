@@ -10,18 +10,17 @@ public struct StructuredPruning: WholeModelTechnique {
         id: "structured-pruning",
         title: "Structured pruning",
         family: .pruning,
-        summary: "Removes whole filters and neurons with the smallest norm; the model gets really smaller and faster",
+        summary: "Removes the filters and neurons of smallest norm: the file gets smaller and the model faster",
         details: """
-            The weakest filters of convolutions, neurons of dense layers, hidden units of recurrent layers and heads of attention are taken \
-            out. Everything tied to them goes as well: biases, normalization constants, the matching inputs of the next layers. Channels are \
-            followed through additions, concatenations, depthwise and grouped convolutions, flattening, reshapes and transpositions. Layers \
-            that an addition couples, as in residual networks, lose the same channels: choosing one of them cuts all. \
-            What reaches the model's outputs, or an operator that mixes channels such as LayerNormalization, stays.
+            The weakest filters of convolutions, neurons of dense layers, hidden units of recurrent layers and heads of attention are removed, with \
+            everything that belongs to them: biases, normalization constants, the matching inputs of the next layers. Channels are followed through \
+            additions, concatenations, depthwise and grouped convolutions, flattening, reshapes and transpositions. Layers that an addition couples, \
+            as in residual networks, lose the same channels: choosing one of them cuts all. Channels that reach the model's outputs, or an operator \
+            that mixes channels such as LayerNormalization, stay.
 
-            A unit's score is the mean, over the coupled layers, of its norm (or what else the criterion looks at) divided by the layer's mean. \
-            Groups of layers of which a criterion says nothing, such as those without BatchNormalization, are ranked by l1. File, parameters, MACs, \
-            activations and latency all go down, MACs about with the square of the kept fraction. Accuracy falls at once and is largely \
-            won back by fine-tuning, little of it without.
+            A unit's score is the mean, over the coupled layers, of its norm (or of what the criterion measures) divided by the layer's mean. Groups \
+            of layers that a criterion does not cover, such as those without BatchNormalization, are ranked by l1. File, parameters, MACs, activations \
+            and latency all go down, MACs roughly with the square of the fraction kept. Accuracy drops at once; fine-tuning recovers most of it.
             """,
         source: """
             Li, Kadav, Durdanovic, Samet and Graf, Pruning Filters for Efficient ConvNets, ICLR 2017; criteria: He et al., Filter Pruning via \
@@ -36,11 +35,11 @@ public struct StructuredPruning: WholeModelTechnique {
                 "criterion", title: "Criterion",
                 domain: .choice([
                     .init("l1", "sum of magnitudes of a unit's weights (Li et al. 2017)"), .init("l2", "root of the sum of their squares"),
-                    .init("geometric-median", "distance to the layer's other filters: those that others stand in for go first (He et al. 2019)"),
+                    .init("geometric-median", "distance to the layer's other filters: the most replaceable go first (He et al. 2019)"),
                     .init("batchnorm-scale", "scale of the BatchNormalization that follows (Liu et al. 2017)"),
-                    .init("apoz", "share of positive activations behind the nonlinearity (Hu et al. 2016)", needsCalibration: true),
+                    .init("apoz", "share of positive activations after the nonlinearity (Hu et al. 2016)", needsCalibration: true),
                     .init("weighted-norm", "l2 with each weight times the root mean square of its input", needsCalibration: true),
-                    .init("taylor", "change of the loss without the unit, from gradients on labeled samples (Molchanov et al. 2019)", needsCalibration: true),
+                    .init("taylor", "change of the loss without the unit, estimated from gradients on labeled samples (Molchanov et al. 2019)", needsCalibration: true),
                     .init("random", "drawn from the recipe's seed: the control"),
                 ]), default: .choice("l1"), help: "How units are ranked"),
             ParameterDescriptor(
@@ -48,16 +47,16 @@ public struct StructuredPruning: WholeModelTechnique {
                 domain: .choice([
                     .init("layer", "the same fraction from every group of layers"),
                     .init("global", "the fraction from all groups together, weakest first, norms relative to each layer's mean"),
-                ]), default: .choice("layer"), help: "Where units compete"),
+                ]), default: .choice("layer"), help: "Which units are compared with each other"),
             ParameterDescriptor(
                 "keep-multiple-of", title: "Keep a multiple of", domain: .integer(1...32, step: 1), default: .integer(1), unit: "units",
-                help: "Rounds the number kept to the nearest multiple, which fast kernels like (8 or 16); 1 for any number"),
+                help: "Rounds the number kept to the nearest multiple; fast kernels need 8 or 16, 1 allows any number"),
             ParameterDescriptor(
                 "keep-at-least", title: "Keep at least", domain: .integer(1...64, step: 1), default: .integer(2), unit: "units",
                 help: "No group of layers is left with fewer units"),
             ParameterDescriptor(
                 "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(256), unit: "samples",
-                help: "Calibration samples that apoz, weighted-norm and taylor look at"),
+                help: "Calibration samples for apoz, weighted-norm and taylor"),
         ])
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {

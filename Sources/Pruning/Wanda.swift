@@ -10,14 +10,14 @@ public struct Wanda: Technique {
         id: "wanda",
         title: "Wanda",
         family: .pruning,
-        summary: "Zeroes the weights smallest in magnitude times the norm of their input on calibration data",
+        summary: "Zeroes the weights with the smallest product of magnitude and input norm on calibration data",
         details: """
-            A small weight on a large input matters more than a large one on an input that is nearly always zero. The score of a weight is \
-            its magnitude times the root of the mean square of its input (a channel at a kernel position, for convolutions) over calibration \
-            data. By default the weights of one output compete with each other, so that all outputs lose the same fraction. The weights that stay keep their bits.
+            A small weight on a large input matters more than a large weight on an input that is nearly always zero. A weight's score is its magnitude \
+            times the root mean square of its input (of a channel at a kernel position, for convolutions) over calibration data. By default the \
+            weights of one output are compared with each other, so that every output loses the same fraction. The weights that stay do not change.
 
-            One run over a few samples and a sort: nearly as cheap as magnitude pruning, and near to SparseGPT where inputs differ much in \
-            scale. File, MACs and run time stay; the compressed transfer and lathe's packed archive shrink.
+            It needs one run over a few samples and a sort: nearly as cheap as magnitude pruning, and close to SparseGPT where inputs differ much in \
+            scale. File, MACs and run time stay the same; the gzip size and lathe's packed archive shrink.
             """,
         source: "Sun, Liu, Bair and Kolter, A Simple and Effective Pruning Approach for Large Language Models, ICLR 2024, section 3",
         parameters: [
@@ -31,10 +31,10 @@ public struct Wanda: Technique {
                 domain: .choice([
                     .init("output", "the weights of one output: each filter or neuron loses the same fraction"),
                     .init("layer", "all weights of a layer"),
-                ]), default: .choice("output"), help: "Which weights compete"),
+                ]), default: .choice("output"), help: "Which weights are compared with each other"),
             ParameterDescriptor(
                 "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(256), unit: "samples",
-                help: "Calibration samples to look at"),
+                help: "Calibration samples to use"),
         ],
         needsCalibration: true, produces: [.sparseWeights])
 
@@ -56,7 +56,7 @@ public struct Wanda: Technique {
             try context.cancellation.check()
             let parameters = targets[entry.target].parameters
             guard let seen = inputs[entry.layer.id], let matrix = WeightMatrix(entry.tensor, of: entry.layer) else {
-                context.notes.add("\(entry.layer.id) left as it is: its inputs are no numbers to look at")
+                context.notes.add("\(entry.layer.id) left as it is: its inputs are not numeric")
                 continue
             }
             let scores = Self.scores(matrix, seen)

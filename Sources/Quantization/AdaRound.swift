@@ -9,17 +9,17 @@ public struct AdaRound: Technique {
         id: "adaround", title: "Adaptive rounding", family: .quantization,
         summary: "Weights of 2–8 bits, each rounded up or down so that the layer's outputs on calibration data change least.",
         details: """
-            As weight-quantization, with the same grids and storage, but which of its two neighboring values a weight takes is decided by the squared error of the \
-            layer's output over calibration data, E‖(W − Q)·x‖². The paper relaxes that choice and learns it by gradient descent; here it is solved by coordinate \
-            descent on the same objective, from the nearest values, until no single weight can be turned to advantage. No weight moves further than one step, which makes \
-            it gentler than gptq where calibration data is scarce. Size and speed are as with weight-quantization.
+            Grids and storage are those of weight-quantization, but which of its two neighboring values a weight takes is decided by the squared error \
+            of the layer's output over calibration data, E‖(W − Q)·x‖². The paper relaxes this choice and learns it by gradient descent; here \
+            coordinate descent solves the same objective, starting from the nearest values, until no single change lowers the error. No weight moves \
+            further than one step, which makes it gentler than gptq where calibration data is scarce. Size and speed are those of weight-quantization.
             """,
         source: "Nagel et al., Up or Down? Adaptive Rounding for Post-Training Quantization, arXiv:2004.10568, equation 20",
         parameters: [
             ReconstructingQuantizer.bits, WeightParameters.granularity, WeightParameters.groupSize, WeightParameters.symmetric, WeightParameters.range("mse"),
             ReconstructingQuantizer.samples, ReconstructingQuantizer.damping,
             ParameterDescriptor(
-                "sweeps", title: "Sweeps", domain: .integer(1...100, step: 1), default: .integer(20), help: "Rounds over all weights at most."),
+                "sweeps", title: "Sweeps", domain: .integer(1...100, step: 1), default: .integer(20), help: "Passes over all weights at most."),
             WeightParameters.storage, WeightParameters.activations,
         ], needsCalibration: true, produces: [.loweredPrecision])
 

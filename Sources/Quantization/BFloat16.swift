@@ -10,17 +10,18 @@ public struct BFloat16: Technique {
         id: "bf16", title: "bfloat16 weights", family: .quantization,
         summary: "Weights as bfloat16: half the file, float32's range with 8 bits of precision. Computation stays float32.",
         details: """
-            Each layer's weights are stored as bfloat16, the upper half of a float32 rounded to nearest, with a Cast to float32 in front, which ONNX Runtime evaluates once while \
-            loading: half the file, the same speed and memory as before, any layer, subgraphs included. Nothing overflows or vanishes, unlike with fp16, but a weight has 8 significant bits \
-            where fp16 has 11: fp16 is the better choice for weights of ordinary size. ONNX Runtime has no bfloat16 kernels for x86 and Arm CPUs worth computing with, so there is no \
-            mode that computes in it. Needs operator set 13, the first whose Cast knows bfloat16.
+            Each layer's weights are stored as bfloat16, the upper half of a float32 rounded to nearest, followed by a Cast to float32 that ONNX \
+            Runtime evaluates once while loading: half the file size, the same speed and memory, any layer, subgraphs included. Unlike with fp16, no \
+            value overflows or vanishes, but a weight has 8 significant bits where fp16 has 11: fp16 is the better choice for weights of ordinary \
+            magnitude. No mode computes in bfloat16, because ONNX Runtime has no efficient bfloat16 kernels for x86 and Arm CPUs. Needs operator set \
+            13, the first whose Cast supports bfloat16.
             """,
         source: "Kalamkar et al., A Study of BFLOAT16 for Deep Learning Training, arXiv:1905.12322; ONNX Cast-13",
         parameters: [], produces: [.loweredPrecision], widens: false)
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
         if let reason = QuantizationRefusal.reason(for: layer) { return reason }
-        return model.opset >= 13 ? nil : "operator set \(model.opset) has no Cast from bfloat16; 13 has"
+        return model.opset >= 13 ? nil : "needs operator set 13 (Cast from bfloat16); the model has \(model.opset)"
     }
 
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {

@@ -9,14 +9,14 @@ public struct CodebookQuantization: Technique {
         id: "codebook-quantization", title: "Codebook quantization", family: .quantization,
         summary: "Weights become scaled entries of a fixed set of values: NF4, FP4, powers of two. The file shrinks, no data needed.",
         details: """
-            Evenly spaced values waste codes where few weights are. *nf4* has the quantiles of a normal distribution, *fp4* is a four-bit \
-            float; *power-of-two* has values whose products are shifts in hardware that has them, dense around zero and coarse for large \
-            weights; *additive-power-of-two* sums two such terms and is finer there. Each scale's largest weight stands for 1, or, with range \
-            mse, as much less as makes the squared error least. Zero stays zero.
+            Evenly spaced values waste codes where few weights are. *nf4* uses the quantiles of a normal distribution, *fp4* a four-bit float. \
+            *power-of-two* has values whose products are shifts in hardware that supports them, dense around zero and coarse for large weights; \
+            *additive-power-of-two* sums two such terms and is finer there. The largest weight of each scale maps to 1; with range mse, to more than 1 \
+            (it is clipped) where that lowers the squared error. Zero stays zero.
 
-            The file holds packed indices at their true width, the scales, and one codebook per tensor; a Gather looks the values up. ONNX Runtime evaluates \
-            that once while loading: speed and memory are as before. From operator set 11 on; before, and for tiny tensors, an index \
-            takes a byte. *simulated* only rounds the values: the file stays as large.
+            The file holds packed indices at their true width, the scales, and one codebook per tensor; a Gather looks the values up. ONNX Runtime \
+            evaluates that once while loading: speed and memory are as before. Below operator set 11, and for tiny tensors, an index takes a byte. \
+            *simulated* only rounds the values: the file stays as large.
             """,
         source: """
             Dettmers et al., QLoRA, arXiv:2305.14314 (NF4); Zhou et al., arXiv:1702.03044 (powers of two); Li, Dong and Wang, arXiv:1909.13144 (additive); OCP \
@@ -37,7 +37,7 @@ public struct CodebookQuantization: Technique {
                 "storage", title: "Storage",
                 domain: .choice([
                     .init("packed", "true width in the file, float in memory"), .init("simulated", "rounded floats; the file does not shrink"),
-                ]), default: .choice("packed"), help: "How the indices stand in the file."),
+                ]), default: .choice("packed"), help: "How the file stores the indices."),
         ], produces: [.loweredPrecision])
 
     public func refusal(for layer: Layer, in model: Model) -> String? { QuantizationRefusal.reason(for: layer, weightOnly: true) }

@@ -8,13 +8,13 @@ public struct DynamicInt8: Technique {
 
     public let descriptor = TechniqueDescriptor(
         id: "dynamic-int8", title: "Dynamic int8", family: .quantization,
-        summary: "8-bit weights; activations are quantized as the model runs, each batch over its own range. No data needed.",
+        summary: "8-bit weights; activations are quantized at run time, each call with its own range. No data needed.",
         details: """
-            MatMul and Gemm with constant weights become MatMulInteger behind DynamicQuantizeLinear, which ONNX Runtime fuses (below operator set \
-            11, com.microsoft DynamicQuantizeMatMul); LSTM becomes DynamicQuantizeLSTM; embedding tables become int8 rows that are scaled \
-            after they are gathered. Made for transformers and recurrent networks, whose activation ranges vary from input to input. \
-            Activations get one scale per call over the whole tensor, batch included, so that what else is in the batch changes the answer a little. \
-            Convolutions stay float: ConvInteger is slower than float in ONNX Runtime; static-int8 is for them.
+            MatMul and Gemm with constant weights become MatMulInteger after DynamicQuantizeLinear, which ONNX Runtime fuses (below operator set 11: \
+            DynamicQuantizeMatMul of com.microsoft). LSTM becomes DynamicQuantizeLSTM. Embedding tables become int8 rows that are scaled after the \
+            lookup. It is meant for transformers and recurrent networks, whose activation ranges vary from input to input. Activations get one scale \
+            per call for the whole tensor, batch included, so the other samples of a batch change a sample's output a little. Convolutions stay float: \
+            ConvInteger is slower than float in ONNX Runtime; use static-int8 for them.
             """,
         source: "ONNX Runtime, quantize_dynamic",
         parameters: [
@@ -28,7 +28,7 @@ public struct DynamicInt8: Technique {
                 help: "Integer type of weights; LSTM and embeddings are always int8."),
             ParameterDescriptor(
                 "weight-bits", title: "Weight range",
-                domain: .choice([.init("8", "the whole byte"), .init("7", "half of it: the same answers on x86 without VNNI")]), default: .choice("8"),
+                domain: .choice([.init("8", "the whole byte"), .init("7", "half of it: the same outputs on x86 without VNNI")]), default: .choice("8"),
                 unit: "bits", help: "Range of weight codes; stored in bytes either way."),
         ], produces: [.loweredPrecision])
 
@@ -37,8 +37,8 @@ public struct DynamicInt8: Technique {
         guard let node = model.graph[layer.path]?.nodes[layer.nodeIndex] else { return "not found" }
         guard node.domain.isEmpty || node.domain == "ai.onnx" else { return "\(node.domain).\(node.opType) is not a standard operator" }
         switch layer.kind {
-        case .conv: return "ConvInteger is slower than float; static-int8 is for convolutions"
-        case .convTranspose, .gru, .rnn: return "ONNX Runtime has no dynamic 8-bit \(layer.opType); weight-quantization shrinks it"
+        case .conv: return "convolution: use static-int8"
+        case .convTranspose, .gru, .rnn: return "no dynamic 8-bit \(layer.opType) in ONNX Runtime; use weight-quantization"
         case .embedding: return nil
         case .gemm:
             return node.input(1) != layer.weight ? "the weight is the left operand" : node.int("transA") ?? 0 != 0 ? "the input is transposed (transA)" : nil

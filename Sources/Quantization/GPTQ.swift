@@ -9,14 +9,14 @@ public struct GPTQ: Technique {
         id: "gptq", title: "GPTQ", family: .quantization,
         summary: "Weights of 2–8 bits, rounded so that each layer's outputs on calibration data change least. No training.",
         details: """
-            As weight-quantization, with the same grids and storage, but weights are not rounded one by one: with H = E[x·xᵀ] of the layer's inputs over \
-            calibration data, an output's weights are rounded input by input, and what rounding one of them changes is made up for by those that \
-            follow. Afterwards sweeps go over all codes and move each to where the squared error of the output is least given the others. Size and speed are as with \
-            weight-quantization; accuracy at 2 to 4 bits is much better. Each layer is fitted on its own, to inputs as the model had them before. It needs \
-            a few hundred calibration samples, no labels, and memory for the square of a layer's inputs. Biases stay \
-            float, and weights that are zero stay zero.
+            Grids and storage are those of weight-quantization, but weights are not rounded one by one. With H = E[x·xᵀ] of the layer's inputs over \
+            calibration data, an output's weights are rounded input by input, and the weights that follow change to make up for each rounding error. \
+            Afterwards sweeps over all codes move each one to the value with the least squared error of the output, given the others. Size and speed \
+            are those of weight-quantization; accuracy at 2 to 4 bits is much better. Each layer is fitted on its own, to the inputs that the model \
+            before this step gives it. It needs a few hundred calibration samples, no labels, and memory for the square of a layer's inputs. Biases \
+            stay float, and zero weights stay zero.
 
-            Conv (grouped and depthwise too), Gemm and MatMul with the weight on the right; other layers are left to weight-quantization.
+            It works on Conv (grouped and depthwise too), Gemm and MatMul with the weight as right operand. For other layers use weight-quantization.
             """,
         source: "Frantar, Ashkboos, Hoefler and Alistarh, GPTQ, arXiv:2210.17323; Frantar and Alistarh, Optimal Brain Compression, arXiv:2208.11580",
         parameters: [
@@ -24,11 +24,11 @@ public struct GPTQ: Technique {
             ReconstructingQuantizer.samples, ReconstructingQuantizer.damping,
             ParameterDescriptor(
                 "order", title: "Order",
-                domain: .choice([.init("activation", "inputs of the largest mean square first"), .init("natural", "as they stand")]),
-                default: .choice("activation"), help: "Which weights are rounded first, and are made up for by the others."),
+                domain: .choice([.init("activation", "inputs of the largest mean square first"), .init("natural", "the tensor's order")]),
+                default: .choice("activation"), help: "Order in which weights are rounded; later ones make up for earlier ones."),
             ParameterDescriptor(
                 "sweeps", title: "Sweeps", domain: .integer(0...20, step: 1), default: .integer(4),
-                help: "Rounds of moving single codes afterwards, at most; 0 is GPTQ alone."),
+                help: "Passes, at most, that improve single codes afterwards; 0 is plain GPTQ."),
             WeightParameters.storage, WeightParameters.activations,
         ], needsCalibration: true, produces: [.loweredPrecision])
 

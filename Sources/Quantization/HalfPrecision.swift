@@ -9,14 +9,14 @@ public struct HalfPrecision: Technique {
         id: "fp16", title: "Half precision", family: .quantization,
         summary: "Weights as 16-bit floats: half the file, hardly any loss. Computation stays float32 unless asked.",
         details: """
-            *weights* stores each layer's weights as float16 with a Cast to float32 in front, which ONNX Runtime evaluates once while loading: half the \
-            file, the same speed and memory as before, any layer, subgraphs included. *compute* turns the whole graph to float16 but for \
-            the layers not selected and operators that must stay float32; Casts stand at the boundaries, so that the model's inputs and outputs keep \
-            their types. That is for devices that compute in halves. On x86 ONNX Runtime has no half kernels for most operators and \
-            casts back and forth: slower than float32.
+            *weights* stores each layer's weights as float16, followed by a Cast to float32 that ONNX Runtime evaluates once while loading: half the \
+            file size, the same speed and memory, any layer, subgraphs included. *compute* converts the whole graph to float16, except for layers that \
+            are not selected and operators that must stay float32; Casts at the boundaries keep the types of the model's inputs and outputs. That is \
+            for devices that compute in float16. On x86 ONNX Runtime has no float16 kernels for most operators and converts back and forth: slower \
+            than float32.
 
-            Constants beyond ±65504 are clamped (noted); values below 6·10⁻⁸ become zero. Arithmetic on shapes, resizing scales and \
-            subgraphs stay float32.
+            Constants beyond ±65504 are clamped (noted); values below 6·10⁻⁸ become zero. Shape arithmetic, resizing scales and subgraphs stay \
+            float32.
             """,
         source: "IEEE 754-2008 binary16; Micikevicius et al., arXiv:1710.03740",
         parameters: [
@@ -44,7 +44,7 @@ public struct HalfPrecision: Technique {
             }
         }
         if !computing.isEmpty {
-            // Layers that only store halves, and those not selected, go on computing in float32.
+            // Layers that only store float16, and those not selected, go on computing in float32.
             let half = Set(computing.map(\.layer.id))
             let float = Set(model.layers().filter { !half.contains($0.id) && $0.path.isMain }.map(\.nodeIndex))
             var converter = HalfPrecisionGraph(model, floatNodes: float, context: context)

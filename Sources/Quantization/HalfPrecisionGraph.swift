@@ -3,16 +3,16 @@ import Measurement
 import ModelGraph
 import Techniques
 
-/// Turns the main graph to float16: nodes compute in halves except those that must not or shall not, with Casts wherever a
+/// Turns the main graph to float16: nodes compute in float16 except those that must not or shall not, with Casts wherever a
 /// value crosses. Inputs and outputs of the model keep their types.
 struct HalfPrecisionGraph {
     private var editor: GraphEditor
     private let graph: Graph
     private let types: ElementTypeInference
     private let context: RewriteContext
-    /// Whether each node computes in halves.
+    /// Whether each node computes in float16.
     private var isHalf: [Bool]
-    /// Values that are halves under their own name.
+    /// Values that are float16 under their own name.
     private var halfValues: Set<String> = []
     /// Cast copies made: value → its copy in the other type.
     private var toHalf: [String: String] = [:]
@@ -51,7 +51,7 @@ struct HalfPrecisionGraph {
         node.opType == "BatchNormalization" && node.inputs.contains { name in graph.initializers[name]?.floats()?.contains { abs($0) > 65504 } ?? false }
     }
 
-    /// Nodes whose values depend on shapes and constants only: extents above 2,048 are not exact in halves.
+    /// Nodes whose values depend on shapes and constants only: dimensions above 2,048 are not exact in float16.
     private static func shapeArithmetic(_ graph: Graph) -> Set<Int> {
         var derived: Set<String> = []
         var nodes: Set<Int> = []

@@ -95,7 +95,7 @@ package enum QuantizationForecast {
         }
     }
 
-    /// Bits of each of them: a table gathered as integer rows has halves.
+    /// Bits of each of them: a table gathered as integer rows has float16.
     static func scaleBits(_ layer: Layer, granularity: Granularity) -> Double { layer.kind == .embedding && granularity == .channel ? 16 : 32 }
 
     /// Writes the forecast of codes into a layer's state; what earlier steps zeroed stays zero.

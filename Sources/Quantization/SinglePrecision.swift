@@ -1,21 +1,21 @@
 import ModelGraph
 import Techniques
 
-/// Back to 32-bit floats, for models that come in halves or doubles.
+/// Back to 32-bit floats, for models that come in float16 or float64.
 public struct SinglePrecision: WholeModelTechnique {
     public init() {}
 
     public let descriptor = TechniqueDescriptor(
         id: "float32", title: "Single precision", family: .quantization,
-        summary: "A model in float16, bfloat16 or float64 computes in float32: what other techniques start from, and what CPUs are fast at.",
+        summary: "Converts a model in float16, bfloat16 or float64 to float32, which other techniques need and CPUs are fast at.",
         details: """
-            The whole graph, subgraphs included, computes in float32, whichever layers are chosen; weights that the file only stores in 16 bits \
-            are widened too. Casts that change nothing any more go. Inputs and outputs of the model keep their types. From halves nothing is lost; \
-            doubles are rounded to 24 bits.
+            The whole graph, subgraphs included, computes in float32, whichever layers are chosen; weights that the file only stores in 16 bits are \
+            widened too. Casts that no longer change anything are removed. Inputs and outputs of the model keep their types. float16 and bfloat16 lose \
+            nothing; float64 is rounded to 24 bits.
 
-            Techniques that work on float32 alone do this by themselves and say so. As a step of its own it doubles a file of halves, but \
-            the model no longer runs through the Casts that ONNX Runtime puts around every operator that has no half-precision kernel on a CPU. Put \
-            fp16 behind it to have the weights in 16 bits in the file again, and float32 in the arithmetic.
+            Techniques that work on float32 only do this by themselves and say so. As a step of its own it doubles the size of a float16 file, but the \
+            model no longer runs through the Casts that ONNX Runtime puts around every operator without a float16 kernel on the CPU. Add fp16 after it \
+            to store the weights in 16 bits again and compute in float32.
             """,
         source: "IEEE 754-2008 binary32",
         parameters: [], requires: [], widens: false)

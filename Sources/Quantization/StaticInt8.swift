@@ -9,17 +9,16 @@ public struct StaticInt8: Technique {
         id: "static-int8", title: "Static int8", family: .quantization,
         summary: "Weights and activations in 8 bits with ranges measured on calibration data: a quarter of the size, integer arithmetic.",
         details: """
-            QuantizeLinear and DequantizeLinear are put around Conv, Gemm and MatMul with constant weights (QDQ form), and ONNX Runtime \
-            fuses them into integer kernels. Add, Mul, Concat, pooling, Sigmoid, LeakyRelu, Reshape and their like stay integer between \
-            such layers. A Relu or Clip behind a layer is absorbed into the clamping of its codes. BatchNormalization behind a \
-            convolution is folded into it first, zero padding before it too; biases become int32. A matrix product \
-            whose result only float operators read gives floats directly.
+            QuantizeLinear and DequantizeLinear are put around Conv, Gemm and MatMul with constant weights (QDQ form), and ONNX Runtime fuses them \
+            into integer kernels. Add, Mul, Concat, pooling, Sigmoid, LeakyRelu, Reshape and similar operators stay integer between such layers. A \
+            Relu or Clip after a layer becomes part of the clamping of its codes. BatchNormalization after a convolution is folded into it first, and \
+            so is zero padding before it; biases become int32. A matrix product that only float operators read gives floats directly.
 
-            Activation ranges are calibrated over streamed histograms: *minmax* (everything fits), *percentile*, *entropy* (least \
-            Kullback–Leibler divergence) or *mse* (least squared error). On x86 unsigned activations with signed weights are fast; signed \
-            activations are slow. Processors without VNNI saturate products of 8-bit weights: choose 7-bit weights if the model must \
-            answer alike everywhere. Per-tensor weights hurt depthwise convolutions most. Embedding tables become int8 rows that are scaled after \
-            they are gathered. Recurrent layers stay float (see dynamic-int8), so do layers in subgraphs (see weight-quantization).
+            Activation ranges come from histograms over calibration data: *minmax* (every value fits), *percentile*, *entropy* (least Kullback–Leibler \
+            divergence) or *mse* (least squared error). On x86 unsigned activations with signed weights are fast; signed activations are slow. \
+            Processors without VNNI saturate products of 8-bit weights: choose 7-bit weights if the model must give the same outputs everywhere. One \
+            weight scale per tensor hurts depthwise convolutions most. Embedding tables become int8 rows that are scaled after the lookup. Recurrent \
+            layers stay float (see dynamic-int8), and so do layers in subgraphs (see weight-quantization).
             """,
         source: "Jacob et al., arXiv:1712.05877; Migacz, 8-bit Inference with TensorRT, GTC 2017 (entropy); ONNX Runtime QDQ format",
         parameters: [
@@ -45,23 +44,23 @@ public struct StaticInt8: Technique {
                 default: .choice("uint8"), help: "Integer type of activations, for the whole model."),
             ParameterDescriptor(
                 "weight-bits", title: "Weight range",
-                domain: .choice([.init("8", "−127…127"), .init("7", "−64…64: the same answers on x86 without VNNI")]), default: .choice("8"), unit: "bits",
+                domain: .choice([.init("8", "−127…127"), .init("7", "−64…64: the same outputs on x86 without VNNI")]), default: .choice("8"), unit: "bits",
                 help: "Range of weight codes; stored as int8 either way."),
             ParameterDescriptor(
                 "carry", title: "Carry integers", domain: .flag, default: .flag(true),
-                help: "Keep Add, pooling, Concat and their like integer between quantized layers."),
+                help: "Add, pooling, Concat and similar operators between quantized layers work on integers too; off: they work on floats."),
         ], needsCalibration: true, produces: [.loweredPrecision])
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
         if let reason = QuantizationRefusal.reason(for: layer) { return reason }
         switch layer.kind {
         case .conv, .gemm, .matMul: break
-        case .convTranspose: return "ONNX Runtime has no 8-bit ConvTranspose; weight-quantization shrinks it"
-        case .lstm: return "recurrent layers need dynamic-int8"
-        case .gru, .rnn: return "ONNX Runtime has no 8-bit \(layer.opType); weight-quantization shrinks it"
+        case .convTranspose: return "no 8-bit ConvTranspose in ONNX Runtime; use weight-quantization"
+        case .lstm: return "recurrent: use dynamic-int8"
+        case .gru, .rnn: return "no 8-bit \(layer.opType) in ONNX Runtime; use weight-quantization"
         case .embedding: return nil
         }
-        guard layer.path.isMain else { return "in a subgraph, where calibration does not reach" }
+        guard layer.path.isMain else { return "in a subgraph: calibration does not reach it" }
         let graph = model.graph
         let node = graph.nodes[layer.nodeIndex]
         guard node.domain.isEmpty || node.domain == "ai.onnx" else { return "\(node.domain).\(node.opType) is not a standard operator" }

@@ -120,7 +120,7 @@ struct StaticInt8Rewriter {
         var grids: [String: AffineGrid] = [:]
         let scarce = measured.filter { (1..<Self.enough).contains(statistics[$0]?.count ?? 0) }.sorted()
         if !scarce.isEmpty {
-            context.notes.add("ranges seen on fewer than \(Self.enough) numbers, which other data may exceed (more calibration samples help): \(RewriteContext.Notes.list(scarce))")
+            context.notes.add("ranges from fewer than \(Self.enough) values, which other data may exceed; use more calibration samples: \(RewriteContext.Notes.list(scarce))")
         }
         for name in measured {
             guard let seen = statistics[name] else { continue }

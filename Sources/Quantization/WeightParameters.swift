@@ -11,7 +11,7 @@ package enum WeightParameters {
 
     static let groupSize = ParameterDescriptor(
         "group-size", title: "Group", domain: .choice(["16", "32", "64", "128"].map { .init($0, "\($0) weights share a scale") }),
-        default: .choice("32"), unit: "weights", help: "Weights to a group, for granularity group.")
+        default: .choice("32"), unit: "weights", help: "Weights per group, for granularity group.")
 
     static let symmetric = ParameterDescriptor(
         "symmetric", title: "Symmetric", domain: .flag, default: .flag(true),
@@ -21,8 +21,8 @@ package enum WeightParameters {
         ParameterDescriptor(
             "range", title: "Range",
             domain: .choice([
-                .init("minmax", "covers every weight"), .init("mse", "clipped where that makes the squared error less"),
-            ]), default: .choice(standard), help: "How far a scale reaches.")
+                .init("minmax", "covers every weight"), .init("mse", "clipped where that lowers the squared error"),
+            ]), default: .choice(standard), help: "What range a scale covers.")
     }
 
     static let storage = ParameterDescriptor(
@@ -31,13 +31,13 @@ package enum WeightParameters {
             .init("auto", "packed; embeddings as integer rows"), .init("packed", "true width in the file, float in memory"),
             .init("dequantize", "int8 or int4 with DequantizeLinear"), .init("matmulnbits", "ONNX Runtime's block kernels"),
             .init("simulated", "rounded floats; the file does not shrink"),
-        ]), default: .choice("auto"), help: "How the integers stand in the file.")
+        ]), default: .choice("auto"), help: "How the file stores the integers.")
 
     static let activations = ParameterDescriptor(
         "activations", title: "Activations",
         domain: .choice([
-            .init("int8", "MatMulNBits may round them to int8 as it runs: fast"), .init("float32", "MatMulNBits computes in float: slow for 2 and 8 bits"),
-        ]), default: .choice("int8"), help: "What MatMulNBits does with activations.")
+            .init("int8", "MatMulNBits may round them to int8 at run time: fast"), .init("float32", "MatMulNBits computes in float: slow for 2 and 8 bits"),
+        ]), default: .choice("int8"), help: "Type in which MatMulNBits uses activations.")
 
     /// The grids that `bits`, `symmetric` and `range` ask for.
     static func format(_ parameters: ParameterValues) -> WeightFormat {

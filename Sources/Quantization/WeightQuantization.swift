@@ -9,21 +9,19 @@ public struct WeightQuantization: Technique {
         id: "weight-quantization", title: "Weight-only quantization", family: .quantization,
         summary: "Weights rounded to 1–8 bits; activations stay float. The file shrinks at once, no data needed.",
         details: """
-            Every weight is rounded to the nearest of evenly spaced values (ties to even), or, with rounding stochastic, up or down by chance \
-            so that the mean is right. There is one scale for the tensor, for each output channel (for each row of an embedding table), or for \
-            each group of weights along an output's inputs. Range minmax covers every weight; range mse lets the outermost saturate \
-            where that makes the squared error less, which helps most at 2 to 4 bits. One bit keeps only signs: −α and α with α the mean \
-            magnitude. Levels ternary has −α, 0 and α, stored in 2 bits whatever the width says. Biases stay float. Where calibration data is at \
-            hand, gptq and adaround round better.
+            Every weight is rounded to the nearest of evenly spaced values (ties to even); with rounding stochastic, up or down at random so that the \
+            mean is right. Weights share a scale per tensor, per output channel (per row of an embedding table), or per group of weights along an \
+            output's inputs. Range minmax covers every weight. Range mse clips the outermost weights where that lowers the squared error, which helps \
+            most at 2 to 4 bits. One bit keeps only signs: −α and α, with α the mean magnitude. Levels ternary has −α, 0 and α, stored in 2 bits \
+            whatever `bits` says. Biases stay float. With calibration data, gptq and adaround round better.
 
-            Storage decides file size and speed. *packed* stores the codes at their true width and unpacks them with plain operators, which \
-            ONNX Runtime evaluates once while loading: speed and memory as before, any width, any layer (from operator set 11 on; before, \
-            a byte per code). *matmulnbits* uses ONNX Runtime's block kernels for MatMul and Gemm (2, 4 and 8 bits) and GatherBlockQuantized for \
-            embeddings: small in memory too, faster where one row meets a large matrix, slower where many rows meet a small one; \
-            activations are rounded to int8 on the fly unless float32 is asked for. *dequantize* puts DequantizeLinear before the layer: the most \
-            portable form, fused into such a kernel before MatMul by recent ONNX Runtime, run at every inference elsewhere. *auto* is packed, \
-            and for embeddings integer rows that are scaled after they are gathered: never slower than float. *simulated* only rounds the \
-            values: the file stays as large.
+            Storage decides file size and speed. *packed* stores the codes at their true width and unpacks them with standard operators, which ONNX \
+            Runtime evaluates once while loading: speed and memory as before, any width, any layer (below operator set 11, one byte per code). \
+            *matmulnbits* uses ONNX Runtime's block kernels for MatMul and Gemm (2, 4 and 8 bits) and GatherBlockQuantized for embeddings. It is small \
+            in memory too; it is faster where one row meets a large matrix, and slower where many rows meet a small one. Activations are rounded to \
+            int8 at run time unless float32 is chosen. *dequantize* puts DequantizeLinear before the layer: the most portable form. Recent versions of \
+            ONNX Runtime fuse it into a kernel before MatMul; elsewhere it runs at every inference. *auto* is packed, and for embeddings integer rows \
+            that are scaled after the lookup: never slower than float. *simulated* only rounds the values: the file stays as large.
             """,
         source: """
             Krishnamoorthi, arXiv:1806.08342, section 2; Rastegari et al., XNOR-Net, arXiv:1603.05279 (1 bit); Li, Zhang and Liu, Ternary Weight \
@@ -36,12 +34,12 @@ public struct WeightQuantization: Technique {
             ParameterDescriptor(
                 "levels", title: "Levels",
                 domain: .choice([.init("uniform", "2^bits evenly spaced values"), .init("ternary", "−α, 0 and α, in 2 bits")]),
-                default: .choice("uniform"), help: "Which values a scale spans."),
+                default: .choice("uniform"), help: "Which values weights can take."),
             WeightParameters.range("minmax"),
             ParameterDescriptor(
                 "rounding", title: "Rounding",
-                domain: .choice([.init("nearest", "to the nearest value"), .init("stochastic", "up or down by chance, with the recipe's seed")]),
-                default: .choice("nearest"), help: "How a weight finds its value."),
+                domain: .choice([.init("nearest", "to the nearest value"), .init("stochastic", "up or down at random, from the recipe's seed")]),
+                default: .choice("nearest"), help: "How a weight is rounded."),
             WeightParameters.storage, WeightParameters.activations,
         ], produces: [.loweredPrecision])
 

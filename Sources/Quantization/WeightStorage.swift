@@ -26,7 +26,7 @@ package struct WeightStorageWriter {
     /// The model with all edits made.
     mutating func finish() -> Model {
         let others = nonLayerReaders.redirect(&editor)
-        if !others.isEmpty { context.notes.add("reading the same weights, now rounded: \(RewriteContext.Notes.list(others))") }
+        if !others.isEmpty { context.notes.add("rounded too, because they read the same weights: \(RewriteContext.Notes.list(others))") }
         return editor.finish()
     }
 
@@ -271,11 +271,11 @@ package struct WeightStorageWriter {
             after(.cast(scaled, result, to: weight.elementType))
         }
         return request.format.bits == 8
-            ? "int8 rows, scaled after they are gathered" : "\(request.format.bits)-bit codes in int8 rows, scaled after they are gathered"
+            ? "int8 rows, scaled after the lookup" : "\(request.format.bits)-bit codes in int8 rows, scaled after the lookup"
     }
 
     /// Scales as float16, where they lose no more than half a unit in the eleventh bit by it: a small part of a step even for the largest code.
-    /// `nil` where some scale is beyond the normal halves.
+    /// `nil` where some scale is beyond the normal float16.
     static func halves(_ scales: Tensor) -> Tensor? {
         guard let values = scales.floats() else { return nil }
         let normal = Float(Float16.leastNormalMagnitude)...Float(Float16.greatestFiniteMagnitude)

@@ -222,21 +222,21 @@ public enum RecipeOrder {
     ) -> String? {
         guard let descriptor = describing(step.technique) else { return "there is no such technique" }
         if descriptor.produces.contains(.correction), !earlier.contains(where: { describing($0.technique)?.produces.contains(.correction) == false }) {
-            return "has nothing to repair yet; put it behind the steps that change the model"
+            return "has nothing to correct yet; put it after the steps that change the model"
         }
         for (position, before) in earlier.enumerated() where before.layers == step.layers || before.layers == .all {
             guard let previous = describing(before.technique) else { continue }
-            // A repair or a training may come again once something else has been done, a training also with other parameters (the head
+            // A correction or a training may come again once something else has been done, a training also with other parameters (the head
             // first, then everything; a teaching assistant, then its student), and anything after a training: rounds of pruning and training.
             let trainedSince = earlier[position...].contains { describing($0.technique)?.produces.contains(.training) ?? false }
             let isNew = earlier.last.map { $0.technique != descriptor.id || descriptor.produces.contains(.training) && $0.parameters != step.parameters } ?? false
             let again = descriptor.produces.isDisjoint(with: [.correction, .training]) ? trainedSince : isNew
-            if previous.id == descriptor.id, before.layers == step.layers, !again { return "stands twice in the recipe for the same layers" }
+            if previous.id == descriptor.id, before.layers == step.layers, !again { return "is twice in the recipe for the same layers" }
             if previous.produces.contains(.loweredPrecision), descriptor.requires.contains(.floatWeights) {
                 return "needs float weights, but \(previous.id) before it lowers their precision; put it first"
             }
             if previous.produces.contains(.earlyExit), !descriptor.produces.contains(.coding) {
-                return "must come before \(previous.id), which is fitted to the model as it leaves it"
+                return "must come before \(previous.id), which is fitted to the finished model"
             }
             if previous.produces.contains(.coding) {
                 return "must come before \(previous.id), which codes the final weights"

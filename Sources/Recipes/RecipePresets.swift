@@ -37,7 +37,7 @@ public struct RecipePreset: Sendable, Identifiable {
         id: "deep-compression",
         yaml: """
             # The three stages of Deep Compression (Han, Mao and Dally, ICLR 2016): pruning by magnitude, weight sharing by k-means, Huffman coding.
-            # Without retraining a network stands far less sparsity than the paper's; with it, raise `sparsity` to 0.9. Look at the packed archive.
+            # Without retraining, a network tolerates far less sparsity than the paper's; with retraining, raise `sparsity` to 0.9. Check the packed archive.
             lathe: 1
             name: "Deep Compression"
             steps:
@@ -111,7 +111,7 @@ public struct RecipePreset: Sendable, Identifiable {
         id: "int8-cpu",
         yaml: """
             # 8-bit integers for CPUs: weights and activations where the runtime has integer kernels for both, with ranges from calibration data;
-            # recurrent layers with ranges found as they run. Needs data. On CPUs without VNNI set `weight-bits: 7`.
+            # recurrent layers with ranges found at run time. Needs data. On CPUs without VNNI set `weight-bits: 7`.
             lathe: 1
             name: "int8 for CPU"
             steps:
@@ -150,7 +150,7 @@ public struct RecipePreset: Sendable, Identifiable {
     private static let smallest = RecipePreset(
         id: "smallest-download",
         yaml: """
-            # The fewest bytes to send at next to no loss without retraining: 4-bit integers rounded by GPTQ, recurrent layers and embeddings in 6 bits,
+            # The smallest download at almost no loss without retraining: 4-bit integers rounded by GPTQ, recurrent layers and embeddings in 6 bits,
             # entropy-coded in the packed archive. Needs data.
             lathe: 1
             name: "Smallest download"
@@ -173,8 +173,8 @@ public struct RecipePreset: Sendable, Identifiable {
     private static let fastest = RecipePreset(
         id: "fastest",
         yaml: """
-            # Lowest mean latency on a CPU without retraining: 8-bit integers, then early exits for samples that need not see the whole network. Needs data.
-            # Latency is a mean over samples: one that leaves nowhere takes a little longer than before.
+            # Lowest mean latency on a CPU without retraining: 8-bit integers, then early exits for samples that do not need the whole network. Needs data.
+            # Latency is a mean over samples: a sample that never leaves takes a little longer than before.
             lathe: 1
             name: "Fastest"
             steps:

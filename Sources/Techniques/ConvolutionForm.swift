@@ -54,7 +54,7 @@ package struct ConvolutionForm {
         guard let graph = model.graph[layer.path], graph.nodes.indices.contains(layer.nodeIndex) else { return "its graph is gone" }
         let node = graph.nodes[layer.nodeIndex]
         guard node.isStandard(layer.opType), node.input(1) == layer.weight else { return "a fused \(layer.opType) cannot be split" }
-        guard layer.weightShape.count >= 3, layer.weightShape.allSatisfy({ $0 > 0 }) else { return "its weight is no convolution kernel" }
+        guard layer.weightShape.count >= 3, layer.weightShape.allSatisfy({ $0 > 0 }) else { return "its weight is not a convolution kernel" }
         if layer.group > 1, !groups { return layer.isDepthwise ? "depthwise: each filter is already rank 1 across channels" : "grouped convolution" }
         guard layer.weightShape.dropFirst(2).contains(where: { $0 > 1 }) else { return "a kernel of one element is a matrix, which svd splits" }
         let extents = layer.weightShape

@@ -68,7 +68,7 @@ public enum PackedSize {
             if let distinct = state.distinctValues, distinct < state.weightCount / 2, distinct <= 65536 {
                 entries = max(distinct, 1)
                 let entropy = state.valueEntropy ?? log2(max(distinct, 1))
-                // Whole bits cost Huffman codes a few per cent over the entropy.
+                // Whole bits cost Huffman codes a few percent over the entropy.
                 valueBits = entropyCoded ? entropy + (wholeBits ? 0.03 : 0.002) : TheoreticalSize.indexWidth(entries: distinct + 1)
             } else {
                 valueBits = elementBits * (entropyCoded ? Self.continuousShare(bits: elementBits) : 1)

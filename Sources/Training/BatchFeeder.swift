@@ -51,7 +51,7 @@ struct BatchFeeder: Sendable {
 
     /// What to say where augmentation is asked for and cannot be done: one recipe fits images and other samples.
     static func remark(_ samples: SampleSet, augmentation: Augmentation) -> String? {
-        augmentation.isNone || image(in: samples) != nil ? nil : "samples are no images: not shifted or mirrored"
+        augmentation.isNone || image(in: samples) != nil ? nil : "samples are not images: not shifted or mirrored"
     }
 
     /// The order of an epoch.

@@ -30,7 +30,7 @@ extension TrainableModel {
     /// - Parameters:
     ///   - distance: of its start from the student's, 0…1.
     ///   - fresh: names of tensors that the student drew at random itself, such as adapters': the peer draws its own.
-    mutating func addFellow(distance: Float, fresh: Set<String>, seed: UInt64) {
+    mutating func addPeer(distance: Float, fresh: Set<String>, seed: UInt64) {
         let inputs = Set(forward.graph.requiredInputs.map(\.name))
         let peer = forward.graph.prefixed(PeerStudent.prefix, keeping: inputs)
         forward.graph.nodes += peer.nodes
@@ -47,7 +47,7 @@ extension TrainableModel {
             var copy = parameter
             copy.name = PeerStudent.prefix + parameter.name
             copy.target = PeerStudent.prefix + parameter.target
-            copy.isFellow = true
+            copy.isPeer = true
             copy.isPruned = false
             // A schedule prunes the student alone; what was zero before stays zero in both.
             if parameter.isPruned, parameter.mask?.contains(0) == false { copy.mask = nil }

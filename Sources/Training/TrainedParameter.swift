@@ -66,7 +66,7 @@ struct TrainedParameter: Sendable {
     var gradientFactor: Float = 1
     var minimum: Float?
     /// Whether it is a peer student's, of no use once training is over.
-    var isFellow = false
+    var isPeer = false
 
     /// The initializer with trained values.
     func tensor(_ values: [Float], replacing old: Tensor) throws -> Tensor {

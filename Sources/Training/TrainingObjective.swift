@@ -23,7 +23,7 @@ struct TrainingObjective {
     ///   - teacherModel: the model whose outputs are learned, if the plan distils.
     ///   - shard: samples that the forward graph takes at once.
     ///   - forward: gets what terms need beside the model's own values.
-    ///   - shapes: extents of every value at these inputs.
+    ///   - shapes: dimensions of every value at these inputs.
     /// - Throws: `EngineError` where the model does not give what is to be learned.
     init(_ plan: TrainingPlan, source: TrainingSource, teacher teacherModel: Model?, shard: Int, forward: inout Model, shapes: inout [String: [Int]]) throws {
         isLabeled = source.labels != nil && plan.labelWeight > 0

@@ -8,7 +8,7 @@ package enum TrainingParameters {
         ParameterDescriptor("epochs", title: "Epochs", domain: .integer(1...500, step: 1), default: .integer(3), unit: "epochs", help: "Passes over the training samples"),
         ParameterDescriptor(
             "learning-rate", title: "Learning rate", domain: .real(0.00001...1, step: 0.0001), default: .real(0.001), isLogarithmic: true,
-            help: "Largest step size; SGD wants about ten times Adam's"),
+            help: "Largest learning rate; SGD needs about ten times Adam's"),
         ParameterDescriptor(
             "optimizer", title: "Optimizer",
             domain: .choice([
@@ -19,22 +19,22 @@ package enum TrainingParameters {
             domain: .choice([
                 .init("labels", "cross-entropy with the labels"), .init("distillation", "the softened outputs of the model before the recipe"),
                 .init("both", "half and half"), .init("logits", "mean squared difference from that model's scores"),
-            ]), default: .choice("labels"), help: "What the model is to learn; without labels it learns the scores"),
+            ]), default: .choice("labels"), help: "What the model learns; without labels it learns the teacher's scores"),
         ParameterDescriptor(
             "temperature", title: "Temperature", domain: .real(1...20, step: 0.5), default: .real(4), help: "How much a teacher's probabilities are softened"),
         ParameterDescriptor(
             "teacher", title: "Teacher",
             domain: .choice([
                 .init("original", "the model before the recipe"),
-                .init("previous", "the model that this step finds: a teaching assistant, if a step before made it smaller and trained it; else the model itself"),
-                .init("mutual", "the original, and a peer student: a second copy from another start is trained beside it, and each learns the other's scores"),
+                .init("previous", "the model before this step: a teaching assistant, if earlier steps made it smaller and trained it"),
+                .init("mutual", "the original, and a peer: a second copy with another start is trained too, and each learns the other's scores"),
             ]), default: .choice("original"),
-            help: "Whom losses other than labels learn from; a model given with --teacher takes the original's place; a peer adds to every loss and doubles the work"),
+            help: "Whose outputs the student learns, for every loss but labels; --teacher replaces the original; a peer doubles the work"),
         ParameterDescriptor(
             "features", title: "Features",
             domain: .choice([
-                .init("none", "outputs only"), .init("hints", "intermediate values as well"), .init("attention", "maps of where the network looks as well"),
-            ]), default: .choice("none"), help: "What else a student takes from its teacher, at up to three depths"),
+                .init("none", "outputs only"), .init("hints", "intermediate values as well"), .init("attention", "attention maps as well"),
+            ]), default: .choice("none"), help: "What else the student learns from its teacher, at up to three depths"),
         ParameterDescriptor(
             "schedule", title: "Schedule",
             domain: .choice([
@@ -44,7 +44,8 @@ package enum TrainingParameters {
         ParameterDescriptor("warmup", title: "Warm-up", domain: .real(0...0.5, step: 0.05), default: .real(0), help: "Share of the steps over which the rate rises"),
         ParameterDescriptor("batch", title: "Batch", domain: .integer(8...1024, step: 8), default: .integer(128), unit: "samples", help: "Samples of a step"),
         ParameterDescriptor(
-            "weight-decay", title: "Weight decay", domain: .real(0...0.5, step: 0.005), default: .real(0.01), help: "Pull of weights towards 0; not of biases and normalizations"),
+            "weight-decay", title: "Weight decay", domain: .real(0...0.5, step: 0.005), default: .real(0.01), help: "Pull of weights toward 0; biases and normalizations are exempt"
+        ),
         ParameterDescriptor("momentum", title: "Momentum", domain: .real(0...0.99, step: 0.01), default: .real(0.9), help: "SGD: share of the last step that is kept"),
         ParameterDescriptor("clip-norm", title: "Gradient clip", domain: .real(0...100, step: 0.5), default: .real(1), help: "Largest norm of all gradients; 0 for none"),
         ParameterDescriptor("label-smoothing", title: "Label smoothing", domain: .real(0...0.5, step: 0.01), default: .real(0), help: "Probability spread over all classes"),
@@ -53,10 +54,10 @@ package enum TrainingParameters {
         ParameterDescriptor("flip", title: "Random flip", domain: .flag, default: .flag(false), help: "Half of the training images are mirrored"),
         ParameterDescriptor(
             "batchnorm", title: "BatchNorm",
-            domain: .choice([.init("batch", "statistics of the batch; the model's follow"), .init("frozen", "the model's statistics, unchanged")]),
-            default: .choice("batch"), help: "What BatchNormalization normalizes by while training"),
+            domain: .choice([.init("batch", "the batch's statistics; the model's are updated"), .init("frozen", "the model's statistics, unchanged")]),
+            default: .choice("batch"), help: "Statistics that BatchNormalization uses while training"),
         ParameterDescriptor(
-            "scope", title: "Trained",
+            "scope", title: "Trained weights",
             domain: .choice([
                 .init("all", "everything"), .init("head", "the last layer only (feature extraction)"), .init("half", "the half of the layers nearest the output"),
                 .init("biases-and-norms", "biases and normalizations only (BitFit)"),
@@ -75,7 +76,7 @@ package enum TrainingParameters {
             help: "Pull of BatchNormalization's scales to 0 (network slimming)"),
         ParameterDescriptor(
             "keep", title: "Keep", domain: .choice([.init("best", "the epoch with the best validation accuracy"), .init("last", "the last epoch")]),
-            default: .choice("best"), help: "Whose weights are taken"),
+            default: .choice("best"), help: "Which epoch's weights are kept"),
         ParameterDescriptor(
             "patience", title: "Patience", domain: .integer(0...50, step: 1), default: .integer(0), unit: "epochs",
             help: "Stop after so many epochs without a better one; 0 for never"),
@@ -88,7 +89,7 @@ package enum TrainingParameters {
         domain: .choice([
             .init("nothing", "adapters only"), .init("head", "the last layer, in full"), .init("biases-and-norms", "biases and normalizations"),
             .init("both", "the last layer, biases and normalizations"),
-        ]), default: .choice("nothing"), help: "What is trained beside the adapters; new labels want a new head")
+        ]), default: .choice("nothing"), help: "What is trained besides the adapters; new labels need a new head")
 
     /// The knobs without some that a technique decides itself.
     package static func without(_ names: String...) -> [ParameterDescriptor] { all.filter { !names.contains($0.name) } }

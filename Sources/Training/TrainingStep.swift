@@ -64,7 +64,7 @@ final class TrainingStep {
         guard samples.count > 0 else { throw EngineError(.data, "there are no samples to train on") }
         var trainable = try TrainableModel(model, plan: plan, preparation: preparation)
         notes = trainable.notes
-        if let distance = plan.peer { trainable.addFellow(distance: distance, fresh: Set(plan.unstructured), seed: plan.seed) }
+        if let distance = plan.peer { trainable.addPeer(distance: distance, fresh: Set(plan.unstructured), seed: plan.seed) }
         optimizer = plan.optimizer
         let (shard, inputs, shapes) = try Self.probe(trainable, fixedBatch: samples.fixedBatch(of: model), plan: plan, source: source, cancellation: cancellation)
         var probed = shapes
@@ -102,7 +102,7 @@ final class TrainingStep {
             throw EngineError(.technique, "the model cannot be trained: \(error.message)")
         }
         for barrier in gradient.barriers {
-            notes.append("what lies before \(barrier.opType) ('\(barrier.node)') is not trained: it \(barrier.reason)")
+            notes.append("layers before \(barrier.opType) ('\(barrier.node)') are not trained: it \(barrier.reason)")
         }
         let reached = trainable.parameters.filter { gradient.gradients[$0.name] != nil }
         trained = reached
@@ -201,7 +201,7 @@ final class TrainingStep {
     }
 
     /// Numbers that are trained, a peer's not counted.
-    var trainedCount: Int { trained.reduce(0) { $0 + ($1.isFellow ? 0 : $1.start.count) } }
+    var trainedCount: Int { trained.reduce(0) { $0 + ($1.isPeer ? 0 : $1.start.count) } }
     var stepsPerEpoch: Int { max(1, source.samples.count / batch) }
     var totalSteps: Int { min(plan.maximumSteps ?? .max, plan.epochs * stepsPerEpoch) }
     /// Bytes that training keeps: weights, states, gradients of every lane.
@@ -398,7 +398,7 @@ final class TrainingStep {
     func restore(_ state: State) throws {
         guard state.weights.count == trained.count, state.states.count == states.count, state.masks.count == pruning?.state.count ?? 0,
             zip(state.weights, trained).allSatisfy({ $0.count == $1.start.count })
-        else { throw EngineError(.data, "the checkpoint is of another training") }
+        else { throw EngineError(.data, "the checkpoint belongs to another training") }
         for (values, place) in zip(state.weights + state.states, weights + states) { try place.store(values) }
         statistics = state.statistics
         pruning?.state = state.masks

@@ -110,7 +110,7 @@ public struct TrainingStore: Sendable {
         guard FileManager.default.fileExists(atPath: path) else { return nil }
         guard let model = try? Model.read(path: path), let text = model.metadata["progress"],
             let progress = try? JSONDecoder().decode(Progress.self, from: Data(text.utf8)), progress.counts.count == 3
-        else { throw EngineError(.data, "\(path): is no checkpoint of this version; remove it to begin anew") }
+        else { throw EngineError(.data, "\(path): is not a checkpoint of this version; remove it to start again") }
         let tensors = model.graph.initializers
         let (weights, states, statistics) = (progress.counts[0], progress.counts[1], progress.statistics.count)
         let each = weights + states + statistics + progress.counts[2]

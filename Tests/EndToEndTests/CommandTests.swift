@@ -192,7 +192,7 @@ import Testing
         let message = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         if process.terminationStatus == 0 { return }  // It was quicker than the signal.
         #expect(process.terminationReason == .exit && process.terminationStatus == 130, "\(message)")
-        #expect(message == "lathe: cancelled\n")
+        #expect(message == "lathe: canceled\n")
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
     }
 

@@ -55,7 +55,7 @@ import Testing
         try terminal.wait(for: "/undo")
         // All in one write, as over a slow line: filter emptied, help closed, the Jobs view opened.
         try terminal.type("\u{1B}\u{1B}5")
-        try terminal.wait("the Jobs view") { $0.contains("Nothing runs") }
+        try terminal.wait("the Jobs view") { $0.contains("Nothing is running") }
         try terminal.quit()
     }
 

@@ -130,7 +130,7 @@ import Testing
         try terminal.press("Space")
         try terminal.wait(for: "1 on")
         try terminal.press("C-c")
-        try terminal.wait(for: "cancelled")
+        try terminal.wait(for: "canceled")
         #expect(try terminal.isAlternate())
         try terminal.press("C-c")
         try terminal.waitForShell()
@@ -236,7 +236,7 @@ import Testing
         let damaged = folder.file("damaged.onnx")
         try contents(Self.model).prefix(5000).write(to: URL(fileURLWithPath: damaged))
         try terminal.command("clear; \(Program.path) \(damaged)")
-        try terminal.wait(for: "could not be opened")
+        try terminal.wait(for: "cannot be opened")
         try terminal.type("q")
         try terminal.waitForShell()
         try terminal.command("clear; \(Program.path) \(folder.file("missing.onnx")); echo status-$?")
@@ -264,7 +264,7 @@ import Testing
         try terminal.wait(for: "does not run this model")
         try terminal.press("Space")
         try terminal.wait("sizes of the pruned model") { screen in
-            screen.split(separator: "\n").contains { $0.contains("Archive") && $0.contains("x ") } && !screen.contains("rewriting")
+            screen.split(separator: "\n").contains { $0.contains("Archive") && $0.contains("x ") } && !screen.contains("applying recipe")
         }
         try terminal.type("!")
         try terminal.wait(for: "Frobnicate")

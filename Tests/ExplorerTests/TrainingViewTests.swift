@@ -59,6 +59,28 @@ import Training
         #expect(driver.engine.state.withLock { $0.evaluations.count } == before + 1)
     }
 
+    /// Until the evaluation ends nobody knows whether the training is remembered: the wish waits, and is dropped with its recipe.
+    @Test func aTrainingAskedForEarlyStartsWhenTheEvaluationEnds() throws {
+        for changesMind in [false, true] {
+            let driver = Driver(
+                FakeEngine(answersAtOnce: false), size: Size(width: 120, height: 40), catalog: TechniqueCatalog([FakeCatalog.magnitude, FineTuning().descriptor]))
+            driver.send(.engine(.allocated(job: 0, Self.recipe, isMet: true)))
+            driver.wait(1)
+            driver.press("R")
+            #expect(driver.engine.state.withLock { $0.trained.isEmpty } && driver.screen.contains("starts when the evaluation ends"), "\(driver.screen)")
+            if changesMind {
+                driver.press("u")
+                driver.wait(1)
+            }
+            let report = StepReport(technique: "fine-tuning", layers: [], refused: [], notes: [], isUntrained: true)
+            let (generation, figures) = (driver.model.evaluation.generation, try #require(driver.model.baseline))
+            driver.send(.engine(.rewritten(generation: generation, figures, reports: changesMind ? [] : [report])))
+            driver.send(.engine(.settled(generation: generation)))
+            #expect(driver.engine.state.withLock { $0.trained.map(\.recipe) } == (changesMind ? [] : [Self.recipe]))
+            #expect(!driver.model.trainings.values.contains { $0.isQueued } || changesMind)
+        }
+    }
+
     @Test func aPreviewIsShownAsAnEstimate() throws {
         let driver = try untrained()
         driver.press("v")

@@ -254,8 +254,8 @@ import Testing
             baselineMedian: 1, baselineP90: 1.1, candidateMedian: 1.2, candidateP90: 1.3, ratio: 1.2, ratioP90: 1.3, ratioInterval: Interval(low: 1.1, high: 1.3),
             batch: 1, threads: 1, rounds: 100, instructionSet: "AVX2", runtimeVersion: "1.31.1")
         let causes = SlowdownCause.likely(baseline: model, candidate: applied, figures: figures)
-        #expect(causes.contains { $0.contains("layers too small") })
-        #expect(!SlowdownCause.likely(baseline: model, candidate: model, figures: figures).contains { $0.contains("layers too small") })
+        #expect(causes.contains { $0.contains("layers so small") })
+        #expect(!SlowdownCause.likely(baseline: model, candidate: model, figures: figures).contains { $0.contains("layers so small") })
     }
 
     @Test func embeddingsBecomeANarrowTableAndAProjection() throws {

@@ -75,7 +75,7 @@ import Testing
         let shapes = try Fixture.shapes(of: model, [Fixture.normal("x", [1, 5, 8], seed: 1)])
         for known in [[:], shapes] {
             let refusals = LinearAttention().refusals(for: model.layers(), in: model, shapes: known)
-            #expect(refusals.allSatisfy { $0 != nil } && refusals.contains { $0?.hasPrefix("a mask") ?? false }, "\(refusals)")
+            #expect(refusals.allSatisfy { $0 != nil } && refusals.contains { $0?.hasPrefix("it has a mask") ?? false }, "\(refusals)")
         }
     }
 

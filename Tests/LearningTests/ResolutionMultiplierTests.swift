@@ -24,7 +24,7 @@ import Testing
         return result
     }
 
-    /// NumPy: means of blocks, or linear interpolation between pixels' middles (half_pixel), in front; the original dense layer on planes repeated to their
+    /// NumPy: means of blocks, or linear interpolation between pixels' middles (half_pixel), first; the original dense layer on feature maps repeated to their
     /// old size behind.
     @Test func imagesAndDenseLayersAreWhatTheyAreSaidToBe() throws {
         let folder = try TemporaryFolder()
@@ -40,14 +40,14 @@ import Testing
                     return ort.InferenceSession(m.SerializeToString()).run(list(values), {'image': x})
                 x = np.random.default_rng(0).standard_normal((3, 1, 28, 28)).astype(np.float32)
                 print(np.abs(run(args[0], 'image/small')[0] - x.reshape(3, 1, 14, 2, 14, 2).mean((3, 5))).max())
-                image, plane, dense = run(args[1], 'image/small', '/MaxPool_1_output_0', '/ip1/Gemm_output_0')
+                image, map, dense = run(args[1], 'image/small', '/MaxPool_1_output_0', '/ip1/Gemm_output_0')
                 at = np.clip((np.arange(21) + 0.5) * 28 / 21 - 0.5, 0, 27)
                 low = np.floor(at).astype(int); high = np.minimum(low + 1, 27); t = at - low
                 rows = x[:, :, low] * (1 - t)[:, None] + x[:, :, high] * t[:, None]
                 print(np.abs(image - (rows[..., low] * (1 - t) + rows[..., high] * t)).max())
                 t = {i.name: numpy_helper.to_array(i) for i in onnx.load(args[2]).graph.initializer}
-                assert plane.shape == (3, 50, 2, 2)
-                wide = plane.repeat(2, 2).repeat(2, 3)
+                assert map.shape == (3, 50, 2, 2)
+                wide = map.repeat(2, 2).repeat(2, 3)
                 print(np.abs(dense - (wide.reshape(3, -1) @ t['ip1.weight'].T + t['ip1.bias'])).max() / np.abs(dense).max())
                 """,
                 arguments: [
@@ -77,28 +77,28 @@ import Testing
         return b.model(b.gemm(b.node("Concat", [left, right], "features", [("axis", .integer(1))]), "scores", (12, 5)))
     }
 
-    /// Extents predicted for every plane are those that the runtime finds.
+    /// Sizes predicted for every feature map are those that the runtime finds.
     @Test(arguments: [0.5, 0.6, 0.75, 0.9, 0.35]) func planesAreThoseOfTheRuntime(_ share: Double) throws {
         var seen = 0
         for model in try [Self.windows(33, 40), Self.windows(24, 31), Fixture.sample("resnet-8"), Fixture.sample("ds-cnn"), Fixture.sample("lenet-5")] {
             let input = Fixture.inputs(for: model, batch: 2)
             let shapes = try Fixture.shapes(of: model, input)
-            let planes = try ImagePlanes(model, layers: model.layers(), shapes: shapes)
-            let predicted = planes.planes(at: planes.image(at: share))
+            let maps = try FeatureMaps(model, layers: model.layers(), shapes: shapes)
+            let predicted = maps.maps(at: maps.image(at: share))
             guard predicted.failure == nil else {
                 #expect(throws: EngineError.self) { try Self.small(model, share) }
                 continue
             }
             let small = try Self.small(model, share)
             let found = try Fixture.shapes(of: small, input)
-            for (value, extents) in predicted.planes where value != planes.image { #expect(found[value].map { Array($0.suffix(2)) } == extents, "\(value)") }
+            for (value, size) in predicted.maps where value != maps.image { #expect(found[value].map { Array($0.suffix(2)) } == size, "\(value)") }
             #expect(try Fixture.run(small, input).map(\.shape) == Fixture.run(model, input).map(\.shape))
             seen += 1
         }
         #expect(seen >= 3)
     }
 
-    /// Where the graph leaves the image's extents open, they stay open.
+    /// Where the graph leaves the image's size open, it stays open.
     @Test func openExtentsStayOpen() throws {
         let model = Self.windows(nil, nil)
         let shapes = try Fixture.shapes(of: model, [Fixture.normal("x", [1, 3, 40, 40], seed: 1)])
@@ -109,13 +109,13 @@ import Testing
         }
     }
 
-    /// Poolings by a window as large as the plane become global, Reshapes that count places count fewer.
+    /// Poolings by a window as large as the feature map become global, Reshapes with the number of positions get fewer.
     @Test func windowsOfWholePlanesAndCountsFollow() throws {
         var b = GraphBuilder(input: [nil, 3, 16, 16], opset: 9)
-        let plane = b.conv("x", "conv", (3, 6))
-        let mean = b.node("AveragePool", [plane], "mean", [("kernel_shape", .integers([16, 16]))])
+        let map = b.conv("x", "conv", (3, 6))
+        let mean = b.node("AveragePool", [map], "mean", [("kernel_shape", .integers([16, 16]))])
         let first = b.matMul(b.node("Reshape", [mean, b.integers("means", [-1, 6])], "flat"), "first", (6, 4))
-        let second = b.matMul(b.node("Reshape", [plane, b.integers("all", [-1, 6 * 16 * 16])], "long"), "second", (6 * 16 * 16, 4))
+        let second = b.matMul(b.node("Reshape", [map, b.integers("all", [-1, 6 * 16 * 16])], "long"), "second", (6 * 16 * 16, 4))
         let model = b.model(b.node("Add", [first, second], "scores"))
         let small = try Self.small(model, 0.5)
         #expect(small.graph.nodes.contains { $0.opType == "GlobalAveragePool" } && small.graph.nodes.count { $0.opType == "AveragePool" } == 1)
@@ -126,7 +126,7 @@ import Testing
         #expect(throws: EngineError.self) { try Self.small(model, 0.7) }
     }
 
-    /// What hangs on the image's extents says so.
+    /// What depends on the image's size says so.
     @Test func othersAreRefused() throws {
         func reason(_ model: Model) throws -> String {
             let shapes = try Fixture.shapes(of: model, Fixture.inputs(for: model, batch: 1))
@@ -134,16 +134,16 @@ import Testing
             #expect(refusals.allSatisfy { $0 != nil })
             return refusals.first.flatMap { $0 } ?? ""
         }
-        #expect(try reason(Fixture.sample("lenet-300-100")) == "no convolution works on the image")
+        #expect(try reason(Fixture.sample("lenet-300-100")) == "no convolution reads the image")
         for name in ["transformer", "lstm"] { #expect(try !reason(Fixture.sample(name)).isEmpty) }
         var b = GraphBuilder(input: [nil, 3, 8, 8])
-        #expect(try reason(b.model(b.conv("x", "conv", (3, 4)))) == "output 'conv' has numbers for each place of the image")
+        #expect(try reason(b.model(b.conv("x", "conv", (3, 4)))) == "output 'conv' has a value for each position of the image")
         b = GraphBuilder(input: [nil, 3, 8, 8])
         let positioned = b.node("Add", [b.conv("x", "conv", (3, 4)), b.constant("positions", [1, 4, 8, 8])], "positioned")
-        #expect(try reason(b.model(b.node("GlobalAveragePool", [positioned], "mean"))) == "Add has numbers for each place ('positions')")
+        #expect(try reason(b.model(b.node("GlobalAveragePool", [positioned], "mean"))) == "Add has a constant for each position ('positions')")
         b = GraphBuilder(input: [nil, 3, 8, 8])
         let tokens = b.node("Reshape", [b.conv("x", "conv", (3, 4)), b.integers("tokens", [-1, 4, 64])], "tokens.out")
-        #expect(try reason(b.model(b.node("ReduceMean", [tokens], "mean", [("axes", .integers([2]))]))) == "Reshape counts its places")
+        #expect(try reason(b.model(b.node("ReduceMean", [tokens], "mean", [("axes", .integers([2]))]))) == "Reshape depends on the number of positions")
     }
 
     @Test func trainsAndIsTheSameTwice() throws {

@@ -184,7 +184,7 @@ import Testing
         }
         // Four samples of sixteen numbers say little about how far these reach, four images more.
         let few = try quantized([Fixture.inputs(for: model, batch: 4, seed: 3)]).reports.first?.notes ?? []
-        #expect(few.contains { $0.hasPrefix("ranges seen on fewer than 256 numbers") && $0.hasSuffix(": r6") })
+        #expect(few.contains { $0.hasPrefix("ranges from fewer than 256 values") && $0.hasSuffix(": r6") })
         let made = try quantized(batches).model
         #expect(made.layers().filter(\.isFloat).map(\.id) == ["c2", "c4", "m6"])
         let text = try Python.run(

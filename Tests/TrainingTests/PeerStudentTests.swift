@@ -37,9 +37,9 @@ import Testing
         let found = try both.gradients(entries, cancellation: Cancellation())
         // The peer as a model of its own.
         var pair = try TrainableModel(session.model, plan: plan)
-        pair.addFellow(distance: 0.5, fresh: [], seed: plan.seed)
+        pair.addPeer(distance: 0.5, fresh: [], seed: plan.seed)
         var peer = session.model
-        for parameter in pair.parameters where parameter.isFellow {
+        for parameter in pair.parameters where parameter.isPeer {
             let target = String(parameter.target.dropFirst(PeerStudent.prefix.count))
             peer.graph.initializers[target] = peer.graph.initializers[target]?.withFloats(parameter.start)
         }
@@ -94,7 +94,7 @@ import Testing
         }
         var pair = try TrainableModel(pruned, plan: TrainingPlan())
         let own = pair.parameters
-        pair.addFellow(distance: 0.2, fresh: [], seed: 1)
+        pair.addPeer(distance: 0.2, fresh: [], seed: 1)
         for (parameter, peer) in zip(own, pair.parameters.dropFirst(own.count)) where parameter.mask != nil {
             #expect(zip(parameter.start, peer.start).allSatisfy { $0 != 0 || $1 == 0 } && parameter.start != peer.start)
         }

@@ -185,7 +185,7 @@ import Testing
         let plain = try session.apply(recipe(("fine-tuning", Self.quick)), training: source)
         let shifted = try session.apply(recipe(("fine-tuning", Self.quick.merging(["shift": .integer(1)]) { $1 })), training: source)
         #expect(try shifted.model.serialized().joined() == plain.model.serialized().joined())
-        #expect(shifted.reports[0].notes.contains("samples are no images: not shifted or mirrored"))
+        #expect(shifted.reports[0].notes.contains("samples are not images: not shifted or mirrored"))
         #expect(!plain.reports[0].notes.contains { $0.contains("images") })
     }
 

@@ -45,7 +45,7 @@ extension EngineSession {
         }
         source.teacher = teacher
         if data.train == nil {
-            source.remark = "trained on the \(split.count) samples of the calibration split: \(data.path) has no train split here"
+            source.remark = "training data are the \(split.count) samples of the calibration split: \(data.path) has no train split here"
         }
         return source
     }

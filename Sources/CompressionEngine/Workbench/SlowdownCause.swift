@@ -32,7 +32,7 @@ public enum SlowdownCause {
         }
         if let uneven = unevenConvolutions(baseline: baseline, candidate: candidate) { causes.append(uneven) }
         if nodes.contains(where: { $0.opType == "DynamicQuantizeLinear" }) {
-            causes.append("dynamic quantization computes the activations' range at every call, which small layers do not earn back")
+            causes.append("dynamic quantization computes the activations' range at every call, which costs small layers more than it saves")
         }
         if candidate.graph.initializers.values.contains(where: { $0.elementType == .float16 }) {
             causes.append("float16 has few kernels on CPUs: the runtime converts to float32 and back")
@@ -59,7 +59,7 @@ public enum SlowdownCause {
         guard let first = split.first, let smaller = parts[first.id] else { return nil }
         let total = split.reduce(0) { $0 + (parts[$1.id]?.count ?? 0) }
         return
-            "\(split.count) layers became \(total) smaller ones (first: \(first.id) became \(smaller.count), the smallest of \(smaller.map(\.weightCount).min() ?? 0) weights): layers too small do not earn back a call and a further intermediate value each"
+            "\(split.count) layers became \(total) smaller ones (first: \(first.id) became \(smaller.count), the smallest of \(smaller.map(\.weightCount).min() ?? 0) weights): for layers so small the extra calls and intermediate values cost more than is saved"
     }
 
     /// Convolutions that had a multiple of 16 filters and no longer have: the runtime's blocked layout (NCHWc) works in

@@ -32,7 +32,7 @@ extension Workbench {
                 self.send(result)
             } catch {
                 let cancelled = (error as? EngineError)?.kind == .cancelled
-                update(cancelled ? "cancelled" : "failed", nil, cancelled ? .cancelled : .failed("\(error)"))
+                update(cancelled ? "canceled" : "failed", nil, cancelled ? .cancelled : .failed("\(error)"))
                 if !cancelled { self.send(.failed(generation: nil, job: job, message: "\(error)")) }
             }
         }

@@ -6,7 +6,7 @@ extension Workbench {
     public func train(_ recipe: Recipe, steps: Int?, job: Int) {
         let control = TrainingControl()
         state.withLock { $0.trainings[job] = control }
-        runJob(job, title: steps == nil ? "Training" : "Recovery preview") { session, cancellation, progress in
+        runJob(job, title: steps == nil ? "Training" : "Short trial training") { session, cancellation, progress in
             defer { self.state.withLock { $0.trainings[job] = nil } }
             var source = try session.trainingSource(store: steps == nil ? session.trainings : nil)
             source.control = control

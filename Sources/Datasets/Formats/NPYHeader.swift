@@ -74,11 +74,6 @@ private struct PythonLiteral {
         return try parser.dictionary()
     }
 
-    private init(rest: Substring, file: String) {
-        self.rest = rest
-        self.file = file
-    }
-
     private mutating func dictionary() throws -> NPYHeader {
         var type: (SampleType, ByteOrder)?
         var isFortran: Bool?

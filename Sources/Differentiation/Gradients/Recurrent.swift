@@ -92,7 +92,7 @@ enum RecurrentGradients {
     }
 }
 
-/// A recurrent node: its extents, and the settings that gradients exist for.
+/// A recurrent node: its dimensions, and the settings that gradients exist for.
 struct RecurrentLayer {
     let node: Node
     let gates: Int
@@ -276,7 +276,7 @@ extension RecurrentCell where Slopes == Void {
 }
 
 extension GradientBuilder {
-    /// Parts along an axis, of given extents.
+    /// Parts along an axis, of given dimensions.
     mutating func split(_ a: String, axis: Int, sizes: [Int]) throws(DifferentiationError) -> [String] {
         if sizes.count == 1 { return [a] }
         var shapes: [[Int]] = []

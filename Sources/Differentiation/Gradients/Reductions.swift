@@ -47,7 +47,7 @@ enum ReductionGradients {
         return node.int("noop_with_empty_axes") == 1 ? [] : Array(0..<rank)
     }
 
-    /// A reduced value with its reduced axes as extents of 1.
+    /// A reduced value with its reduced axes as dimensions of 1.
     private static func kept(_ value: String, _ axes: [Int], _ node: Node, _ b: inout GradientBuilder) throws -> String {
         let dims = try b.shape(node.inputs[0])
         return try b.reshape(value, dims.indices.map { axes.contains($0) ? 1 : dims[$0] })

@@ -16,7 +16,7 @@ enum ResizingGradients {
         },
     ]
 
-    /// Output by input extent along every axis, if the node gives them; `nil` where it gives sizes.
+    /// Output by input size along every axis, if the node gives scales; `nil` where it gives sizes.
     private static func scales(_ node: Node, _ b: inout GradientBuilder) throws -> [Float]? {
         let given = try b.floats(node.input(b.opset < 11 ? 1 : 2))
         guard let given, !given.isEmpty else { return nil }
@@ -66,7 +66,7 @@ enum ResizingGradients {
         return terms.enumerated().allSatisfy { $1.count == 1 && $1[0].position == $0 / times && $1[0].weight == 1 }
     }
 
-    /// Multiplies along an axis by a matrix, [the axis's extent, `extent`].
+    /// Multiplies along an axis by a matrix, [the axis's size, `extent`].
     private static func product(_ value: String, _ matrix: [Float], axis: Int, extent: Int, _ b: inout GradientBuilder) throws -> String {
         let dims = try b.shape(value)
         let weights = b.constant(matrix, [dims[axis], extent])

@@ -1,6 +1,6 @@
 import ModelGraph
 
-/// How a convolution or pooling moves its window: extents by spatial axis, two of them always (one-dimensional inputs get a
+/// How a convolution or pooling moves its window: dimensions by spatial axis, two of them always (one-dimensional inputs get a
 /// height of 1).
 struct WindowGeometry: Sendable {
     var kernel: [Int]
@@ -9,7 +9,7 @@ struct WindowGeometry: Sendable {
     /// Zeros put before and after each axis.
     var before: [Int]
     var after: [Int]
-    /// Extents of input and output.
+    /// Dimensions of input and output.
     var input: [Int]
     var output: [Int]
     /// Whether the tensors have one spatial axis, so that a height of 1 is put in.
@@ -57,7 +57,7 @@ struct WindowGeometry: Sendable {
     /// All places of the window, row by row.
     var places: [(row: Int, column: Int)] { (0..<kernel[0]).flatMap { row in (0..<kernel[1]).map { (row, $0) } } }
 
-    /// What each window sees at one place: a strided slice of the padded input, of the output's extents, on the given axes.
+    /// What each window sees at one place: a strided slice of the padded input, of the output's dimensions, on the given axes.
     func slice(_ padded: String, at place: (row: Int, column: Int), axes: [Int], _ b: inout GradientBuilder) throws -> String {
         let starts = [place.row * dilations[0], place.column * dilations[1]]
         let ends = (0..<2).map { starts[$0] + (output[$0] - 1) * strides[$0] + 1 }

@@ -58,10 +58,10 @@ extension ExplorerModel {
     /// Why a technique cannot be switched on now; `nil` if it can.
     public func refusal(of descriptor: TechniqueDescriptor, step: RecipeStep? = nil) -> String? {
         guard let info else { return nil }
-        if info.layers.isEmpty { return "no node of the model holds weights" }
+        if info.layers.isEmpty { return "the model has no layers with weights" }
         if descriptor.calibrationNeed(step?.parameters ?? ParameterValues()) != nil {
             if info.runtimeVersion == nil { return "needs ONNX Runtime" }
-            if info.calibrationCount == 0 { return "needs data: --data" }
+            if info.calibrationCount == 0 { return info.dataName == nil ? "needs data: --data FILE" : "needs calibration data: this split of \(info.dataName ?? "") is empty" }
         }
         if let refused = refusals[descriptor.id], info.layers.indices.allSatisfy({ refused[$0] != nil }) {
             return Self.prevailing(info.layers.indices.compactMap { refused[$0] })

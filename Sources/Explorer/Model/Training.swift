@@ -8,6 +8,8 @@ import Training
 public struct Training: Sendable {
     public var progress: TrainingProgress?
     public var job: Int?
+    /// Asked for while the evaluation was still running; starts when that ends.
+    public var isQueued = false
     /// What a short training recovered, on part of the validation split.
     public var preview: (accuracy: AccuracyEstimate, steps: Int)?
 

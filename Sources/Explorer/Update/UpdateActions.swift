@@ -102,7 +102,7 @@ extension ExplorerModel {
         guard isBusy else { return effects.append(.quit) }
         if let job = jobs.last(where: \.isRunning) {
             effects.append(.cancel(job: job.id))
-            return notify(.warning, "canceling \(job.update.title); ^C again quits once it has stopped")
+            return notify(.warning, "canceling \(job.update.title); when it has stopped, ^C quits")
         }
         effects.append(.cancel(job: nil))
         if evaluation.status == .running {
@@ -111,7 +111,7 @@ extension ExplorerModel {
         }
         latencyRun = nil
         curveRequest = nil
-        notify(.warning, "cancelled; E evaluates again, ^C quits")
+        notify(.warning, "canceled; E evaluates again, ^C quits")
     }
 
     /// One level out: filter, zoom, comparison, view.

@@ -40,6 +40,7 @@ extension ExplorerModel {
             evaluation.status = .settled
             evaluation.finished = now
             logResult()
+            startQueuedTraining()
         case .whatIf(let generation, let point): insert(point, generation)
         case .trials(let records): trials = records
         case .jobUpdated(let update): jobUpdated(update)
@@ -115,8 +116,8 @@ extension ExplorerModel {
         case .cancelled:
             notify(
                 .warning,
-                "\(update.title): cancelled"
-                    + (analysisJobs.contains(update.id) ? "" : trainingJobs[update.id] == nil ? ", nothing was written" : "; R goes on from the last epoch"))
+                "\(update.title): canceled"
+                    + (analysisJobs.contains(update.id) ? "" : trainingJobs[update.id] == nil ? ", nothing was written" : "; R resumes from the last epoch"))
         default: break
         }
     }

@@ -60,7 +60,7 @@ extension ExplorerModel {
     }
 
     private mutating func atEnd(_ parameter: ParameterDescriptor, _ value: ParameterValue) {
-        notify(.info, "\(parameter.title) \(parameter.shown(value)) is the end of its range")
+        notify(.info, "\(parameter.title): \(parameter.shown(value)) is the end of the range")
     }
 
     mutating func set(_ entry: TechniqueEntry, _ parameter: ParameterDescriptor, to value: ParameterValue) {

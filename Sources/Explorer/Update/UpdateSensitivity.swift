@@ -15,7 +15,7 @@ extension ExplorerModel {
         guard info.validationCount > 0, info.runtimeProblem == nil else {
             return notify(.warning, "sensitivity needs a data set and ONNX Runtime")
         }
-        guard !isAnalyzing else { return notify(.info, "an analysis is under way: 5 shows it, c there cancels it") }
+        guard !isAnalyzing else { return notify(.info, "an analysis is running: 5 shows it, c there cancels it") }
         if let problem = entry.refusal { return notify(.warning, "\(entry.descriptor.title): \(problem)") }
         do {
             var step = focusedStep ?? RecipeStep(technique: entry.descriptor.id)
@@ -64,7 +64,7 @@ extension ExplorerModel {
     mutating func applyHeatCell() {
         guard let cell = heatCell, let grid = sensitivity else { return notify(.info, "a measures the sensitivities first") }
         guard let parameter = grid.request.parameter, let info else {
-            return notify(.info, "\(catalog.title(grid.request.step.technique)) is on or off: Space in the table leaves a layer out")
+            return notify(.info, "\(catalog.title(grid.request.step.technique)) has no value to set: Space in the table leaves a layer out")
         }
         for position in grid.units[cell.unit].layers where info.layers.indices.contains(position) {
             act(

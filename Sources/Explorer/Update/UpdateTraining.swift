@@ -12,10 +12,13 @@ extension ExplorerModel {
     mutating func train(steps: Int?) {
         guard phase == .ready, let info else { return }
         guard info.validationCount > 0, info.runtimeProblem == nil else { return notify(.warning, "training needs a data set and ONNX Runtime") }
-        guard recipe.learns else { return notify(.info, "the recipe has no step that learns: switch on Fine-tuning behind the others") }
-        guard runningTraining == nil else { return notify(.info, "a training is under way: 5 shows it, c there cancels it") }
+        guard recipe.learns else { return notify(.info, "no step of the recipe trains: add Fine-tuning as the last step") }
+        guard runningTraining == nil else { return notify(.info, "a training is running: 5 shows it, c there cancels it") }
         guard isUntrained || steps != nil else {
-            return notify(.info, result?.figures == nil ? "still finding out what is trained already" : "trained already: the figures are those after training")
+            guard result?.figures == nil else { return notify(.info, "already trained: the figures are those after training") }
+            // Only the evaluation tells whether this training is remembered.
+            trainings[recipe.canonical, default: Training()].isQueued = true
+            return notify(.info, "the training starts when the evaluation ends")
         }
         lastJob += 1
         trainingJobs[lastJob] = recipe.canonical
@@ -23,10 +26,17 @@ extension ExplorerModel {
         jobs.append(
             Job(
                 update: JobUpdate(
-                    id: lastJob, title: steps == nil ? "Training" : "Recovery preview", phase: "waiting", fraction: nil, elapsedSeconds: 0, remainingSeconds: nil,
+                    id: lastJob, title: steps == nil ? "Training" : "Short trial training", phase: "waiting", fraction: nil, elapsedSeconds: 0, remainingSeconds: nil,
                     state: .waiting)))
         effects.append(.train(recipe, steps: steps, job: lastJob))
-        notify(.info, steps == nil ? "training; its curve shows beside Fine-tuning, 5 shows the job" : "training \(Self.previewSteps) steps to see what comes back")
+        notify(.info, steps == nil ? "training; the curve is in Explore, 5 shows the job" : "short trial training: \(Self.previewSteps) steps")
+    }
+
+    /// Starts the training that was asked for during the evaluation that has just ended; one for another recipe is forgotten.
+    mutating func startQueuedTraining() {
+        let isQueued = trainings[recipe.canonical]?.isQueued ?? false
+        for key in trainings.keys { trainings[key]?.isQueued = false }
+        if isQueued { train(steps: nil) }
     }
 
     mutating func pauseJob() {
@@ -34,7 +44,7 @@ extension ExplorerModel {
         let isPaused = pausedJobs.contains(job.id)
         if isPaused { pausedJobs.remove(job.id) } else { pausedJobs.insert(job.id) }
         effects.append(.control(isPaused ? .goOn : .pause, job: job.id))
-        notify(.info, isPaused ? "training goes on" : "paused; the same key goes on")
+        notify(.info, isPaused ? "training resumes" : "paused; the same key resumes")
     }
 
     mutating func finishJob() {

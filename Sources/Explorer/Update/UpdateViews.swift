@@ -30,12 +30,12 @@ extension ExplorerModel {
                 case .cancelled: .cancelled
                 default: .finished
                 }
-            let phase = accuracy.map { "\(Grouping.text($0.seen)) of \(Grouping.text($0.total)) samples" } ?? "rewriting the graph"
+            let phase = accuracy.map { "\(Grouping.text($0.seen)) of \(Grouping.text($0.total)) samples" } ?? "applying the recipe"
             rows.append(
                 JobRow(
                     source: .evaluation,
                     update: JobUpdate(
-                        id: -1, title: "Evaluate the present recipe", phase: phase, fraction: state == .finished ? 1 : fraction, elapsedSeconds: max(0, elapsed),
+                        id: -1, title: "Evaluate the current recipe", phase: phase, fraction: state == .finished ? 1 : fraction, elapsedSeconds: max(0, elapsed),
                         remainingSeconds: remaining, state: state),
                     files: []))
         }
@@ -115,7 +115,7 @@ extension ExplorerModel {
             return notify(.info, "compared with the baseline")
         }
         guard let state = session.history.nodes.last(where: \.isPinned) else {
-            return notify(.warning, "nothing is pinned: p pins the present state")
+            return notify(.warning, "nothing is pinned: p pins the current state")
         }
         comparedState = state.id
         notify(.info, "compared with \(state.name.isEmpty ? "state \(state.id), \(state.title)" : state.name)")
@@ -124,7 +124,7 @@ extension ExplorerModel {
     mutating func restore() {
         switch pane.view {
         case .history:
-            guard selectedState != session.history.currentID else { return notify(.info, "this is the present state") }
+            guard selectedState != session.history.currentID else { return notify(.info, "this is the current state") }
             act(.jump(selectedState))
         default:
             guard let trial = selectedTrial else { return }
@@ -150,7 +150,7 @@ extension ExplorerModel {
         }
         switch row.source {
         case .job(let id): effects.append(.cancel(job: id))
-        case .baseline: return notify(.info, "everything is compared with the baseline: it is not cancelled")
+        case .baseline: return notify(.info, "the baseline is what everything is compared with; it cannot be canceled")
         case .evaluation, .latency:
             effects.append(.cancel(job: nil))
             if evaluation.status == .running {
@@ -160,7 +160,7 @@ extension ExplorerModel {
             latencyRun = nil
             curveRequest = nil
         }
-        notify(.warning, "cancelled: \(row.update.title)")
+        notify(.warning, "canceled: \(row.update.title)")
     }
 
     mutating func copyDetail() {
@@ -175,14 +175,16 @@ extension ExplorerModel {
         case .waiting: lines.append("waiting")
         case .running: lines.append("running: \(row.update.phase)")
         case .finished: lines.append("finished in \(NumberFormat.duration(row.update.elapsedSeconds))")
-        case .cancelled: lines.append("cancelled after \(NumberFormat.duration(row.update.elapsedSeconds))")
+        case .cancelled: lines.append("canceled after \(NumberFormat.duration(row.update.elapsedSeconds))")
         case .failed(let message): lines += ["failed after \(NumberFormat.duration(row.update.elapsedSeconds))", "", message]
         }
         if !row.files.isEmpty { lines += ["", "written:"] + row.files.map { "  " + $0 } }
         if row.source == .evaluation {
             let reports = results[evaluation.canonical]?.reports ?? []
             for report in reports {
-                lines += ["", "\(catalog.title(report.technique)): \(report.layers.count) layers"]
+                let count = report.layers.count == 1 ? "1 layer" : "\(report.layers.count) layers"
+                let outcome = report.layers.isEmpty ? "nothing to do here" + (report.skipped.map { ": \($0)" } ?? "") : count
+                lines += ["", "\(catalog.title(report.technique)): \(outcome)"]
                 lines += report.refused.map { "  not \($0.layer): \($0.reason)" } + report.notes.map { "  \($0)" }
             }
         }
@@ -193,8 +195,8 @@ extension ExplorerModel {
 
     mutating func showCommand(_ command: String) {
         var lines = [command]
-        lines += ["", "The recipe file is written by 6 Export; `lathe apply` gives the same bytes."]
-        if let logPath { lines += ["", "lathe replay \(logPath)", "", "repeats this session up to here without the screen."] }
+        lines += ["", "6 Export writes the recipe file; `lathe apply` then gives the same bytes."]
+        if let logPath { lines += ["", "lathe replay \(logPath)", "", "repeats this session up to here without a terminal."] }
         overlay = .text(TextBox(title: "The same from the shell", lines: lines, text: command, copied: false))
         effects.append(.copy(command))
     }

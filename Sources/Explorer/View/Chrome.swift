@@ -44,13 +44,13 @@ extension Painter {
         let estimate = model.accuracyNow
         switch model.evaluation.status {
         case .running:
-            guard let estimate, !estimate.isStale else { return StyledLine("\(spinner) rewriting", .accent) }
+            guard let estimate, !estimate.isStale else { return StyledLine("\(spinner) applying recipe", .accent) }
             return StyledLine("\(spinner) evaluated \(Grouping.text(estimate.estimate.seen))/\(Grouping.text(estimate.estimate.total))", .accent)
         case .failed: return StyledLine("\(glyphs.cross) failed, ! tells why", .bad)
-        case .cancelled: return StyledLine("\(glyphs.warning) cancelled", .warning)
+        case .cancelled: return StyledLine("\(glyphs.warning) canceled", .warning)
         case .settled, .idle:
             guard let estimate = estimate?.estimate, estimate.total > 0 else {
-                if model.isPrepared, model.baseline?.packedBytes == nil { return StyledLine("counting archive and gzip", .muted) }
+                if model.isPrepared, model.baseline?.packedBytes == nil { return StyledLine("measuring archive and gzip", .muted) }
                 return StyledLine(model.isPrepared ? "" : "\(spinner) preparing", .muted)
             }
             if estimate.isComplete { return StyledLine("\(glyphs.check) evaluated \(Grouping.text(estimate.total))", .good) }
@@ -73,17 +73,24 @@ extension Painter {
 
     // MARK: - Opening
 
+    /// The file that is opened; once that has failed, the one that the message is about.
+    private var pathToOpen: String {
+        let request = model.request
+        guard case .failed(let message) = model.phase else { return request.modelPath }
+        return [request.dataPath, request.recipePath].compactMap { $0 }.first { message.hasPrefix($0) } ?? request.modelPath
+    }
+
     mutating func drawOpening(in rect: Rect) {
         let box = rect.centered(width: min(64, rect.width - 4), height: 8)
         grid.put(StyledLine("lathe", Style(.accent, .bold)), in: box.row(0), alignment: .center)
-        grid.put(StyledLine(model.request.modelPath, .bold), in: box.row(2), alignment: .center, truncation: .middle)
+        grid.put(StyledLine(pathToOpen, .bold), in: box.row(2), alignment: .center, truncation: .middle)
         switch model.phase {
         case .opening(let phase, let fraction):
             let bar = ProgressBar(phase: phase, fraction: fraction, elapsed: model.now, tick: model.tick)
             grid.draw(bar, in: box.row(4), theme: theme)
             grid.put(StyledLine("q quits", .muted), in: box.row(6), alignment: .center)
         case .failed(let message):
-            let lines = [StyledLine("\(glyphs.cross) could not be opened", .bad), StyledLine(message), StyledLine(""), StyledLine("! shows it to copy, q quits", .muted)]
+            let lines = [StyledLine("\(glyphs.cross) cannot be opened", .bad), StyledLine(message), StyledLine(""), StyledLine("! shows it to copy, q quits", .muted)]
             text(lines, in: box.inset(top: 4).intersection(rect))
         case .ready: break
         }
@@ -131,6 +138,11 @@ enum FooterHints {
         var seen: Set<Action> = []
         for binding in bindings where seen.insert(binding.action).inserted {
             guard let key = key(binding, model), isOffered(binding.action, model) else { continue }
+            if binding.action == .axisX, let other = model.keyMap.binding(of: .axisY, in: model.pane), let y = self.key(other, model) {
+                own.append(KeyHint("\(key)/\(y)", "axes"))
+                seen.insert(.axisY)
+                continue
+            }
             // The two directions of a knob make one hint.
             if binding.action == .decrease, let other = model.keyMap.binding(of: .increase, in: model.pane), let more = self.key(other, model) {
                 own.append(KeyHint(key + more, "turn"))

@@ -38,7 +38,7 @@ extension Painter {
         text += Span(node.title, isCurrent ? .bold : .standard)
         if isCurrent { text += Span("  now", Style(.accent, .bold)) }
         if node.isPinned { text += Span("  pinned", Style(.warning, .bold)) }
-        if model.differenceBase == line.id { text += Span("  compared", Style(.accent)) }
+        if model.differenceBase == line.id { text += Span("  marked", Style(.accent)) }
         return ListItem(text, detail: numbers(node.recipe))
     }
 
@@ -71,7 +71,7 @@ extension Painter {
 
     mutating func drawHistoryDifference(in rect: Rect) {
         let (base, state) = compared
-        let footer = model.differenceBase == nil ? "d holds a state to compare with" : "d on \(name(base)) lets go of it"
+        let footer = model.differenceBase == nil ? "d marks a state to compare" : "d on \(name(base)) unmarks it"
         textPane(.historyDiff, in: rect, title: "\(name(base)) \(glyphs.arrowRight) \(name(state))", footer: StyledLine(footer, .muted))
     }
 
@@ -88,7 +88,7 @@ extension Painter {
                 lines.append([Span("~ ", Style(.warning, .bold)), Span(what + ": "), Span(before, .muted), Span(" \(glyphs.arrowRight) ", .muted), Span(after, .bold)])
             }
         }
-        if lines.isEmpty { lines = [StyledLine(base == state ? (history.nodes[state].parent == nil ? "here the session began" : "the same state") : "the same recipe", .muted)] }
+        if lines.isEmpty { lines = [StyledLine(base == state ? (history.nodes[state].parent == nil ? "start" : "the same state") : "the same recipe", .muted)] }
         lines += [StyledLine(""), StyledLine("the recipe of \(name(state))", Style(.muted, .underline))]
         return lines + model.description(of: history.nodes[state].recipe).map { StyledLine($0) }
     }

@@ -10,7 +10,7 @@ extension Painter {
         let running = rows.count { $0.update.state == .running || $0.update.state == .waiting }
         let content = panel(.jobList, in: rect, badge: running > 0 ? StyledLine("\(running) running", .accent) : StyledLine())
         guard !rows.isEmpty else {
-            return text([StyledLine("Nothing runs. Evaluations, timing (T) and exports (6) show their progress here.", .muted)], in: content)
+            return text([StyledLine("Nothing is running. Evaluations, timing (T), trainings (R) and exports (6) show their progress here.", .muted)], in: content)
         }
         // Two lines each: what it is, how far it is.
         for (line, index) in (state.offset..<rows.count).enumerated() where 2 * line + 1 < content.height {
@@ -36,7 +36,7 @@ extension Painter {
                 theme: theme)
         case .waiting: grid.put(StyledLine("waiting", .muted), in: rect)
         case .finished: grid.put([Span("\(glyphs.check) ", .good), Span("finished in \(elapsed)", .muted)], in: rect)
-        case .cancelled: grid.put([Span("\(glyphs.warning) ", .warning), Span("cancelled after \(elapsed)", .muted)], in: rect)
+        case .cancelled: grid.put([Span("\(glyphs.warning) ", .warning), Span("canceled after \(elapsed)", .muted)], in: rect)
         case .failed(let message): grid.put([Span("\(glyphs.cross) ", .bad), Span(message)], in: rect)
         }
     }

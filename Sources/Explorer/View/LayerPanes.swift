@@ -25,7 +25,7 @@ extension Painter {
         let painter = self
         var table = Table(
             columns: columns, rowCount: rows.count, state: state, isFocused: isFocused(.layerTable), pinnedColumns: 2,
-            emptyText: model.info?.layers.isEmpty == true ? "this model has no layer with weights" : "no layer matches"
+            emptyText: model.info?.layers.isEmpty == true ? "this model has no layers with weights" : "no layer matches"
         ) { index in
             TableRow(LayerColumn.allCases.map { painter.cell($0, rows[index]) })
         }

@@ -47,18 +47,19 @@ extension Painter {
         case .figures:
             lines += ExplorerModel.measureOrder.map { [Span("\($0.title): ", .bold), Span($0.explanation)] }
         case .scatter, .paretoPlot, .paretoList, .paretoDetail:
-            lines.append("Each point is an evaluated recipe. No other point beats a point of the front in both measures.")
+            lines.append("Each point is an evaluated recipe. A point is on the front if no other point is better in both measures.")
         case .layerHeat:
             lines.append(
-                "Each row is changed alone, everything else left as it is, on the same validation samples as the baseline. Layers whose channels are coupled, or that share a weight, are one row."
+                "Each row is changed alone, on the same validation samples as the baseline. Layers with coupled channels or a shared weight are one row, because they can only change together."
             )
-            lines.append("An allocation adds up the rows' losses, which is an approximation, and then measures the whole model before it says the goal is met.")
+            lines.append("An allocation adds up the losses of the rows, which is an approximation. It then measures the whole model before it says that the goal is met.")
         case .layerTable, .layerDetail:
-            lines.append("The column 'own value' is the focused technique's focused parameter: [ ] choose the technique, { } the parameter.")
+            lines.append("The column 'own value' shows the parameter that is chosen in Explore: [ ] choose the technique, { } the parameter.")
         case .historyTree, .historyDiff:
-            lines.append("Turning one knob quickly makes one state. States are never thrown away: undo, then an edit, opens a branch.")
+            lines.append("Several quick changes of one parameter make one state. No state is lost: an edit after an undo opens a branch.")
         case .jobList, .jobDetail, .exportForm, .exportSummary: break
         }
+        lines.append(StyledLine("Terms: Docs/Glossary.md. Choosing: Docs/WhichTechniqueWhen.md.", .muted))
         return lines.flatMap { $0.wrapped(to: width) }
     }
 

@@ -13,7 +13,7 @@ extension Painter {
             return text(
                 [
                     StyledLine(model.isAnalyzing ? "measuring the first layer" : "not measured yet"), StyledLine(),
-                    [Span("a", .bold), Span(" measures how much accuracy each layer loses when \(title) works on it alone", .muted)],
+                    [Span("a", .bold), Span(" measures how much accuracy is lost when \(title) changes one layer alone", .muted)],
                     [Span("A", .bold), Span(" then gives each layer its own value, to a budget of size or accuracy", .muted)],
                 ], in: content)
         }
@@ -36,7 +36,7 @@ extension Painter {
         draw(map, in: Rect(x: parts[0].x, y: parts[0].y, width: parts[0].width, height: parts[0].height + 1))
         let line = Rect(x: parts[1].x, y: parts[1].y, width: parts[1].width, height: 1)
         self.grid.fill(line, with: " ", style: Style())
-        self.grid.put(cell.map { exact(grid, $0.unit, $0.column) } ?? StyledLine("this layer is not among those measured", .muted), in: line)
+        self.grid.put(cell.map { exact(grid, $0.unit, $0.column) } ?? StyledLine("this layer was not measured", .muted), in: line)
     }
 
     private mutating func draw(_ map: HeatMap, in rect: Rect) { grid.draw(map, in: rect, theme: theme) }

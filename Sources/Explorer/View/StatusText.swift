@@ -17,7 +17,7 @@ struct StatusText {
         switch model.pane {
         case .techniques:
             guard let entry = model.focusedTechnique else { return "" }
-            if let refusal = entry.refusal { return StyledLine("\(entry.descriptor.title) \(refusal)", .warning) }
+            if let refusal = entry.refusal { return StyledLine("\(entry.descriptor.title): \(refusal)", .warning) }
             if model.recipe.steps.isEmpty {
                 return [Span("Begin: ", .bold), Span("Space switches a technique on, Tab then \(arrows) turn its parameters.", .muted)]
             }
@@ -30,8 +30,10 @@ struct StatusText {
             guard let trial = model.selectedTrial else { return StyledLine("Every recipe that was evaluated is kept here, also after a restart.", .muted) }
             return StyledLine(model.summary(of: trial.recipe), .muted)
         case .layerHeat:
-            guard model.sensitivity != nil else { return StyledLine("Changes one layer at a time and measures what that alone costs.", .muted) }
-            return StyledLine("Dark: much accuracy is lost there. Rows are layers, or groups that can only change together.", .muted)
+            guard let grid = model.sensitivity else { return StyledLine("Changes one layer at a time and measures the accuracy that this alone costs.", .muted) }
+            let look = theme.colorTier == .mono ? "Dense" : "Red and dense"
+            let groups = grid.units.contains { $0.layers.count > 1 } ? " A row with several layers: they can only change together." : ""
+            return StyledLine("\(look): much accuracy is lost there.\(groups)", .muted)
         case .layerTable, .layerDetail:
             guard let row = model.selectedLayer else { return "" }
             let technique =
@@ -42,14 +44,14 @@ struct StatusText {
             case .refused(let reason): return StyledLine(technique + reason, .warning)
             case .excluded: return StyledLine(technique + "this layer is left out", .muted)
             case .own(let value): return StyledLine(technique + "own value \(value)", .muted)
-            case .asStep(let value): return StyledLine(technique + "\(value), as the step", .muted)
-            case .off(let value): return StyledLine(technique + "off, would be \(value)", .muted)
+            case .asStep(let value): return StyledLine(technique + "\(value), same as the step", .muted)
+            case .off(let value): return StyledLine(technique + "off (\(value) when on)", .muted)
             }
         case .historyTree, .historyDiff:
             let history = model.session.history
-            return StyledLine("\(history.nodes.count) states. An edit after undo opens a branch; none is lost.", .muted)
-        case .jobList, .jobDetail: return StyledLine("Evaluation, timing and exports; y copies the detail.", .muted)
-        case .exportForm, .exportSummary: return StyledLine("The test split is read once, for the report. Files are not replaced unasked.", .muted)
+            return StyledLine("\(history.nodes.count) state\(history.nodes.count == 1 ? "" : "s"). An edit after an undo opens a branch; no state is lost.", .muted)
+        case .jobList, .jobDetail: return StyledLine("Evaluations, timing, trainings and exports; y copies the details.", .muted)
+        case .exportForm, .exportSummary: return StyledLine("The test split is read once, for the report. Existing files are replaced only after a question.", .muted)
         }
     }
 
@@ -65,7 +67,7 @@ struct StatusText {
     }
 
     private func provenance(_ figure: TerminalCells.Figure) -> String {
-        if figure.isStale { return " (of an earlier recipe)" }
+        if figure.isStale { return " (from the previous recipe)" }
         return switch figure.standing {
         case .measured: " measured"
         case .estimated: " estimated"

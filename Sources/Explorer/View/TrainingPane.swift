@@ -61,11 +61,11 @@ extension Painter {
 
     private func trainingHint(_ isRunning: Bool) -> [StyledLine] {
         if isRunning { return [StyledLine("The curve begins with the first epoch.", .muted)] }
-        guard model.focusedTechnique?.isEnabled ?? false else { return [StyledLine("Switch it on behind the steps whose losses it is to win back.", .muted)] }
+        guard model.focusedTechnique?.isEnabled ?? false else { return [StyledLine("Switch it on after the steps whose loss it should recover.", .muted)] }
         let (train, preview) = (model.keyLabel(.train, theme.glyphTier), model.keyLabel(.previewRecovery, theme.glyphTier))
-        var lines = [StyledLine("\(train) trains, \(preview) previews \(ExplorerModel.previewSteps) steps. Until then the figures are of what the training starts from.", .muted)]
+        var lines = [StyledLine("Not trained yet: figures show the model before training. \(train) trains, \(preview) tries \(ExplorerModel.previewSteps) steps.", .muted)]
         if let found = model.training?.preview {
-            lines.append(StyledLine("Preview: about \(NumberFormat.fixed(found.accuracy.value * 100, digits: 1)) % on \(Grouping.text(found.accuracy.seen)) samples.", .accent))
+            lines.append(StyledLine("Trial: about \(NumberFormat.fixed(found.accuracy.value * 100, digits: 1)) % on \(Grouping.text(found.accuracy.seen)) samples.", .accent))
         }
         return lines
     }

@@ -27,7 +27,7 @@ extension CodingDeclaration {
     /// Bits of the distance to the next non-zero weight: a parameter of every technique that codes.
     static let indexBits = ParameterDescriptor(
         "index-bits", title: "Index bits",
-        domain: .choice([.init("auto", "the best for each tensor")] + (2...8).map { .init(String($0), "steps of up to \(1 << $0)") }),
+        domain: .choice([.init("auto", "the smallest for each tensor")] + (2...8).map { .init(String($0), "steps of up to \(1 << $0)") }),
         default: .choice("auto"), unit: "bits", help: "Bits of the distance to the next non-zero weight in sparse tensors")
 }
 

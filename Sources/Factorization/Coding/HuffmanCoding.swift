@@ -8,21 +8,20 @@ public struct HuffmanCoding: Technique {
 
     public let descriptor = TechniqueDescriptor(
         id: "huffman", title: "Huffman coding", family: .coding,
-        summary: "Chooses how the packed archive codes weights: relative sparse indices and Huffman codes",
+        summary: "Uses Huffman codes in the packed archive, and relative indices for sparse weights",
         details: """
-            The graph and its accuracy stay as they are, and so does the ONNX file: what gets smaller is the packed archive \
-            (`lathe pack`), from which `lathe unpack` gives the ONNX file back bit by bit. Sparse tensors store the distance to the \
-            next non-zero weight in a few bits; a longer distance inserts a filler zero. Tensors with few values store a \
-            codebook. Values and distances get canonical Huffman codes, or fixed widths to see what Huffman coding itself is worth. \
-            Each tensor takes the smallest of the encodings that are open to it, by its real size. \
-            A code word takes whole bits; range-coding does not. Without either the archive may use both.
+            The graph, its accuracy and the ONNX file stay as they are. What gets smaller is the packed archive (`lathe pack`), from which `lathe \
+            unpack` restores the ONNX file bit by bit. Sparse tensors store the distance to the next non-zero weight in a few bits; a longer distance \
+            inserts a filler zero. Tensors with few values store a codebook. Values and distances get canonical Huffman codes, or fixed widths to see \
+            what Huffman coding itself is worth. Each tensor takes the smallest encoding that it can have, by its real size. A code word takes whole \
+            bits; range-coding does not. Without either step the archive may use both.
             """,
         source: "Han, Mao and Dally, Deep Compression, ICLR 2016, sections 2 and 4",
         parameters: [
             CodingDeclaration.indexBits,
             ParameterDescriptor(
                 "huffman", title: "Huffman codes", domain: .flag, default: .flag(true),
-                help: "Code values and distances by their frequency; off stores them at fixed width"),
+                help: "Huffman codes for values and distances; off stores them at fixed width"),
         ],
         requires: [], produces: [.coding])
 

@@ -8,14 +8,14 @@ public struct RangeCoding: Technique {
 
     public let descriptor = TechniqueDescriptor(
         id: "range-coding", title: "Range coding", family: .coding,
-        summary: "The packed archive uses range codes (rANS): weights take the bits of their entropy, not whole bits",
+        summary: "Uses range codes (rANS) in the packed archive: weights take the bits of their entropy, not whole bits",
         details: """
-            The graph and its accuracy stay as they are, and so does the ONNX file: what gets smaller is the packed archive \
-            (`lathe pack`), from which `lathe unpack` gives the ONNX file back bit by bit. As with huffman, sparse tensors store the \
-            distance to the next non-zero weight, and tensors with few values a codebook. Values and distances are coded by an asymmetric \
-            numeral system with their frequencies: within a per cent of the entropy, where Huffman codes lose up to a bit each. It wins most where \
-            one value is far more frequent than all others: few clusters, or zeros without an index. The tables of frequencies are counted. \
-            `lathe pack --compare` sets the codes and their decoding speeds side by side.
+            The graph, its accuracy and the ONNX file stay as they are. What gets smaller is the packed archive (`lathe pack`), from which `lathe \
+            unpack` restores the ONNX file bit by bit. As with huffman, sparse tensors store the distance to the next non-zero weight, and tensors \
+            with few values a codebook. Values and distances are coded by an asymmetric numeral system with their frequencies: within a percent of the \
+            entropy, where Huffman codes lose up to a bit per symbol. It gains most where one value is far more frequent than all others: few \
+            clusters, or zeros without an index. The archive's size includes the frequency tables. `lathe pack --compare` lists the sizes and decoding \
+            speeds of the codes.
             """,
         source: "Duda, Asymmetric numeral systems, arXiv:1311.2540, section 2",
         parameters: [CodingDeclaration.indexBits],

@@ -10,21 +10,21 @@ public struct BatchNormReestimation: WholeModelTechnique {
         id: "batchnorm-reestimation",
         title: "BatchNorm re-estimation",
         family: .correction,
-        summary: "Measures means and variances of BatchNormalization anew, on the model as it is now",
+        summary: "Measures the means and variances of BatchNormalization again, on the model as it is now",
         details: """
-            BatchNormalization subtracts the mean and divides by the deviation that each channel had in training. After pruning the channels \
-            have others, and the activations behind drift from layer to layer. Here they are measured over calibration data, no labels \
-            needed, one normalization after the other along the graph, each with those before it renewed already.
+            BatchNormalization subtracts the mean and divides by the deviation that each channel had in training. After pruning, channels have other \
+            statistics, and the activations drift further from layer to layer. This step measures the statistics again over calibration data, without \
+            labels: one normalization after the other in graph order, each with those before it already renewed.
 
-            Scale and shift stay, so the activations have the distribution again that the rest of the network was trained on. It often wins \
-            back most of what one-shot pruning lost in convolutional networks, at no cost in size or speed. It comes before \
-            steps that fold BatchNormalization into convolutions (static int8); models exported with it folded have none left.
+            Scale and shift stay, so activations get back the distribution that the rest of the network was trained on. In convolutional networks this \
+            often recovers most of what one-shot pruning lost, at no cost in size or speed. Put it before steps that fold BatchNormalization into \
+            convolutions (static-int8); models exported with it folded have none left.
             """,
         source: "Li et al., EagleEye: Fast Sub-net Evaluation for Efficient Neural Network Pruning, ECCV 2020, section 3.3 (adaptive batch normalization)",
         parameters: [
             ParameterDescriptor(
                 "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(512), unit: "samples",
-                help: "Calibration samples to look at")
+                help: "Calibration samples to use")
         ],
         needsCalibration: true, requires: [], produces: [.correction])
 

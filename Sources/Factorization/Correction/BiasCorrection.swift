@@ -11,17 +11,16 @@ public struct BiasCorrection: Technique {
         id: "bias-correction",
         title: "Bias correction",
         family: .correction,
-        summary: "Shifts biases so that each output has on calibration data the mean it had before the recipe",
+        summary: "Shifts biases so that each output's mean on calibration data is what it was before the recipe",
         details: """
-            Zeroed, shared or quantized weights shift the mean of what a layer computes, and the shifts add up from layer to layer. Each output \
-            channel's bias is moved by the difference between its mean in the model before the recipe and in the present one, over \
-            calibration data; no labels are needed. In order, each layer is measured with the layers before it corrected \
-            already; in one pass all are measured once.
+            Zeroed, shared or quantized weights shift the mean of a layer's outputs, and the shifts add up from layer to layer. Each output channel's \
+            bias is changed by the difference between its mean in the model before the recipe and in the current one, over calibration data, without \
+            labels. With order layer-by-layer each layer is measured with the layers before it already corrected; with one-pass all are measured once.
 
-            Convolutions and Gemm that have no bias get one, which costs a number per channel; behind a MatMul the constant of the Add is \
-            changed. Works behind weight quantization as long as biases are floats, and behind mild pruning. Heavy pruning makes the spread of \
-            activations smaller, not only their mean other, and right means alone then silence what lies behind a ReLU: least-squares \
-            reconstruction or, with BatchNormalization, its re-estimation are the repairs for that.
+            Convolutions and Gemm without a bias get one, which costs one number per channel; after a MatMul the constant of the Add is changed. It \
+            works after weight quantization as long as biases are floats, and after mild pruning. Heavy pruning also makes the spread of activations \
+            smaller; correct means alone can then silence the layers after a ReLU. Use least-squares reconstruction there or, with BatchNormalization, \
+            its re-estimation.
             """,
         source:
             "Nagel, van Baalen, Blankevoort and Welling, Data-Free Quantization Through Weight Equalization and Bias Correction, ICCV 2019, section 4.2 and appendix D (empirical)",
@@ -34,7 +33,7 @@ public struct BiasCorrection: Technique {
                 ]), default: .choice("layer-by-layer"), help: "What a layer's inputs are when it is measured"),
             ParameterDescriptor(
                 "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(256), unit: "samples",
-                help: "Calibration samples to look at"),
+                help: "Calibration samples to use"),
         ],
         needsCalibration: true, requires: [], produces: [.correction])
 

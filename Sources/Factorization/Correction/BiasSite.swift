@@ -19,7 +19,7 @@ struct BiasSite {
 
     /// Why a layer's bias cannot be changed; the site if it can.
     static func find(_ layer: Layer, in model: Model, index: GraphIndex, constants: Set<String>) -> Result<BiasSite, Refusal> {
-        guard layer.path.isMain else { return .failure("in a subgraph, where calibration does not reach") }
+        guard layer.path.isMain else { return .failure("in a subgraph: calibration does not reach it") }
         let node = model.graph.nodes[layer.nodeIndex]
         guard layer.weightShape.indices.contains(layer.outputAxis), let output = node.outputs.first else { return .failure("its weight has an unusual shape") }
         var count = layer.weightShape[layer.outputAxis]
@@ -36,12 +36,12 @@ struct BiasSite {
         case (.matMul, _):
             if node.isStandard("MatMul"), !(node.input(1).map(constants.contains) ?? false) { return .failure("the weight is the left operand") }
             guard index.useCount(output) == 1, let reader = index.consumers[output]?.first, model.graph.nodes[reader].isStandard("Add") else {
-                return .failure("no bias is added behind it")
+                return .failure("no bias is added after it")
             }
             let add = model.graph.nodes[reader]
             guard add.inputs.count == 2, let place = add.inputs.firstIndex(where: { $0 != output }), let tensor = model.graph.initializers[add.inputs[place]],
                 tensor.elementType.isFloatingPoint, tensor.count == count, tensor.dims.last == count
-            else { return .failure("no bias is added behind it") }
+            else { return .failure("no bias is added after it") }
             return .success(BiasSite(place: .add(node: reader, input: place, name: tensor.name), count: count, dimension: -1, scale: 1))
         default:
             return .failure("\(node.opType) has no bias that can be changed")

@@ -11,16 +11,16 @@ public struct LeastSquaresReconstruction: Technique {
         id: "least-squares-reconstruction",
         title: "Least-squares reconstruction",
         family: .correction,
-        summary: "Refits the weights that are left to each layer's outputs before the recipe, on calibration data",
+        summary: "Refits the remaining weights to each layer's outputs before the recipe, on calibration data",
         details: """
-            Which weights are zero, and which channels are gone, stays. All others of a layer are fitted by ridge regression: on the inputs that the \
-            present model gives the layer, its outputs shall be those that the model before the recipe has on the same samples. Layers are \
-            taken in the order of the graph, so that each makes up for the errors that the ones before it still make. Biases, where a \
-            layer has one, are fitted with it. The ridge draws weights to what they are now.
+            Zero weights stay zero and removed channels stay removed. All other weights of a layer are fitted by ridge regression: with the inputs \
+            that the current model gives the layer, its outputs should match those of the model before the recipe on the same samples. Layers are \
+            fitted in graph order, so that each also makes up for the remaining errors of those before it. Biases are fitted too. The ridge pulls \
+            weights toward their current values.
 
-            It needs no labels and no training, and repairs magnitude, block and N:M pruning as well as removed channels; behind SparseGPT it \
-            still helps, because there the layers are fitted one column at a time. Sizes, MACs and run time stay. Convolutions, \
-            Gemm and MatMul with float weights on the right are refitted.
+            It needs no labels and no training. It corrects magnitude, block and N:M pruning as well as removed channels, and still helps after \
+            SparseGPT, which fits layers one column at a time. Sizes, MACs and run time stay the same. Convolutions, Gemm and MatMul with float \
+            weights as right operand are refitted.
             """,
         source:
             "He, Zhang and Sun, Channel Pruning for Accelerating Very Deep Neural Networks, ICCV 2017, section 3.1 (reconstruction); Kwon et al., A Fast Post-Training Pruning Framework for Transformers, NeurIPS 2022, section 3.4 (mask tuning)",
@@ -30,7 +30,7 @@ public struct LeastSquaresReconstruction: Technique {
                 help: "Pull to the present weights, as a fraction of the inputs' mean square: more for fewer samples"),
             ParameterDescriptor(
                 "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(512), unit: "samples",
-                help: "Calibration samples to look at"),
+                help: "Calibration samples to use"),
         ],
         needsCalibration: true, produces: [.correction, .refittedWeights])
 

@@ -10,15 +10,15 @@ public struct ActivationAwareSVD: Technique {
 
     public let descriptor = TechniqueDescriptor(
         id: "activation-aware-svd", title: "Activation-aware SVD", family: .factorization,
-        summary: "SVD that keeps what matters for the layer's outputs on calibration data, not for its weights",
+        summary: "SVD that approximates the layer's outputs on calibration data instead of its weights",
         details: """
-            Plain SVD treats all directions of a layer's input alike, but some hardly occur. With the mean G of x·xᵀ over calibration inputs and its \
-            Cholesky factor G = L·Lᵀ, the mean squared error of the outputs is ‖(W − W′)·L‖²: the truncated singular value decomposition of \
-            W·L, taken back by L⁻¹, is the exact minimizer at its rank. (Truncation-aware whitening of SVD-LLM.) With whitening scale, L is \
-            instead the diagonal of the inputs' mean magnitudes to the power α, which looks at channels one by one (ASVD).
+            Plain SVD treats all directions of a layer's input alike, but some hardly occur. Let G be the mean of x·xᵀ over calibration inputs, with \
+            Cholesky factor G = L·Lᵀ. The mean squared error of the outputs is then ‖(W − W′)·L‖². The truncated singular value decomposition of W·L, \
+            multiplied by L⁻¹, is its exact minimizer at that rank (truncation-aware whitening of SVD-LLM). With whitening scale, L is instead the \
+            diagonal of the inputs' mean magnitudes to the power α, which treats channels one by one (ASVD).
 
-            The graph becomes what svd makes of it: the same sizes, MACs and run time at equal rank, and more of the model's answers kept. The singular values \
-            of W·L are what mode energy and vbmf look at. It takes one run over the samples and a Cholesky factorization of inputs × inputs for each layer.
+            The graph is that of svd: the same sizes, MACs and run time at equal rank, but outputs closer to the original's. Modes energy and vbmf use \
+            the singular values of W·L. It takes one run over the samples and, for each layer, a Cholesky factorization of an inputs × inputs matrix.
             """,
         source: "Wang et al., SVD-LLM: Truncation-aware Singular Value Decomposition for LLM Compression, ICLR 2025, section 3.1; Yuan et al., ASVD, 2023",
         parameters: RankChoice.parameters([.ratio, .energy, .rank, .vbmf]) + [
@@ -27,15 +27,15 @@ public struct ActivationAwareSVD: Technique {
                 domain: .choice([
                     .init("cholesky", "by the Cholesky factor of the inputs' Gram matrix (SVD-LLM)"),
                     .init("scale", "by each input's mean magnitude to the power alpha (ASVD)"),
-                ]), default: .choice("cholesky"), help: "How inputs are weighed"),
+                ]), default: .choice("cholesky"), help: "How inputs are weighted"),
             ParameterDescriptor(
                 "alpha", title: "Alpha", domain: .real(0...2, step: 0.1), default: .real(0.5), help: "Power of the mean magnitude, with whitening scale"),
             ParameterDescriptor(
                 "damping", title: "Damping", domain: .real(0...1, step: 0.001), default: .real(0.001),
-                help: "Added to the Gram matrix's diagonal, as a share of its mean, for inputs that calibration data hardly shows"),
+                help: "Added to the Gram matrix's diagonal, as a share of its mean, for inputs that are rare in calibration data"),
             ParameterDescriptor(
                 "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(512), unit: "samples",
-                help: "Calibration samples to look at"),
+                help: "Calibration samples to use"),
         ],
         strength: "ratio", needsCalibration: true, requires: [.floatWeights], produces: [.factorized])
 
@@ -74,7 +74,7 @@ public struct ActivationAwareSVD: Technique {
         try source.prepare(targets) { layer, tensor, request in
             guard let matrix = WeightMatrix(tensor, of: layer) else { return nil }
             let factors = try context.truncated(layer, request.choice, rows: matrix.rows, columns: matrix.columns) {
-                guard let seen = inputs[layer.id] else { throw EngineError(.technique, "its inputs are no numbers to look at") }
+                guard let seen = inputs[layer.id] else { throw EngineError(.technique, "its inputs are not numeric") }
                 return try Self.decompose(matrix, seen, request, weight: tensor.contentHash.description, context: context)
             }
             guard var factors, let seen = inputs[layer.id] else { return nil }

@@ -11,18 +11,18 @@ public struct CPDecomposition: Technique {
         id: "cp", title: "CP decomposition", family: .factorization,
         summary: "Replaces a k×k convolution by 1×1, depthwise k×1, depthwise 1×k and 1×1 convolutions",
         details: """
-            The kernel is approximated by a sum of r outer products of four vectors (canonical polyadic decomposition): a 1×1 convolution from the inputs to r channels, \
-            a depthwise convolution along each axis of the kernel, and a 1×1 convolution from r channels to the outputs. Alternating least squares from two starts fits it. \
-            Convolutions of one or three axes are split likewise.
+            The kernel is approximated by a sum of r outer products of four vectors (canonical polyadic decomposition): a 1×1 convolution from the \
+            inputs to r channels, a depthwise convolution along each axis of the kernel, and a 1×1 convolution from r channels to the outputs. \
+            Alternating least squares from two starts fits it. Convolutions of one or three axes are split likewise.
 
-            Weights change from k²·m·n to r·(m + n + 2k): the most compact form here, and the one with the largest ranks at equal size. Few MACs lie in the depthwise convolutions, \
-            which move much data for them: MACs fall further than latency does. With mode vbmf the rank is the larger one of the unfoldings along inputs and outputs, which the \
-            decomposition needs at least.
+            Weights change from k²·m·n to r·(m + n + 2k): the most compact form here, and the one with the largest ranks at equal size. The depthwise \
+            convolutions have few MACs but move much data, so latency falls less than MACs do. With mode vbmf the rank is the larger of those of the \
+            unfoldings along inputs and outputs, a lower bound for this decomposition.
             """,
         source: "Lebedev et al., Speeding-up Convolutional Neural Networks Using Fine-tuned CP-Decomposition, ICLR 2015, section 3",
         parameters: RankChoice.parameters([.ratio, .rank, .vbmf], rank: "Outer products, with mode rank") + [
             ParameterDescriptor(
-                "iterations", title: "Iterations", domain: .integer(1...2000, step: 10), default: .integer(200), help: "Rounds of alternating least squares at most")
+                "iterations", title: "Iterations", domain: .integer(1...2000, step: 10), default: .integer(200), help: "Iterations of alternating least squares at most")
         ],
         strength: "ratio", requires: [.floatWeights], produces: [.factorized])
 
@@ -33,13 +33,13 @@ public struct CPDecomposition: Technique {
 
     private struct Factored: Sendable {
         var rank: Int
-        /// outputs × rank, rank × inputs, and for each wide axis rank × extent.
+        /// outputs × rank, rank × inputs, and for each wide axis rank × size.
         var outputs: [Float]
         var inputs: [Float]
         var axes: [[Float]]
     }
 
-    /// Weights of one outer product: extents of channels and of the kernel's wide axes.
+    /// Weights of one outer product: dimensions of channels and of the kernel's wide axes.
     private static func perComponent(_ layer: Layer) -> Int {
         layer.weightShape[0] + layer.weightShape[1] + layer.weightShape.dropFirst(2).filter { $0 > 1 }.reduce(0, +)
     }
@@ -110,7 +110,7 @@ public struct CPDecomposition: Technique {
             shape[2 + axis] = form.kernel[axis]
             links.append(
                 FactorLink(
-                    // Axes without extent may still step; the first convolution does it.
+                    // Axes without size may still step; the first convolution does it.
                     suffix: "cp_axis\(axis)", node: form.convolution(along: [axis], stepping: number == 0 ? narrow : [], group: rank),
                     operand: .weight(factored.axes[number], dims: shape)))
         }

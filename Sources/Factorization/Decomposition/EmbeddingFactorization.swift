@@ -9,12 +9,12 @@ public struct EmbeddingFactorization: Technique {
         id: "embedding-factorization", title: "Embedding factorization", family: .factorization,
         summary: "Replaces an embedding table by a narrower one and a projection to the full width",
         details: """
-            A table of V rows and width d, read by Gather, becomes a table V × r and a MatMul with r × d, the truncated singular value \
-            decomposition of the table. Vocabularies are large, so nearly all of the table's V·d numbers shrink to V·r; the r·d of the \
-            projection hardly count. This is how ALBERT ties a large vocabulary to a small width.
+            A table of V rows and width d, read by Gather, becomes a V × r table and a MatMul with r × d: the truncated singular value decomposition \
+            of the table. Vocabularies are large, so nearly all of the table's V·d numbers shrink to V·r; the r·d of the projection hardly count. \
+            ALBERT combines a large vocabulary with a small width in this way.
 
-            A lookup costs nothing, the projection costs r·d MACs for every token: MACs and latency rise a little while the file shrinks by \
-            up to the table's share of it. A table that other nodes read too, as an output layer with tied weights does, is left alone and noted.
+            A lookup costs nothing, but the projection costs r·d MACs for every token: MACs and latency rise a little while the file shrinks by up to \
+            the table's share of it. A table that other nodes read too, such as a tied output layer, is left alone and noted.
             """,
         source: "Lan et al., ALBERT: A Lite BERT for Self-supervised Learning of Language Representations, ICLR 2020, section 3.1",
         parameters: RankChoice.parameters([.ratio, .energy, .rank, .vbmf], rank: "Width of the new table, with mode rank"),

@@ -3,7 +3,7 @@ import Techniques
 
 /// Predicts what factors do to a layer.
 package enum FactorForecast {
-    /// Extents of a layer's weight at a point of a recipe, channels removed by steps before it left out.
+    /// Dimensions of a layer's weight at a point of a recipe, channels removed by steps before it left out.
     package struct Extents {
         package var outputs: Double
         package var inputs: Double
@@ -25,7 +25,7 @@ package enum FactorForecast {
             inputPositions = summary.inputElements.map { $0 / (layer.kind == .convTranspose ? n : n * groups) }
         }
 
-        /// The first and the second extent of the stored weight.
+        /// The first and the second dimension of the stored weight.
         func stored(_ layer: Layer) -> (first: Double, second: Double) { layer.outputAxis == 0 ? (outputs, inputs) : (inputs, outputs) }
 
         /// Positions between the input's and the output's: height of the one, width of the other.

@@ -36,7 +36,7 @@ package struct FactorSource<Request: Hashable & Sendable, Factored: Sendable> {
         for target in targets {
             guard let job = job(of: target) else { continue }
             guard readers.areAll(of: job.place, among: nodes) else {
-                context.notes.add("\(target.layer.id): its weights are read elsewhere too, so factors would add to the file; left as it is")
+                context.notes.add("\(target.layer.id): its weights are read elsewhere too, so factors would only add to the file; left as it is")
                 continue
             }
             if known.insert(job).inserted { jobs.append((job, target.layer)) }

@@ -85,7 +85,7 @@ extension RewriteContext {
     }
 }
 
-/// A layer whose stored weight, its first extent by all others, became two factors: the nodes `svd_v` and `svd_u`.
+/// A layer whose stored weight, its first dimension by all others, became two factors: the nodes `svd_v` and `svd_u`.
 package enum MatrixLinks {
     /// Why a layer cannot be two; `nil` if it can.
     static func refusal(for layer: Layer, in model: Model) -> String? {
@@ -94,7 +94,7 @@ package enum MatrixLinks {
         let node = graph.nodes[layer.nodeIndex]
         guard node.isStandard(layer.opType), !layer.opType.hasPrefix("Fused") else { return "a fused \(layer.opType) cannot be split" }
         switch layer.kind {
-        case .lstm, .gru, .rnn: return "ONNX's recurrent operators take whole matrices, not factors"
+        case .lstm, .gru, .rnn: return "recurrent operators take whole matrices, not factors"
         case .conv, .convTranspose:
             if layer.group > 1 { return layer.isDepthwise ? "depthwise: each filter is already rank 1 across channels" : "grouped convolution" }
         case .matMul: if layer.weightShape.count > 2 { return "a batched constant is not one matrix" }
@@ -104,7 +104,7 @@ package enum MatrixLinks {
         case .embedding: break
         }
         guard let (rows, columns) = SingularValues.matrixShape(of: layer), Lapack.canDecompose(rows: rows, columns: columns) else {
-            return "its weight is no matrix that can be decomposed"
+            return "its weight is not a matrix"
         }
         // Every rank, 1 included, would hold as many weights.
         guard RankChoice.saves(1, rows: rows, columns: columns) else { return "too small: no rank saves anything" }

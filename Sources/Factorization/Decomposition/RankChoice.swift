@@ -91,7 +91,7 @@ extension RankChoice {
             case .ratio: .init("ratio", "keep this share of each layer's parameters")
             case .energy: .init("energy", "keep this share of the squared singular values")
             case .rank: .init("rank", "keep this many singular values")
-            case .vbmf: .init("vbmf", "keep what stands out of the noise, by variational Bayes (Nakajima et al. 2013)")
+            case .vbmf: .init("vbmf", "keep the components above the estimated noise, by variational Bayes (Nakajima et al. 2013)")
             }
         }
         var all = [
@@ -116,7 +116,7 @@ extension RankChoice {
                 all.append(
                     ParameterDescriptor(
                         "weakening", title: "Weakening", domain: .real(0...1, step: 0.05), default: .real(0),
-                        help: "With mode vbmf: share of the way back from the rank found to the full one (Gusak et al. 2019)"))
+                        help: "With mode vbmf: 0 keeps the rank found, 1 the full rank, and values between interpolate (Gusak et al. 2019)"))
             }
         }
         return all

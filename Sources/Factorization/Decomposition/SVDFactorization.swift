@@ -9,14 +9,13 @@ public struct SVDFactorization: Technique {
         id: "svd", title: "SVD factorization", family: .factorization,
         summary: "Replaces a layer by two thinner ones, the best approximation of its weights at that rank",
         details: """
-            The weight matrix W (m × n) is approximated by U·V with r columns and rows, the truncated singular value \
-            decomposition: the best of that rank in the least-squares sense (Eckart and Young). A dense layer becomes two; \
-            a k×k convolution becomes a k×k convolution to r channels and a 1×1 convolution; an embedding becomes a narrower \
-            table and a dense layer. The square roots of the singular values go to both factors, which keeps their ranges alike \
-            for a later quantizer.
+            The weight matrix W (m × n) is approximated by U·V with r columns and rows, the truncated singular value decomposition: the best of that \
+            rank in the least-squares sense (Eckart and Young). A dense layer becomes two; a k×k convolution becomes a k×k convolution to r channels \
+            and a 1×1 convolution; an embedding becomes a narrower table and a dense layer. Both factors get the square roots of the singular values, \
+            which keeps their ranges alike for a later quantizer.
 
-            Weights and MACs change from m·n to r·(m + n), so only a rank below m·n / (m + n) saves; a layer whose rank would \
-            not is left alone and noted. Two small layers may run slower than one: look at the measured latency.
+            Weights and MACs change from m·n to r·(m + n), so only a rank below m·n / (m + n) saves; other layers are left alone and noted. Two small \
+            layers may run slower than one large one: check the measured latency.
             """,
         source: "Eckart and Young 1936; Denton et al., Exploiting Linear Structure Within Convolutional Networks, NIPS 2014",
         parameters: RankChoice.parameters([.ratio, .energy, .rank, .vbmf]),

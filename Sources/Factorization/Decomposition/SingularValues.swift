@@ -3,7 +3,7 @@ import ModelGraph
 
 /// Singular values of weights.
 public enum SingularValues {
-    /// Rows and columns of a weight as a matrix: the first extent by all others. That is outputs × inputs·kernel for
+    /// Rows and columns of a weight as a matrix: the first dimension by all others. That is outputs × inputs·kernel for
     /// convolutions, inputs × outputs·kernel for transposed ones, rows × width for embeddings. `nil` for weights that are
     /// no single matrix (recurrent layers, batched constants) or are empty.
     public static func matrixShape(of layer: Layer) -> (rows: Int, columns: Int)? {
@@ -18,7 +18,7 @@ public enum SingularValues {
         return rows > 0 && columns > 0 ? (rows, columns) : nil
     }
 
-    /// Singular values of a weight tensor as the matrix of its first extent by all others, largest first; empty if it has
+    /// Singular values of a weight tensor as the matrix of its first dimension by all others, largest first; empty if it has
     /// values that are not finite, is not numeric or is too large. O(m·n·min(m, n)).
     public static func compute(_ tensor: Tensor) -> [Float] {
         guard tensor.dims.count >= 2, tensor.count > 0 else { return [] }

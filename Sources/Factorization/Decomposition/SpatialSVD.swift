@@ -11,12 +11,12 @@ public struct SpatialSVD: Technique {
         id: "spatial-svd", title: "Spatial SVD", family: .factorization,
         summary: "Splits a k×k convolution into a k×1 and a 1×k convolution",
         details: """
-            A filter that is an outer product of a column and a row can be run as two one-dimensional filters. The kernel is read as a matrix of \
-            inputs·height × outputs·width, whose truncated singular value decomposition gives the best r channels between a k×1 and a 1×k \
-            convolution. Strides, dilations and padding go with their axis. Grouped and depthwise convolutions are split group by group.
+            A filter that is the outer product of a column and a row can run as two one-dimensional filters. The kernel is read as a matrix of \
+            inputs·height × outputs·width; its truncated singular value decomposition gives the best r channels between a k×1 and a 1×k convolution. \
+            Strides, dilations and padding stay with their axis. Grouped and depthwise convolutions are split group by group.
 
-            Weights change from k·k·m·n to r·k·(m + n): of 3×3 kernels a rank of half the channels keeps a third. MACs follow, except that the first convolution \
-            does not yet step horizontally. Two convolutions read and write one more feature map: look at the measured latency.
+            Weights change from k·k·m·n to r·k·(m + n): for 3×3 kernels a rank of half the channels keeps a third. MACs follow, except that the first \
+            convolution does not stride horizontally yet. The two convolutions write and read one more feature map: check the measured latency.
             """,
         source: "Jaderberg, Vedaldi and Zisserman, Speeding up Convolutional Neural Networks with Low Rank Expansions, BMVC 2014, scheme 2; Denton et al. 2014",
         parameters: RankChoice.parameters([.ratio, .energy, .rank, .vbmf], rank: "Channels between both convolutions (per group), with mode rank"),
@@ -34,7 +34,7 @@ public struct SpatialSVD: Technique {
         if let reason = ConvolutionForm.refusal(for: layer, in: model, groups: true) { return reason }
         let dims = layer.weightShape
         guard dims.count == 4, dims[2] > 1, dims[3] > 1 else { return "its kernel is not two-dimensional" }
-        guard dims[0] % layer.group == 0 else { return "its filters are no whole number per group" }
+        guard dims[0] % layer.group == 0 else { return "its filters do not divide into its groups" }
         let (rows, columns) = Self.extents(layer)
         guard RankChoice.saves(1, rows: rows, columns: columns) else { return "too small: no rank saves anything" }
         return nil

@@ -9,15 +9,16 @@ public struct TensorTrainFactorization: Technique {
 
     public let descriptor = TechniqueDescriptor(
         id: "tensor-train", title: "Tensor train", family: .factorization,
-        summary: "Writes a layer's weights as a chain of small tensors: very few weights, for dense layers at more arithmetic",
+        summary: "Writes a layer's weights as a chain of small tensors: very few weights, but more arithmetic in dense layers",
         details: """
-            A convolution becomes 1×1, k×1, 1×k and 1×1 convolutions, the cores of its kernel's tensor train in the order inputs, height, width, outputs. \
-            A dense layer's outputs and inputs are each written as a product of a few numbers (784 = 28·28), the weight becomes a tensor with one pair of them for each \
-            core, and the graph a chain of Reshape, MatMul and Transpose that never makes the matrix. One sweep of singular value decompositions fits the \
-            cores (TT-SVD). With mode ratio all bonds lose the same share of energy.
+            A convolution becomes 1×1, k×1, 1×k and 1×1 convolutions, the cores of its kernel's tensor train in the order inputs, height, width, \
+            outputs. For a dense layer, the numbers of outputs and of inputs are each written as a product (784 = 28·28), and the weight becomes a \
+            tensor with one pair of these factors for each core. The graph becomes a chain of Reshape, MatMul and Transpose that never builds the \
+            matrix. One sweep of singular value decompositions fits the cores (TT-SVD). With mode ratio all bonds (the ranks between cores) lose the \
+            same share of energy.
 
-            Dense layers of tens of thousands of weights can keep a few per cent of them, but each core works at many positions: at moderate ratios MACs \
-            grow, and the transpositions cost time. It is a technique for size. For convolutions MACs fall with the weights.
+            Dense layers of tens of thousands of weights can shrink to a few percent, but each core works at many positions: at moderate ratios MACs \
+            grow, and the transpositions cost time. For dense layers it is a technique for size. For convolutions MACs fall with the weights.
             """,
         source: "Novikov et al., Tensorizing Neural Networks, NIPS 2015, section 4; Garipov et al., Ultimate Tensorization, 2016; Oseledets 2011",
         parameters: RankChoice.parameters([.ratio, .energy, .rank, .vbmf], ratio: 0.25, rank: "Rank of every bond, with mode rank") + [
@@ -44,7 +45,7 @@ public struct TensorTrainFactorization: Technique {
 
     private func refusal(for layer: Layer, in model: Model, shapes: [String: [Int]]) -> String? {
         if layer.kind == .gemm || layer.kind == .matMul { return TrainOfProducts.refusal(for: layer, in: model, shapes: shapes) }
-        if [.lstm, .gru, .rnn].contains(layer.kind) { return "ONNX's recurrent operators take whole matrices, not factors" }
+        if [.lstm, .gru, .rnn].contains(layer.kind) { return "recurrent operators take whole matrices, not factors" }
         if layer.kind == .embedding || layer.kind == .convTranspose { return "not a dense layer or convolution" }
         if let reason = ConvolutionForm.refusal(for: layer, in: model) { return reason }
         let dims = TrainOfConvolutions.dims(layer)
@@ -128,7 +129,7 @@ extension TensorTrainFactorization {
 
 /// A convolution's kernel as a train in the order inputs, wide axes of the kernel, outputs.
 enum TrainOfConvolutions {
-    /// The unfoldings between neighbors, by the number of extents.
+    /// The unfoldings between neighbors, by the number of dimensions.
     static let bonds: [Int: [WeightUnfolding]] = [2: [.first], 3: [.second, .first], 4: [.second, .spatial, .first]]
 
     static func dims(_ layer: Layer) -> [Int] { [layer.weightShape[1]] + layer.weightShape.dropFirst(2).filter { $0 > 1 } + [layer.weightShape[0]] }
@@ -147,7 +148,7 @@ enum TrainOfConvolutions {
         let narrow = form.kernel.indices.filter { form.kernel[$0] == 1 }
         let last = train.dims.count - 1
         return train.dims.indices.map { core in
-            // before × extent × after; the first has no channel before it, the last none behind.
+            // before × size × after; the first has no channel before it, the last none behind.
             let (before, extent, after) = (ranks[core], train.dims[core], ranks[core + 1])
             guard core > 0, core < last else {
                 let (rows, columns) = core == 0 ? (extent, after) : (before, extent)

@@ -16,7 +16,7 @@ enum TrainOfProducts {
             self.inputs = Self.split(inputs, into: cores)
         }
 
-        /// Extents of the train.
+        /// Dimensions of the train.
         var dims: [Int] { zip(outputs, inputs).map(*) }
 
         /// m₁ × n₁ × m₂ × n₂ × … of the stored matrix, outputs × inputs or the other way round.
@@ -74,7 +74,7 @@ enum TrainOfProducts {
         return (graph.valueInfos[name] ?? graph.inputs.first { $0.name == name })?.shape?.count
     }
 
-    /// m₁ × n₁ × m₂ × n₂ × …, and the train's extents.
+    /// m₁ × n₁ × m₂ × n₂ × …, and the train's dimensions.
     static func tensor(_ layer: Layer, _ tensor: Tensor, cores: Int) throws -> ([Float], [Int]) {
         guard let matrix = WeightMatrix(tensor, of: layer) else { throw EngineError(.technique, "its weights cannot be read") }
         let shape = Shape(outputs: matrix.rows, inputs: matrix.columns, cores: cores)
@@ -88,7 +88,7 @@ enum TrainOfProducts {
         let cores = train.dims.count
         let shape = Shape(outputs: layer.weightShape[layer.outputAxis], inputs: layer.weightShape[layer.inputAxis], cores: cores)
         let (m, n, ranks) = (shape.outputs, shape.inputs, [1] + train.ranks + [1])
-        // Dimensions before the last stay as they are: 0 in a Reshape takes an extent over.
+        // Dimensions before the last stay as they are: 0 in a Reshape takes a size over.
         let lead = [Int](repeating: 0, count: max(inputRank - 1, 0))
         let alpha = layer.kind == .gemm ? node.float("alpha") ?? 1 : 1
         var links: [FactorLink] = []

@@ -3,7 +3,7 @@ import LinearAlgebra
 
 /// Chooses the ranks of a tensor train.
 struct TrainRanks {
-    /// Extents of the tensor.
+    /// Dimensions of the tensor.
     var dims: [Int]
     /// Those of the unfoldings between neighbors, where all are known; empty otherwise.
     var spectra: [Spectrum]

@@ -11,13 +11,14 @@ public struct Tucker2: Technique {
         id: "tucker-2", title: "Tucker-2", family: .factorization,
         summary: "Replaces a k×k convolution by 1×1, k×k and 1×1 convolutions over fewer channels",
         details: """
-            The kernel, outputs × inputs × positions, is approximated by a core of r₂ × r₁ × positions with an orthonormal matrix on each side: a 1×1 convolution \
-            reduces the inputs to r₁ channels, the k×k core works there, and a 1×1 convolution widens r₂ channels to the outputs. The start is the \
-            higher-order singular value decomposition, which alternating least squares (higher-order orthogonal iteration) then improves. Where a rank is the full \
-            one, that side's convolution is left out.
+            The kernel, outputs × inputs × positions, is approximated by a core of r₂ × r₁ × positions with an orthonormal matrix on each side: a 1×1 \
+            convolution reduces the inputs to r₁ channels, the k×k core works there, and a 1×1 convolution widens r₂ channels to the outputs. The \
+            start is the higher-order singular value decomposition, which alternating least squares (higher-order orthogonal iteration) then improves. \
+            A side whose rank is full gets no convolution.
 
-            Weights change from k²·m·n to r₁·n + k²·r₁·r₂ + r₂·m, MACs likewise, the first 1×1 at the input's resolution. With mode vbmf both ranks are found without a parameter; \
-            they are meant for fine-tuning afterwards, weakening keeps more. Three small convolutions may run slower than one: look at the measured latency.
+            Weights change from k²·m·n to r₁·n + k²·r₁·r₂ + r₂·m, MACs likewise, the first 1×1 at the input's resolution. Mode vbmf finds both ranks \
+            without a parameter; they are meant for fine-tuning afterwards, and weakening keeps more. Three small convolutions may run slower than \
+            one: check the measured latency.
             """,
         source: "Kim et al., Compression of Deep Convolutional Neural Networks for Fast and Low Power Mobile Applications, ICLR 2016, section 3",
         parameters: RankChoice.parameters([.ratio, .energy, .rank, .vbmf], rank: "Output channels of the core, with mode rank") + [
@@ -25,7 +26,7 @@ public struct Tucker2: Technique {
                 "input-rank", title: "Input rank", domain: .integer(1...4096, step: 1), default: .integer(16), help: "Input channels of the core, with mode rank"),
             ParameterDescriptor(
                 "iterations", title: "Iterations", domain: .integer(0...100, step: 1), default: .integer(20),
-                help: "Rounds of alternating least squares at most; 0 leaves the higher-order SVD"),
+                help: "Iterations of alternating least squares at most; 0 leaves the higher-order SVD"),
         ],
         strength: "ratio", requires: [.floatWeights], produces: [.factorized])
 
@@ -41,15 +42,15 @@ public struct Tucker2: Technique {
             iterations = parameters.integer("iterations")
         }
 
-        /// Ranks of the first and the second extent of a kernel m × n × k.
-        /// - Parameter outputsFirst: whether the first extent is that of the outputs.
+        /// Ranks of the first and the second dimension of a kernel m × n × k.
+        /// - Parameter outputsFirst: whether the first dimension is that of the outputs.
         func ranks(m: Int, n: Int, k: Int, outputsFirst: Bool, first: Spectrum?, second: Spectrum?) -> (first: Int, second: Int) {
             switch choice.mode {
             case .rank:
                 let (p, q) = outputsFirst ? (choice.rank, inputRank) : (inputRank, choice.rank)
                 return (min(max(p, 1), m), min(max(q, 1), n))
             case .ratio:
-                // Both extents shrink alike, to β: β²·m·n·k + β·(m² + n²) = ratio·m·n·k.
+                // Both dimensions shrink alike, to β: β²·m·n·k + β·(m² + n²) = ratio·m·n·k.
                 let (a, b) = (Double(m * n * k), Double(m * m + n * n))
                 let beta = ((b * b + 4 * a * a * choice.ratio).squareRoot() - b) / (2 * a)
                 return (min(max(Int(beta * Double(m)), 1), m), min(max(Int(beta * Double(n)), 1), n))
@@ -64,7 +65,7 @@ public struct Tucker2: Technique {
     /// Factors of a stored kernel; empty where the rank is the full one.
     private struct Factored: Sendable {
         var ranks: (first: Int, second: Int)
-        /// rank × extent.
+        /// rank × size.
         var first: [Float]
         var second: [Float]
         var core: [Float]

@@ -3,9 +3,9 @@ import ModelGraph
 
 /// A way to read a weight tensor as a matrix, whose rank is what a factorization cuts.
 public enum WeightUnfolding: Hashable, Sendable {
-    /// The first extent by all others: outputs × inputs·kernel of a convolution, the stored matrix of a dense layer or embedding.
+    /// The first dimension by all others: outputs × inputs·kernel of a convolution, the stored matrix of a dense layer or embedding.
     case first
-    /// The second extent by all others: inputs × outputs·kernel of a convolution.
+    /// The second dimension by all others: inputs × outputs·kernel of a convolution.
     case second
     /// inputs·height × outputs·width of a convolution's kernel.
     case spatial
@@ -38,7 +38,7 @@ public enum WeightUnfolding: Hashable, Sendable {
         return shape.tensor(weights, outputsFirst: layer.outputAxis == 0)
     }
 
-    /// The matrix, row-major, of a weight of the given extents; a train's tensor takes a layer.
+    /// The matrix, row-major, of a weight of the given dimensions; a train's tensor takes a layer.
     func matrix(_ weights: UnsafeBufferPointer<Float>, dims: [Int]) -> [Float] {
         switch self {
         case .first, .train: return Array(weights)

@@ -12,20 +12,22 @@ public struct CompactDesign: Technique {
         id: "compact-design",
         title: "Compact design",
         family: .training,
-        summary: "Replaces k×k convolutions by depthwise-separable, bottleneck or Fire blocks, started from their weights and trained by distillation",
+        summary: "Replaces k×k convolutions by depthwise-separable, bottleneck or Fire blocks, initialized from their weights and trained by distillation",
         details: """
-            Separable: a k×k convolution of each input channel by itself, to `multiplier` channels, then a 1×1 convolution across them (MobileNet). Its start is the best approximation of the \
-            kernels of that form: for each input channel the truncated singular value decomposition of its slices, outputs × positions. Weights and MACs per position fall from k²·m·n to \
-            multiplier·n·(k² + m), about a ninth for 3×3.
+            Separable: a k×k convolution of each input channel on its own, to `multiplier` channels, then a 1×1 convolution across them (MobileNet). \
+            It starts as the best approximation of the kernels in that form: for each input channel the truncated singular value decomposition of its \
+            slice, outputs × kernel positions. Weights and MACs per position fall from k²·m·n to multiplier·n·(k² + m), about a ninth for 3×3.
 
-            Bottleneck: 1×1 to fewer channels, k×k there, and 1×1 back (ResNet's block without the residual), started by a Tucker-2 decomposition that keeps `ratio` of the weights.
+            Bottleneck: 1×1 to fewer channels, k×k there, and 1×1 back (a ResNet block without the residual). It starts as a Tucker-2 decomposition \
+            that keeps `ratio` of the weights.
 
-            Fire: 1×1 to fewer channels, a PReLU, and from there 1×1 to half of the outputs beside k×k to the others (SqueezeNet), holding `ratio` of the weights. The PReLU starts as a straight line and \
-            bends as it learns; the start is the kernel seen from its strongest input directions, of the 1×1 half its middle alone. Kernels of even extent, or whose padding does not center them, are \
-            left alone and noted.
+            Fire: 1×1 to fewer channels, a PReLU, then 1×1 to half of the outputs next to k×k to the others (SqueezeNet), with `ratio` of the weights. \
+            The PReLU starts as the identity. The start is the kernel along its strongest input directions; the 1×1 half takes only the kernel's \
+            center. Kernels of even size, or whose padding does not center them, are left alone and noted.
 
-            The whole network is then trained, by default to give the softened outputs of the model before the recipe (distillation). Layers in which the block would hold no fewer weights are \
-            left alone and noted. Depthwise convolutions run at a lower share of a CPU's peak than dense ones: look at the measured latency.
+            The whole network is then trained, by default on the softened outputs of the model before the recipe (distillation). Layers in which the \
+            block would hold no fewer weights are left alone and noted. Depthwise convolutions reach a lower share of a CPU's peak than dense ones: \
+            check the measured latency.
             """,
         source: """
             Howard et al., MobileNets, arXiv:1704.04861, section 3.1; Guo et al., Network Decoupling, BMVC 2018 (the start of separable blocks); He et al., Deep Residual Learning, CVPR 2016 \
@@ -36,9 +38,9 @@ public struct CompactDesign: Technique {
                 "block", title: "Block",
                 domain: .choice([
                     .init("separable", "k×k per channel, then 1×1"), .init("bottleneck", "1×1, k×k over fewer channels, 1×1"),
-                    .init("fire", "1×1 to fewer channels, then 1×1 beside k×k"),
+                    .init("fire", "1×1 to fewer channels, then 1×1 next to k×k"),
                 ]), default: .choice("separable"),
-                help: "What takes a convolution's place"),
+                help: "What replaces a convolution"),
             ParameterDescriptor(
                 "multiplier", title: "Multiplier", domain: .integer(1...16, step: 1), default: .integer(1),
                 help: "Separable: channels that the k×k convolution makes of each input channel"),
@@ -53,7 +55,7 @@ public struct CompactDesign: Technique {
         strength: "multiplier", requires: [.floatWeights], produces: [.training, .factorized])
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
-        guard layer.path.isMain else { return "stands in a subgraph (If, Loop, Scan)" }
+        guard layer.path.isMain else { return "in a subgraph (If, Loop, Scan)" }
         if let reason = ConvolutionForm.refusal(for: layer, in: model) { return reason }
         return Self.separableCount(layer, 1) < layer.weightCount ? nil : "too small: no block saves anything"
     }

@@ -62,11 +62,11 @@ struct FireBlock: Sendable {
     /// Why a kernel's middle does not stand where a 1×1 convolution of the same strides looks; `nil` if it does.
     private static func misfit(_ layer: Layer, _ node: Node) -> String? {
         let kernel = layer.weightShape.dropFirst(2)
-        guard kernel.allSatisfy({ $0 % 2 == 1 }) else { return "a kernel of even extent has no middle" }
+        guard kernel.allSatisfy({ $0 % 2 == 1 }) else { return "a kernel of even size has no center" }
         let strides = node.ints("strides") ?? kernel.map { _ in 1 }
         let dilations = node.ints("dilations") ?? kernel.map { _ in 1 }
         let reach = zip(kernel, dilations).map { ($0 - 1) / 2 * $1 }
-        if let automatic = node.string("auto_pad"), automatic.hasPrefix("SAME") { return strides.allSatisfy { $0 == 1 } ? nil : "its padding depends on the extents" }
+        if let automatic = node.string("auto_pad"), automatic.hasPrefix("SAME") { return strides.allSatisfy { $0 == 1 } ? nil : "its padding depends on the input's size" }
         if node.string("auto_pad") == "VALID" { return "its padding does not center the kernel" }
         return (node.ints("pads") ?? [Int](repeating: 0, count: 2 * kernel.count)) == reach + reach ? nil : "its padding does not center the kernel"
     }

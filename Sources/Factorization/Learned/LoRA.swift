@@ -11,15 +11,16 @@ public struct LoRA: Technique {
         id: "lora",
         title: "LoRA",
         family: .training,
-        summary: "Trains thin adapters beside frozen layers, and adds what they learned to the weights",
+        summary: "Trains thin layers next to frozen ones, and adds what they learned to the weights",
         details: """
-            Beside each chosen layer W two thin ones are put: A to `rank` channels and B from there to the outputs, y = W·x + (alpha / rank)·B·A·x. A starts at random and B at zero, \
-            so nothing changes at first; only A and B are trained, and the head, biases and normalizations if asked for. For a convolution A has its kernel, strides and \
-            padding and B is 1×1. That is a few per cent of the parameters, and as much less memory for gradients and optimizer states, which the report gives.
+            Next to each chosen layer W two thin layers are added: A to `rank` channels and B from there to the outputs, y = W·x + (alpha / \
+            rank)·B·A·x. A starts at random and B at zero, so nothing changes at first. Only A and B are trained, and the head, biases and \
+            normalizations if asked for. For a convolution A has its kernel, strides and padding, and B is 1×1. That is a few percent of the \
+            parameters, and as much less memory for gradients and optimizer states, which the report gives.
 
-            Merged (the standard), the product is added to the weight: the file, MACs and latency stay what they were. Kept, the adapters stay nodes of their own: the \
-            original weights are bit for bit those from before, integers included, and the file grows by the adapters. Merging fills zeros of pruned weights, and weights stored as integers or read by \
-            several layers cannot take the change in: their adapters are kept.
+            Merged (the default), the product is added to the weight: the file, MACs and latency stay the same. Kept, the adapters stay nodes of their \
+            own: the original weights, integers included, stay bit for bit the same, and the file grows by the adapters. Merging fills zeros of pruned \
+            weights. Weights stored as integers or read by several layers cannot take the change: their adapters are kept.
             """,
         source: "Hu et al., LoRA: Low-Rank Adaptation of Large Language Models, ICLR 2022; Dettmers et al., QLoRA, NeurIPS 2023 (over quantized weights)",
         parameters: [
@@ -28,7 +29,7 @@ public struct LoRA: Technique {
             ParameterDescriptor(
                 "adapters", title: "Adapters",
                 domain: .choice([.init("merge", "added to the weights after training"), .init("keep", "stay nodes of their own, the weights as they were")]),
-                default: .choice("merge"), help: "What becomes of the adapters"),
+                default: .choice("merge"), help: "What happens to the adapters after training"),
             TrainingParameters.besideAdapters,
         ] + TrainingParameters.without("scope", "keep-structure", "l1", "group-lasso", "scale-penalty", "rate-decay"),
         strength: "rank", requires: [], produces: [.training])
@@ -44,7 +45,7 @@ public struct LoRA: Technique {
         // A layer that is trained in full needs no adapter.
         let adapted = targets.filter { !head.contains($0.layer.weight) }
         var adapters = try adapted.map { try LowRankAdapter($0, in: model, seed: context.seed) }
-        if adapters.isEmpty { context.notes.add("no layer is left to adapt beside the head, which alone is trained") }
+        if adapters.isEmpty { context.notes.add("no layer is left to adapt; only the head is trained") }
         var training = model
         let names = try LowRankAdapter.insert(adapters, into: &training, scaled: true)
         plan.unstructured = names.flatMap { [$0.a, $0.b] }.sorted()

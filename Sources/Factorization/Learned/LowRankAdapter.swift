@@ -21,11 +21,11 @@ struct LowRankAdapter {
 
     /// Why a layer can have no adapter; `nil` if it can.
     static func refusal(for layer: Layer, in model: Model) -> String? {
-        guard layer.path.isMain else { return "stands in a subgraph (If, Loop, Scan)" }
+        guard layer.path.isMain else { return "in a subgraph (If, Loop, Scan)" }
         let node = model.graph.nodes[layer.nodeIndex]
         switch layer.kind {
-        case .lstm, .gru, .rnn: return "ONNX's recurrent operators take whole matrices, not sums"
-        case .embedding: return "rows of a table are looked up, not multiplied"
+        case .lstm, .gru, .rnn: return "recurrent operators take whole matrices, not sums"
+        case .embedding: return "embedding: rows are looked up, not multiplied"
         case .convTranspose: return "transposed convolutions have no adapters"
         case .conv: if layer.group > 1 { return layer.isDepthwise ? "depthwise: each filter is already rank 1 across channels" : "grouped convolution" }
         case .gemm: if model.opset < 11 { return "Gemm without a bias needs opset 11" }
@@ -35,7 +35,7 @@ struct LowRankAdapter {
         guard layer.isFloat || layer.quantization?.opType == "DequantizeLinear" && prototype(of: layer, in: model) != nil else {
             return "its weights are stored in a form that has no adapters"
         }
-        guard let (rows, columns) = SingularValues.matrixShape(of: layer) else { return "its weight is no matrix" }
+        guard let (rows, columns) = SingularValues.matrixShape(of: layer) else { return "its weight is not a matrix" }
         return rows * columns > rows + columns ? nil : "too small: an adapter of rank 1 holds as many weights"
     }
 
@@ -50,7 +50,7 @@ struct LowRankAdapter {
     init(_ target: LayerTarget, in model: Model, seed: UInt64) throws {
         layer = target.layer
         let node = model.graph.nodes[layer.nodeIndex]
-        guard let (rows, columns) = SingularValues.matrixShape(of: layer) else { throw EngineError(.technique, "\(layer.id): its weight is no matrix") }
+        guard let (rows, columns) = SingularValues.matrixShape(of: layer) else { throw EngineError(.technique, "\(layer.id): its weight is not a matrix") }
         (self.rows, self.columns) = (rows, columns)
         rank = min(target.parameters.integer("rank"), rows, columns)
         scale = Float(target.parameters.real("alpha")) / Float(target.parameters.integer("rank"))

@@ -8,17 +8,16 @@ public struct HashedNets: Technique {
 
     public let descriptor = TechniqueDescriptor(
         id: "hashednets", title: "HashedNets", family: .sharing,
-        summary: "A hash of the position says which of a few values a weight takes; only the values are stored",
+        summary: "A hash of its position decides which of a few values a weight takes; only the values are stored",
         details: """
-            Weights fall into buckets at random, by a hash of their position in the tensor, and all weights of a bucket share one value: the one nearest \
-            to them in least squares, their mean. With signs a second hash lets half of them take its negative, which makes \
-            what neighboring weights get less alike. Since the hash can be computed, no index is stored: the ONNX file holds the values and a dozen operators \
-            that compute the rest, so its size falls by the ratio itself, less about a kilobyte for each layer. ONNX Runtime computes the weights while \
-            loading; memory, MACs and speed in use stay as they were.
+            A hash of its position puts each weight into a bucket at random, and all weights of a bucket share one value: their mean, the nearest in \
+            least squares. With signs, a second hash gives half of them the negative of that value, which makes neighboring weights less alike. The \
+            hash can be computed, so no index is stored: the ONNX file holds the values and a dozen operators that compute the rest. Its size falls by \
+            the ratio itself, less about a kilobyte per layer. ONNX Runtime computes the weights while loading; memory, MACs and speed stay the same.
 
-            Buckets take no account of what the weights are. Fitted to a trained model, without training the values afterwards, they lose far more accuracy \
-            than clusters or factors of the same size; the method is meant to be trained through. It needs operator set 11. Layers that are too small to win \
-            anything are left as they are.
+            Buckets ignore what the weights are. Fitted to a trained model, without training the values afterwards, they lose far more accuracy than \
+            clusters or factors of the same size: add fine-tuning after it. It needs operator set 11. Layers that are too small to gain are left \
+            alone.
             """,
         source: "Chen, Wilson, Tyree, Weinberger and Chen, Compressing Neural Networks with the Hashing Trick, ICML 2015, section 4",
         parameters: [
@@ -44,7 +43,7 @@ public struct HashedNets: Technique {
         let jobs = writer.jobs(context).filter { job in
             let saved = (job.tensor.count - Self.buckets(job.tensor.count, job.parameters)) * job.tensor.storage.byteCount / job.tensor.count
             let worth = saved > Self.graphBytes(job.parameters) && job.tensor.count < Int(PositionHash.prime)
-            if !worth { context.notes.add("\(job.layer.id): \(job.tensor.count) weights are too few to win anything; left as they are") }
+            if !worth { context.notes.add("\(job.layer.id): \(job.tensor.count) weights are too few to gain anything; left as they are") }
             return worth
         }
         let values = try Parallel.map(jobs) { job in

@@ -71,7 +71,7 @@ struct InputPositions: Hashable, ForecastFacet {
 }
 
 extension ValueInfo {
-    /// The shape with unknown extents as 1; `nil` if there is no shape.
+    /// The shape with unknown dimensions as 1; `nil` if there is no shape.
     fileprivate var fixedShape: [Int]? {
         shape?.map { if case .fixed(let extent) = $0 { extent } else { 1 } }
     }

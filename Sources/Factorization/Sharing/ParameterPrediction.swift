@@ -13,14 +13,15 @@ public struct ParameterPrediction: Technique {
         id: "parameter-prediction", title: "Parameter prediction", family: .sharing,
         summary: "Keeps a part of each filter's weights and predicts the others, by kernel ridge regression over their positions",
         details: """
-            Weights that read neighboring inputs are alike. Of each output's weights some are kept, spread as evenly as can be, and the others are predicted from \
-            them by ridge regression with a fixed kernel, the same for all outputs; so only coefficients for the kept ones are stored, and the graph multiplies them with the kernel while \
-            loading. The kernel is a bell curve over the distance of positions: of a convolution's kernel, or of the image that is flattened \
-            in front of a matrix. Layers whose inputs have no positions are left as they are, unless the kernel is covariance: then it is how the inputs vary together on calibration \
-            data, which must be stored as well, so that fewer weights pay.
+            Weights that read neighboring inputs are similar. Of each output's weights some are kept, spread as evenly as possible, and the others are \
+            predicted from them by ridge regression with a fixed kernel, the same for all outputs. Only coefficients for the kept weights are stored; \
+            the graph multiplies them with the kernel while loading. The kernel is a bell curve over the distance of positions: in a convolution's \
+            kernel, or in the image that is flattened before a dense layer. Layers whose inputs have no positions are left alone, unless the kernel is \
+            covariance: how the inputs vary together on calibration data. That matrix must be stored as well, so it pays only when fewer weights are \
+            kept.
 
-            It wins where weights are smooth, as in first layers that read images; small kernels have little to predict. Fitting to all weights in place of the kept \
-            ones makes the squared error smaller at the same size. MACs and speed in use stay as they were.
+            It pays where weights are smooth, as in first layers that read images; small kernels have little to predict. Fitting to all weights \
+            instead of the kept ones lowers the squared error at the same size. MACs and speed stay the same.
             """,
         source: "Denil, Shakibi, Dinh, Ranzato and de Freitas, Predicting Parameters in Deep Learning, NIPS 2013, sections 2 and 3",
         parameters: [
@@ -31,7 +32,7 @@ public struct ParameterPrediction: Technique {
                 domain: .choice([
                     .init("position", "bell curve over the distance of input positions"),
                     .init("covariance", "how inputs vary together on calibration data", needsCalibration: true),
-                ]), default: .choice("position"), help: "What tells which weights are alike"),
+                ]), default: .choice("position"), help: "What decides which weights are similar"),
             ParameterDescriptor(
                 "width", title: "Kernel width", domain: .real(0.2...8, step: 0.1), default: .real(1), unit: "positions",
                 help: "Standard deviation of the bell curve"),
@@ -40,7 +41,7 @@ public struct ParameterPrediction: Technique {
             ParameterDescriptor(
                 "fit", title: "Fitted to",
                 domain: .choice([.init("all", "all weights, by least squares"), .init("kept", "the kept weights, as in the paper")]), default: .choice("all"),
-                help: "Weights that the coefficients are chosen for"),
+                help: "Weights to which the coefficients are fitted"),
             ParameterDescriptor(
                 "samples", title: "Samples", domain: .integer(16...4096, step: 16), default: .integer(256), unit: "samples",
                 help: "Calibration samples at most, with kernel covariance"),
@@ -53,9 +54,9 @@ public struct ParameterPrediction: Technique {
         let index = GraphIndex(model.graph)
         return layers.map { layer in
             if let reason = ComputedWeightWriter.refusal(for: layer) { return reason }
-            guard WeightMatrix.shape(of: layer) != nil else { return "a \(layer.opType) is not one product with its inputs" }
+            guard WeightMatrix.shape(of: layer) != nil else { return "\(layer.opType) is not one product with its inputs" }
             if InputPositions(of: layer, in: model, index: index, shapes: shapes) != nil { return nil }
-            return InputWindows.refusal(for: layer, in: model).map { "its inputs have no positions to predict from, and for their covariance: \($0)" }
+            return InputWindows.refusal(for: layer, in: model).map { "its inputs have no positions; for their covariance: \($0)" }
         }
     }
 
@@ -90,7 +91,7 @@ public struct ParameterPrediction: Technique {
                 made = try InputPositions(of: job.layer, in: source, index: index, shapes: context.shapes).flatMap { try Self.byPosition(matrix, $0, job.parameters) }
             }
             guard let made else {
-                context.notes.add("\(job.layer.id): nothing tells which of its inputs are alike; left as it is")
+                context.notes.add("\(job.layer.id): neither positions nor a covariance of its inputs are known; left as it is")
                 return nil
             }
             let stored = made.coefficients.count + (made.positions == nil ? made.dictionary.count : 2 * (made.rank + made.columns))

@@ -9,16 +9,17 @@ public struct ProductQuantization: Technique {
 
     public let descriptor = TechniqueDescriptor(
         id: "product-quantization", title: "Product quantization", family: .sharing,
-        summary: "Runs of neighboring weights become rows of a codebook: below one bit a weight, the file shrinks",
+        summary: "Replaces runs of neighboring weights by codebook entries, down to less than one bit per weight",
         details: """
-            Each output's weights are cut into runs of a few inputs; k-means finds 2^bits vectors that stand for all of them, and the file holds one code for each run \
-            and the codebook. Eight bits for four weights are two bits a weight, and less for longer runs. Weights that go together are coded together, so that the error is smaller \
-            than that of single weights at as many bits. With one codebook a layer this is vector quantization; with one for each place among the inputs, the \
-            product quantizer proper, which takes more room for codebooks and pays for wide layers with many outputs.
+            Each output's weights are cut into runs of a few inputs. k-means finds 2^bits vectors that represent all runs, and the file holds one code \
+            per run and the codebook. Eight bits for four weights are two bits per weight, and less for longer runs. Weights that go together are \
+            coded together, so the error is smaller than that of single weights with as many bits. One codebook per layer is vector quantization; one \
+            for each position among the inputs (block) is the product quantizer of the paper, whose codebooks take more room and which pays for wide \
+            layers with many outputs.
 
-            With error outputs the distance is that of the layer's outputs on calibration data: directions in which inputs vary much \
-            count more. Codes take a byte in the file, or two above eight bits; the archive codes them by frequency. ONNX Runtime looks the weights up while loading: \
-            memory, MACs and speed in use stay as they were. Zeros made by pruning are lost. Layers that would not shrink are left as they are.
+            With error outputs the distance is that of the layer's outputs on calibration data: directions in which inputs vary much count more. Codes \
+            take one byte in the file, or two above eight bits; the packed archive codes them by frequency. ONNX Runtime looks the weights up while \
+            loading: memory, MACs and speed stay the same. Zeros made by pruning are lost. Layers that would not shrink are left alone.
             """,
         source: """
             Jégou, Douze and Schmid, Product Quantization for Nearest Neighbor Search, PAMI 2011; Gong et al., arXiv:1412.6115; with error outputs Stock et al., \
@@ -32,14 +33,14 @@ public struct ProductQuantization: Technique {
                 help: "Neighboring inputs of an output that one code stands for; 9 are a whole 3×3 kernel"),
             ParameterDescriptor(
                 "codebook", title: "Codebook for",
-                domain: .choice([.init("layer", "all runs of a layer"), .init("block", "the runs at one place among the inputs, each place on its own")]),
+                domain: .choice([.init("layer", "all runs of a layer"), .init("block", "the runs at one position among the inputs, each position on its own")]),
                 default: .choice("layer"), help: "Which runs share a codebook"),
             ParameterDescriptor(
                 "error", title: "Error",
                 domain: .choice([
                     .init("weights", "squared error of the weights"),
                     .init("outputs", "squared error of the layer's outputs on calibration data", needsCalibration: true),
-                ]), default: .choice("weights"), help: "What the codebook makes small"),
+                ]), default: .choice("weights"), help: "Error that the codebook minimizes"),
             ParameterDescriptor(
                 "iterations", title: "Iterations", domain: .integer(1...100, step: 1), default: .integer(20), help: "Most iterations of k-means; it stops when nothing moves"),
             ParameterDescriptor(
@@ -64,7 +65,7 @@ public struct ProductQuantization: Technique {
         let coded = try Parallel.map(jobs) { job in
             try context.cancellation.check()
             let seen = job.parameters.choice("error") == "outputs" && job.tensor.name == job.layer.weight ? inputs[job.layer.id] : nil
-            if seen == nil, job.parameters.choice("error") == "outputs" { context.notes.add("\(job.layer.id): its inputs cannot be looked at; coded by the error of its weights") }
+            if seen == nil, job.parameters.choice("error") == "outputs" { context.notes.add("\(job.layer.id): its inputs cannot be measured; coded by the error of its weights") }
             let data = seen.map { "\(context.calibration?.contentHash.description ?? "") \(limit) \($0.shape)" } ?? ""
             let key = "product-quantization \(job.tensor.contentHash) \(job.layer.kind) \(job.layer.outputAxis) \(job.parameters.canonical) \(context.seed) \(data)"
             return try context.memo.tensors(seen == nil ? key : key + source.contentHash.description) { try Self.code(job, seen, context) }

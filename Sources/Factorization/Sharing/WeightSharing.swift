@@ -12,19 +12,18 @@ public struct WeightSharing: Technique {
         id: "weight-sharing", title: "Weight sharing", family: .sharing,
         summary: "Clusters weights by k-means, so that each layer uses only 2^bits different values",
         details: """
-            Every weight becomes the mean of its cluster. Zeros made by pruning stay exact zeros and take one of the 2^bits \
-            values. Biases are not touched.
+            Every weight becomes the mean of its cluster. Zeros made by pruning stay exact zeros and take one of the 2^bits values. Biases do not \
+            change.
 
-            With storage dense the ONNX file keeps its size: it still holds one float per weight, only with few different \
-            values, and runs everywhere at the same speed. The gain is in the packed archive (bits per weight plus a codebook; \
-            less with Huffman codes) and in part in the gzipped file. With storage codebook the file holds one byte per weight \
-            and a codebook, about a quarter; the runtime looks the weights up when it loads the model, so memory and speed in use \
-            are as before.
+            With storage dense the ONNX file keeps its size: it still holds one float per weight, only with few different values, and runs everywhere \
+            at the same speed. The packed archive shrinks (bits per weight plus a codebook, less with entropy codes), and in part the gzip size. With \
+            storage codebook the file holds one byte per weight and a codebook, about a quarter of the size; the runtime looks the weights up while \
+            loading, so memory and speed are as before.
 
-            Method exact finds the clusters of least squared error, for up to 262,144 different weights; beyond, neighboring weights are gathered in at most \
-            65,536 groups first and Lloyd's algorithm follows on all of them. Method lloyd is that of the paper, which found linear initialization best \
-            for pruned weights that are trained afterwards: it keeps the few large weights apart. Its clusters are of very different sizes, so that \
-            entropy codes win more: at equal bits the archive is often a tenth smaller than with exact, whose error is less.
+            Method exact finds the clusters of least squared error, for up to 262,144 different weights; beyond that, neighboring weights are first \
+            grouped into at most 65,536 bins, and Lloyd's algorithm follows on all of them. Method lloyd is that of the paper, which found linear \
+            initialization best for pruned weights that are trained afterwards, because it keeps the few large weights apart. Its clusters differ much \
+            in size, so entropy codes gain more: at equal bits the archive is often a tenth smaller than with exact, whose error is lower.
             """,
         source: """
             Han, Mao and Dally, Deep Compression, ICLR 2016, section 3; exact: Wang and Song, Ckmeans.1d.dp, R Journal 2011, and Grønlund et al., \

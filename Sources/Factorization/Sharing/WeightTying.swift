@@ -10,13 +10,13 @@ public struct WeightTying: Technique {
         id: "weight-tying", title: "Weight tying", family: .sharing,
         summary: "Layers whose weights have equal shapes share one tensor, each with its own scale",
         details: """
-            Of all targets of one kind and weight shape one tensor is kept: the one from which all of them are multiples with the least squared error (the first singular \
-            vector of the weights), or without scales their mean. Biases stay each layer's own. The file holds the tensor once, so m layers take \
-            the room of one; the graph multiplies it by each layer's scale, which ONNX Runtime does while loading. MACs and speed in use stay as they were; without scales \
-            the layers share memory too.
+            Among the targets of one kind and weight shape one tensor is kept: the one whose multiples approximate all of them with the least squared \
+            error (the first singular vector of the weights), or without scales their mean. Each layer keeps its biases. The file holds the tensor \
+            once, so m layers take the room of one; the graph multiplies it by each layer's scale, which ONNX Runtime does while loading. MACs and \
+            speed stay the same; without scales the layers share memory too.
 
-            Layers of a trained model are seldom alike: expect a large loss unless the model was trained with tied weights, or is trained afterwards. Choose the layers, \
-            such as neighboring blocks of a transformer, rather than all.
+            Layers of a trained model are seldom alike: expect a large loss unless the model was trained with tied weights or is trained afterwards. \
+            Choose layers, such as neighboring blocks of a transformer, rather than all.
             """,
         source: """
             Lan et al., ALBERT, ICLR 2020, section 3.1 (parameters shared across layers); Savarese and Maire, Learning Implicitly Recurrent CNNs Through Parameter Sharing, \
@@ -30,7 +30,7 @@ public struct WeightTying: Technique {
     public func refusal(for layer: Layer, in model: Model) -> String? {
         if let reason = ComputedWeightWriter.refusal(for: layer) { return reason }
         guard layer.weightNames.allSatisfy({ model.place(of: $0, readBy: layer)?.owner.isMain == true }) else {
-            return "its weights are in a subgraph, out of other layers' sight"
+            return "its weights are in a subgraph, where other layers cannot read them"
         }
         return nil
     }

@@ -10,7 +10,7 @@ struct Apply: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "apply",
         abstract: "Apply a recipe to a model and write the compressed model.",
-        discussion: "The same model, recipe and data always give the same bytes. Data are needed only by techniques that calibrate.")
+        discussion: "The same model, recipe and data always give the same bytes. Only techniques that calibrate or train need data.")
 
     @OptionGroup var source: ModelOptions
 
@@ -27,7 +27,7 @@ struct Apply: ParsableCommand {
     @Option(help: ArgumentHelp("Write the recipe as well, with the model's hash.", valueName: "file"), completion: .file(extensions: ["yaml"]))
     var saveRecipe: String?
 
-    @Option(help: ArgumentHelp("The data set, for techniques that calibrate.", valueName: "file"), completion: .file(extensions: ["yaml", "yml", "npz"]))
+    @Option(help: ArgumentHelp("The data set, for techniques that calibrate or train.", valueName: "file"), completion: .file(extensions: ["yaml", "yml", "npz"]))
     var data: String?
 
     @OptionGroup var printing: OutputOptions

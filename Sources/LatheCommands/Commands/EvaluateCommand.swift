@@ -11,9 +11,9 @@ struct Evaluate: ParsableCommand {
         commandName: "evaluate",
         abstract: "Measure accuracy, latency and size of a model after a recipe, against the model before it.",
         discussion: """
-            Every number is of the graph that 'apply' writes, run in ONNX Runtime. Accuracy comes with its 95 % interval and is compared \
+            Every number is measured on the graph that 'apply' writes, in ONNX Runtime. Accuracy comes with its 95 % interval and is compared \
             sample by sample (McNemar's exact test, Newcombe's interval of the difference). Latency is measured with the two models \
-            taking turns. Without a recipe the model is measured as it is.
+            in turns. Without a recipe the model is measured as it is.
             """)
 
     @OptionGroup var source: ModelOptions

@@ -12,7 +12,7 @@ struct Inspect: ParsableCommand {
         commandName: "inspect",
         abstract: "Show a model's layers, parameters, compute, sizes and memory; needs no data.",
         discussion: """
-            Sizes are of files that can be written: the ONNX file, its gzip, lathe's packed archive; the theoretical size counts the bits \
+            Sizes are those of files that can be written: the ONNX file, its gzip, lathe's packed archive. The theoretical size counts the bits \
             of the encoding. MACs are multiply-accumulates of Conv, Gemm, MatMul and recurrent layers at batch 1. \
             MACs and activation memory need ONNX Runtime; the rest does not.
             """)
@@ -26,7 +26,7 @@ struct Inspect: ParsableCommand {
         help: ArgumentHelp(
             "The shape of an input that the model leaves open; may be repeated.",
             discussion: "For example image=1x3x224x224. Otherwise batch 1, 3 channels, 224×224 images and sequences of 64 are assumed.",
-            valueName: "input=extents"))
+            valueName: "input=shape"))
     var shape: [InputShape] = []
 
     @OptionGroup var sizes: SizeOptions

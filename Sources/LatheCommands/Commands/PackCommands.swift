@@ -8,8 +8,8 @@ struct Pack: ParsableCommand {
         commandName: "pack",
         abstract: "Pack a model into an entropy-coded archive.",
         discussion: """
-            Weights are coded as whatever is smallest: relative-index sparse matrices, codebooks, canonical Huffman codes, range codes. What a \
-            recipe's huffman or range-coding step declares is followed. 'unpack' gives the ONNX file back, byte by byte. --compare also packs it \
+            Each tensor takes the smallest of these forms: relative-index sparse matrices, codebooks, canonical Huffman codes, range codes. A recipe's \
+            huffman or range-coding step decides which codes are used. 'unpack' gives the ONNX file back, byte by byte. --compare also packs it \
             with each code alone and by gzip, and measures how fast one core decodes each.
             """)
 
@@ -19,7 +19,7 @@ struct Pack: ParsableCommand {
     @Option(name: .shortAndLong, help: ArgumentHelp("The archive to write.", valueName: "file"), completion: .file(extensions: ["lathe"]))
     var output: String
 
-    @Flag(help: "Set the codes side by side: size and decoding speed.")
+    @Flag(help: "List the codes with their sizes and decoding speeds.")
     var compare = false
 
     @OptionGroup var printing: OutputOptions
@@ -44,7 +44,7 @@ struct Pack: ParsableCommand {
 struct Unpack: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "unpack",
-        abstract: "Give back the ONNX file in an archive.",
+        abstract: "Restore the ONNX file from an archive.",
         discussion: "An archive that claims to hold more than a thousand times its size is refused; --limit allows it.")
 
     @Argument(help: "The archive.", completion: .file(extensions: ["lathe"]))

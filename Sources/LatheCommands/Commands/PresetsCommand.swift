@@ -7,7 +7,7 @@ struct Presets: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "presets", abstract: "List the recipes that come with the program, or print one.",
         discussion: """
-            '--recipe preset:NAME' uses one on any model: steps that do not apply to a model are passed over. Printed into a file, a preset is a recipe \
+            '--recipe preset:NAME' uses one on any model: steps that do not apply to a model are skipped. Printed to a file, a preset is a recipe \
             to start from.
             """)
 

@@ -11,7 +11,7 @@ struct Replay: ParsableCommand {
         commandName: "replay",
         abstract: "Repeat a session of the explorer from its log, without a terminal.",
         discussion: """
-            Every recipe edit of the session is done again; the recipe it ends with is evaluated and set beside what the session saw. \
+            Every recipe edit of the session is repeated. The recipe it ends with is evaluated and compared with what the session recorded. \
             Sessions are logged under $XDG_STATE_HOME/lathe/sessions (~/.local/state/lathe/sessions).
             """)
 
@@ -30,7 +30,7 @@ struct Replay: ParsableCommand {
     @Option(help: ArgumentHelp("Write the recipe the session ends with.", valueName: "file"), completion: .file(extensions: ["yaml"]))
     var saveRecipe: String?
 
-    @Flag(help: "Demand the accuracy and file size that the session saw: status 1 if they differ.")
+    @Flag(help: "Require the accuracy and file size that the session recorded: status 1 if they differ.")
     var check = false
 
     @OptionGroup var output: OutputOptions
@@ -41,7 +41,7 @@ struct Replay: ParsableCommand {
         guard check else { return }
         switch document.matches {
         case .some(true): return
-        case .some(false): Console.error("\(log): not met: the replay does not give what the session saw")
+        case .some(false): Console.error("\(log): not met: the replay differs from what the session recorded")
         case .none: Console.error("\(log): not met: the log holds no finished evaluation to compare with")
         }
         throw Failure.requirementNotMet

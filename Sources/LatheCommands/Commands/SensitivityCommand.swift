@@ -9,11 +9,11 @@ import Techniques
 struct Sensitivity: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sensitivity",
-        abstract: "Measure how much accuracy each layer loses when a technique works on it alone; allocate by it.",
+        abstract: "Measure how much accuracy is lost when a technique changes one layer alone; allocate by it.",
         discussion: """
             A table of layer × parameter value: the loss of accuracy on the same validation samples, with its 95 % interval. Layers that \
-            can only change together (coupled channels, shared weights) are one row. Results are stored and found again; what lies before \
-            a changed layer is not run again.
+            can only change together (coupled channels, shared weights) are one row. Results are stored; layers before \
+            a changed one are not run again.
 
             With --budget or --max-drop every layer gets its own value: the least loss for a size, or the smallest for a loss. The recipe \
             is measured as a whole before it is reported, and written with --save-recipe.
@@ -26,7 +26,7 @@ struct Sensitivity: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The technique, its other parameters and the layers to look at, as for 'evaluate'.",
+            "The technique, its other parameters and the layers to measure, as for 'evaluate'.",
             discussion: "For example 'weight-quantization:granularity=tensor@kind:conv'.", valueName: "spec"),
         completion: .list(TechniqueRegistry.all.map(\.descriptor.id)))
     var step: StepSpecification
@@ -37,7 +37,7 @@ struct Sensitivity: ParsableCommand {
     @Option(help: ArgumentHelp("Its values, for example 0.3,0.5,0.7; by default spread over its range.", valueName: "list"))
     var values: String?
 
-    @Option(help: ArgumentHelp("Validation samples behind a cell, drawn at random in a fixed order.", valueName: "samples"))
+    @Option(help: ArgumentHelp("Validation samples for each cell, drawn at random in a fixed order.", valueName: "samples"))
     var limit = PositiveCount(2000)
 
     enum Measure: String, CaseIterable, ExpressibleByArgument {

@@ -14,11 +14,11 @@ struct Train: ParsableCommand {
         abstract: "Train a model, after a recipe or as it is, and write it.",
         discussion: """
             The same as a 'fine-tuning' step at the end of a recipe: stochastic gradient descent on the data set's train split, run by ONNX \
-            Runtime. Zeros of pruned weights, shared values and integers are kept. After each epoch the validation split is looked at; \
+            Runtime. Zeros of pruned weights, shared values and integers are kept. After each epoch the validation split is evaluated; \
             the best epoch is kept. The same seed gives the same weights, bit for bit.
 
-            A checkpoint is written after every epoch: a training that was interrupted goes on where it was with --resume. What was trained \
-            once is remembered, and comes at once the next time; --anew trains again.
+            A checkpoint is written after every epoch: --resume continues an interrupted training. A finished \
+            training is remembered and used at once the next time; --anew trains again.
             """)
 
     @OptionGroup var source: ModelOptions
@@ -59,7 +59,7 @@ struct Train: ParsableCommand {
     @Flag(help: "Start from random weights instead of the model's (He initialization).")
     var initialize = false
 
-    @Flag(help: "Go on from the checkpoint of an interrupted training; an error if there is none.")
+    @Flag(help: "Continue from the checkpoint of an interrupted training; an error if there is none.")
     var resume = false
 
     @Flag(help: "Train again, even if this training is remembered or has a checkpoint.")

@@ -24,11 +24,11 @@ struct ApplyDocument: JSONDocument {
         var lines = ["\(model.name): \(EvaluateText.steps(recipe))"]
         for step in recipe.steps {
             if let why = step.skipped {
-                lines.append("  \(step.technique): passed over: \(why.onOneLine)")
+                lines.append("  \(step.technique): skipped: \(why.onOneLine)")
                 continue
             }
             let count = step.layers?.count ?? 0
-            lines.append("  \(step.technique): \(count) layer\(count == 1 ? "" : "s")")
+            lines.append("  \(step.technique): " + (count == 0 ? "nothing to do here" : "\(count) layer\(count == 1 ? "" : "s")"))
             for refusal in step.refused ?? [] { lines.append("    \(refusal.layer.onOneLine) left alone: \(refusal.reason.onOneLine)") }
             for note in step.notes ?? [] { lines.append("    \(note.onOneLine)") }
         }

@@ -13,7 +13,7 @@ enum EvaluateText {
         if let latency = document.latency { lines.append(timing(latency)) }
         for step in document.recipe.steps {
             for refusal in step.refused ?? [] { lines.append("note: \(step.technique) leaves \(refusal.layer.onOneLine) alone: \(refusal.reason.onOneLine)") }
-            if let why = step.skipped { lines.append("note: \(step.technique) is passed over: \(why.onOneLine)") }
+            if let why = step.skipped { lines.append("note: \(step.technique) is skipped: \(why.onOneLine)") }
             for note in step.notes ?? [] { lines.append("note: \(step.technique): \(note.onOneLine)") }
         }
         for warning in document.warnings { lines.append("warning: \(warning.onOneLine)") }

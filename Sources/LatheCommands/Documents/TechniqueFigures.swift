@@ -13,7 +13,7 @@ struct TechniqueFigures: Decodable {
         var packed: [Double]?
         /// Before and after, multiply-accumulates for one sample.
         var macs: [Double]?
-        /// Before and after, per cent.
+        /// Before and after, percent.
         var accuracy: [Double]?
         /// Change of the accuracy and its 95 % interval, in points.
         var difference: [Double]?
@@ -60,7 +60,8 @@ struct TechniqueFigures: Decodable {
         if applied.isEmpty {
             text += "\(recipe) applies to none of them:\n\n"
         } else {
-            text += "\(recipe), with defaults for all else. Size, MACs and latency are multiples of the original model's; the change is in points, with its 95 % interval.\n\n"
+            text += "\(recipe), with defaults for all else. Sizes, MACs and latency are changes against the original model; "
+            text += "the change of top-1 is in points, with its 95 % interval.\n\n"
             text += "| model | ONNX file | packed archive | MACs | latency | top-1 | change |\n|---|--:|--:|--:|--:|--:|--:|\n"
             for name in applied { if let outcome = entry.models[name] { text += row(name, outcome) } }
         }
@@ -78,9 +79,9 @@ struct TechniqueFigures: Decodable {
     private func row(_ name: String, _ outcome: Outcome) -> String {
         func ratio(_ pair: [Double]?) -> String {
             guard let pair, pair.count == 2, pair[0] > 0 else { return "" }
-            return pair[0] == pair[1] ? "same" : "\(NumberFormat.general(pair[1] / pair[0], significant: 3)) ×"
+            return pair[0] == pair[1] ? "same" : Self.change(pair[1] / pair[0])
         }
-        let latency = outcome.latency?.first.map { "\(NumberFormat.fixed($0, digits: 2)) ×" } ?? ""
+        let latency = outcome.latency?.first.map(Self.change) ?? ""
         let accuracy = outcome.accuracy?.last.map { "\(NumberFormat.fixed($0, digits: 2)) %" } ?? ""
         var change = ""
         if let difference = outcome.difference, difference.count == 3 {
@@ -88,6 +89,12 @@ struct TechniqueFigures: Decodable {
             change = "\(written[0]) (\(written[1]) to \(written[2]))"
         }
         return "| \(name) | \(ratio(outcome.bytes)) | \(ratio(outcome.packed)) | \(ratio(outcome.macs)) | \(latency) | \(accuracy) | \(change) |\n"
+    }
+
+    /// A ratio as a change in whole percent, its direction plain.
+    private static func change(_ ratio: Double) -> String {
+        let percent = ((ratio - 1) * 100).rounded()
+        return percent == 0 ? "0 %" : "\(NumberFormat.signed(percent, digits: 0)) %"
     }
 
     private func note(_ entry: Entry, _ applied: [String]) -> String {

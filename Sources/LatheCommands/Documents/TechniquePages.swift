@@ -66,12 +66,12 @@ enum TechniquePages {
     private static func order(_ descriptor: TechniqueDescriptor) -> String? {
         var lines: [String] = []
         if descriptor.requires.contains(.floatWeights) {
-            lines.append("Works on floating-point weights: it stands before any step that lowers their precision.")
+            lines.append("Works on floating-point weights: put it before any step that lowers their precision.")
         }
-        if descriptor.produces.contains(.factorized) { lines.append("Stands before pruning and weight sharing, whose zeros and shared values it would undo.") }
-        if descriptor.produces.contains(.refittedWeights) { lines.append("Stands before weight sharing, whose shared values it would undo.") }
-        if descriptor.produces.contains(.correction) { lines.append("Repairs what other steps did: it stands behind one of them.") }
-        if descriptor.produces.contains(.coding) { lines.append("Codes the final weights: it stands last.") }
+        if descriptor.produces.contains(.factorized) { lines.append("Put it before pruning and weight sharing, whose zeros and shared values it would undo.") }
+        if descriptor.produces.contains(.refittedWeights) { lines.append("Put it before weight sharing, whose shared values it would undo.") }
+        if descriptor.produces.contains(.correction) { lines.append("Corrects what other steps did: put it after them.") }
+        if descriptor.produces.contains(.coding) { lines.append("Codes the final weights: put it last.") }
         return lines.isEmpty ? nil : lines.joined(separator: " ")
     }
 

@@ -25,7 +25,7 @@ enum Failure {
     static func report(_ error: any Error) -> Int32 {
         if let code = error as? ExitCode { return code.rawValue }
         if let engine = error as? EngineError, engine.kind == .cancelled {
-            Console.error("cancelled")
+            Console.error("canceled")
             return interrupted
         }
         if Lathe.exitCode(for: error) == .success {

@@ -29,8 +29,8 @@ struct RecipeOptions: ParsableArguments {
             "One step, instead of or after the recipe's; may be repeated.",
             discussion: """
                 technique[?][:key=value,…][@layer,…], for example 'magnitude-pruning:sparsity=0.8' or 'svd:rank=8@fc*'. A layer is a name \
-                (* stands for any run of characters), kind:conv, or 0..3 (positions, the last excluded); ! before it leaves it out. \
-                With ? the step is passed over where it applies to no layer. \
+                (* matches any characters), kind:conv, or 0..3 (positions, the last excluded); ! before it leaves it out. \
+                With ? the step is skipped where it applies to no layer. \
                 'lathe techniques' lists techniques and parameters.
                 """,
             valueName: "spec"),
@@ -52,7 +52,7 @@ struct RecipeOptions: ParsableArguments {
 struct TeacherOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "A model that steps which learn take as their teacher.", discussion: "It has the model's inputs and as many scores. Otherwise the model before the recipe teaches.",
+            "The teacher of steps that train.", discussion: "A model with the same inputs and as many scores. Otherwise the model before the recipe is the teacher.",
             valueName: "model"),
         completion: .file(extensions: ["onnx"]))
     var teacher: String?
@@ -76,7 +76,7 @@ struct SizeOptions: ParsableArguments {
     private static let limit = 64_000_000.0
 
     func validate() throws {
-        if quick, allSizes { throw ValidationError("--quick and --all-sizes contradict each other") }
+        if quick, allSizes { throw ValidationError("--quick and --all-sizes exclude each other") }
     }
 
     private func isLarge(_ figures: ModelFigures) -> Bool { figures.serializedBytes.value > Self.limit }

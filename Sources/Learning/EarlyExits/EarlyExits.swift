@@ -15,35 +15,35 @@ public struct EarlyExits: WholeModelTechnique {
         id: EarlyExits.id,
         title: "Early exits",
         family: .earlyExit,
-        summary: "Classifies from intermediate features and skips the rest of the network for samples it is sure of",
+        summary: "Classifies from intermediate features: confident samples skip the rest of the network",
         details: """
-            At values that everything passes through, a linear classifier is put on averages of the features over a grid. It is ridge regression in closed \
-            form, on calibration data, of what the original model answers (soft targets) or of the labels; the ridge and a temperature are chosen by \
-            leaving each sample out in turn, so that the largest probability of every exit is a confidence and one threshold serves all. A sample above it \
-            has its answer; an ONNX If holds the rest of the network. In a batch the rest runs on the rows that stay, gathered and scattered back, so \
-            that a sample's answer does not depend on its company.
+            At values that everything passes through, a linear classifier is added on averages of the features over a grid. It is a ridge regression \
+            in closed form, on calibration data, to the original model's outputs (soft targets) or to the labels. Ridge and a temperature are chosen \
+            by leaving each sample out in turn, so that the largest probability of every exit is a calibrated confidence and one threshold serves all \
+            exits. A sample whose confidence is above it leaves with that exit's answer; an ONNX If holds the rest of the network. In a batch the rest \
+            runs only on the remaining rows, which are gathered and scattered back, so a sample's answer does not depend on the other samples.
 
-            The file grows by the exits. MACs are those expected with the shares of samples that leave at each exit: a mean, since each sample takes its \
-            own time; latency is a mean over validation samples for the same reason. The worst case costs all exits on top. Exits are placed by the \
-            network's MACs, behind the chosen layers. Values that have paths around them (masks, long skips) cannot be exits. Put this last: \
-            the exits are fitted to the model as it then is.
+            The file grows by the exits. MACs are the expected ones, given the shares of samples that leave at each exit; latency is a mean over \
+            validation samples. A sample that never leaves takes longer than before, by the cost of all exits. Exits are placed by the network's MACs, \
+            after the chosen layers. Values with paths around them (masks, long skip connections) cannot be exits. Put this step last: the exits are \
+            fitted to the model as it is then.
             """,
         source:
             "Teerapittayanon, McDanel and Kung, BranchyNet: Fast Inference via Early Exiting from Deep Neural Networks, ICPR 2016; Guo et al., On Calibration of Modern Neural Networks, ICML 2017",
         parameters: [
             ParameterDescriptor(
                 "threshold", title: "Threshold", domain: .real(0...1, step: 0.005), default: .real(0.965),
-                help: "Samples whose largest probability is above this leave; 1 keeps all"),
+                help: "Samples whose largest probability is above this leave; 1 lets none leave"),
             ParameterDescriptor(
                 "exits", title: "Exits", domain: .integer(1...8, step: 1), default: .integer(3), unit: "exits",
-                help: "How many, spread evenly over the network's MACs; fewer where there are not so many places"),
+                help: "How many, spread evenly over the network's MACs; fewer if fewer are possible"),
             ParameterDescriptor(
                 "grid", title: "Grid", domain: .integer(1...16, step: 1), default: .integer(7), unit: "cells",
                 help: "Features are averages over this many cells along each spatial axis at most; 1 averages over the whole map"),
             ParameterDescriptor(
                 "targets", title: "Targets",
                 domain: .choice([
-                    .init("outputs", "the probabilities that the model itself gives: labels are not needed"),
+                    .init("outputs", "the model's own probabilities: labels are not needed"),
                     .init("labels", "the calibration data's labels; the model's outputs where there are none"),
                     .init("both", "the mean of the two"),
                 ]), default: .choice("outputs"), help: "What the exits are fitted to"),
@@ -60,17 +60,17 @@ public struct EarlyExits: WholeModelTechnique {
         let sites = ExitSites(model, layers: layers, shapes: shapes)
         if let reason = sites.refusal { return layers.map { _ in reason } }
         let places = Set(sites.all.map(\.layer))
-        return layers.indices.map { places.contains($0) ? nil : "no exit can stand right behind it" }
+        return layers.indices.map { places.contains($0) ? nil : "no exit is possible after it" }
     }
 
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
         guard let source = context.calibration else { throw EngineError(.technique, "needs calibration data (--data) and ONNX Runtime") }
         guard let parameters = targets.first?.parameters else { return }
         let (sites, layers, places) = ExitSites.chosen(parameters.integer("exits"), &model, targets: targets, context: context)
-        context.progress(0, "looking at features")
+        context.progress(0, "collecting features")
         let fitting = ExitFitting(model: model, sites: sites, parameters: parameters, context: context)
         let fitted = try fitting.fit(places, source)
-        guard !fitted.isEmpty else { throw EngineError(.technique, "early-exits: no place has features of a sample's own to classify from") }
+        guard !fitted.isEmpty else { throw EngineError(.technique, "early-exits: no possible exit has features for each sample") }
         let threshold = parameters.real("threshold")
         try ExitAssembly(sites: sites, classes: fitting.classes, threshold: threshold).build(&model, fitted)
         Self.note(fitted, layers, shares: ExitAssembly.shares(fitted, classes: fitting.classes, threshold: threshold), asked: parameters.integer("exits"), context)
@@ -81,10 +81,10 @@ public struct EarlyExits: WholeModelTechnique {
         for (number, exit) in exits.enumerated() {
             let right = exit.agreement.map { ", agrees with the model on \(percent($0))" } ?? ""
             context.notes.add(
-                "exit \(number + 1) behind \(layers[exit.site.layer].id), after \(percent(exit.site.fraction)) of the MACs: \(exit.width) features\(right); "
+                "exit \(number + 1) after \(layers[exit.site.layer].id), after \(percent(exit.site.fraction)) of the MACs: \(exit.width) features\(right); "
                     + "\(percent(shares[number])) of calibration samples leave there")
         }
-        if exits.count < asked { context.notes.add("there are only \(exits.count) places for an exit") }
+        if exits.count < asked { context.notes.add("only \(exits.count) exits are possible") }
     }
 
     private static func percent(_ value: Double) -> String { String(format: "%.1f %%", value * 100) }

@@ -94,7 +94,7 @@ struct ExitFitting {
         return shapes
     }
 
-    /// Whether all extents but the batch are fixed, so that a grid of cells is the same for every sample.
+    /// Whether all dimensions but the batch are fixed, so that a grid of cells is the same for every sample.
     private var hasFixedExtents: Bool {
         model.graph.requiredInputs.allSatisfy { $0.shape?.dropFirst().allSatisfy { $0.fixedValue != nil } ?? false }
     }
@@ -116,7 +116,7 @@ struct ExitFitting {
             gathered.outputs += output.floats
             gathered.count += rows
             for (number, value) in batch.dropLast().enumerated() where !dropped.contains(number) {
-                // A value whose first extent is not the batch has no row for each sample.
+                // A value whose first dimension is not the batch has no row for each sample.
                 let width = value.shape.count == 2 && value.shape[0] == rows ? value.shape[1] : 0
                 let known = gathered.widths[number]
                 guard width > 0, known == 0 || known == width, value.floats.count == rows * width, (gathered.features[number].count + rows * width) < Self.budget else {
@@ -127,7 +127,7 @@ struct ExitFitting {
                 gathered.widths[number] = width
                 gathered.features[number] += value.floats
             }
-            context.progress(0.5 * min(Double(gathered.count) / Double(max(limit, 1)), 1), "looking at features")
+            context.progress(0.5 * min(Double(gathered.count) / Double(max(limit, 1)), 1), "collecting features")
         }
         return gathered
     }

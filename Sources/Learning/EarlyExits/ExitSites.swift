@@ -56,13 +56,13 @@ struct ExitSites {
                 all.append(site)
             }
         }
-        if all.isEmpty { refusal = "there is no value between its layers that everything passes through" }
+        if all.isEmpty { refusal = "no value between its layers carries everything" }
     }
 
     private static func refusal(of model: Model, _ shapes: [String: [Int]]) -> String? {
         let graph = model.graph
         if model.metadata[ExitDeclaration.metadataKey] != nil { return "it has early exits already" }
-        if model.opset < 11 { return "operator set \(model.opset) has no scattering of rows; 11 has" }
+        if model.opset < 11 { return "needs operator set 11 (ScatterND); the model has \(model.opset)" }
         guard let output = graph.outputs.first, graph.outputs.count == 1 else { return "the model has more than one output" }
         if let type = output.elementType, !type.isFloatingPoint { return "the model's output is not scores of classes" }
         if let reason = refusal(ofEnd: output.name, graph) { return reason }
@@ -105,7 +105,7 @@ struct ExitSites {
             if norm?.opType == "ReduceL2" || isRoot == true { return "the model's output is divided by its length: an embedding, not one score per class" }
             return nil
         case "Sigmoid", "HardSigmoid", "Tanh":
-            return "the model's outputs go through \(last.opType) one by one: they are not scores of which one is right"
+            return "the model's outputs go through \(last.opType) one by one: they are not scores of exclusive classes"
         default: return nil
         }
     }
@@ -124,7 +124,7 @@ struct ExitSites {
         var work = [Double](repeating: 0, count: model.graph.nodes.count)
         let values = ValueShapes(shapes.mapValues { ValueShapes.Value(dims: $0, elementType: .float32) })
         for (node, macs) in Compute.macs(of: model.graph, shapes: values) { work[node] = macs }
-        // Where weights are decoded on the way, nodes do not show their extents: then weights times output positions, which is the same number.
+        // Where weights are decoded on the way, nodes do not show their dimensions: then weights times output positions, which is the same number.
         for layer in layers where layer.path.isMain && layer.kind != .embedding && work[layer.nodeIndex] == 0 {
             let outputs = layer.weightShape.indices.contains(layer.outputAxis) ? layer.weightShape[layer.outputAxis] : 1
             let extents = model.graph.nodes[layer.nodeIndex].outputs.first.flatMap { shapes[$0] } ?? [outputs]

@@ -15,15 +15,17 @@ public struct TrainedExits: WholeModelTechnique {
         id: TrainedExits.id,
         title: "Trained early exits",
         family: .earlyExit,
-        summary: "Early exits whose classifiers, and the network if wanted, are trained on labels and on what the network's end says",
+        summary: "Early exits whose classifiers, and optionally the network, are trained on labels and on the network's final outputs",
         details: """
-            The same exits as 'early-exits', in the same places and with the same graph: a sample whose largest probability is above the threshold leaves. There the classifiers are fitted in \
-            closed form to a few calibration samples; here that is only where they start, and they are trained on the whole training split: on its labels, on the softened outputs of the network's \
-            end (self-distillation), or both. With the network frozen the last answer stays exactly what it was. Trained along (BranchyNet), the network makes its early features fit to be \
-            classified from, at some risk for its own answer; all exits and the end then count alike.
+            Exits, their positions and the graph are those of 'early-exits': a sample whose largest probability is above the threshold leaves. There \
+            the classifiers are fitted in closed form to a few calibration samples; here that fit is only the start, and they are trained on the whole \
+            training split: on its labels, on the softened final outputs of the network (self-distillation), or both. With the network frozen the \
+            final answer stays exactly the same. If the network is trained too (BranchyNet), its early features become easier to classify, at some \
+            risk for the final answer; all exits and the end then count equally.
 
-            The best epoch is that with the best mean validation accuracy of all that is trained. Afterwards one temperature for each exit makes its largest probability a confidence; it is chosen \
-            on calibration samples, which training does not see where the data have a train split of their own.
+            The best epoch is the one with the best mean validation accuracy of all that is trained. Afterwards one temperature for each exit makes \
+            its largest probability a calibrated confidence. It is chosen on calibration samples, which training does not use if the data has a train \
+            split of its own.
             """,
         source: """
             Teerapittayanon, McDanel and Kung, BranchyNet, ICPR 2016, section III (joint training); Zhang et al., Be Your Own Teacher, ICCV 2019 (self-distillation); Guo et al., On Calibration of \
@@ -33,7 +35,7 @@ public struct TrainedExits: WholeModelTechnique {
             ParameterDescriptor(
                 "network", title: "Network",
                 domain: .choice([.init("frozen", "only the exits learn"), .init("trained", "the network learns with them")]), default: .choice("frozen"),
-                help: "What is trained beside the exits")
+                help: "What is trained besides the exits")
         ]
             + TrainingParameters.without("features", "l1", "group-lasso", "scale-penalty", "scope", "rate-decay", "unfreezing").map { parameter in
                 var parameter = parameter
@@ -55,7 +57,7 @@ public struct TrainedExits: WholeModelTechnique {
         // The ridge that starts the training is fitted to what the model says.
         let fitting = ExitFitting(model: model, sites: sites, parameters: parameters.overlaid(by: ParameterValues(["targets": .choice("outputs")])), context: context)
         var exits = try fitting.fit(places, source)
-        guard !exits.isEmpty else { throw EngineError(.technique, "\(Self.id): no place has features of a sample's own to classify from") }
+        guard !exits.isEmpty else { throw EngineError(.technique, "\(Self.id): no possible exit has features for each sample") }
         let heads = TrainedHeads(model, sites: sites, exits: exits)
         let trained = try train(heads, model, parameters, context)
         for name in model.graph.initializers.keys { if let tensor = trained.graph.initializers[name] { model.graph.initializers[name] = tensor } }

@@ -11,7 +11,7 @@ package struct ScaleLayout: Hashable, Sendable {
 
     package let kind: Kind
     package let dims: [Int]
-    /// Extents before, of, and after the axis.
+    /// Dimensions before, of, and after the axis.
     package let outer: Int
     package let length: Int
     package let inner: Int

@@ -10,19 +10,20 @@ public struct GradualPruning: Technique {
         id: "gradual-pruning",
         title: "Gradual pruning",
         family: .training,
-        summary: "Zeroes weights in rounds while training goes on, so that the others make up for them",
+        summary: "Zeroes weights in rounds during training, so that the others can make up for them",
         details: """
-            Training and pruning take turns: in each round the share of zeros rises along a cubic curve, fast at first and slowly at the end, and \
-            the steps between win back what was lost. The last part of the training, after the ramp, is with fixed zeros. Only epochs after the ramp \
-            can be the best one that is kept.
+            Training and pruning take turns. In each round the share of zeros rises along a cubic curve, fast at first and slowly at the end; the \
+            training steps between rounds recover accuracy. The last part of the training, after the ramp, keeps the zeros fixed. Only epochs after \
+            the ramp can be the best one that is kept.
 
-            Criteria: magnitude keeps the largest weights. Movement keeps those that training moves away from zero, however small they are; \
-            weights that were masked wait with their value and may return. Gradient keeps the largest and lets others grow from zero where the loss \
-            is steepest, so that a bad early choice is undone; with equal sparsity at start and end it is sparse training from the first step. \
-            Random is a control. Dense–sparse–dense lifts the masks for the last part: the result has no zeros, and is meant to be more accurate than before.
+            Criteria: magnitude keeps the largest weights. Movement keeps those that training moves away from zero, however small they are; masked \
+            weights keep their value and may return. Gradient keeps the largest and lets others grow from zero where the gradient of the loss is \
+            largest, so that a bad early choice can be undone; with equal sparsity at start and end it is sparse training from the first step. Random \
+            is a control. Dense–sparse–dense lifts the masks for the last part: the result has no zeros, and is meant to be more accurate than the \
+            original.
 
-            Zeros of earlier steps stay zero, unless the criterion grows them back. As with all unstructured zeros, neither the ONNX file nor latency shrinks; the compressed \
-            transfer and the packed archive do.
+            Zeros of earlier steps stay zero, unless the criterion grows them back. As with all unstructured zeros, neither the ONNX file nor latency \
+            shrinks; the gzip size and the packed archive do.
             """,
         source: """
             Zhu and Gupta, To Prune or Not to Prune, arXiv:1710.01878, section 3 (cubic schedule); Sanh, Wolf and Rush, Movement Pruning, NeurIPS 2020; Evci et al., Rigging \
@@ -44,19 +45,19 @@ public struct GradualPruning: Technique {
                 "allocation", title: "Allocation",
                 domain: .choice([.init("global", "one ranking over all chosen layers"), .init("layer", "every weight tensor loses the same share")]),
                 default: .choice("global"), help: "How zeros are spread over layers"),
-            ParameterDescriptor("rounds", title: "Rounds", domain: .integer(1...200, step: 1), default: .integer(20), help: "Times at which more weights are zeroed"),
+            ParameterDescriptor("rounds", title: "Rounds", domain: .integer(1...200, step: 1), default: .integer(20), help: "How many times more weights become zero"),
             ParameterDescriptor("start", title: "Ramp start", domain: .real(0...0.9, step: 0.05), default: .real(0), help: "Share of the training before the first round"),
             ParameterDescriptor("end", title: "Ramp end", domain: .real(0.1...1, step: 0.05), default: .real(0.6), help: "Share of the training at the last round"),
             ParameterDescriptor(
                 "exchange", title: "Exchange", domain: .real(0...0.9, step: 0.05), default: .real(0.3),
-                help: "Criterion gradient: share of the kept weights that give way to others in a round"),
+                help: "Criterion gradient: share of the kept weights that are exchanged in each round"),
             ParameterDescriptor(
                 "dense-sparse-dense", title: "Dense–sparse–dense", domain: .flag, default: .flag(false), help: "Masks are lifted halfway between the ramp's end and the last step"),
         ] + TrainingParameters.without("scope"),
         strength: "sparsity", requires: [.floatWeights], produces: [.training, .sparseWeights])
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
-        layer.path.isMain ? PrunableWeights.refusal(for: layer) : "stands in a subgraph (If, Loop, Scan)"
+        layer.path.isMain ? PrunableWeights.refusal(for: layer) : "in a subgraph (If, Loop, Scan)"
     }
 
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {

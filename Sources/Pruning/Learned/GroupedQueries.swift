@@ -11,21 +11,23 @@ public struct GroupedQueries: WholeModelTechnique {
         id: "grouped-queries",
         title: "Grouped-query attention",
         family: .training,
-        summary: "Lets groups of query heads share one head of keys and values, the mean of theirs, and trains by distillation",
+        summary: "Groups of query heads share one head of keys and values, the mean of theirs; trained by distillation",
         details: """
-            The projections to keys and values make one head for each `group` of query heads; its weights start as the mean of those they replace (Ainslie et al.), and a Gather hands it to all heads of \
-            the group. With a group of all heads that is multi-query attention. Weights and MACs of these projections, and in a model that generates text the cache of keys and values, fall by the \
-            size of the group; products of queries and keys stay as many.
+            The key and value projections make one head for each `group` of query heads. Its weights start as the mean of those it replaces (Ainslie \
+            et al.), and a Gather hands it to all query heads of the group. With all heads in one group this is multi-query attention. Weights and \
+            MACs of these projections, and the key-value cache of a model that generates text, shrink by the size of the group; the products of \
+            queries and keys stay as many.
 
-            The mean of heads that learned different things loses accuracy at once; the training that follows, by default on the softened outputs of the model before the recipe, wins back most. Works on \
-            attention written as MatMul, Softmax and MatMul with a layer each for queries, keys and values.
+            The mean of heads that learned different things loses accuracy at once. The training that follows, by default on the softened outputs of \
+            the model before the recipe, recovers most of it. It works on attention written as MatMul, Softmax and MatMul with a layer each for \
+            queries, keys and values.
             """,
         source:
             "Ainslie et al., GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints, EMNLP 2023, section 2; Shazeer, Fast Transformer Decoding, arXiv:1911.02150",
         parameters: [
             ParameterDescriptor(
                 "group", title: "Group", domain: .integer(2...64, step: 1), default: .integer(2), unit: "heads",
-                help: "Query heads that share keys and values; the largest divisor of the number of heads up to this is taken")
+                help: "Query heads that share keys and values, rounded down to a divisor of the number of heads")
         ]
             + TrainingParameters.without("scope").map { parameter in
                 var parameter = parameter
@@ -46,7 +48,7 @@ public struct GroupedQueries: WholeModelTechnique {
         var shared: [SharedHeads] = []
         for target in targets {
             guard let index = place[target.layer.id], let heads = SharedHeads(target.layer, units: structure.outputUnits[index], group: target.parameters.integer("group")) else {
-                context.notes.add("\(target.layer.id): its heads cannot share; left as it is")
+                context.notes.add("\(target.layer.id): its heads cannot be shared; left as it is")
                 continue
             }
             shared.append(heads)

@@ -57,13 +57,13 @@ struct SharedHeads {
         )
         let readers = WeightReaders(model)
         return layers.enumerated().map { index, layer in
-            guard layer.path.isMain, others.contains(layer.nodeIndex) else { return heads[index] ?? "it makes queries: keys and values are shared" }
+            guard layer.path.isMain, others.contains(layer.nodeIndex) else { return heads[index] ?? "makes queries; only keys and values are shared" }
             if queries.contains(layer.nodeIndex) { return "queries, keys and values come from one layer" }
             if let reason = heads[index] { return reason }
-            guard model.opset >= 11 else { return "operator set \(model.opset) has no Gather from behind; 11 has" }
+            guard model.opset >= 11 else { return "needs operator set 11 (negative Gather indices); the model has \(model.opset)" }
             let node = model.graph.nodes[layer.nodeIndex]
             guard node.isStandard(layer.opType), ["MatMul", "Gemm"].contains(layer.opType), node.input(1) == layer.weight, layer.weightShape.count == 2 else {
-                return "its weight is no matrix on the right"
+                return "its weight is not a matrix as right operand"
             }
             guard model.place(of: layer.weight, readBy: layer).map({ readers.areAll(of: $0, among: [layer.reader]) }) ?? false else { return "its weights are read elsewhere too" }
             return nil

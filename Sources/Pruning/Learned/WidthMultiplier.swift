@@ -12,12 +12,14 @@ public struct WidthMultiplier: Technique {
         family: .training,
         summary: "Keeps a share of every layer's channels and trains the thinner model by distillation from the original",
         details: """
-            Every group of coupled layers keeps `width` of its filters, neurons, hidden units or heads; inputs and outputs of the model stay as they are. Parameters and MACs fall about with the \
-            square of the width: half the width is a quarter of the model. The thinner model starts from the channels that a criterion finds most important, or from random weights as in the papers, \
-            and the whole of it is trained, by default to give the softened outputs of the model before the recipe (distillation).
+            Every group of coupled layers keeps `width` of its filters, neurons, hidden units or heads; inputs and outputs of the model stay the same. \
+            Parameters and MACs fall roughly with the square of the width: half the width is a quarter of the model. The thinner model starts from the \
+            channels that a criterion ranks highest, or from random weights as in the papers. All of it is trained, by default on the softened outputs \
+            of the model before the recipe (distillation).
 
-            'structured-pruning' before 'fine-tuning' comes to the same where channels are kept; here it is one step, with one knob, and its random start is the control that says what the old \
-            weights are worth. Which channels can go is as there: what reaches the outputs, or an operator that mixes channels such as LayerNormalization, stays.
+            'structured-pruning' followed by 'fine-tuning' does the same where channels are kept; here it is one step with one parameter, and its \
+            random start is the control that shows what the old weights are worth. The same channels stay as there: those that reach the outputs, or \
+            an operator that mixes channels such as LayerNormalization.
             """,
         source: """
             Howard et al., MobileNets, arXiv:1704.04861, section 3.3 (width multiplier); Hinton, Vinyals and Dean, arXiv:1503.02531 (distillation); Liu et al., Rethinking the Value of Network Pruning, \

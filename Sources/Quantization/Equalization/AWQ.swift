@@ -10,14 +10,15 @@ public struct AWQ: Technique {
 
     public let descriptor = TechniqueDescriptor(
         id: "awq", title: "AWQ", family: .quantization,
-        summary: "Scales input channels so that the weights that matter most lose least when rounded. Same function, better low-bit weights.",
+        summary: "Scales input channels so that the most important weights lose least when rounded. Same function, better low-bit weights.",
         details: """
-            Which weights matter shows in the activations: those that multiply large inputs. For each layer input the factors sⱼ = mean|xⱼ|^r are tried for twenty exponents r from 0 \
-            to 0.95, and those kept with which the layers' outputs over calibration data change least when their weights are rounded as bits, scales and range say. The normalization or \
-            layer before takes the division by s into its constants. Floats stay floats and the file stays as large: put weight-quantization, with the same bits and scales, behind it. \
-            Exponent 0 changes nothing, so a layer is never worse off over the calibration data.
+            Activations show which weights matter: those that multiply large inputs. For each layer input the factors sⱼ = mean|xⱼ|^r are tried for \
+            twenty exponents r from 0 to 0.95. The exponent is kept with which the layers' outputs over calibration data change least when their \
+            weights are rounded with the given bits, scales and range. The normalization or layer before it takes the division by s into its \
+            constants. Weights stay float and the file stays as large: add weight-quantization, with the same bits and scales, after it. Exponent 0 \
+            changes nothing, so no layer gets worse on the calibration data.
 
-            Works on the layers that smoothquant works on. Memory goes with the square of a layer's inputs.
+            It works on the same layers as smoothquant. Memory grows with the square of a layer's inputs.
             """,
         source: "Lin et al., AWQ: Activation-aware Weight Quantization, arXiv:2306.00978, section 3.2",
         parameters: [

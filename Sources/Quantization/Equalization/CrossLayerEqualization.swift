@@ -10,21 +10,21 @@ public struct CrossLayerEqualization: Technique {
         id: "cross-layer-equalization", title: "Cross-layer equalization", family: .quantization,
         summary: "Rescales channels between neighboring layers so that their weight ranges are alike. Same function, better int8. No data needed.",
         details: """
-            A channel between two layers can be divided by s > 0 in the first and multiplied by s in the second without changing what the model computes, as \
-            long as only Relu, LeakyRelu, PRelu, pooling or constants per channel lie between. With s = √(r₁·r₂) / r₂, where r₁ and r₂ are the ranges of the \
-            channel's weights on either side, both become √(r₁·r₂): a scale per tensor then wastes little. Pairs are gone over until nothing moves; depthwise \
-            convolutions are part of two pairs. BatchNormalization behind a convolution is folded into it first. Floats stay floats and the file stays as \
-            large; put static-int8 or weight-quantization behind it. It helps most with one scale per tensor and depthwise convolutions, hardly with one per channel. Ranges of \
-            activations change too, sometimes for the worse.
+            Between two layers a channel can be divided by s > 0 in the first and multiplied by s in the second without changing what the model \
+            computes, as long as only Relu, LeakyRelu, PRelu, pooling or per-channel constants are between them. With s = √(r₁·r₂) / r₂, where r₁ and \
+            r₂ are the ranges of the channel's weights in the two layers, both ranges become √(r₁·r₂): one scale per tensor then wastes little. All \
+            pairs are repeated until nothing moves; depthwise convolutions belong to two pairs. BatchNormalization after a convolution is folded into \
+            it first. Weights stay float and the file stays as large: add static-int8 or weight-quantization after it. It helps most with one scale \
+            per tensor and with depthwise convolutions, and hardly with one scale per channel. Activation ranges change too, sometimes for the worse.
 
-            A layer is equalized with those before it. Layers whose input is read by an addition or the like (residual connections), or \
-            lies behind Clip, Sigmoid or GELU, are left.
+            A layer is equalized with those before it. Layers whose input is also read by an addition or the like (residual connections), or comes \
+            from Clip, Sigmoid or GELU, are left alone.
             """,
         source: "Nagel et al., Data-Free Quantization Through Weight Equalization and Bias Correction, arXiv:1906.04721, section 4.1",
         parameters: [
             ParameterDescriptor(
                 "iterations", title: "Iterations", domain: .integer(1...100, step: 1), default: .integer(20),
-                help: "Rounds over all pairs at most; it stops when nothing moves by more than 1 %.")
+                help: "Passes over all pairs at most; it stops when nothing moves by more than 1 %.")
         ])
 
     public func refusal(for layer: Layer, in model: Model) -> String? { refusals(for: [layer], in: model, shapes: [:])[0] }
@@ -38,7 +38,7 @@ public struct CrossLayerEqualization: Technique {
             guard let current = now[layer.id] else { return "not found" }
             switch sites.site(before: current) {
             case .failure(let refusal): return refusal.reason
-            case .success(let site): return site.producer == nil ? "a normalization, not a layer, stands before it" : nil
+            case .success(let site): return site.producer == nil ? "the node before it is a normalization, not a layer" : nil
             }
         }
     }

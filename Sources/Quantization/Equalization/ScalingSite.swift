@@ -160,7 +160,7 @@ struct ScalingSites {
                     return .failure("\(node.opType) before it cannot be scaled")
                 }
             }
-            return .failure("no layer or normalization stands before it")
+            return .failure("no layer or normalization before it")
         }
 
         private func constant(_ node: Node, _ input: Int) -> Tensor? {

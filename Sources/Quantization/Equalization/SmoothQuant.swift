@@ -11,13 +11,13 @@ public struct SmoothQuant: Technique {
         id: "smoothquant", title: "SmoothQuant", family: .quantization,
         summary: "Divides activation channels with outliers and multiplies the weights that read them. Same function, better int8.",
         details: """
-            Activations often have a few channels far larger than the others, which one scale for the whole tensor must cover. Each channel j of a layer's \
-            input is divided by s = max|xⱼ|^α / max|wⱼ|^(1−α), which the normalization or layer before takes into its constants, and the weights that read the \
-            channel are multiplied by s. α = 0.5 shares the difficulty evenly; more moves more of it into the weights. No operator is added; floats stay floats and \
-            the file stays as large: put static-int8 or dynamic-int8 behind it.
+            Activations often have a few channels far larger than the others, which one scale for the whole tensor must cover. Each channel j of a \
+            layer's input is divided by s = max|xⱼ|^α / max|wⱼ|^(1−α), and the weights that read the channel are multiplied by s. The normalization or \
+            layer before it takes the division into its constants, so no operator is added. α = 0.5 shares the difficulty evenly; a larger α moves \
+            more of it into the weights. Weights stay float and the file stays as large: add static-int8 or dynamic-int8 after it.
 
-            Works where LayerNormalization, BatchNormalization, a layer with constant weights, or constants per channel stand before the layer, possibly with Relu, LeakyRelu, \
-            PRelu or pooling between, and where nothing else reads the value.
+            It works where LayerNormalization, BatchNormalization, a layer with constant weights, or per-channel constants come before the layer, \
+            possibly with Relu, LeakyRelu, PRelu or pooling between, and where nothing else reads the value.
             """,
         source: "Xiao et al., SmoothQuant, arXiv:2211.10438, section 4",
         parameters: [

@@ -10,18 +10,18 @@ public struct QuantizationAwareTraining: Technique {
 
     public let descriptor = TechniqueDescriptor(
         id: "quantization-aware-training", title: "Quantization-aware training", family: .training,
-        summary: "Trains through rounding to 1–8 bits, step sizes included, then stores the integers it learned with",
+        summary: "Trains with weights and activations rounded to 1–8 bits, then stores the integers; step sizes are learned too",
         details: """
-            Weights, and the values that Conv, Gemm and MatMul read, pass through quantizers while the model trains; gradients pass straight \
-            through the rounding and stop where a value saturates. With 2 to 8 bits step sizes are learned with the weights (LSQ): they start \
-            at 2·mean|w|/√Q for a grid that reaches Q steps, and their gradients are scaled by 1/√(N·Q). One bit keeps signs: −α and α, with α the \
-            channel's mean magnitude or learned. Ternary levels are −α, 0 and α with the threshold 0.7·mean|w|; with granularity tensor and learned \
-            scales both sides have a value of their own. The first and the last layer are usually kept at 8 bits.
+            Weights, and the values that Conv, Gemm and MatMul read, pass through quantizers while the model trains; gradients pass straight through \
+            the rounding and stop where a value saturates. With 2 to 8 bits, step sizes are learned with the weights (LSQ): they start at 2·mean|w|/√Q \
+            for a grid that reaches Q steps, and their gradients are scaled by 1/√(N·Q). One bit keeps signs: −α and α, with α the channel's mean \
+            magnitude or learned. Ternary levels are −α, 0 and α with the threshold 0.7·mean|w|; with granularity tensor and learned scales, the two \
+            sides have different values. The first and the last layer are usually kept at 8 bits.
 
             The file holds weights at their true width, unpacked while loading, and QuantizeLinear and DequantizeLinear around activations, in 8 bits \
-            between Clips to the codes there are: ONNX Runtime computes from it what was trained. It computes in float, so latency hardly \
-            changes; a device with integer arithmetic finds all it needs. BatchNormalization stays as it is; what else is trained, data, \
-            loss, checkpoints and memory are those of fine-tuning.
+            between Clips to the codes in use: ONNX Runtime computes from it what was trained. It computes in float, so latency hardly changes; a \
+            device with integer arithmetic finds all it needs. BatchNormalization stays as it is. What else is trained, data, loss, checkpoints and \
+            memory are as in fine-tuning.
             """,
         source: """
             Esser et al., Learned Step Size Quantization, arXiv:1902.08153; Jacob et al., arXiv:1712.05877; Rastegari et al., XNOR-Net, \
@@ -50,10 +50,10 @@ public struct QuantizationAwareTraining: Technique {
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
         if let reason = QuantizationRefusal.reason(for: layer) { return reason }
-        guard layer.path.isMain else { return "stands in a subgraph (If, Loop, Scan)" }
-        guard model.opset >= 11 else { return "operator set \(model.opset) has no Round; 11 has" }
+        guard layer.path.isMain else { return "in a subgraph (If, Loop, Scan)" }
+        guard model.opset >= 11 else { return "needs operator set 11 (Round); the model has \(model.opset)" }
         let missing = ([layer.weight] + layer.otherWeights).contains { model.graph.initializers[$0]?.elementType != .float32 }
-        return missing ? "its weights are no float32 constants of the main graph" : nil
+        return missing ? "its weights are not float32 constants of the main graph" : nil
     }
 
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {

@@ -11,9 +11,9 @@ enum ReconstructionInputs {
     /// Why a layer's weights cannot be fitted to its inputs; `nil` if they can.
     static func refusal(for layer: Layer, in model: Model) -> String? {
         if let reason = QuantizationRefusal.reason(for: layer, weightOnly: true) { return reason }
-        if let reason = InputWindows.refusal(for: layer, in: model) { return reason + "; weight-quantization rounds it alone" }
+        if let reason = InputWindows.refusal(for: layer, in: model) { return reason + "; use weight-quantization" }
         guard let shape = WeightMatrix.shape(of: layer), shape.columns <= columnLimit else {
-            return "more than \(columnLimit) inputs; weight-quantization rounds it alone"
+            return "more than \(columnLimit) inputs; use weight-quantization"
         }
         return nil
     }

@@ -42,7 +42,7 @@ package enum ChannelStatistics {
                 if let position = place[slots[index].value.name] { slots[index].add(batch[position]) }
             }
             done += Double(batch.lazy.compactMap(\.shape.first).first ?? 1)
-            context.progress(min(done / total, 1), "looking at activations")
+            context.progress(min(done / total, 1), "measuring activations")
         }
         return Dictionary(slots.compactMap { slot in slot.result().map { (slot.value, $0) } }, uniquingKeysWith: { first, _ in first })
     }

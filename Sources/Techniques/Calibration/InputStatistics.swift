@@ -79,7 +79,7 @@ package enum InputStatistics {
                     if let position = place[slots[index].input] { slots[index].add(values[position]) }
                 }
                 done += Double(values.lazy.compactMap(\.shape.first).first ?? 1)
-                context.progress((Double(number) + min(done / total, 1)) / Double(passes.count), "looking at layers' inputs")
+                context.progress((Double(number) + min(done / total, 1)) / Double(passes.count), "measuring layers' inputs")
             }
             for (layer, slot) in zip(pass, slots) { if let inputs = slot.result() { result[layer.id] = inputs } }
         }

@@ -16,7 +16,7 @@ package struct InputWindows {
 
     /// Why the inputs of a layer cannot be unfolded; `nil` if they can.
     package static func refusal(for layer: Layer, in model: Model) -> String? {
-        guard layer.path.isMain else { return "in a subgraph, where calibration does not reach" }
+        guard layer.path.isMain else { return "in a subgraph: calibration does not reach it" }
         if let reason = WeightMatrix.refusal(of: layer) { return reason }
         let node = model.graph.nodes[layer.nodeIndex]
         guard node.domain.isEmpty || node.domain == "ai.onnx" else { return "\(node.domain).\(node.opType) is not a standard operator" }

@@ -48,7 +48,7 @@ package struct WeightMatrix {
     package static func refusal(of layer: Layer) -> String? {
         guard shape(of: layer) == nil else { return nil }
         return switch layer.kind {
-        case .embedding: "rows of a table are looked up, not multiplied"
+        case .embedding: "embedding: rows are looked up, not multiplied"
         case .lstm, .gru, .rnn: "recurrent layers multiply several matrices, step by step"
         case .convTranspose: "transposed convolutions are not one matrix of outputs by inputs"
         case .conv, .gemm, .matMul: "its weight is not one matrix of outputs by inputs"

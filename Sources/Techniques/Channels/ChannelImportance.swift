@@ -7,7 +7,7 @@ package struct ChannelImportance {
     package let model: Model
     package let layers: [Layer]
     package let context: RewriteContext
-    /// Calibration samples to look at.
+    /// Calibration samples to use.
     package let samples: Int
 
     package init(model: Model, layers: [Layer], context: RewriteContext, samples: Int) {
@@ -39,7 +39,7 @@ package struct ChannelImportance {
             let fallback = try norms()
             for layer in silent.flatMap(\.layers) where layers[layer].isFloat {
                 scores[layer] = fallback[layer].l1
-                context.notes.add("\(layers[layer].id): \(criterion.rawValue) says nothing of it, ranked by l1")
+                context.notes.add("\(layers[layer].id): \(criterion.rawValue) does not cover it, ranked by l1")
             }
         }
         return ChannelRanking(structure, scores: scores, isQuadratic: criterion.isQuadratic)

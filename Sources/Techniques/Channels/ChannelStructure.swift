@@ -43,7 +43,7 @@ public struct ChannelStructure: Sendable {
         for layer in layers {
             guard let output = axis(layer, layer.outputAxis) else {
                 let single = layer.weightShape.indices.contains(layer.outputAxis) && layer.weightShape[layer.outputAxis] == 1
-                refusals.append(single ? "it has one output only" : "\(layer.opType) is not followed")
+                refusals.append(single ? "it has one output only" : "\(layer.opType) is not supported")
                 continue
             }
             var reason: String?

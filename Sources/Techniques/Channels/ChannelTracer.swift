@@ -185,8 +185,8 @@ final class ChannelTracer {
         }
         let (blocked, plain) = one.isBlocked ? (one, two) : (two, one)
         guard blocked.isBlocked, !plain.isBlocked, plain.channels.count % max(blocked.channels.count, 1) == 0 else {
-            freeze(axis: a, because: "\(site.title) pairs dimensions of different extents")
-            freeze(axis: b, because: "\(site.title) pairs dimensions of different extents")
+            freeze(axis: a, because: "\(site.title) pairs dimensions of different sizes")
+            freeze(axis: b, because: "\(site.title) pairs dimensions of different sizes")
             return
         }
         let length = plain.channels.count / blocked.channels.count

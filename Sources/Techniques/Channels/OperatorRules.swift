@@ -115,7 +115,7 @@ extension ChannelTracer {
             freeze(axis: axis, because: "\(site.title) pools over it")
             axes[dimension] = nil
         }
-        if let indices = site.node.outputs.dropFirst().first, !indices.isEmpty { return opaque(site, because: "\(site.title) tells positions of maxima") }
+        if let indices = site.node.outputs.dropFirst().first, !indices.isEmpty { return opaque(site, because: "\(site.title) returns positions of maxima") }
         setOutput(site, axes: axes, rank: rank)
         if site.node.opType.hasPrefix("Global"), rank > 2 {
             extents[site.node.outputs[0]] = Dictionary(uniqueKeysWithValues: (1...(rank - 2)).map { (-$0, 1) })
@@ -140,7 +140,7 @@ extension ChannelTracer {
                 axes[dimension] = nil
             }
         }
-        if site.node.outputs.dropFirst().contains(where: { !$0.isEmpty }) { return opaque(site, because: "\(site.title) is in training form") }
+        if site.node.outputs.dropFirst().contains(where: { !$0.isEmpty }) { return opaque(site, because: "\(site.title) is in training mode") }
         setOutput(site, axes: axes, rank: x.rank)
     }
 

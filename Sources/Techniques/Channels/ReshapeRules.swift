@@ -47,12 +47,12 @@ extension ChannelTracer {
         var reshape = Reshape(site: site, x: x, rank: rank, shape: shape, keepsZero: keepsZero, input: input, output: output)
         match(&reshape)
         for (dimension, axis) in x.axes where !reshape.followed.contains(dimension + rank) {
-            freeze(axis: axis, because: "\(site.title) breaks its outputs up in a way that is not followed")
+            freeze(axis: axis, because: "\(site.title) splits its outputs in a way that is not supported")
         }
         // A shape that follows an axis which is not the one that arrives there would go wrong.
         for (position, element) in shape.enumerated() {
             if let axis = element.axis, !reshape.confirmed.contains(position) {
-                freeze(axis: axis, because: "the number of its outputs enters \(site.title)")
+                freeze(axis: axis, because: "\(site.title) depends on the number of its outputs")
             }
         }
         setOutput(site, axes: reshape.axes, rank: shape.count)
@@ -207,7 +207,7 @@ extension ChannelTracer {
         else { return nil }
         func product(_ part: ArraySlice<Extent>) -> Int? { part.reduce(Int?(1)) { total, next in total.flatMap { a in next.count.map { a * $0 } } } }
         guard let outer = product(dimensions[..<place]) else {
-            freeze(axis: axis, because: "\(site.title) merges it with dimensions of unknown extent")
+            freeze(axis: axis, because: "\(site.title) merges it with dimensions of unknown size")
             return nil
         }
         let inner = product(dimensions[(place + 1)...])
@@ -215,7 +215,7 @@ extension ChannelTracer {
         guard let inner, !axes[axis].isBlocked else {
             // The length of the runs is unknown; only runs of whole channels can be told apart later.
             guard outer == 1 else {
-                freeze(axis: axis, because: "\(site.title) merges it with dimensions of unknown extent")
+                freeze(axis: axis, because: "\(site.title) merges it with dimensions of unknown size")
                 return nil
             }
             return newAxis(axes[axis].channels, blocked: true)

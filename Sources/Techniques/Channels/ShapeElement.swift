@@ -155,7 +155,7 @@ extension ChannelTracer {
     func freezeExtents(_ site: Site, except handled: Int?) {
         for index in site.node.inputs.indices where index != handled {
             guard let name = site.node.input(index), let elements = vectors[name] else { continue }
-            for element in elements { freeze(axis: element.axis, because: "the number of its outputs enters \(site.title)") }
+            for element in elements { freeze(axis: element.axis, because: "\(site.title) depends on the number of its outputs") }
         }
     }
 }

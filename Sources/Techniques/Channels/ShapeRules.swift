@@ -40,7 +40,7 @@ extension ChannelTracer {
                 for channel in fixed { units.freeze(channel, because: "'\(operand.name)' cannot change") }
                 joined += fixed
             } else {
-                opaque(site, because: "\(site.title) joins it to '\(operand.name)', whose extent is not known")
+                opaque(site, because: "\(site.title) joins it to '\(operand.name)', whose size is not known")
                 return setOutput(site, axes: result, rank: rank)
             }
         }
@@ -160,10 +160,10 @@ extension ChannelTracer {
                 if isNew || extent(x.name, dimension) == 1 {
                     result[dimension] = target
                 } else {
-                    freeze(axis: target, because: "the number of its outputs enters \(site.title)")
+                    freeze(axis: target, because: "\(site.title) depends on the number of its outputs")
                 }
             case (.multiple(let target), let axis):
-                freeze(axis: target, because: "the number of its outputs enters \(site.title)")
+                freeze(axis: target, because: "\(site.title) depends on the number of its outputs")
                 freeze(axis: axis, because: "\(site.title) takes a computed shape")
             case (_, let axis): freeze(axis: axis, because: "\(site.title) takes a computed shape")
             }
@@ -227,11 +227,11 @@ extension ChannelTracer {
             } else if let scales, scales.indices.contains(place), scales[place] == 1 {
                 continue
             }
-            freeze(axis: axis, because: "\(site.title) changes its extent")
+            freeze(axis: axis, because: "\(site.title) changes its size")
             axes[dimension] = nil
         }
         for (place, element) in (sizes ?? []).enumerated() where !resized.indices.contains(place) || axes[resized[place]] == nil {
-            freeze(axis: element.axis, because: "the number of its outputs enters \(site.title)")
+            freeze(axis: element.axis, because: "\(site.title) depends on the number of its outputs")
         }
         setOutput(site, axes: axes, rank: rank)
     }
@@ -279,7 +279,7 @@ extension ChannelTracer {
                 patch(.element(node: site.index, input: 0, position: position, length: shape.count, axis: axis, limit: count))
                 result[dimension] = axis
             case .extent(let axis): result[dimension] = axis
-            case .multiple(let axis): freeze(axis: axis, because: "the number of its outputs enters \(site.title)")
+            case .multiple(let axis): freeze(axis: axis, because: "\(site.title) depends on the number of its outputs")
             default: break
             }
             if case .known(1) = element { extents[site.node.outputs[0], default: [:]][dimension] = 1 }

@@ -12,7 +12,7 @@ package enum HalfStorage {
         var values: [String: String] = [:]
         for (number, layer) in layers.enumerated() {
             try context.cancellation.check()
-            context.progress(Double(number) / Double(layers.count), "halving \(layer.id)")
+            context.progress(Double(number) / Double(layers.count), "converting \(layer.id)")
             for name in [layer.weight] + layer.otherWeights + (layer.bias.map { [$0] } ?? []) {
                 guard let (tensor, owner) = editor.model.initializer(name, from: layer.path), tensor.elementType == .float32 else { continue }
                 // A Cast costs more than halving a small bias saves.
@@ -33,7 +33,7 @@ package enum HalfStorage {
             }
         }
         let others = nonLayerReaders.redirect(&editor)
-        if !others.isEmpty { context.notes.add("reading the same weights, now halves: \(RewriteContext.Notes.list(others))") }
+        if !others.isEmpty { context.notes.add("16-bit too, because they read the same weights: \(RewriteContext.Notes.list(others))") }
         return editor.finish()
     }
 

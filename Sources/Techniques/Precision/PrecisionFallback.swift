@@ -2,7 +2,7 @@ import ModelGraph
 
 /// A model as a technique takes it, and where it does not apply.
 ///
-/// Many techniques work on float32 alone. Where one would apply to none of the layers asked for and some of them are in halves or doubles, the
+/// Many techniques work on float32 alone. Where one would apply to none of the layers asked for and some of them are in float16 or float64, the
 /// technique gets the model in float32.
 package struct PrecisionFallback {
     package let model: Model

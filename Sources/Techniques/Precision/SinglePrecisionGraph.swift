@@ -11,7 +11,7 @@ package enum SinglePrecisionGraph {
         computesInOthers(model.graph) ? converted(model, outputs: false) : model
     }
 
-    /// The model with all doubles and halves as floats, stored ones too. Inputs and outputs keep their types, by a Cast where that is needed.
+    /// The model with all float64 and float16 as floats, stored ones too. Inputs and outputs keep their types, by a Cast where that is needed.
     package static func converted(_ model: Model) -> Model { converted(model, outputs: true) }
 
     /// Whether a layer's weights are, or are stored in, another type.

@@ -132,7 +132,7 @@ import Testing
             } catch { return error.message }
         }
         for repair in ["batchnorm-reestimation", "bias-correction", "least-squares-reconstruction"] {
-            #expect(reason([repair])?.contains("nothing to repair yet") == true)
+            #expect(reason([repair])?.contains("nothing to correct yet") == true)
             for first in ["magnitude-pruning", "structured-pruning", "sparsegpt", "block-pruning", "head-pruning", "layer-removal"] { #expect(reason([first, repair]) == nil) }
             #expect(reason(["magnitude-pruning", repair, repair])?.contains("twice") == true)
             #expect(reason(["huffman", repair]) != nil)
