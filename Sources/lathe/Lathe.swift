@@ -20,7 +20,8 @@ struct Lathe: ParsableCommand {
             """,
         version: "lathe \(version)",
         subcommands: [
-            Explore.self, Inspect.self, Evaluate.self, Sensitivity.self, Apply.self, Train.self, Pack.self, Unpack.self, Techniques.self, Presets.self, Replay.self, Keys.self,
+            Explore.self, Inspect.self, Evaluate.self, Sensitivity.self, Apply.self, Train.self, Pack.self, Unpack.self, Techniques.self, Measures.self, Presets.self, Replay.self,
+            Keys.self,
             Completions.self, Manual.self,
         ],
         defaultSubcommand: Explore.self)

@@ -81,19 +81,4 @@ struct OutputTests {
         #expect(estimate.difference == counts.difference && estimate.mcnemarP == counts.mcnemarP)
         #expect(estimate.differenceInterval == counts.newcombeInterval())
     }
-
-    @Test("Outcomes survive JSON; bits of samples that do not exist are refused")
-    func outcomes() throws {
-        for count in [0, 1, 63, 64, 65, 200] {
-            var outcomes = Outcomes(count: count)
-            for position in stride(from: 0, to: count, by: 3) { _ = outcomes.set(position, position % 2 == 0) }
-            #expect(try JSONDecoder().decode(Outcomes.self, from: JSONEncoder().encode(outcomes)) == outcomes)
-        }
-        for text in [
-            #"{"count":3,"known":[15],"right":[0]}"#, #"{"count":3,"known":[1],"right":[2]}"#, #"{"count":3,"known":[],"right":[]}"#,
-            #"{"count":-1,"known":[],"right":[]}"#, #"{"count":9223372036854775807,"known":[],"right":[]}"#,
-        ] {
-            #expect(throws: DecodingError.self) { try JSONDecoder().decode(Outcomes.self, from: Data(text.utf8)) }
-        }
-    }
 }
