@@ -45,6 +45,7 @@ bench: build
 docs: build
 	.build/release/lathe techniques --write-docs Docs/Techniques --figures Docs/Results/technique-figures.json
 	.build/release/lathe keys --markdown > Docs/Keys.md
+	.build/release/lathe measures --markdown > Docs/Measures.md
 	.build/release/lathe manual > Docs/lathe.1
 
 real-models:

@@ -22,6 +22,12 @@ public enum MetricKind: String, Sendable, Codable, Hashable, CaseIterable {
         }
     }
 
+    /// The metric that documents and stored results name by its title.
+    public init?(title: String) {
+        guard let found = Self.allCases.first(where: { $0.title == title }) else { return nil }
+        self = found
+    }
+
     public var needsLabels: Bool { self == .top1 || self == .top5 }
 
     /// Whether a sample is either right or wrong, so that the mean is a proportion.

@@ -16,7 +16,8 @@ struct Lathe: ParsableCommand {
             """,
         version: "lathe \(Version.number)",
         subcommands: [
-            Explore.self, Inspect.self, Evaluate.self, Sensitivity.self, Apply.self, Train.self, Pack.self, Unpack.self, Techniques.self, Presets.self, Replay.self, Keys.self,
+            Explore.self, Inspect.self, Evaluate.self, Sensitivity.self, Apply.self, Train.self, Pack.self, Unpack.self, Techniques.self, Measures.self, Presets.self, Replay.self,
+            Keys.self,
             Completions.self, Manual.self,
         ],
         defaultSubcommand: Explore.self)

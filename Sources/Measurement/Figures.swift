@@ -103,42 +103,6 @@ public struct LayerFigures: Sendable, Identifiable {
     public var sparsity: Double { parameters > 0 ? 1 - nonZeros / parameters : 0 }
 }
 
-/// Accuracy so far, over the first samples of a fixed shuffled order, beside the baseline on the same samples.
-public struct AccuracyEstimate: Sendable {
-    /// `top-1`, `top-5`, `agreement`, …
-    public var metric: String
-    /// Samples seen of `total`; complete when equal.
-    public var seen: Int
-    public var total: Int
-    /// Value in 0…1 and its 95 % interval (Wilson for proportions).
-    public var value: Double
-    public var interval: Interval
-    /// The baseline's value on the same samples; `nil` if it has not been run on all of them yet.
-    public var baseline: Double?
-    /// Candidate − baseline on the same samples with Newcombe's 95 % interval, and the exact McNemar p.
-    public var difference: Double?
-    public var differenceInterval: Interval?
-    public var mcnemarP: Double?
-    /// Samples only the baseline, and only the candidate, gets right.
-    public var onlyBaseline: Int?
-    public var onlyCandidate: Int?
-    /// Samples for which the output holds an infinity or NaN: overflowing halves, or NaN in the data.
-    public var notFinite = 0
-
-    /// Put together from what parts of the model say of each sample, not from running the model itself.
-    public var isPredicted = false
-
-    public var isComplete: Bool { seen == total && total > 0 && !isPredicted }
-
-    public init(metric: String, seen: Int, total: Int, value: Double, interval: Interval) {
-        self.metric = metric
-        self.seen = seen
-        self.total = total
-        self.value = value
-        self.interval = interval
-    }
-}
-
 /// Interleaved timing of candidate against baseline. Milliseconds.
 public struct LatencyFigures: Sendable {
     public var baselineMedian: Double
@@ -161,6 +125,13 @@ public struct LatencyFigures: Sendable {
     /// Where times depend on the sample: mean time of a call over `samples` different ones, of baseline and candidate. The ratio and its interval are then
     /// those of the means.
     public var means: Means?
+
+    /// The time of one call that stands for the model: the median, or the mean where times depend on the sample.
+    public var baseline: Double { means?.baseline ?? baselineMedian }
+    public var candidate: Double { means?.candidate ?? candidateMedian }
+
+    /// Whether the interval of the ratio leaves 1 out, and on which side.
+    public var verdict: Verdict { ratioInterval.high < 1 ? .better : ratioInterval.low > 1 ? .worse : .unclear }
 
     public struct Means: Sendable {
         public var baseline: Double

@@ -20,6 +20,9 @@ public struct SampleSet: Sendable {
         contentHash = try split.contentHash
     }
 
+    /// Names samples and metric, for results that hang on both. The metric one gets without asking is not named: results stored before it was stay found.
+    package var evaluationHash: String { metric == .top1 || metric == .agreement && prepared.labels == nil ? contentHash : "\(contentHash) by \(metric.rawValue)" }
+
     public var count: Int { prepared.count }
     public var inputs: [SampleInput] { prepared.inputs }
     /// Bytes of one sample over all inputs.

@@ -8,6 +8,8 @@ package struct PairedTally {
     var notFinite = 0
     private var right = 0
     private var mean = MeanEstimate()
+    /// Of each sample's score less the baseline's.
+    private var differences = MeanEstimate()
     private var paired = 0
     private var baselineSum = 0.0
     private var comparison = PairedComparison()
@@ -22,6 +24,10 @@ package struct PairedTally {
         guard let baseline, !baseline.isNaN else { return }
         paired += 1
         baselineSum += Double(baseline)
+        guard metric.isProportion else {
+            differences.add(Double(score) - Double(baseline))
+            return
+        }
         switch (baseline >= 0.5, score >= 0.5) {
         case (true, true): comparison.bothRight += 1
         case (true, false): comparison.onlyBaseline += 1
@@ -30,23 +36,25 @@ package struct PairedTally {
         }
     }
 
-    /// A mean's interval knows nothing of what values are possible.
-    private var meanInterval: Interval {
-        let limit = metric == .sqnr ? OutputComparison.sqnrCeiling : 1
-        let spread = mean.interval() ?? Interval(low: -limit, high: limit)
-        return Interval(low: max(spread.low, -limit), high: min(spread.high, limit))
+    /// Student's t interval of a mean, within what is possible: the interval itself knows nothing of that.
+    private static func interval(_ mean: MeanEstimate, within range: ClosedRange<Double>) -> Interval {
+        let spread = mean.interval() ?? Interval(low: range.lowerBound, high: range.upperBound)
+        return Interval(low: max(spread.low, range.lowerBound), high: min(spread.high, range.upperBound))
     }
 
     package func estimate(total: Int) -> AccuracyEstimate {
-        let interval = metric.isProportion ? Proportion.wilsonInterval(successes: right, of: seen) : meanInterval
+        let range = Measure.metric(metric).range
+        let interval = metric.isProportion ? Proportion.wilsonInterval(successes: right, of: seen) : Self.interval(mean, within: range)
         var result = AccuracyEstimate(
-            metric: metric.title, seen: seen, total: total,
+            metric: metric, seen: seen, total: total,
             value: metric.isProportion ? (seen > 0 ? Double(right) / Double(seen) : 0) : mean.mean, interval: interval)
         result.notFinite = notFinite
         guard paired == seen, seen > 0 else { return result }
         result.baseline = baselineSum / Double(paired)
         guard metric.isProportion else {
+            let width = range.upperBound - range.lowerBound
             result.difference = mean.mean - baselineSum / Double(paired)
+            result.differenceInterval = Self.interval(differences, within: -width...width)
             return result
         }
         result.difference = comparison.difference

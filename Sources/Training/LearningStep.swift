@@ -1,3 +1,4 @@
+import Datasets
 import EngineSupport
 import Foundation
 import Measurement
@@ -26,7 +27,7 @@ package enum LearningStep {
                 let old = model.graph.initializers[tensor.name]
                 model.graph.initializers[tensor.name] = try old?.replacing(elementType: tensor.elementType, dims: tensor.dims, storage: tensor.storage) ?? tensor
             }
-            return describe(summary, context)
+            return describe(summary, source, context)
         }
         if source.demand == .checkpoint, try source.store?.checkpoint(key) == nil {
             throw EngineError(.data, "there is no checkpoint of this training (the same model, data, recipe and parameters) to resume from")
@@ -38,14 +39,14 @@ package enum LearningStep {
         var reporting = source
         let (progress, outer) = (context.progress, source.progress)
         reporting.progress = { state in
-            progress(state.fraction, Self.text(state))
+            progress(state.fraction, Self.text(state, source.metric))
             outer(state)
         }
         let trainer = try Trainer(model, plan: plan, source: reporting, teacher: teacher, preparation: preparation, cancellation: context.cancellation)
         let outcome = try trainer.run(key: key, cancellation: context.cancellation)
         try source.store?.save(outcome, before: model, as: key)
         model = outcome.model
-        describe(TrainingSummary(outcome), context)
+        describe(TrainingSummary(outcome), source, context)
     }
 
     /// What a training is called in the store: equal for equal models, plans, data and runtimes.
@@ -56,6 +57,8 @@ package enum LearningStep {
         hash.combine(teacher?.contentHash.description ?? "none")
         hash.combine(source.samples.contentHash)
         hash.combine(source.labels == nil ? "unlabelled" : "labelled")
+        // Which epoch is the best hangs on what is measured.
+        if !source.metric.isProportion { hash.combine("judged by \(source.metric.rawValue)") }
         hash.combine(source.library.version.description)
         if let preparation { hash.combine("\(preparation.scales)") }
         return hash.description
@@ -74,18 +77,18 @@ package enum LearningStep {
         context.notes.add("\(what); \(summary.trainedParameters) of \(all) parameters trained (\(share)), \(memory) of weights, gradients and states")
     }
 
-    private static func text(_ state: TrainingProgress) -> String {
-        let last = state.epochs.last.map { String(format: ", %.2f %%", 100 * $0.accuracy) } ?? ""
+    private static func text(_ state: TrainingProgress, _ metric: MetricKind) -> String {
+        let last = state.epochs.last.map { ", " + Measure.metric(metric).format.short($0.accuracy) } ?? ""
         let loss = state.loss.map { String(format: ", loss %.4f", $0) } ?? ""
         return "training: epoch \(min(state.epochs.count, state.totalEpochs)) of \(state.totalEpochs)\(loss)\(last)"
     }
 
-    private static func describe(_ summary: TrainingSummary, _ context: RewriteContext) {
+    private static func describe(_ summary: TrainingSummary, _ source: TrainingSource, _ context: RewriteContext) {
         context.notes.training = summary
-        func percent(_ value: Double) -> String { String(format: "%.2f %%", 100 * value) }
+        let format = Measure.metric(source.metric).format
         if let first = summary.epochs.first, let kept = summary.epochs.first(where: { $0.number == summary.kept }) {
             context.notes.add(
-                "validation \(percent(first.accuracy)) before, \(percent(kept.accuracy)) after epoch \(kept.number) of \(summary.epochs.count - 1); "
+                "validation \(format.short(first.accuracy)) before, \(format.short(kept.accuracy)) after epoch \(kept.number) of \(summary.epochs.count - 1); "
                     + "\(summary.trainedParameters) parameters, \(summary.steps) steps")
         }
         for note in summary.notes { context.notes.add(note) }

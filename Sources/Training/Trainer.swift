@@ -62,7 +62,7 @@ public struct Trainer {
         } else {
             let first = try source.evaluate(start, cancellation)
             record.epochs = [TrainingEpoch(number: 0, loss: nil, accuracy: first.value, seconds: 0)]
-            record.metric = first.metric
+            record.metric = first.metric.title
             record.best = try step.state()
             record.bestAccuracy = first.value
         }

@@ -1,3 +1,4 @@
+import Datasets
 import EngineSupport
 import Measurement
 import ModelGraph
@@ -11,7 +12,9 @@ public struct TrainingSource: Sendable {
     /// Labels of the samples, in their order; `nil` where there are none.
     public let labels: [Int]?
     public let library: RuntimeLibrary
-    /// Validation accuracy of a model.
+    /// What `evaluate` measures.
+    public let metric: MetricKind
+    /// The metric of a model over the validation split.
     public var evaluate: @Sendable (Model, Cancellation) throws -> AccuracyEstimate
     /// Where finished trainings and checkpoints are kept; `nil` to keep none.
     public let store: TrainingStore?
@@ -38,13 +41,14 @@ public struct TrainingSource: Sendable {
     }
 
     public init(
-        samples: SampleSet, labels: [Int]?, library: RuntimeLibrary, store: TrainingStore?,
+        samples: SampleSet, labels: [Int]?, library: RuntimeLibrary, store: TrainingStore?, metric: MetricKind = .top1,
         evaluate: @escaping @Sendable (Model, Cancellation) throws -> AccuracyEstimate
     ) {
         self.samples = samples
         self.labels = labels
         self.library = library
         self.store = store
+        self.metric = metric
         self.evaluate = evaluate
     }
 }

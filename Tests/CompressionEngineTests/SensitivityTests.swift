@@ -82,7 +82,7 @@ import Testing
         let request = try request("magnitude-pruning", values: (1...columns).map { .real(Double($0) / Double(columns + 1)) })
         let cells = zip(losses, saved).map { row in
             zip(row.0, row.1).map { loss, saved -> SensitivityCell? in
-                var estimate = AccuracyEstimate(metric: "top-1", seen: 100, total: 100, value: 0.9 - loss, interval: Interval(low: 0, high: 1))
+                var estimate = AccuracyEstimate(metric: .top1, seen: 100, total: 100, value: 0.9 - loss, interval: Interval(low: 0, high: 1))
                 estimate.difference = -loss
                 var cell = SensitivityCell()
                 cell.accuracy = estimate

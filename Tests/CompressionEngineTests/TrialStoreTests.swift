@@ -16,9 +16,9 @@ struct TrialStoreTests {
 
     private func trial(_ recipe: String, data: String = "d", kind: String = "evaluation", created: Double = 1) -> StoredTrial {
         var figures = TrialFigures()
-        figures.accuracy = 0.925
+        figures[.top1] = 0.925
         figures.accuracyInterval = Interval(low: 0.91, high: 0.94)
-        figures.serializedBytes = 12345
+        figures[.file] = 12345
         figures.latencyRatio = .infinity
         figures.other = ["odd": 1e-300]
         return StoredTrial(key: key(recipe, data: data, kind: kind), figures: figures, created: created, label: "", parent: "p")

@@ -35,6 +35,12 @@ import Testing
         #expect(try page("Keys.md") == printed.output, "run: make docs")
     }
 
+    @Test func measuresPageIsUpToDate() throws {
+        let printed = try Program.run("measures", "--markdown")
+        #expect(printed.status == 0)
+        #expect(try page("Measures.md") == printed.output, "run: make docs")
+    }
+
     @Test func completionsAreValidScripts() throws {
         for (shell, check) in [("bash", "bash"), ("zsh", "zsh"), ("fish", "fish")] {
             let script = try Program.run("completions", shell)

@@ -93,7 +93,7 @@ enum Scene: String, CaseIterable {
         let theme = Theme(glyphTier: .ascii, colorTier: .mono)
         #expect(Scene.partial.driver(size, theme).screen.contains("~90.4"))
         let stale = Scene.stale.driver(size, theme).screen
-        #expect(stale.contains("of the recipe before"))
+        #expect(stale.contains("from the previous recipe"))
         #expect(stale.contains("%*"))
         #expect(Scene.empty.driver(size, theme).screen.contains("^"), "energy is modeled")
     }

@@ -18,7 +18,7 @@ import Testing
         let units = FakeModel.layers.indices.map { SensitivityUnit(layers: [$0], title: FakeModel.layers[$0].id) }
         let cells = units.indices.map { unit in
             (0..<request.columnCount).map { column -> SensitivityCell? in
-                var estimate = AccuracyEstimate(metric: "top-1", seen: 2000, total: 10_000, value: 0.9, interval: Interval(low: 0.88, high: 0.92))
+                var estimate = AccuracyEstimate(metric: .top1, seen: 2000, total: 10_000, value: 0.9, interval: Interval(low: 0.88, high: 0.92))
                 estimate.difference = unit == 0 && column == 2 ? -0.125 : 0
                 estimate.differenceInterval = Interval(low: -0.15, high: -0.1)
                 var cell = SensitivityCell()

@@ -86,7 +86,7 @@ import Training
         driver.press("v")
         let asked = try #require(driver.engine.state.withLock { $0.trained.first })
         #expect(asked.steps != nil)
-        let estimate = AccuracyEstimate(metric: "top-1", seen: 2000, total: 10_000, value: 0.8765, interval: Interval(low: 0.86, high: 0.89))
+        let estimate = AccuracyEstimate(metric: .top1, seen: 2000, total: 10_000, value: 0.8765, interval: Interval(low: 0.86, high: 0.89))
         driver.send(.engine(.recovered(job: asked.job, asked.recipe, estimate, steps: 150)))
         driver.wait()
         #expect(driver.screen.contains("87.65 % after 150 steps (preview)"), "\(driver.screen)")
@@ -97,12 +97,12 @@ import Training
         let driver = try untrained()
         func record(_ recipe: Recipe, accuracy: Double) -> TrialRecord {
             var trial = TrialRecord(id: recipe.canonical, recipe: recipe, created: accuracy)
-            (trial.accuracy, trial.accuracyComplete, trial.serializedBytes) = (accuracy, true, 100_000)
+            (trial.figures[.top1], trial.figures.seen, trial.figures.total, trial.figures[.file]) = (accuracy, 100, 100, 100_000)
             return trial
         }
         let raw = record(Self.recipe.withoutTraining, accuracy: 0.60)
         var recovered = record(Self.recipe, accuracy: 0.90)
-        (recovered.trainedParameters, recovered.trainingBytes, recovered.trainingSeconds) = (20_190, 3_200_000, 26.04)
+        (recovered.figures[.trained], recovered.figures[.trainingMemory], recovered.figures[.trainingTime]) = (20_190, 3_200_000, 26.04)
         driver.send(.engine(.trials([raw, recovered])))
         driver.press("3")
         #expect(driver.model.selectedTrial?.recipe == Self.recipe)
@@ -111,7 +111,7 @@ import Training
         let text = driver.screen
         #expect(text.contains("before training 60.00 %"), "\(text)")
         // What learning took stands beside what it gave.
-        #expect(driver.model.axes.x != .trainingTime && Measure.trainingTime.value(of: raw) == nil)
-        for line in ["Trained         20.2 K", "Training memory 3.20 MB", "Training time   26.0 s"] { #expect(text.contains(line), "\(text)") }
+        #expect(driver.model.axes.x != .trainingTime && raw.figures[.trainingTime] == nil)
+        for line in ["Trained parameters 20.2 K", "Training memory    3.20 MB", "Training time      26.0 s"] { #expect(text.contains(line), "\(text)") }
     }
 }

@@ -102,7 +102,7 @@ public struct SensitivityAnalysis {
 
     private func key(_ recipe: Recipe, _ request: SensitivityRequest) -> TrialKey {
         TrialKey(
-            kind: "sensitivity", modelHash: session.info.modelHash, dataHash: "\(session.validation?.contentHash ?? "") first \(request.samples)",
+            kind: "sensitivity", modelHash: session.info.modelHash, dataHash: "\(session.validation?.evaluationHash ?? "") first \(request.samples)",
             recipe: recipe.canonical, runtime: session.info.runtimeVersion ?? "", threads: 1)
     }
 
@@ -125,11 +125,7 @@ public struct SensitivityAnalysis {
 
     private func save(_ recipe: Recipe, _ request: SensitivityRequest, _ estimate: AccuracyEstimate) {
         var figures = TrialFigures()
-        figures.metric = estimate.metric
-        figures.seen = estimate.seen
-        figures.total = estimate.total
-        figures.accuracy = estimate.value
-        figures.accuracyInterval = estimate.interval
+        figures.record(estimate)
         var other: [String: Double] = [:]
         other["baseline"] = estimate.baseline
         other["difference"] = estimate.difference

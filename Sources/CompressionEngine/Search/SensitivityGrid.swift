@@ -80,7 +80,7 @@ public struct SensitivityCell: Sendable {
 
     public init() {}
 
-    /// Accuracy lost, 0…1; negative where it rose.
+    /// What of the metric is lost, in its unit; negative where it rose.
     public var loss: Double? { accuracy.flatMap { estimate in estimate.difference.map { -$0 } } }
 }
 
@@ -121,24 +121,20 @@ public enum AllocationMeasure: String, Sendable, CaseIterable, Codable {
     case macs
 
     public func value(_ figures: ModelFigures) -> Double? {
+        measure.figure(in: figures)?.value
+    }
+
+    public var measure: Measure {
         switch self {
-        case .size: figures.serializedBytes.value
-        case .packed: figures.packedBytes?.value
-        case .parameters: figures.parameters.value
-        case .nonZeros: figures.nonZeros.value
-        case .macs: figures.macs?.value
+        case .size: .file
+        case .packed: .packed
+        case .parameters: .parameters
+        case .nonZeros: .nonZeros
+        case .macs: .macs
         }
     }
 
-    public var title: String {
-        switch self {
-        case .size: "ONNX file"
-        case .packed: "packed archive"
-        case .parameters: "parameters"
-        case .nonZeros: "non-zeros"
-        case .macs: "MACs"
-        }
-    }
+    public var title: String { measure.name }
 }
 
 extension TechniqueDescriptor {

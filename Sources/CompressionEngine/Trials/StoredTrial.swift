@@ -28,39 +28,3 @@ public struct StoredTrial: Sendable, Hashable, Identifiable {
     /// The content address.
     public var id: String { key.address }
 }
-
-/// Numbers of one trial, stored as JSON. Fields may be added: older files lack them, newer ones' are ignored.
-public struct TrialFigures: Sendable, Hashable, Codable {
-    // Accuracy.
-    public var metric: String?
-    /// Samples evaluated, and samples in the split.
-    public var seen: Int?
-    public var total: Int?
-    public var accuracy: Double?
-    public var accuracyInterval: Interval?
-    // Size, in bytes.
-    public var theoreticalBytes: Double?
-    public var serializedBytes: Double?
-    public var transferBytes: Double?
-    public var packedBytes: Double?
-    // Compute and memory.
-    public var parameters: Double?
-    public var nonZeros: Double?
-    public var macs: Double?
-    public var peakActivationBytes: Double?
-    public var memoryBytes: Double?
-    public var energyPicojoules: Double?
-    // Training, over all steps that learn: parameters that were trained at most, bytes of weights, gradients and states at most, seconds.
-    public var trainedParameters: Double?
-    public var trainingBytes: Double?
-    public var trainingSeconds: Double?
-    // Latency, in milliseconds.
-    public var latencyMedian: Double?
-    public var latencyP90: Double?
-    public var latencyRatio: Double?
-    public var latencyRatioInterval: Interval?
-    /// Anything else, by name.
-    public var other: [String: Double]?
-
-    public init() {}
-}

@@ -94,7 +94,7 @@ public final class EngineSession: Sendable {
             validation = try SampleSet(opened.validation, metric: opened.metric)
             calibration = try opened.calibration.map { try SampleSet($0, metric: opened.metric) }
             info.dataName = opened.name
-            info.metric = validation?.metric.title
+            info.metric = validation?.metric
             info.validationCount = opened.validation.count
             info.calibrationCount = opened.calibration?.count ?? 0
             info.testCount = opened.test?.count ?? 0
@@ -127,7 +127,7 @@ public final class EngineSession: Sendable {
         self.limits = limits
         trainings = .standard(limit: limits.trainingBytes)
         self.teacher = teacher
-        evaluationHash = (validation?.contentHash ?? "") + (teacher.map { " taught by \($0.contentHash)" } ?? "")
+        evaluationHash = (validation?.evaluationHash ?? "") + (teacher.map { " taught by \($0.contentHash)" } ?? "")
         self.model = model
         self.layers = layers
         self.info = info

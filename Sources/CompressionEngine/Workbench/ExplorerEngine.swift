@@ -1,3 +1,4 @@
+import Datasets
 import EngineSupport
 import Measurement
 import ModelGraph
@@ -111,7 +112,7 @@ public struct SessionInfo: Sendable {
     public var outputs: [String]
     public var layers: [Layer]
     public var dataName: String?
-    public var metric: String?
+    public var metric: MetricKind?
     public var validationCount: Int
     public var calibrationCount: Int
     public var testCount: Int
@@ -200,30 +201,15 @@ public struct TrialRecord: Sendable, Identifiable {
     /// Hash of the recipe: equal for recipes that do the same.
     public let recipeHash: ContentHash
     public var created: Double
-    public var accuracy: Double?
-    public var accuracyInterval: Interval?
-    public var accuracyComplete: Bool
-    public var serializedBytes: Double?
-    public var transferBytes: Double?
-    public var packedBytes: Double?
-    public var macs: Double?
-    public var parameters: Double?
-    public var latencyRatio: Double?
-    public var latencyMilliseconds: Double?
-    public var energyPicojoules: Double?
-    /// Of all steps that learn: parameters that were trained at most, bytes that took at most, and seconds; `nil` without any.
-    public var trainedParameters: Double?
-    public var trainingBytes: Double?
-    public var trainingSeconds: Double?
-    public var pinned: Bool
+    public var figures: TrialFigures
+    public var pinned = false
 
-    public init(id: String, recipe: Recipe, created: Double) {
+    public init(id: String, recipe: Recipe, created: Double, figures: TrialFigures = TrialFigures()) {
         self.id = id
         self.recipe = recipe
         recipeHash = recipe.contentHash
         self.created = created
-        accuracyComplete = false
-        pinned = false
+        self.figures = figures
     }
 }
 

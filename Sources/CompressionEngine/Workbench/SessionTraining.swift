@@ -40,7 +40,8 @@ extension EngineSession {
             throw EngineError(.data, "\(data.path): has no train split, and no calibration split to train on instead")
         }
         let samples = try SampleSet(split, metric: data.metric)
-        var source = TrainingSource(samples: samples, labels: samples.labels, library: runtime, store: store) { [self] model, cancellation in
+        let metric = validation?.metric ?? samples.metric
+        var source = TrainingSource(samples: samples, labels: samples.labels, library: runtime, store: store, metric: metric) { [self] model, cancellation in
             try evaluate(model, cancellation: cancellation)
         }
         source.teacher = teacher

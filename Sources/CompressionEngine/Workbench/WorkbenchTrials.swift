@@ -26,37 +26,10 @@ extension Workbench {
         let key = key(recipe, session)
         do {
             var trial = try store.trial(key) ?? StoredTrial(key: key, figures: TrialFigures())
-            if let figures {
-                // The slow sizes come last; until then those of an earlier run of the same recipe hold.
-                trial.figures.parameters = figures.parameters.value
-                trial.figures.nonZeros = figures.nonZeros.value
-                trial.figures.macs = figures.macs?.value
-                trial.figures.theoreticalBytes = figures.theoreticalBytes?.value ?? trial.figures.theoreticalBytes
-                trial.figures.serializedBytes = figures.serializedBytes.value
-                trial.figures.transferBytes = figures.transferBytes?.value ?? trial.figures.transferBytes
-                trial.figures.packedBytes = figures.packedBytes?.value ?? trial.figures.packedBytes
-                trial.figures.peakActivationBytes = figures.peakActivationBytes?.value
-                trial.figures.memoryBytes = figures.memoryBytes?.value
-                trial.figures.energyPicojoules = figures.energyPicojoules?.value
-            }
-            if let accuracy {
-                trial.figures.metric = accuracy.metric
-                trial.figures.seen = accuracy.seen
-                trial.figures.total = accuracy.total
-                trial.figures.accuracy = accuracy.value
-                trial.figures.accuracyInterval = accuracy.interval
-            }
-            if let latency {
-                trial.figures.latencyMedian = latency.means?.candidate ?? latency.candidateMedian
-                trial.figures.latencyP90 = latency.candidateP90
-                trial.figures.latencyRatio = latency.ratio
-                trial.figures.latencyRatioInterval = latency.ratioInterval
-            }
-            if !trainings.isEmpty {
-                trial.figures.trainedParameters = trainings.map { Double($0.trainedParameters) }.max()
-                trial.figures.trainingBytes = trainings.map { Double($0.bytes) }.max()
-                trial.figures.trainingSeconds = trainings.reduce(0) { $0 + $1.seconds }
-            }
+            if let figures { trial.figures.record(figures) }
+            if let accuracy { trial.figures.record(accuracy) }
+            if let latency { trial.figures.record(latency) }
+            trial.figures.record(trainings)
             try store.save(trial)
             if let remark = store.takeRemark() { send(.remark(remark)) }
         } catch {
@@ -82,22 +55,7 @@ extension Workbench {
         // A recipe of a technique this version does not have is left in the store and not shown.
         guard var recipe = try? trial.key.storedRecipe() else { return nil }
         recipe.modelHash = trial.key.modelHash
-        var record = TrialRecord(id: trial.id, recipe: recipe, created: trial.created)
-        let figures = trial.figures
-        record.accuracy = figures.accuracy
-        record.accuracyInterval = figures.accuracyInterval
-        record.accuracyComplete = figures.seen != nil && figures.seen == figures.total
-        record.serializedBytes = figures.serializedBytes
-        record.transferBytes = figures.transferBytes
-        record.packedBytes = figures.packedBytes
-        record.macs = figures.macs
-        record.parameters = figures.parameters
-        record.latencyRatio = figures.latencyRatio
-        record.latencyMilliseconds = figures.latencyMedian
-        record.energyPicojoules = figures.energyPicojoules
-        record.trainedParameters = figures.trainedParameters
-        record.trainingBytes = figures.trainingBytes
-        record.trainingSeconds = figures.trainingSeconds
+        var record = TrialRecord(id: trial.id, recipe: recipe, created: trial.created, figures: trial.figures)
         record.pinned = trial.isPinned
         return record
     }

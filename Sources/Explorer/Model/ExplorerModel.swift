@@ -192,5 +192,6 @@ public struct Notice: Sendable, Hashable {
 /// What the two axes of the trade-off show.
 public struct TrialAxes: Sendable, Hashable {
     public var x = Measure.file
-    public var y = Measure.accuracy
+    /// The data set's metric at first.
+    public var y = Measure.top1
 }

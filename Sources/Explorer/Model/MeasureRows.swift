@@ -1,4 +1,5 @@
 import CompressionEngine
+import Datasets
 import Measurement
 import Recipes
 import TerminalCells
@@ -10,11 +11,9 @@ public struct MeasureRow: Sendable {
     public var measure: Measure
     public var reference: TerminalCells.Figure
     public var now: TerminalCells.Figure
-    /// Now as a multiple of the reference, or for accuracy the difference in points.
+    /// What has become of the reference, as the measure is compared: `-74.0 %`, `-0.31 pt`, `-2.15 dB`.
     public var change: TerminalCells.Figure
     public var verdict: Verdict
-
-    public enum Verdict: Sendable, Hashable { case none, better, worse, unclear }
 }
 
 extension ExplorerModel {
@@ -60,80 +59,84 @@ extension ExplorerModel {
         return nil
     }
 
-    public static let measureOrder: [Measure] = [.accuracy, .file, .packed, .gzip, .encoding, .macs, .latency, .energy, .memory, .parameters, .nonZeros]
+    /// A row for each measure that a model of this data set can have.
+    public var measureRows: [MeasureRow] { Self.shownMeasures(metric: info?.metric).map(row) }
 
-    public var measureRows: [MeasureRow] { Self.measureOrder.map(row) }
-
-    private func row(_ measure: Measure) -> MeasureRow {
-        switch measure {
-        case .accuracy: return accuracyRow
-        case .latency: return latencyRow
-        default:
-            let before = reference.figures.flatMap(measure.figure(in:))
-            let after = figuresNow.flatMap(measure.figure(in:))
-            let ratio: Double? = before.flatMap { before in after.flatMap { before.value > 0 ? $0.value / before.value : nil } }
-            return MeasureRow(
-                measure: measure, reference: shown(before, measure), now: shown(after, measure),
-                change: ShownFigure(isBaseline && comparedState == nil ? nil : ratio, .ratio(), standing: (after?.provenance ?? .measured).standing),
-                verdict: Self.verdict(ratio))
-        }
+    static func shownMeasures(metric: MetricKind?) -> [Measure] {
+        Measure.all(metric: metric, atLeast: .pane).filter { $0.metric != nil || $0.isLatency || $0.isOfFigures }
     }
 
-    private static func verdict(_ ratio: Double?) -> MeasureRow.Verdict {
-        guard let ratio else { return .none }
-        return ratio < 0.995 ? .better : (ratio > 1.005 ? .worse : .none)
+    private func row(_ measure: Measure) -> MeasureRow {
+        if measure.metric != nil { return metricRow }
+        if measure.isLatency { return latencyRow }
+        let before = reference.figures.flatMap(measure.figure(in:))
+        let after = figuresNow.flatMap(measure.figure(in:))
+        var change: Double?
+        var verdict = Verdict.none
+        if let before, let after, !isBaseline || comparedState != nil {
+            change = measure.change(from: before.value, to: after.value)
+            verdict = measure.verdict(from: before.value, to: after.value)
+        }
+        return MeasureRow(
+            measure: measure, reference: shown(before, measure), now: shown(after, measure),
+            change: ShownFigure(change, measure.changeFormat.numberFormat, standing: (after?.provenance ?? .measured).standing), verdict: verdict)
     }
 
     private func shown(_ figure: Measurement.Figure?, _ measure: Measure) -> ShownFigure {
         guard let figure else { return .absent }
-        return ShownFigure(figure.value, measure.format, standing: figure.provenance.standing)
+        return ShownFigure(figure.value, measure.numberFormat, standing: figure.provenance.standing)
     }
 
     private func shown(_ estimate: AccuracyEstimate?, isStale: Bool) -> ShownFigure {
         guard let estimate else { return .absent }
-        return ShownFigure(estimate.value, Measure.accuracy.format, standing: estimate.isComplete ? .measured : .estimated, isStale: isStale)
+        return ShownFigure(estimate.value, estimate.measure.numberFormat, standing: estimate.isComplete ? .measured : .estimated, isStale: isStale)
     }
 
-    private var accuracyRow: MeasureRow {
+    private var metricRow: MeasureRow {
+        let measure = metric
         let before = reference.accuracy
         let now = accuracyNow
         var difference: Double?
-        var verdict = MeasureRow.Verdict.none
+        var verdict = Verdict.none
         if let now, !isBaseline {
             if comparedState != nil {
+                // Two samples of their own: no paired comparison, hence no verdict.
                 difference = before.map { now.estimate.value - $0.value }
                 verdict = .unclear
             } else {
                 difference = now.estimate.difference
-                if let p = now.estimate.mcnemarP, p < 0.05, let difference { verdict = difference < 0 ? .worse : .better } else { verdict = .unclear }
+                verdict = now.estimate.verdict
             }
         }
         return MeasureRow(
-            measure: .accuracy, reference: shown(before, isStale: false), now: shown(now?.estimate, isStale: now?.isStale ?? false),
+            measure: measure, reference: shown(before, isStale: false), now: shown(now?.estimate, isStale: now?.isStale ?? false),
             change: ShownFigure(
-                difference, .points(), standing: now?.estimate.isComplete == false ? .estimated : .measured, isStale: now?.isStale ?? false),
+                difference, measure.changeFormat.numberFormat, standing: now?.estimate.isComplete == false ? .estimated : .measured, isStale: now?.isStale ?? false),
             verdict: verdict)
     }
 
     private var latencyRow: MeasureRow {
+        let measure = Measure.latency
+        func shown(_ value: Double?, standing: ShownFigure.Standing = .measured, isStale: Bool = false) -> ShownFigure {
+            ShownFigure(value, measure.numberFormat, standing: standing, isStale: isStale)
+        }
+        func change(_ value: Double?, standing: ShownFigure.Standing = .measured, isStale: Bool = false) -> ShownFigure {
+            ShownFigure(value, measure.changeFormat.numberFormat, standing: standing, isStale: isStale)
+        }
         if result?.latency == nil, comparedState == nil, let exits = figuresNow?.exits, let now = exits.milliseconds, let before = exits.baselineMilliseconds {
             return MeasureRow(
-                measure: .latency, reference: ShownFigure(before, .milliseconds), now: ShownFigure(now, .milliseconds, standing: .estimated),
-                change: ShownFigure(before > 0 ? now / before : nil, .ratio(), standing: .estimated), verdict: now < before ? .better : .worse)
+                measure: measure, reference: shown(before), now: shown(now, standing: .estimated), change: change(measure.change(from: before, to: now), standing: .estimated),
+                verdict: measure.verdict(from: before, to: now))
         }
-        guard let now = latencyNow else {
-            return MeasureRow(measure: .latency, reference: .absent, now: .absent, change: .absent, verdict: .none)
-        }
+        guard let now = latencyNow else { return MeasureRow(measure: measure, reference: .absent, now: .absent, change: .absent, verdict: .none) }
         // Against a pinned state only its own measurement can be compared, which was not taken in turns with this one.
-        let candidate = now.figures.means?.candidate ?? now.figures.candidateMedian
-        let before = comparedState == nil ? now.figures.means?.baseline ?? now.figures.baselineMedian : reference.latency?.candidateMedian
-        let ratio = comparedState == nil ? now.figures.ratio : before.map { candidate / $0 }
-        var verdict = MeasureRow.Verdict.unclear
-        if comparedState == nil, now.figures.ratioInterval.high < 1 { verdict = .better }
-        if comparedState == nil, now.figures.ratioInterval.low > 1 { verdict = .worse }
+        let isPaired = comparedState == nil
+        let candidate = now.figures.candidate
+        let before = isPaired ? now.figures.baseline : reference.latency?.candidate
+        // The ratio is that of paired rounds, not of the two medians.
+        let relative = isPaired ? now.figures.ratio - 1 : before.flatMap { measure.change(from: $0, to: candidate) }
         return MeasureRow(
-            measure: .latency, reference: ShownFigure(before, .milliseconds, isStale: now.isStale),
-            now: ShownFigure(candidate, .milliseconds, isStale: now.isStale),
-            change: ShownFigure(ratio, .ratio(), isStale: now.isStale), verdict: verdict)
+            measure: measure, reference: shown(before, isStale: now.isStale), now: shown(candidate, isStale: now.isStale), change: change(relative, isStale: now.isStale),
+            verdict: isPaired ? now.figures.verdict : .unclear)
     }
 }

@@ -1,4 +1,5 @@
 import CompressionEngine
+import Measurement
 import Recipes
 import Techniques
 import TerminalCells
@@ -38,10 +39,10 @@ extension ExplorerModel {
     /// Trials that have both measures of the axes, by ascending x.
     public var plottedTrials: [PlottedTrial] {
         let placed = filteredTrials.compactMap { trial -> PlottedTrial? in
-            guard let x = axes.x.value(of: trial), let y = axes.y.value(of: trial) else { return nil }
+            guard let x = trial.figures[axes.x], let y = trial.figures[axes.y] else { return nil }
             return PlottedTrial(trial: trial, x: x, y: y, isOnFront: false)
         }.sorted { ($0.x, $0.y, $0.trial.id) < ($1.x, $1.y, $1.trial.id) }
-        let front = Set(ParetoFront.indices(placed.map { ($0.x, $0.y) }, higherX: axes.x.higherIsBetter, higherY: axes.y.higherIsBetter))
+        let front = Set(ParetoFront.indices(placed.map { ($0.x, $0.y) }, higherX: axes.x.direction == .higher, higherY: axes.y.direction == .higher))
         return placed.enumerated().map { index, point in
             var point = point
             point.isOnFront = front.contains(index)
@@ -71,7 +72,7 @@ extension ExplorerModel {
             return rows.sorted { (($0.created, $0.id) > ($1.created, $1.id)) != trialSort.isDescending }
         }
         return rows.sorted { a, b in
-            let (x, y) = (measure.value(of: a) ?? .infinity, measure.value(of: b) ?? .infinity)
+            let (x, y) = (a.figures[measure] ?? .infinity, b.figures[measure] ?? .infinity)
             return x == y ? a.id < b.id : (x < y) != trialSort.isDescending
         }
     }

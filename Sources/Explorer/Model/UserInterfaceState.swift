@@ -1,4 +1,5 @@
 import Foundation
+import Measurement
 import TerminalCells
 
 /// What lies over the panes.

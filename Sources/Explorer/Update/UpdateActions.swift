@@ -1,4 +1,5 @@
 import CompressionEngine
+import Measurement
 import Recipes
 import TerminalCells
 
@@ -165,7 +166,7 @@ extension ExplorerModel {
     }
 
     private func next(_ measure: Measure, avoiding other: Measure) -> Measure {
-        let all = Measure.ofTrials.filter { $0 != other }
+        let all = trialMeasures.filter { $0 != other }
         let index = all.firstIndex(of: measure) ?? -1
         return all[(index + 1) % all.count]
     }

@@ -34,7 +34,8 @@ extension ExplorerModel {
             latencyRun = nil
             results.update(run.canonical) { ($0.latency, $0.operators) = (figures, operators) }
             if let warning = figures.warning { record(.warning, "latency: \(warning)") }
-            notify(.success, "latency \(Measure.latency.format.text(figures.means?.candidate ?? figures.candidateMedian)), \(fixed(figures.ratio))x the baseline's")
+            let factor = Measure.latency.factorText(from: 1, to: figures.ratio, times: theme.glyphs.times).map { "\($0) than the baseline" } ?? "the same as the baseline"
+            notify(.success, "latency \(Measure.latency.numberFormat.text(figures.candidate)), \(factor)")
         case .settled(let generation):
             guard generation == evaluation.generation, evaluation.status == .running else { return }
             evaluation.status = .settled
@@ -62,8 +63,6 @@ extension ExplorerModel {
         }
     }
 
-    private func fixed(_ value: Double) -> String { String(Double(Int(value * 100 + 0.5)) / 100) }
-
     private mutating func opened(_ info: SessionInfo, _ baseline: ModelFigures, _ refusals: [String: [Int: String]], _ opened: Recipe?) {
         let isFirst = self.info == nil
         self.info = info
@@ -75,6 +74,7 @@ extension ExplorerModel {
         if isFirst, let problem = info.runtimeProblem { record(.warning, problem) }
         if let problem = info.cannotRun { record(.warning, "the model does not run, so only sizes are known: \(problem)") }
         guard isFirst else { return }
+        if axes.y.metric != nil { axes.y = metric }
         var first = SessionLine(t: now, action: "opened")
         (first.model, first.modelHash, first.data, first.runtime) = (info.modelPath, info.modelHash, info.dataName, info.runtimeVersion)
         effects.append(.log(first))

@@ -152,7 +152,7 @@ extension ExplorerModel {
                 overlay = nil
                 return
             }
-            guard let goal = Self.allocationGoal(text) else {
+            guard let goal = Self.allocationGoal(text, metric: metric) else {
                 entry.field.error = "expected a share like 50% or a loss like 0.5pt"
                 overlay = .entry(entry)
                 return

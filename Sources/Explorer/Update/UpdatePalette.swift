@@ -1,3 +1,4 @@
+import Measurement
 import Recipes
 import Techniques
 import TerminalCells
@@ -55,9 +56,10 @@ extension ExplorerModel {
         }
         for preset in RecipePreset.all { add(Command("preset: \(preset.title)", group: "preset \(preset.id)"), .preset(preset.id)) }
         for column in LayerColumn.allCases { add(Command("sort layers by \(column.title)", group: "sort \(column.rawValue)"), .sort(column)) }
-        for measure in Measure.ofTrials {
-            add(Command("x axis: \(measure.title)", group: "axis x \(measure.rawValue)"), .axis(measure, isX: true))
-            add(Command("y axis: \(measure.title)", group: "axis y \(measure.rawValue)"), .axis(measure, isX: false))
+        for measure in trialMeasures {
+            let id = measure.metric == nil ? measure.id : Measure.accuracyID
+            add(Command("x axis: \(measure.title)", group: "axis x \(id)"), .axis(measure, isX: true))
+            add(Command("y axis: \(measure.title)", group: "axis y \(id)"), .axis(measure, isX: false))
         }
         list.commands = commands
         overlay = .palette(list, entries)

@@ -1,4 +1,5 @@
 import CompressionEngine
+import Measurement
 import ModelGraph
 import Techniques
 import TerminalCells
@@ -169,10 +170,10 @@ extension ExplorerModel {
 
     mutating func sort(by step: Int) {
         if listPane == .paretoList {
-            let all: [Measure?] = [nil] + Measure.ofTrials.map(Optional.some)
+            let all: [Measure?] = [nil] + trialMeasures.map(Optional.some)
             let index = all.firstIndex(of: trialSort.measure) ?? 0
             trialSort.measure = all[(index + step + all.count) % all.count]
-            trialSort.isDescending = trialSort.measure?.higherIsBetter ?? false
+            trialSort.isDescending = trialSort.measure?.direction == .higher
             return
         }
         let all = LayerColumn.allCases

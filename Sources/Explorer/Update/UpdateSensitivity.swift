@@ -1,9 +1,17 @@
 import CompressionEngine
 import EngineSupport
+import Measurement
 import ModelGraph
 import Recipes
 import Techniques
 import TerminalCells
+
+extension Measure {
+    /// What may stand behind a typed loss of a metric. A number without any is a share of the budget's measure.
+    fileprivate var lossUnits: [String] { comparison == .points ? ["points", "point", "pt"] : [unit == "1" ? name : unit.lowercased()] }
+
+    fileprivate var exampleLoss: String { comparison == .points ? "0.5pt" : unit == "1" ? "0.01 \(name)" : "3\(unit)" }
+}
 
 extension ExplorerModel {
     /// Whether a sensitivity analysis or an allocation is under way.
@@ -37,17 +45,18 @@ extension ExplorerModel {
         guard !isAnalyzing else { return notify(.info, "the sensitivities are still being measured") }
         let measure = grid.naturalMeasure
         overlay = .entry(
-            Entry(purpose: .allocation, field: TextField("", prompt: "budget = ", placeholder: "50% of the \(measure.title), or 0.5pt of accuracy at most")))
+            Entry(purpose: .allocation, field: TextField("", prompt: "budget = ", placeholder: "50% of the \(measure.title), or \(metric.exampleLoss) of \(metric.name) at most")))
     }
 
-    /// Reads a budget: `50%` of the measure, or `0.5pt` of accuracy.
+    /// Reads a budget: `50%` of the measure, or a loss of the metric in its own unit, such as `0.5pt` or `3dB`.
     /// - Returns: nil if the text is neither.
-    static func allocationGoal(_ text: String) -> AllocationGoal? {
+    static func allocationGoal(_ text: String, metric: Measure = .top1) -> AllocationGoal? {
         var text = text.trimmingCharacters(" ")
-        for unit in ["points", "point", "pt"] where text.hasSuffix(unit) {
+        for unit in metric.lossUnits where text.lowercased().hasSuffix(unit) {
             text = String(text.dropLast(unit.count)).trimmingCharacters(" ")
-            guard let drop = Double(text), drop >= 0, drop <= 100 else { return nil }
-            return .maximumDrop(drop / 100)
+            guard let typed = Double(text), typed >= 0 else { return nil }
+            let drop = typed / metric.changeFormat.typedScale
+            return drop <= metric.range.upperBound - metric.range.lowerBound ? .maximumDrop(drop) : nil
         }
         if text.hasSuffix("%") { text = String(text.dropLast()).trimmingCharacters(" ") }
         guard let share = Double(text), share > 0, share <= 100 else { return nil }

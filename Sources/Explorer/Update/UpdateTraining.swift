@@ -64,7 +64,7 @@ extension ExplorerModel {
         let epochs = trainings[recipe.canonical]?.progress?.epochs ?? []
         if let first = epochs.first, let best = epochs.map(\.accuracy).max() {
             notify(
-                .success, "trained: \(NumberFormat.fixed(first.accuracy * 100, digits: 2)) \u{2192} \(NumberFormat.fixed(best * 100, digits: 2)) %".replacingArrow(theme.glyphTier))
+                .success, "trained: \(metric.numberFormat.text(first.accuracy)) \u{2192} \(metric.numberFormat.text(best))".replacingArrow(theme.glyphTier))
         }
         if recipe.canonical == self.recipe.canonical { evaluate(again: true) } else { results.forget(recipe.canonical) }
     }
@@ -73,7 +73,7 @@ extension ExplorerModel {
         trainings[recipe.canonical, default: Training()].preview = (estimate, steps)
         trainings[recipe.canonical]?.job = nil
         trainings[recipe.canonical]?.progress = nil
-        notify(.success, "about \(NumberFormat.fixed(estimate.value * 100, digits: 1)) % after \(steps) steps; a full training usually gives more")
+        notify(.success, "about \(estimate.measure.numberFormat.text(estimate.value)) after \(steps) steps; a full training usually gives more")
     }
 }
 

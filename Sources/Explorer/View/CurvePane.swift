@@ -35,7 +35,7 @@ extension Painter {
         // The chart's top row has the accuracy.
         var parts = ["at \(parameter.shown(point.value))"]
         if let accuracy = point.accuracy { parts.append("n \(Grouping.text(accuracy.seen))") }
-        if let bytes = point.serializedBytes { parts.append("file \(NumberFormat.bytes.text(bytes))") }
+        if let bytes = point.serializedBytes { parts.append("\(Measure.file.name) \(Measure.file.numberFormat.text(bytes))") }
         var line = StyledLine(parts.joined(separator: ", "), .muted)
         if let problem = point.problem { line += Span(", \(problem)", .warning) }
         return line
@@ -43,8 +43,8 @@ extension Painter {
 
     private func exitFooter(_ exits: ExitFigures, at value: String) -> StyledLine {
         var parts = ["at \(value)"]
-        if let macs = exits.macs { parts.append("\(Measure.macs.format.text(macs)) MACs") }
-        if let time = exits.milliseconds { parts.append(NumberFormat.milliseconds.text(time)) }
+        if let macs = exits.macs { parts.append("\(Measure.macs.numberFormat.text(macs)) MACs") }
+        if let time = exits.milliseconds { parts.append(Measure.latency.numberFormat.text(time)) }
         parts.append("stay \(NumberFormat.fixed((exits.shares.last ?? 0) * 100, digits: 0)) %")
         return StyledLine(parts.joined(separator: ", "), .muted)
     }
@@ -79,21 +79,19 @@ extension Painter {
         guard !measured.isEmpty else {
             let sizes = curve.points.compactMap { point in point.point.serializedBytes.map { ChartPoint(point.x, $0) } }
             let chart = LineChart(
-                series: [.init("file", sizes, marked: sizes)], x: x, y: Axis("ONNX file", format: .bytes, range: fileRange(sizes)), cursor: here,
+                series: [.init("file", sizes, marked: sizes)], x: x, y: Axis(Measure.file.name, format: Measure.file.numberFormat, range: fileRange(sizes)), cursor: here,
                 reference: model.baseline?.serializedBytes.value)
             return grid.draw(chart, in: rect, theme: theme)
         }
         func points(_ choose: (AccuracyEstimate) -> Bool) -> [ChartPoint] { measured.filter { choose($0.estimate) }.map { ChartPoint($0.x, $0.estimate.value) } }
         let band = measured.map { LineChart.BandPoint(x: $0.x, low: $0.estimate.interval.low, high: $0.estimate.interval.high) }
         // The band belongs to the picture: the axis holds it, and the baseline.
-        let reference = model.baselineAccuracy?.value
-        let low = max(0, (band.map(\.low) + [reference ?? 1]).min() ?? 0)
-        let high = min(1, (band.map(\.high) + [reference ?? 0]).max() ?? 1)
-        let pad = max(0.002, (high - low) * 0.05)
-        let y = Axis("accuracy", format: .percent(digits: 2), range: max(0, low - pad)...min(1, high + pad))
+        let measure = model.metric
+        let reference = measure.baselineBelongsOnAxis ? model.baselineAccuracy?.value : nil
+        let range = measure.axisRange(of: band.flatMap { [$0.low, $0.high] } + (reference.map { [$0] } ?? []))
         let chart = LineChart(
-            series: [.init("accuracy", points { _ in true }, marked: points(\.isComplete), estimated: points { !$0.isComplete })], x: x, y: y, band: band, cursor: here,
-            reference: reference)
+            series: [.init(measure.name, points { _ in true }, marked: points(\.isComplete), estimated: points { !$0.isComplete })], x: x,
+            y: Axis(measure.name, format: measure.numberFormat, range: range), band: band, cursor: here, reference: reference)
         grid.draw(chart, in: rect, theme: theme)
     }
 
@@ -133,14 +131,15 @@ extension Painter {
                 rest = rest.inset(left: 10)
             }
             guard let accuracy = point.accuracy else { continue }
-            let figure = ShownFigure(accuracy.value, .percent(digits: 2), standing: accuracy.isComplete ? .measured : .estimated)
+            let measure = accuracy.measure
+            let figure = ShownFigure(accuracy.value, measure.numberFormat, standing: accuracy.isComplete ? .measured : .estimated)
             grid.put(StyledLine(figure.span(theme: theme)), in: Rect(x: rest.x, y: row.y, width: 9, height: 1), alignment: .right)
             rest = rest.inset(left: 10)
-            if rest.width >= 6 {
-                grid.draw(
-                    Gauge(now: accuracy.value, baseline: model.baselineAccuracy?.value, interval: accuracy.interval.low...accuracy.interval.high, maximum: 1), in: rest,
-                    theme: theme)
-            }
+            guard rest.width >= 6 else { continue }
+            var gauge = Gauge(now: accuracy.value, baseline: model.baselineAccuracy?.value)
+            if accuracy.interval.low <= accuracy.interval.high { gauge.interval = accuracy.interval.low...accuracy.interval.high }
+            if let scale = measure.scale { (gauge.minimum, gauge.maximum) = (scale.lowerBound, scale.upperBound) }
+            grid.draw(gauge, in: rest, theme: theme)
         }
     }
 }

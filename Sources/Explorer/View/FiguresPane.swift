@@ -5,7 +5,7 @@ import TerminalCells
 /// Measures that fix the pane's geometry.
 enum FiguresPane {
     /// Title row, the measures, two lines of detail under accuracy and one under latency, borders.
-    static let fullHeight = ExplorerModel.measureOrder.count + 6
+    static let fullHeight = ExplorerModel.shownMeasures(metric: nil).count + 6
 }
 
 /// Gauges: reference, now, change.
@@ -23,7 +23,7 @@ extension Painter {
         for (index, row) in rows.enumerated() {
             if index == selected { selectedLine = lines.count }
             lines.append(.measure(index, row))
-            if row.measure == .accuracy { lines += accuracyDetail(width: rect.width - 6).map(Line.detail) }
+            if row.measure.metric != nil { lines += accuracyDetail(width: rect.width - 6).map(Line.detail) }
             if row.measure == .macs { lines += exitDetail.map(Line.detail) }
             if row.measure == .latency { lines += latencyDetail.map(Line.detail) }
         }
@@ -56,7 +56,8 @@ extension Painter {
     }
 
     private mutating func draw(_ row: MeasureRow, _ columns: FigureColumns, in area: Rect, isSelected: Bool) {
-        grid.put(StyledLine(row.measure.title, Style(.standard, .bold)), in: columns.name(area))
+        let name = columns.name(area)
+        grid.put(StyledLine(row.measure.title(fitting: name.width), Style(.standard, .bold)), in: name)
         grid.put(StyledLine(row.reference.span(theme: theme, over: .muted)), in: columns.reference(area), alignment: .right)
         grid.put(StyledLine(row.now.span(theme: theme, over: .bold)), in: columns.now(area), alignment: .right)
         let tone: Style =
@@ -75,15 +76,13 @@ extension Painter {
     }
 
     private func gauge(_ row: MeasureRow) -> Gauge? {
-        let style: Style = row.now.isStale ? .muted : .accent
-        if row.measure == .accuracy {
-            guard let estimate = model.accuracyNow?.estimate else { return nil }
-            return Gauge(
-                now: estimate.value, baseline: row.reference.value, interval: estimate.isComplete ? nil : estimate.interval.low...estimate.interval.high, maximum: 1,
-                style: style)
+        guard let now = row.now.value else { return nil }
+        var gauge = Gauge(now: now, baseline: row.reference.value, style: row.now.isStale ? .muted : .accent)
+        if let scale = row.measure.scale { (gauge.minimum, gauge.maximum) = (scale.lowerBound, scale.upperBound) }
+        if row.measure.metric != nil, let estimate = model.accuracyNow?.estimate, !estimate.isComplete, estimate.interval.low <= estimate.interval.high {
+            gauge.interval = estimate.interval.low...estimate.interval.high
         }
-        guard row.now.value != nil else { return nil }
-        return Gauge(now: row.now.value, baseline: row.reference.value, style: style)
+        return gauge
     }
 
     // MARK: - Lines of detail
@@ -92,17 +91,14 @@ extension Painter {
         if let why = model.whyNoAccuracy { return StyledLine(why, .warning).wrapped(to: max(10, width)) }
         guard let now = model.accuracyNow else { return [StyledLine(model.isPrepared ? "evaluating" : "preparing", .muted)] }
         let estimate = now.estimate
-        let dash = theme.glyphTier == .ascii ? ".." : "–"
-        func percent(_ value: Double) -> String { NumberFormat.fixed(value * 100, digits: 2) }
-        var lines = [
-            StyledLine(
-                "\(percent(estimate.interval.low))\(dash)\(percent(estimate.interval.high)) %  n "
-                    + (estimate.isComplete ? Grouping.text(estimate.total) : "\(Grouping.text(estimate.seen))/\(Grouping.text(estimate.total))"), .muted)
-        ]
+        let measure = estimate.measure
+        let count = estimate.isComplete ? Grouping.text(estimate.total) : "\(Grouping.text(estimate.seen))/\(Grouping.text(estimate.total))"
+        var lines = [StyledLine("\(measure.text(estimate.interval, dash: theme.glyphTier == .ascii ? ".." : "–"))  n \(count)", .muted)]
         if model.isUntrained, !now.isStale {
             if let preview = model.training?.preview {
                 lines.append([
-                    Span("\(theme.glyphTier == .ascii ? "~" : "≈")\(percent(preview.accuracy.value)) % after \(preview.steps) steps", .accent), Span(" (preview)", .muted),
+                    Span("\(theme.glyphTier == .ascii ? "~" : "≈")\(measure.numberFormat.text(preview.accuracy.value)) after \(preview.steps) steps", .accent),
+                    Span(" (preview)", .muted),
                 ])
             } else {
                 let (train, preview) = (model.keyLabel(.train, theme.glyphTier), model.keyLabel(.previewRecovery, theme.glyphTier))
@@ -110,21 +106,31 @@ extension Painter {
             }
             return lines
         }
-        if now.isStale { lines[0] = StyledLine("of the recipe before; estimating", .muted) }
+        if now.isStale { lines[0] = StyledLine("from the previous recipe", .muted) }
         if model.comparedState != nil, !model.isBaseline {
             lines.append(StyledLine("not paired: no test against a pinned state", .muted))
-        } else if let interval = estimate.differenceInterval, !now.isStale, !model.isBaseline {
-            func points(_ value: Double) -> String { NumberFormat.signed(value * 100, digits: 2) }
-            var line = StyledLine()
-            if width >= 34 { line += Span("\(points(interval.low)) to \(points(interval.high)) pt  ", .muted) }
-            if let p = estimate.mcnemarP {
-                line += Span(p < 0.001 ? "p<0.001 " : "p \(NumberFormat.fixed(p, digits: 3)) ", .muted)
-                // "Not significant" is no proof of equality, and is not called one.
-                line += p < 0.05 ? Span((estimate.difference ?? 0) < 0 ? "worse" : "better", (estimate.difference ?? 0) < 0 ? .bad : .good) : Span("undecided", .bold)
-            }
+        } else if !now.isStale, !model.isBaseline, let line = comparison(estimate, width: width) {
             lines.append(line)
         }
         return lines
+    }
+
+    /// Whether the metric fell or rose, and by how much it may have: "no loss found" is no proof of equality, so the loss that is still possible stands beside it.
+    private func comparison(_ estimate: AccuracyEstimate, width: Int) -> StyledLine? {
+        guard let interval = estimate.differenceInterval, let loss = estimate.possibleLoss else { return nil }
+        let format = estimate.measure.changeFormat
+        let verdict = estimate.verdict
+        guard verdict == .worse || verdict == .better else {
+            let within = format.magnitude(loss)
+            return StyledLine(width >= 22 + within.count ? "no loss found (within \(within))" : "no loss within \(within)", .bold)
+        }
+        var line = StyledLine(verdict.rawValue, verdict == .worse ? .bad : .good)
+        let ends = [abs(interval.low), abs(interval.high)].sorted()
+        let range = estimate.measure.text(Interval(low: ends[0], high: ends[1]), of: format)
+        let p = estimate.mcnemarP.map { $0 < 0.001 ? ", p<0.001" : ", p \(NumberFormat.fixed($0, digits: 3))" } ?? ""
+        if width >= 10 + range.count { line += Span(" by \(range)", .muted) }
+        if line.width + p.count <= width { line += Span(p, .muted) }
+        return line
     }
 
     /// Where samples leave a network with early exits.
@@ -144,7 +150,8 @@ extension Painter {
         let figures = latency.figures
         return [
             StyledLine(
-                "p90 \(NumberFormat.milliseconds.text(figures.candidateP90))  \(figures.threads) thread\(figures.threads == 1 ? "" : "s")  \(figures.instructionSet)", .muted)
+                "now p90 \(Measure.latency.numberFormat.text(figures.candidateP90)), \(figures.threads) thread\(figures.threads == 1 ? "" : "s"), \(figures.instructionSet)", .muted
+            )
         ]
     }
 
@@ -173,7 +180,7 @@ struct FigureColumns {
     private let widths: (name: Int, reference: Int, now: Int, change: Int)
 
     init(_ width: Int) {
-        widths = width < 38 ? (9, 0, 10, 10) : (width < 40 ? (9, 9, 10, 10) : (9, 9, 11, 11))
+        widths = width < 38 ? (9, 0, 10, 10) : (width < 40 ? (9, 9, 10, 10) : (width < 64 ? (10, 9, 10, 11) : (21, 10, 11, 11)))
     }
 
     /// Columns the text takes; the gauge has the rest.

@@ -49,7 +49,9 @@ extension Painter {
         let accuracy = isBaseline ? model.baselineAccuracy : known?.accuracy
         let bytes = isBaseline ? model.baseline?.serializedBytes : known?.figures?.serializedBytes
         var line = StyledLine()
-        if let accuracy { line += ShownFigure(accuracy.value, .percent(digits: 2), standing: accuracy.isComplete ? .measured : .estimated).span(theme: theme, over: .muted) }
+        if let accuracy {
+            line += ShownFigure(accuracy.value, accuracy.measure.numberFormat, standing: accuracy.isComplete ? .measured : .estimated).span(theme: theme, over: .muted)
+        }
         if let bytes {
             if !line.isEmpty { line += Span("  ") }
             let text = NumberFormat.bytes.text(bytes.value)

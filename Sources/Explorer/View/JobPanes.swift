@@ -93,7 +93,7 @@ extension Painter {
         lines += model.description(of: model.recipe).map { StyledLine($0) }
         if let now = model.accuracyNow {
             let row = model.measureRows[0]
-            var line: StyledLine = [Span("accuracy ", .muted), row.now.span(theme: theme, over: .bold)]
+            var line: StyledLine = [Span(row.measure.name + " ", .muted), row.now.span(theme: theme, over: .bold)]
             if row.change.value != nil { line += [Span("  "), row.change.span(theme: theme)] }
             line += Span(now.estimate.isComplete && !now.isStale ? "" : "  not complete yet", .warning)
             lines += [StyledLine(""), line]

@@ -45,7 +45,7 @@ extension Painter {
             }
             lines.append(StyledLine("Source: \(descriptor.source)", .muted))
         case .figures:
-            lines += ExplorerModel.measureOrder.map { [Span("\($0.title): ", .bold), Span($0.explanation)] }
+            lines += model.measureRows.map { [Span("\($0.measure.title): ", .bold), Span($0.measure.explanation)] }
         case .scatter, .paretoPlot, .paretoList, .paretoDetail:
             lines.append("Each point is an evaluated recipe. A point is on the front if no other point is better in both measures.")
         case .layerHeat:

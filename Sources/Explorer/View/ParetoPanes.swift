@@ -54,13 +54,13 @@ extension Painter {
         ].enumerated().map { ScatterChart.PointClass(Self.markerNames[$0], $1, role: Self.markerRoles[$0]) }
         let front = trials.filter(\.isOnFront).map { ChartPoint($0.x, $0.y) }
         let cursor = selected.flatMap { trial -> ChartPoint? in
-            guard let x = model.axes.x.value(of: trial), let y = model.axes.y.value(of: trial) else { return nil }
+            guard let x = trial.figures[model.axes.x], let y = trial.figures[model.axes.y] else { return nil }
             return ChartPoint(x, y)
         }
         // Raw and recovered: where one is, and under the cursor.
         let learned = trials.filter { isNow.contains($0.trial.id) || $0.trial.id == selected?.id }.filter(\.trial.recipe.learns)
         let links = learned.compactMap { point -> ScatterChart.Link? in
-            guard let raw = model.beforeTraining(point.trial.recipe), let x = model.axes.x.value(of: raw), let y = model.axes.y.value(of: raw) else { return nil }
+            guard let raw = model.beforeTraining(point.trial.recipe), let x = raw.figures[model.axes.x], let y = raw.figures[model.axes.y] else { return nil }
             return ScatterChart.Link(from: ChartPoint(x, y), to: ChartPoint(point.x, point.y))
         }
         return ScatterChart(
@@ -70,14 +70,14 @@ extension Painter {
 
     /// - Parameter isEmpty: there is nothing to plot; the baseline tells what to expect.
     private func axis(_ measure: Measure, isEmpty: Bool) -> Axis {
-        var axis = Axis(measure.title, format: measure.format)
-        if isEmpty, measure != .accuracy, let value = baselineValue(measure), value > 0 { axis.range = 0...value * 1.05 }
+        var axis = measure.axis
+        if isEmpty, measure.metric == nil, let value = baselineValue(measure), value > 0 { axis.range = 0...value * 1.05 }
         return axis
     }
 
     private func baselineValue(_ measure: Measure) -> Double? {
-        if measure == .accuracy { return model.baselineAccuracy?.value }
-        if measure == .latency { return model.latencyNow?.figures.baselineMedian }
+        if measure.metric != nil { return measure.baselineBelongsOnAxis ? model.baselineAccuracy?.value : nil }
+        if measure.isLatency { return model.latencyNow?.figures.baseline }
         return model.baseline.flatMap { measure.figure(in: $0)?.value }
     }
 
@@ -95,21 +95,20 @@ extension Painter {
         let front = Set(model.plottedTrials.filter(\.isOnFront).map(\.trial.id))
         let sort = model.trialSort
         func column(_ measure: Measure, _ width: Int) -> TableColumn {
-            TableColumn(measure.title, width: .fixed(width), alignment: .right, sort: sort.measure == measure ? (sort.isDescending ? .descending : .ascending) : nil)
+            TableColumn(measure.shortTitle, width: .fixed(width), alignment: .right, sort: sort.measure == measure ? (sort.isDescending ? .descending : .ascending) : nil)
         }
         // The measures of the axes first: where room is short they are the ones to be seen.
-        let shown = [model.axes.y, model.axes.x] + Measure.ofTrials.filter { $0 != model.axes.x && $0 != model.axes.y }
+        let shown = [model.axes.y, model.axes.x] + model.trialMeasures.filter { $0 != model.axes.x && $0 != model.axes.y }
         let painter = self
         var table = Table(
-            columns: [TableColumn("", width: .fixed(1)), TableColumn("recipe", width: .minimum(22))] + shown.map { column($0, max(8, DisplayWidth.of($0.title) + 1)) },
+            columns: [TableColumn("", width: .fixed(1)), TableColumn("recipe", width: .minimum(22))] + shown.map { column($0, max(9, DisplayWidth.of($0.shortTitle) + 1)) },
             rowCount: trials.count, state: state, isFocused: isFocused(.paretoList), pinnedColumns: 2,
             emptyText: "no trials yet: every evaluated recipe is kept here"
         ) { index in
             let trial = trials[index]
             let mark = trial.pinned ? "P" : (front.contains(trial.id) ? String(painter.glyphs.markers[1]) : " ")
             let numbers = shown.map { measure -> StyledLine in
-                let standing: ShownFigure.Standing = measure == .accuracy && !trial.accuracyComplete ? .estimated : (measure == .energy ? .modeled : .measured)
-                return StyledLine(ShownFigure(measure.value(of: trial), measure.format, standing: standing).span(theme: painter.theme))
+                StyledLine(ShownFigure(trial.figures[measure], measure.numberFormat, standing: measure.standing(in: trial)).span(theme: painter.theme))
             }
             return TableRow([StyledLine(mark, Style(.accent, .bold)), StyledLine(painter.model.summary(of: trial.recipe))] + numbers)
         }
@@ -137,21 +136,21 @@ extension Painter {
         guard let trial = model.selectedTrial else { return [StyledLine("no trial is chosen", .muted)] }
         var lines = model.description(of: trial.recipe).map { StyledLine($0) }
         // First, since recipes that learn are long.
-        if let raw = model.beforeTraining(trial.recipe), let before = Measure.accuracy.value(of: raw) {
-            let standing: ShownFigure.Standing = raw.accuracyComplete ? .measured : .estimated
-            lines.insert([Span("before training ", .muted), ShownFigure(before, Measure.accuracy.format, standing: standing).span(theme: theme)], at: 0)
+        if let raw = model.beforeTraining(trial.recipe), let before = raw.figures[model.metric] {
+            let figure = ShownFigure(before, model.metric.numberFormat, standing: model.metric.standing(in: raw))
+            lines.insert([Span("before training ", .muted), figure.span(theme: theme)], at: 0)
         }
         lines.append(StyledLine(""))
-        let width = Measure.ofTrials.filter { $0.value(of: trial) != nil }.map(\.title.count).max() ?? 0
-        for measure in Measure.ofTrials {
-            guard let value = measure.value(of: trial) else { continue }
-            let standing: ShownFigure.Standing = measure == .accuracy && !trial.accuracyComplete ? .estimated : (measure == .energy ? .modeled : .measured)
+        let known = model.trialMeasures.filter { trial.figures[$0] != nil }
+        let width = known.map(\.title.count).max() ?? 0
+        for measure in known {
             let name = measure.title + String(repeating: " ", count: max(width + 1, 10) - measure.title.count)
-            var line: StyledLine = [Span(name, .muted), ShownFigure(value, measure.format, standing: standing).span(theme: theme, over: .bold)]
-            if measure == .accuracy, let interval = trial.accuracyInterval {
-                line += Span("  \(NumberFormat.fixed(interval.low * 100, digits: 2)) to \(NumberFormat.fixed(interval.high * 100, digits: 2)) %", .muted)
+            let figure = ShownFigure(trial.figures[measure], measure.numberFormat, standing: measure.standing(in: trial))
+            var line: StyledLine = [Span(name, .muted), figure.span(theme: theme, over: .bold)]
+            if measure.metric != nil, let interval = trial.figures.accuracyInterval { line += Span("  " + measure.text(interval, dash: " to "), .muted) }
+            if measure.isLatency, let ratio = trial.figures.latencyRatio, let factor = measure.factorText(from: 1, to: ratio, times: glyphs.times) {
+                line += Span("  \(factor)", .muted)
             }
-            if measure == .latency, let ratio = trial.latencyRatio { line += Span("  \(NumberFormat.ratio().text(ratio))", .muted) }
             lines.append(line)
         }
         return lines

@@ -25,12 +25,15 @@ extension Painter {
             footer: StyledLine(parameter.map { "loss by \($0.lowercased())" } ?? "loss when on", .muted))
         let columns = grid.request.values.isEmpty ? ["on"] : grid.request.values.map(\.text)
         let losses = grid.cells.map { row in row.map { $0?.loss.map { max($0, 0) } } }
-        let largest = losses.joined().compactMap { $0 }.max() ?? 0
+        let metric = grid.cells.joined().lazy.compactMap { $0?.accuracy?.measure }.first ?? model.metric
+        let known = losses.joined().compactMap { $0 }
+        // Where the baseline is a far ceiling every layer loses much: colors then tell the layers apart, not each from nothing.
+        let lowest = metric.baselineBelongsOnAxis ? 0 : known.min() ?? 0
         let cell = model.heatCell
         let map = HeatMap(
-            rowLabels: grid.units.map(\.title), columnLabels: columns, values: losses, format: .percent(digits: 1),
+            rowLabels: grid.units.map(\.title), columnLabels: columns, values: losses, format: metric.comparison == .points ? .percent(digits: 1) : metric.numberFormat,
             // Differences below a point are mostly noise at these sample counts, not a pattern.
-            range: 0...max(largest, 0.01), cursor: cell.map { ($0.unit, $0.column) })
+            range: lowest...max(known.max() ?? 0, lowest + metric.visibleLoss), cursor: cell.map { ($0.unit, $0.column) })
         let parts = content.rows([.fill, .fixed(1)])
         // The map's own last line is covered by one that knows the interval.
         draw(map, in: Rect(x: parts[0].x, y: parts[0].y, width: parts[0].width, height: parts[0].height + 1))
@@ -45,7 +48,7 @@ extension Painter {
         guard let cell = sensitivity.cells[unit][column] else { return StyledLine("not measured yet", .muted) }
         if let problem = cell.problem { return StyledLine(problem, Style(.warning)) }
         guard let accuracy = cell.accuracy, let difference = accuracy.difference else { return StyledLine("no number", .muted) }
-        let format = NumberFormat.points(digits: 2)
+        let format = accuracy.measure.changeFormat.numberFormat
         var line: StyledLine = [Span(format.text(difference), .bold)]
         if let interval = accuracy.differenceInterval {
             line += Span(" [\(format.text(interval.low)), \(format.text(interval.high))]", .muted)

@@ -61,7 +61,7 @@ struct StatusText {
         let rows = model.measureRows
         let row = rows[min(max(0, model.lists[.figures]?.selected ?? 0), rows.count - 1)]
         var line = StyledLine()
-        if let value = row.now.value { line += Span(row.measure.exactText(value) + provenance(row.now) + ". ", .bold) }
+        if let value = row.now.value { line += Span(row.measure.format.exact(value) + provenance(row.now) + ". ", .bold) }
         line += Span(row.measure.explanation, .muted)
         return line
     }

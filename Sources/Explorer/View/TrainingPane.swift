@@ -33,10 +33,9 @@ extension Painter {
         }
         let x = Axis("epoch", range: 0...Double(max(training?.progress?.totalEpochs ?? 0, epochs.count - 1)))
         let accuracy = epochs.map { ChartPoint(Double($0.number), $0.accuracy) }
-        let reference = model.baselineAccuracy?.value
-        let values = accuracy.map(\.y) + (reference.map { [$0] } ?? [])
-        let (low, high) = (values.min() ?? 0, values.max() ?? 1)
-        let pad = max(0.002, (high - low) * 0.05)
+        let reference = model.metric.baselineBelongsOnAxis ? model.baselineAccuracy?.value : nil
+        let measure = model.metric
+        let range = measure.axisRange(of: accuracy.map(\.y) + (reference.map { [$0] } ?? []))
         let losses = epochs.compactMap { epoch in epoch.loss.map { ChartPoint(Double(epoch.number), $0) } }
         let last = Double(epochs.last?.number ?? 0)
         var upper = area
@@ -48,15 +47,15 @@ extension Painter {
             grid.draw(LineChart(series: [.init("loss", losses, marked: losses)], x: x, y: Axis("loss", range: span), cursor: last), in: lower, theme: theme)
         }
         let chart = LineChart(
-            series: [.init("accuracy", accuracy, marked: accuracy)], x: x, y: Axis("accuracy", format: .percent(digits: 2), range: max(0, low - pad)...min(1, high + pad)),
+            series: [.init(measure.name, accuracy, marked: accuracy)], x: x, y: Axis(measure.name, format: measure.numberFormat, range: range),
             cursor: last, reference: reference)
         grid.draw(chart, in: upper, theme: theme)
     }
 
     private func trainingFooter(_ epochs: [TrainingEpoch]) -> StyledLine {
         guard let first = epochs.first, let best = epochs.max(by: { $0.accuracy < $1.accuracy }), epochs.count > 1 else { return StyledLine() }
-        let change = NumberFormat.signed((best.accuracy - first.accuracy) * 100, digits: 2)
-        return StyledLine("best: epoch \(best.number), \(change) pt", .muted)
+        let change = model.metric.changeFormat.numberFormat.text(best.accuracy - first.accuracy)
+        return StyledLine("best: epoch \(best.number), \(change)", .muted)
     }
 
     private func trainingHint(_ isRunning: Bool) -> [StyledLine] {
@@ -65,7 +64,7 @@ extension Painter {
         let (train, preview) = (model.keyLabel(.train, theme.glyphTier), model.keyLabel(.previewRecovery, theme.glyphTier))
         var lines = [StyledLine("Not trained yet: figures show the model before training. \(train) trains, \(preview) tries \(ExplorerModel.previewSteps) steps.", .muted)]
         if let found = model.training?.preview {
-            lines.append(StyledLine("Trial: about \(NumberFormat.fixed(found.accuracy.value * 100, digits: 1)) % on \(Grouping.text(found.accuracy.seen)) samples.", .accent))
+            lines.append(StyledLine("Trial: about \(found.accuracy.measure.numberFormat.text(found.accuracy.value)) on \(Grouping.text(found.accuracy.seen)) samples.", .accent))
         }
         return lines
     }

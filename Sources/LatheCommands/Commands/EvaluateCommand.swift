@@ -57,8 +57,8 @@ struct Evaluate: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
-        if noLatency, requirements.maxLatencyRatio != nil { throw ValidationError("--max-latency-ratio needs latency: leave --no-latency out") }
-        if sizes.quick, requirements.maxPackedSize != nil { throw ValidationError("--max-packed-size needs the packed size: leave --quick out") }
+        if noLatency, requirements.needsLatency { throw ValidationError("a limit on latency needs latency: leave --no-latency out") }
+        if sizes.quick, requirements.needsSlowSizes { throw ValidationError("a limit on the packed archive or gzip needs that size: leave --quick out") }
     }
 
     func run() throws {
@@ -80,6 +80,8 @@ struct Evaluate: ParsableCommand {
                 progress: { progress.show($0, $1) })
         }
         let session = try open(source.model)
+        // Before anything is measured.
+        let limits = try requirements.limits(metric: session.info.metric)
         let reference = try baseline.map { path in try Failure.about(path) { try open(path) } } ?? session
         var warnings = RecipeNotes.warnings(recipe, session)
         let applied = try session.apply(recipe, cancellation: cancellation) { progress.show($1, $0) }
@@ -87,7 +89,7 @@ struct Evaluate: ParsableCommand {
 
         let estimate = try reference.evaluate(
             applied.model, split: split.name, limit: limit?.value, cancellation: cancellation
-        ) { progress.show("\($0.metric) \(MetricText($0.metric).value($0.value))", Double($0.seen) / Double(max($0.total, 1))) }
+        ) { progress.show("\($0.measure.name) \(Written.value($0.value, $0.measure))", Double($0.seen) / Double(max($0.total, 1))) }
 
         var latency: (figures: LatencyFigures, operators: [OperatorTime])?
         if !noLatency {
@@ -100,7 +102,7 @@ struct Evaluate: ParsableCommand {
         // What the files before take on disk decides; a packed size that is demanded is measured in any case.
         var before = try reference.baselineFigures(slowSizes: false, cancellation: cancellation)
         var after = isCompared ? try reference.figures(of: applied.model, slowSizes: false, cancellation: cancellation) : before
-        if sizes.areCoded(before) || requirements.maxPackedSize != nil {
+        if sizes.areCoded(before) || requirements.needsSlowSizes {
             (before, after) = try reference.withSlowSizes((before, reference.model), isCompared ? (after, applied.model) : nil, cancellation: cancellation)
         } else if let remark = sizes.remark(on: before) {
             warnings.append(remark)
@@ -109,6 +111,7 @@ struct Evaluate: ParsableCommand {
         if estimate.notFinite > 0 {
             warnings.append("the output is not finite (infinity or NaN) for \(estimate.notFinite) of \(estimate.seen) samples")
         }
+        let findings = Limit.Findings(accuracy: estimate, before: before, after: after, latency: latency?.figures)
         return EvaluateDocument(
             model: ModelReference(session.info), baseline: ModelReference(reference.info),
             recipe: RecipeDocument(recipe, reports: applied.reports),
@@ -116,7 +119,7 @@ struct Evaluate: ParsableCommand {
             accuracy: EvaluateDocument.Accuracy(estimate, total: split == .validation ? session.info.validationCount : session.info.testCount),
             figures: EvaluateDocument.Figures(baseline: FiguresDocument(before), candidate: FiguresDocument(after)),
             latency: latency.map { EvaluateDocument.Latency($0.figures, operators: $0.operators) },
-            requirements: requirements.check(estimate, after, latency?.figures), warnings: warnings)
+            requirements: try limits.map { try $0.check(findings) }, warnings: warnings)
     }
 
     /// What users of such tools run into: a compressed model that is slower or whose file is no smaller.
@@ -128,7 +131,7 @@ struct Evaluate: ParsableCommand {
         if let latency, latency.ratioInterval.low > 1.02 {
             let causes = SlowdownCause.likely(baseline: baseline, candidate: candidate, figures: latency)
             let why = causes.isEmpty ? "" : ": " + causes.joined(separator: "; ")
-            warnings.append("slower than the baseline (\(latency.ratio.formatted(digits: 3))×)\(why)")
+            warnings.append("slower than the baseline (\(latency.ratio.formatted(digits: 3))× its time)\(why)")
         }
         let nonZeros = after.nonZeros.value / max(before.nonZeros.value, 1)
         if nonZeros < 0.95, after.serializedBytes.value > 0.98 * before.serializedBytes.value {

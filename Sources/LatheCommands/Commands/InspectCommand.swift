@@ -12,7 +12,7 @@ struct Inspect: ParsableCommand {
         commandName: "inspect",
         abstract: "Show a model's layers, parameters, compute, sizes and memory; needs no data.",
         discussion: """
-            Sizes are those of files that can be written: the ONNX file, its gzip, lathe's packed archive. The theoretical size counts the bits \
+            Sizes are those of files that can be written: the ONNX file, its gzip, lathe's packed archive. The theoretical encoding counts the bits \
             of the encoding. MACs are multiply-accumulates of Conv, Gemm, MatMul and recurrent layers at batch 1. \
             MACs and activation memory need ONNX Runtime; the rest does not.
             """)

@@ -86,7 +86,7 @@ struct ReplayDocument: JSONDocument {
         guard outcome.recordedAccuracy != nil || outcome.recordedFileBytes != nil else { return }
         recorded = Recorded(accuracy: outcome.recordedAccuracy, serializedBytes: outcome.recordedFileBytes?.whole)
         let sameAccuracy = outcome.recordedAccuracy.map { recorded in outcome.accuracy.map { abs($0.value - recorded) < 1e-9 } ?? false } ?? true
-        let sameSize = outcome.recordedFileBytes.map { $0.whole == figures?.sizes.serialized } ?? true
+        let sameSize = outcome.recordedFileBytes.map { $0.whole == figures?[.file]?.whole } ?? true
         matches = sameAccuracy && sameSize
     }
 
@@ -94,11 +94,11 @@ struct ReplayDocument: JSONDocument {
         var lines = ["\(log): \(EvaluateText.steps(recipe))"]
         var table = TextTable([("", .left), ("replayed", .right), ("recorded", .right)])
         if let accuracy {
-            let metric = MetricText(accuracy.metric)
-            table.add(accuracy.metric, metric.value(accuracy.value), metric.value(recorded?.accuracy))
+            let metric = accuracy.measure
+            table.add(metric.name, Written.value(accuracy.value, metric), Written.value(recorded?.accuracy, metric))
         }
-        if let figures {
-            table.add("ONNX file, bytes", Written.exact(figures.sizes.serialized), recorded?.serializedBytes.map(Written.exact) ?? "–")
+        if let bytes = figures?[.file]?.whole {
+            table.add("\(Measure.file.name), bytes", Written.exact(bytes), recorded?.serializedBytes.map(Written.exact) ?? "–")
         }
         if !table.rows.isEmpty { lines.append(table.text) }
         if let matches { lines.append(matches ? "the same as recorded" : "not the same as recorded") }

@@ -40,7 +40,7 @@ struct Sensitivity: ParsableCommand {
     @Option(help: ArgumentHelp("Validation samples for each cell, drawn at random in a fixed order.", valueName: "samples"))
     var limit = PositiveCount(2000)
 
-    enum Measure: String, CaseIterable, ExpressibleByArgument {
+    enum Budgeted: String, CaseIterable, ExpressibleByArgument {
         case size, packed, parameters
         case nonZeros = "non-zeros"
         case macs
@@ -49,13 +49,16 @@ struct Sensitivity: ParsableCommand {
     }
 
     @Option(help: ArgumentHelp("What the budget is counted in: ONNX file, packed archive, parameters, non-zero parameters or MACs."))
-    var measure: Measure = .size
+    var measure: Budgeted = .size
 
     @Option(help: ArgumentHelp("Allocate: keep this share of the baseline's measure at the least loss.", valueName: "percent"))
     var budget: PercentQuantity?
 
-    @Option(help: ArgumentHelp("Allocate: as small as possible, losing at most this many percentage points.", valueName: "points"))
-    var maxDrop: PercentQuantity?
+    @Option(
+        help: ArgumentHelp(
+            "Allocate: as small as possible, losing at most so much of the data set's metric.",
+            discussion: "In the metric's own unit: percentage points of accuracy and agreement, dB of SQNR, a plain number for cosine.", valueName: "loss"))
+    var maxDrop: MetricQuantity?
 
     @Option(help: ArgumentHelp("Write the allocated recipe.", valueName: "file"), completion: .file(extensions: ["yaml"]))
     var saveRecipe: String?
@@ -99,6 +102,9 @@ struct Sensitivity: ParsableCommand {
             progress: { progress.show($0, $1) })
         let store = TrialStore.open()
         if let warning = store.warning { Console.warn(warning) }
+        let metric = Measure.metric(session.info.metric ?? .top1)
+        // Before anything is measured.
+        let drop = try maxDrop?.value(of: metric, option: "max-drop", isDifference: true)
         let grid = try SensitivityAnalysis(session, store: store, cancellation: cancellation).run(request) { grid in
             progress.show("\(grid.done) of \(grid.total) cells", Double(grid.done) / Double(max(grid.total, 1)))
         }
@@ -114,11 +120,11 @@ struct Sensitivity: ParsableCommand {
             found = try session.allocate(allocation, within: start * budget.fraction, cancellation: cancellation)
             demand = "\(measure.measure.title) at most \(Written.percent(budget.fraction)) of the baseline's"
         } else {
-            let drop = maxDrop?.fraction ?? 0
+            let drop = drop ?? 0
             found = try session.allocate(allocation, maximumDrop: drop, cancellation: cancellation) { tried in
-                progress.show("allocating: \(tried.accuracy.metric) \(MetricText(tried.accuracy.metric).difference(tried.accuracy.difference))")
+                progress.show("allocating: \(metric.name) \(Written.change(tried.accuracy.difference, metric))")
             }
-            demand = "accuracy drops by at most \(Written.points(drop))"
+            demand = "\(metric.name) drops by at most \(metric.changeFormat.magnitude(drop))"
         }
         if let saveRecipe {
             var recipe = found.recipe

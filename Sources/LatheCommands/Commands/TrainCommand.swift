@@ -110,7 +110,7 @@ struct Train: ParsableCommand {
         for warning in RecipeNotes.warnings(recipe, session) { Console.warn("\(source.model): \(warning)") }
         if initialize { session = try session.replacingModel(Initialization.random(session.model, seed: recipe.seed)) }
         var source = try session.trainingSource()
-        let last = TrainingRecord()
+        let last = TrainingRecord(.metric(session.info.metric ?? .top1))
         source.progress = { last.set($0) }
         source.demand = resume ? .checkpoint : anew ? .anew : .none
         let quiet = printing.json

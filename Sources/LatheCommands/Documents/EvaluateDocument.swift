@@ -1,3 +1,4 @@
+import Datasets
 import Measurement
 
 /// What `lathe evaluate --json` prints.
@@ -9,24 +10,32 @@ struct EvaluateDocument: JSONDocument {
 
     struct Accuracy: Encodable {
         var metric: String
+        /// The unit of the values, `1` for proportions and other plain numbers; the values that are possible; which end is better.
+        var unit: String
+        var range: Interval
+        var better: String
         var samples: Int
         /// Samples of the split; `samples` is less with `--limit`.
         var total: Int
         /// Samples that are right, for metrics of right and wrong.
         var correct: Int?
-        /// 0…1, with its 95 % interval.
+        /// In the metric's unit, with its 95 % interval: Wilson's for proportions, Student's t for means.
         var value: Double
         var interval: Interval
         /// The baseline on the same samples.
         var baseline: Double?
         var baselineCorrect: Int?
-        /// value − baseline, with Newcombe's 95 % interval for paired samples and McNemar's exact p.
+        /// value − baseline, with its 95 % interval for paired samples: Newcombe's for proportions, Student's t for means; and McNemar's exact p for proportions.
         var difference: Double?
         var differenceInterval: Interval?
         var mcnemarP: Double?
         /// Samples only the baseline, and only the candidate, gets right.
         var onlyBaseline: Int?
         var onlyCandidate: Int?
+        /// `better`, `worse`, `unclear`; `none` where there is nothing to compare or no difference.
+        var verdict: String
+        /// How much worse the model may be for all that was measured: the bad end of the difference's interval.
+        var possibleLoss: Double?
     }
 
     /// Milliseconds of one call; the two models take turns.
@@ -79,9 +88,18 @@ struct EvaluateDocument: JSONDocument {
 }
 
 extension EvaluateDocument.Accuracy {
+    /// What was measured. Documents name it by its title.
+    var measure: Measure { .metric(MetricKind(title: metric) ?? .top1) }
+
     /// - Parameter total: samples of the whole split.
     init(_ estimate: AccuracyEstimate, total: Int) {
-        metric = estimate.metric
+        let measure = estimate.measure
+        metric = estimate.metric.title
+        unit = measure.unit
+        range = Interval(low: measure.range.lowerBound, high: measure.range.upperBound)
+        better = measure.direction.rawValue
+        verdict = estimate.verdict.rawValue
+        possibleLoss = estimate.possibleLoss
         samples = estimate.seen
         self.total = max(total, estimate.seen)
         value = estimate.value
@@ -93,7 +111,7 @@ extension EvaluateDocument.Accuracy {
         onlyBaseline = estimate.onlyBaseline
         onlyCandidate = estimate.onlyCandidate
         // A value from right and wrong answers is a whole number of samples.
-        if ["top-1", "top-5", "agreement"].contains(estimate.metric) {
+        if estimate.metric.isProportion {
             let seen = Double(estimate.seen)
             correct = (estimate.value * seen).whole
             baselineCorrect = estimate.baseline.flatMap { ($0 * seen).whole }

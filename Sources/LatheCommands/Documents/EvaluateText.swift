@@ -1,3 +1,4 @@
+import Explorer
 import Foundation
 import Measurement
 import Techniques
@@ -9,7 +10,7 @@ enum EvaluateText {
         let part = accuracy.samples == accuracy.total ? Written.exact(accuracy.total) : "\(Written.exact(accuracy.samples)) of \(Written.exact(accuracy.total))"
         var lines = ["\(document.model.name): \(steps(document.recipe))", "\(document.data.name), \(document.data.split): \(part) samples", ""]
         lines += [figures(document), "", verdict(accuracy)]
-        if let exits = document.figures.candidate.exits { lines.append(leaving(exits, MetricText(accuracy.metric), accuracy.metric)) }
+        if let exits = document.figures.candidate.exits { lines.append(leaving(exits, accuracy.measure)) }
         if let latency = document.latency { lines.append(timing(latency)) }
         for step in document.recipe.steps {
             for refusal in step.refused ?? [] { lines.append("note: \(step.technique) leaves \(refusal.layer.onOneLine) alone: \(refusal.reason.onOneLine)") }
@@ -33,85 +34,62 @@ enum EvaluateText {
         let (before, after) = (document.figures.baseline, document.figures.candidate)
         var table = TextTable([("", .left), ("baseline", .right), ("now", .right), ("change", .right)])
         let accuracy = document.accuracy
-        let metric = MetricText(accuracy.metric)
-        table.add(accuracy.metric, metric.value(accuracy.baseline), metric.value(accuracy.value), metric.difference(accuracy.difference))
-        func add(_ title: String, _ first: Double?, _ second: Double?, _ format: (Double?) -> String) {
+        let metric = accuracy.measure
+        table.add(metric.name, Written.value(accuracy.baseline, metric), Written.value(accuracy.value, metric), Written.change(accuracy.difference, metric))
+        func add(_ title: String, _ measure: Measure, _ first: Double?, _ second: Double?) {
             guard first != nil || second != nil else { return }
-            let ratio = first.flatMap { first in second.map { first > 0 ? $0 / first : .nan } } ?? .nan
-            table.add(title, format(first), format(second), ratio.isFinite ? Written.percent(ratio, digits: 1) : "–")
+            let change = first.flatMap { first in second.flatMap { measure.changeText(from: first, to: $0) } }
+            table.add(title, Written.value(first, measure), Written.value(second, measure), change ?? "–")
         }
-        func whole(_ value: Int?) -> Double? { value.map(Double.init) }
-        add("ONNX file", whole(before.sizes.serialized), whole(after.sizes.serialized), Written.bytes)
-        add("gzip", whole(before.sizes.transfer), whole(after.sizes.transfer), Written.bytes)
-        add("packed archive", whole(before.sizes.packed), whole(after.sizes.packed), Written.bytes)
-        add("theoretical", whole(before.sizes.theoretical), whole(after.sizes.theoretical), Written.bytes)
-        add("parameters", whole(before.parameters), whole(after.parameters), Written.count)
-        add("non-zeros", whole(before.nonZeros), whole(after.nonZeros), Written.count)
-        add(after.exits == nil && before.exits == nil ? "MACs" : "MACs, expected", whole(before.macs), whole(after.macs), Written.count)
-        add("peak activations", whole(before.peakActivationBytes), whole(after.peakActivationBytes), Written.bytes)
-        add("memory", whole(before.memoryBytes), whole(after.memoryBytes), Written.bytes)
-        add("energy, modeled", before.energyPicojoulesModeled, after.energyPicojoulesModeled) { $0.map { "≈\(($0 / 1e6).formatted(digits: 3)) µJ" } ?? "–" }
+        for measure in Measure.all where measure.isOfFigures && measure.place >= .table {
+            let isExpected = measure == .macs && (after.exits != nil || before.exits != nil)
+            add(measure.name + (isExpected ? ", expected" : measure.kind == .modeled ? ", modeled" : ""), measure, before[measure], after[measure])
+        }
         if let latency = document.latency {
-            add("latency, median", latency.baselineMedian, latency.candidateMedian, Written.milliseconds)
-            add("latency, p90", latency.baselineP90, latency.candidateP90, Written.milliseconds)
-            add("latency, mean", latency.baselineMean, latency.candidateMean, Written.milliseconds)
+            add("latency, median", .latency, latency.baselineMedian, latency.candidateMedian)
+            add("latency, p90", .latency, latency.baselineP90, latency.candidateP90)
+            add("latency, mean", .latency, latency.baselineMean, latency.candidateMean)
         }
         return table.text
     }
 
     private static func verdict(_ accuracy: EvaluateDocument.Accuracy) -> String {
-        let metric = MetricText(accuracy.metric)
-        var text = "\(accuracy.metric) \(metric.value(accuracy.value)), 95 % interval \(metric.value(accuracy.interval.low)) to \(metric.value(accuracy.interval.high))"
+        let metric = accuracy.measure
+        func value(_ number: Double) -> String { Written.value(number, metric) }
+        func change(_ number: Double) -> String { Written.change(number, metric) }
+        var text = "\(metric.name) \(value(accuracy.value)), 95 % interval \(value(accuracy.interval.low)) to \(value(accuracy.interval.high))"
         if let difference = accuracy.difference, let interval = accuracy.differenceInterval {
-            text += "; difference \(metric.difference(difference)) [\(metric.difference(interval.low)), \(metric.difference(interval.high))]"
+            text += "; difference \(change(difference)) [\(change(interval.low)), \(change(interval.high))]"
         }
         if let p = accuracy.mcnemarP, let lost = accuracy.onlyBaseline, let won = accuracy.onlyCandidate {
             text += ", \(lost) lost and \(won) won, McNemar p \(Written.pValue(p))"
         }
+        switch Verdict(rawValue: accuracy.verdict) {
+        case .better: text += ": better"
+        case .worse: text += ": worse"
+        case .unclear: text += accuracy.possibleLoss.map { ": no loss found (within \(metric.changeFormat.magnitude($0)))" } ?? ""
+        case Verdict.none?, nil: break
+        }
         return text
     }
 
-    private static func leaving(_ exits: [FiguresDocument.Exit], _ metric: MetricText, _ name: String) -> String {
+    private static func leaving(_ exits: [FiguresDocument.Exit], _ metric: Measure) -> String {
         let parts = exits.enumerated().map { number, exit in
             let place = number == exits.count - 1 ? "through everything" : "exit \(number + 1)"
-            return "\(place) \(Written.percent(exit.share, digits: 1))" + (exit.value.map { " (\(name) \(metric.value($0)))" } ?? "")
+            return "\(place) \(Written.percent(exit.share, digits: 1))" + (exit.value.map { " (\(metric.name) \(Written.value($0, metric)))" } ?? "")
         }
         return "samples leave at " + parts.joined(separator: ", ")
     }
 
     private static func timing(_ latency: EvaluateDocument.Latency) -> String {
         let interval = latency.ratioInterval
-        var text = "latency \(latency.ratio.formatted(digits: 3))× the baseline's [\(interval.low.formatted(digits: 3)), \(interval.high.formatted(digits: 3))]"
+        let factor = Measure.latency.factor(from: 1, to: latency.ratio).map { "\($0.value.formatted(digits: 3))× \($0.word) than" } ?? "the same as"
+        var text = "latency \(factor) the baseline's: ratio \(latency.ratio.formatted(digits: 3)) [\(interval.low.formatted(digits: 3)), \(interval.high.formatted(digits: 3))]"
         text += ", batch \(latency.batch), \(latency.threads) thread\(latency.threads == 1 ? "" : "s"), \(latency.instructionSet)"
         text += ", ONNX Runtime \(latency.runtime), \(latency.rounds) rounds"
         if let samples = latency.samples { text += ", means over \(Written.exact(samples)) different samples" }
         if let warning = latency.warning { text += "\nwarning: \(warning.onOneLine)" }
         return text
-    }
-}
-
-/// How a metric's values are written: proportions in percent, the others in their own unit.
-struct MetricText {
-    private let name: String
-
-    init(_ name: String) { self.name = name }
-
-    func value(_ value: Double?) -> String {
-        guard let value else { return "–" }
-        switch name {
-        case "SQNR": return "\(value.formatted(places: 2)) dB"
-        case "cosine": return value.formatted(places: 5)
-        default: return Written.percent(value)
-        }
-    }
-
-    func difference(_ value: Double?) -> String {
-        guard let value else { return "–" }
-        switch name {
-        case "SQNR": return "\(value.formatted(places: 2)) dB"
-        case "cosine": return value.formatted(places: 5)
-        default: return Written.points(value)
-        }
     }
 }
 

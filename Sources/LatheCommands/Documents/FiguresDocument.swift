@@ -3,32 +3,9 @@ import Measurement
 import Recipes
 import Techniques
 
-/// Figures of a model as part of a document. Sizes in bytes, energy in picojoules of one inference.
+/// Figures of a model as part of a document: every measure that can be read off them, under its key. Sizes in bytes, energy in picojoules of one inference.
 struct FiguresDocument: Encodable {
-    struct Sizes: Encodable {
-        /// Bits of the encodings the techniques stand for.
-        var theoretical: Int?
-        /// The ONNX file.
-        var serialized: Int
-        /// The ONNX file after gzip.
-        var transfer: Int?
-        /// The packed archive.
-        var packed: Int?
-    }
-
-    var parameters: Int?
-    var nonZeros: Int?
-    var sparsity: Double
-    var macs: Int?
-    var flops: Int?
-    var sizes: Sizes
-    var peakActivationBytes: Int?
-    var memoryBytes: Int?
-    /// Modeled, never measured.
-    var energyPicojoulesModeled: Double?
     /// Of a model with early exits: where samples leave, exit by exit and, last, at the end of the network. MACs and energy are then means over samples.
-    var exits: [Exit]?
-
     struct Exit: Encodable {
         /// Share of the samples that leave here.
         var share: Double
@@ -36,19 +13,57 @@ struct FiguresDocument: Encodable {
         var value: Double?
     }
 
+    private let figures: ModelFigures
+    let exits: [Exit]?
+
     init(_ figures: ModelFigures) {
-        parameters = figures.parameters.value.whole
-        nonZeros = figures.nonZeros.value.whole
-        sparsity = figures.parameters.value > 0 ? 1 - figures.nonZeros.value / figures.parameters.value : 0
-        macs = figures.macs?.value.whole
-        flops = macs.map { 2 * $0 }
-        sizes = Sizes(
-            theoretical: figures.theoreticalBytes?.value.whole, serialized: figures.serializedBytes.value.whole ?? 0,
-            transfer: figures.transferBytes?.value.whole, packed: figures.packedBytes?.value.whole)
-        peakActivationBytes = figures.peakActivationBytes?.value.whole
-        memoryBytes = figures.memoryBytes?.value.whole
-        energyPicojoulesModeled = figures.energyPicojoules?.value
+        self.figures = figures
         exits = figures.exits.map { exits in zip(exits.shares, exits.values).map { Exit(share: $0, value: $1) } }
+    }
+
+    /// A measure's value; `nil` where it is not known.
+    subscript(measure: Measure) -> Double? { measure.figure(in: figures)?.value }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: DocumentKey.self)
+        var groups: [String: [String: DocumentNumber]] = [:]
+        for measure in Measure.all where measure.isOfFigures {
+            guard let value = self[measure] else { continue }
+            let number = DocumentNumber(value, of: measure)
+            if measure.documentKey.count > 1 {
+                groups[measure.documentKey[0], default: [:]][measure.documentKey[1]] = number
+            } else {
+                try container.encode(number, forKey: DocumentKey(measure.documentKey[0]))
+            }
+        }
+        for (name, group) in groups { try container.encode(group, forKey: DocumentKey(name)) }
+        try container.encodeIfPresent(exits, forKey: DocumentKey("exits"))
+    }
+}
+
+/// A key that is known at run time only.
+struct DocumentKey: CodingKey {
+    let stringValue: String
+    var intValue: Int? { nil }
+
+    init(_ name: String) { stringValue = name }
+    init?(stringValue: String) { self.init(stringValue) }
+    init?(intValue: Int) { nil }
+}
+
+/// A measure's value in a document: a whole number for what is counted in bytes and pieces.
+struct DocumentNumber: Encodable {
+    let value: Double
+    let isWhole: Bool
+
+    init(_ value: Double, of measure: Measure) {
+        self.value = value
+        isWhole = measure.format == .bytes || measure.format == .count
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        if isWhole, let whole = value.whole { try container.encode(whole) } else { try container.encode(value) }
     }
 }
 

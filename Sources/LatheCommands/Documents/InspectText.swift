@@ -1,4 +1,5 @@
 import Foundation
+import Measurement
 
 /// What `lathe inspect` prints for people.
 enum InspectText {
@@ -47,21 +48,14 @@ enum InspectText {
     private static func totals(_ document: InspectDocument) -> String {
         let figures = document.figures
         var table = TextTable([("", .left), ("", .right), ("", .left)])
-        func add(_ title: String, _ value: Int?, _ remark: String) {
-            guard let value else { return }
-            table.add(title, Written.exact(value), remark)
-        }
-        func size(_ value: Int?) -> String { value.map { Written.bytes(Double($0)) } ?? "" }
-        add("parameters", figures.parameters, Written.percent(figures.sparsity, digits: 1) + " zero")
-        add("MACs", figures.macs, "one inference; FLOPs = 2 × MACs")
-        add("ONNX file, bytes", figures.sizes.serialized, size(figures.sizes.serialized))
-        add("gzip, bytes", figures.sizes.transfer, size(figures.sizes.transfer))
-        add("packed archive, bytes", figures.sizes.packed, size(figures.sizes.packed))
-        add("theoretical, bytes", figures.sizes.theoretical, size(figures.sizes.theoretical))
-        add("peak activations, bytes", figures.peakActivationBytes, size(figures.peakActivationBytes))
-        add("memory, bytes", figures.memoryBytes, "weights and activations: " + size(figures.memoryBytes) + fits(document))
-        if let energy = figures.energyPicojoulesModeled {
-            table.add("energy, modeled", "≈" + (energy / 1e6).formatted(digits: 3), "µJ per inference, 45 nm")
+        for measure in Measure.all where measure.isOfFigures && measure.place >= .table {
+            guard let value = figures[measure] else { continue }
+            var remark = measure.format == .bytes || measure.format == .count ? Written.value(value, measure) : ""
+            if measure == .parameters { remark += ", \(Written.value(figures[.sparsity], .sparsity)) zero" }
+            if measure == .macs { remark += ", one inference; FLOPs = 2 × MACs" }
+            if measure == .memory { remark += ", weights and activations" + fits(document) }
+            if measure.kind == .modeled { remark = "for one inference at 45 nm, modeled" }
+            table.add(measure.name, measure.format.exact(value), remark)
         }
         return table.text
     }

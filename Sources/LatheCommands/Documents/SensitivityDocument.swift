@@ -10,10 +10,10 @@ struct SensitivityDocument: JSONDocument {
         /// Value of the parameter; absent where the technique is on or off.
         var value: String?
         var samples: Int?
-        /// Accuracy with this row alone changed, 0…1, and the baseline's on the same samples.
+        /// The metric with this row alone changed, in its unit, and the baseline's on the same samples.
         var accuracy: Double?
         var baseline: Double?
-        /// Accuracy lost, with its 95 % interval (Newcombe's for paired samples).
+        /// What of the metric is lost, with its 95 % interval for paired samples.
         var loss: Double?
         var lossInterval: Interval?
         /// What the change takes away, predicted, by measure.
@@ -42,7 +42,7 @@ struct SensitivityDocument: JSONDocument {
         /// Of the baseline and of the allocated model, counted.
         var before: Double
         var after: Double?
-        /// Accuracy of the whole model, measured, and its difference to the baseline.
+        /// The metric of the whole model, measured, and its difference to the baseline.
         var accuracy: Double
         var difference: Double?
         var differenceInterval: Interval?
@@ -67,7 +67,7 @@ extension SensitivityDocument {
         model = ModelReference(session.info)
         technique = grid.request.step.technique
         parameter = grid.request.parameter
-        metric = grid.cells.joined().compactMap { $0?.accuracy?.metric }.first
+        metric = grid.cells.joined().compactMap { $0?.accuracy?.metric.title }.first
         rows = zip(grid.units, grid.cells).map { unit, cells in
             Row(
                 layers: unit.layers.map { session.layers[$0].id },

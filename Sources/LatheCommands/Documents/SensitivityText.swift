@@ -1,15 +1,17 @@
 import CompressionEngine
+import Datasets
+import Explorer
 import Measurement
 
 /// What `lathe sensitivity` prints for people: a row for each layer, a column for each value, the loss with its margin.
 enum SensitivityText {
     static func text(_ document: SensitivityDocument) -> String {
-        let metric = MetricText(document.metric ?? "")
+        let metric = Measure.metric(document.metric.flatMap(MetricKind.init(title:)) ?? .top1)
         let values = document.rows.first?.cells.map { $0.value ?? "on" } ?? []
         let samples = document.rows.lazy.flatMap(\.cells).compactMap(\.samples).first ?? 0
         let varied = document.parameter.map { ", \($0) varied" } ?? ""
         var lines = [
-            "\(document.model.name): \(document.technique)\(varied); loss of \(document.metric ?? "accuracy") with one row changed, ± half its 95 % interval, \(Written.exact(samples)) samples",
+            "\(document.model.name): \(document.technique)\(varied); loss of \(metric.name) with one row changed, ± half its 95 % interval, \(Written.exact(samples)) samples",
             "",
         ]
         var table = TextTable([("layer", .left)] + values.map { ($0, .right) })
@@ -28,23 +30,24 @@ enum SensitivityText {
         return lines.joined(separator: "\n")
     }
 
-    private static func cell(_ metric: MetricText, _ cell: SensitivityDocument.Cell) -> String {
+    private static func cell(_ metric: Measure, _ cell: SensitivityDocument.Cell) -> String {
         guard let loss = cell.loss else { return "×" }
-        guard let interval = cell.lossInterval else { return metric.difference(-loss) }
+        guard let interval = cell.lossInterval else { return Written.change(-loss, metric) }
         // A loss is written as a fall, so that it reads like everywhere else.
-        return "\(metric.difference(-loss)) ±\(((interval.high - interval.low) / 2 * 100).formatted(places: 2))"
+        let margin = metric.changeFormat.magnitude((interval.high - interval.low) / 2)
+        return "\(Written.change(-loss, metric)) ±\(margin.prefix { $0 != " " })"
     }
 
-    private static func text(_ allocation: SensitivityDocument.Allocation, _ metric: MetricText) -> [String] {
+    private static func text(_ allocation: SensitivityDocument.Allocation, _ metric: Measure) -> [String] {
         var table = TextTable([("layer", .left), ("allocated", .right)])
         for choice in allocation.choices { table.add(choice.layer.onOneLine, choice.changed ? choice.value ?? "on" : "left alone") }
-        let bytes = allocation.measure == AllocationMeasure.size.rawValue || allocation.measure == AllocationMeasure.packed.rawValue
-        func amount(_ value: Double?) -> String { bytes ? Written.bytes(value) : Written.count(value) }
-        let share = allocation.after.map { " (\(Written.percent($0 / max(allocation.before, 1), digits: 1)))" } ?? ""
-        var verdict = "\(allocation.measure) \(amount(allocation.before)) → \(amount(allocation.after))\(share), accuracy \(metric.value(allocation.accuracy))"
-        verdict += ", difference \(metric.difference(allocation.difference))"
-        if let interval = allocation.differenceInterval { verdict += " [\(metric.difference(interval.low)), \(metric.difference(interval.high))]" }
-        verdict += ", measured as a whole; single layers added up predicted \(metric.difference(-allocation.foretoldLoss))"
+        let measure = AllocationMeasure(rawValue: allocation.measure)?.measure ?? .file
+        let share = allocation.after.flatMap { measure.changeText(from: allocation.before, to: $0) }.map { " (\($0))" } ?? ""
+        var verdict =
+            "\(measure.name) \(Written.value(allocation.before, measure)) → \(Written.value(allocation.after, measure))\(share), \(metric.name) \(Written.value(allocation.accuracy, metric))"
+        verdict += ", difference \(Written.change(allocation.difference, metric))"
+        if let interval = allocation.differenceInterval { verdict += " [\(Written.change(interval.low, metric)), \(Written.change(interval.high, metric))]" }
+        verdict += ", measured as a whole; single layers added up predicted \(Written.change(-allocation.foretoldLoss, metric))"
         return [table.text, "", verdict] + (allocation.file.map { ["recipe written to \($0)"] } ?? []) + (allocation.met ? ["met: \(allocation.demand)"] : [])
     }
 }

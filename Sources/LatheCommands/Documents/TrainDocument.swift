@@ -1,5 +1,7 @@
 import CompressionEngine
+import Datasets
 import Foundation
+import Measurement
 import Recipes
 import Synchronization
 import Techniques
@@ -11,7 +13,7 @@ struct TrainDocument: JSONDocument {
         var number: Int
         /// Mean over the epoch; none for the start.
         var loss: Double?
-        /// On the validation split, 0…1.
+        /// The data set's metric on the validation split, in its unit.
         var accuracy: Double
         var seconds: Double
     }
@@ -34,9 +36,14 @@ struct TrainDocument: JSONDocument {
     var seconds: Double
     var file: String
     var fileBytes: Int
+    /// The metric's title.
+    var metric: String
+
+    private var measure: Measure { .metric(MetricKind(title: metric) ?? .top1) }
 
     init(session: EngineSession, recipe: Recipe, applied: AppliedModel, summary: TrainingSummary?, seconds: Double, output: String, split: Int) throws {
         model = ModelReference(session.info)
+        metric = (session.info.metric ?? .top1).title
         self.recipe = RecipeDocument(recipe, reports: applied.reports)
         samples = split
         trainedParameters = summary?.trainedParameters ?? 0
@@ -54,7 +61,8 @@ struct TrainDocument: JSONDocument {
         var lines: [String] = []
         if let first = epochs.first, let best = epochs.first(where: { $0.number == kept }) {
             lines.append(
-                "\(model.name): validation \(Written.percent(first.accuracy)) before, \(Written.percent(best.accuracy)) after epoch \(kept) of \(epochs.count - 1), which is kept")
+                "\(model.name): validation \(Written.value(first.accuracy, measure)) before, \(Written.value(best.accuracy, measure)) after epoch \(kept) of \(epochs.count - 1), which is kept"
+            )
         }
         lines.append("trained \(Written.exact(trainedParameters)) parameters on \(Written.exact(samples)) samples, \(Written.exact(steps)) steps")
         for note in recipe.steps.last?.notes ?? [] where !note.hasPrefix("validation ") { lines.append("  \(note.onOneLine)") }
@@ -70,6 +78,9 @@ final class TrainingRecord: Sendable {
         var printed = 0
     }
     private let state = Mutex(State())
+    private let measure: Measure
+
+    init(_ measure: Measure) { self.measure = measure }
 
     func set(_ progress: TrainingProgress) { state.withLock { $0.epochs = progress.epochs } }
 
@@ -82,7 +93,7 @@ final class TrainingRecord: Sendable {
         }
         for epoch in fresh {
             let loss = epoch.loss.map { String(format: "  loss %.4f", $0) } ?? "             "
-            Console.print(String(format: "epoch %3d", epoch.number) + loss + String(format: "  validation %.2f %%  %.1f s", 100 * epoch.accuracy, epoch.seconds))
+            Console.print(String(format: "epoch %3d", epoch.number) + loss + "  validation \(Written.value(epoch.accuracy, measure))" + String(format: "  %.1f s", epoch.seconds))
         }
     }
 }

@@ -1,5 +1,7 @@
 import ArgumentParser
+import Explorer
 import Foundation
+import Measurement
 
 import enum TerminalCells.NumberFormat
 
@@ -60,24 +62,19 @@ struct InputShape: ExpressibleByArgument {
 /// Numbers as the commands write them.
 enum Written {
     static func bytes(_ value: Double?) -> String { value.map { NumberFormat.bytes.text($0) } ?? "–" }
-    static func count(_ value: Double?) -> String { value.map { NumberFormat.count.text($0) } ?? "–" }
     static func percent(_ value: Double?, digits: Int = 2) -> String { value.map { NumberFormat.percent(digits: digits).text($0) } ?? "–" }
-    static func points(_ value: Double?) -> String { value.map { NumberFormat.points(digits: 2).text($0) } ?? "–" }
-    static func milliseconds(_ value: Double?) -> String { value.map { NumberFormat.milliseconds.text($0) } ?? "–" }
+
+    /// A measure's value, and the change of one, as it is written everywhere.
+    static func value(_ value: Double?, _ measure: Measure) -> String {
+        value.map { (measure.kind == .modeled ? "≈" : "") + measure.numberFormat.text($0) } ?? "–"
+    }
+    static func change(_ value: Double?, _ measure: Measure) -> String { value.map { measure.changeFormat.numberFormat.text($0) } ?? "–" }
 
     /// A probability of a test with its relation: "= 0.031", "< 0.0001".
     static func pValue(_ p: Double) -> String { p < 1e-4 ? "< 0.0001" : "= \(p.formatted(digits: 2))" }
 
     /// A count with thousands separated.
-    static func exact(_ value: Int) -> String {
-        var digits = Array(String(abs(value)))
-        var position = digits.count - 3
-        while position > 0 {
-            digits.insert(",", at: position)
-            position -= 3
-        }
-        return (value < 0 ? "-" : "") + String(digits)
-    }
+    static func exact(_ value: Int) -> String { MeasureFormat.grouped(value) }
 }
 
 extension Double {

@@ -7,14 +7,17 @@ public struct Axis: Hashable, Sendable {
     public var scale: Scale
     /// The range shown; from the data when nil.
     public var range: ClosedRange<Double>?
+    /// Values that are possible: a range made from the data is not padded across these ends.
+    public var bounds: ClosedRange<Double>?
 
     public init(
-        _ label: String, format: NumberFormat = .general, scale: Scale = .linear, range: ClosedRange<Double>? = nil
+        _ label: String, format: NumberFormat = .general, scale: Scale = .linear, range: ClosedRange<Double>? = nil, bounds: ClosedRange<Double>? = nil
     ) {
         self.label = label
         self.format = format
         self.scale = scale
         self.range = range
+        self.bounds = bounds
     }
 
     /// The range to show for these values: padded a little, never empty, positive on a logarithmic axis. Values that are not
@@ -37,9 +40,11 @@ public struct Axis: Hashable, Sendable {
             let middle = (low + high) / 2
             (low, high) = (middle - abs(high) * 0.01, middle + abs(high) * 0.01)
         }
+        if let bounds, usable.allSatisfy(bounds.contains) { (low, high) = (max(low, bounds.lowerBound), min(high, bounds.upperBound)) }
         let pad = (high - low) * 0.04
         // Zero is a natural end, and the whole of a percentage: do not pad across them.
         func padded(_ end: Double, _ value: Double) -> Double {
+            if let bounds, bounds.contains(value), !bounds.contains(end) { return end < value ? bounds.lowerBound : bounds.upperBound }
             if low >= 0, end < 0 { return 0 }
             if high <= 0, end > 0 { return 0 }
             if case .percent = format, value <= 1, end > 1 { return 1 }
@@ -51,7 +56,7 @@ public struct Axis: Hashable, Sendable {
     /// Whether labels are rounded to three digits, however close the ticks are.
     private var hasThreeDigits: Bool {
         switch format {
-        case .percent, .fixed, .ratio, .points, .general: false
+        case .percent, .fixed, .ratio, .points, .relative, .signed, .general: false
         default: true
         }
     }

@@ -83,6 +83,7 @@ public struct Figure: Hashable, Sendable {
     /// The margin without the sign that a difference carries.
     private static func marginText(_ margin: Double, _ format: NumberFormat) -> String {
         if case .points(let digits) = format { return NumberFormat.fixed(margin * 100, digits: digits) + " pt" }
+        if case .signed(let digits, let unit) = format { return NumberFormat.fixed(digits: digits, unit: unit).text(margin) }
         return format.text(margin)
     }
 }

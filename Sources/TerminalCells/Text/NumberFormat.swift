@@ -6,12 +6,16 @@ public enum NumberFormat: Hashable, Sendable {
     case binaryBytes
     /// A count with an SI prefix, three significant digits: 999, 266 K, 2.29 M, 4.12 G.
     case count
-    /// A quantity with an SI prefix and a unit: 1.32 mJ, 5.2 µJ.
-    case si(unit: String)
+    /// A quantity with an SI prefix and a unit, given in `scale` of it: 1.32 mJ, 5.2 µJ.
+    case si(unit: String, scale: Double = 1)
     /// A fraction 0...1 as percent with fixed digits: 98.42 %.
     case percent(digits: Int = 1)
     /// A difference of fractions in percentage points with its sign: -0.31 pt.
     case points(digits: Int = 2)
+    /// A ratio less one in percent with its sign: -74.0 %, +150 %; more digits where next to nothing is left.
+    case relative
+    /// A difference with fixed digits, its sign and an optional unit: -2.15 dB.
+    case signed(digits: Int, unit: String = "")
     /// A time given in milliseconds, three significant digits, in µs, ms or s as it reads best: 412 µs, 12.3 ms, 1.20 s.
     case milliseconds
     /// A factor: 1.52x.
@@ -27,9 +31,11 @@ public enum NumberFormat: Hashable, Sendable {
         case .bytes: Self.scaled(value, step: 1000, units: ["B", "KB", "MB", "GB", "TB", "PB"])
         case .binaryBytes: Self.scaled(value, step: 1024, units: ["B", "KiB", "MiB", "GiB", "TiB", "PiB"])
         case .count: Self.scaled(value, step: 1000, units: ["", "K", "M", "G", "T", "P", "E"])
-        case .si(let unit): Self.si(value, unit: unit)
+        case .si(let unit, let scale): Self.si(value * scale, unit: unit)
         case .percent(let digits): Self.fixed(value * 100, digits: digits) + " %"
         case .points(let digits): Self.signed(value * 100, digits: digits) + " pt"
+        case .relative: Self.relative(value)
+        case .signed(let digits, let unit): Self.signed(value, digits: digits) + (unit.isEmpty ? "" : " " + unit)
         case .milliseconds: Self.si(value / 1000, unit: "s")
         case .ratio(let digits): Self.fixed(value, digits: digits) + "x"
         case .fixed(let digits, let unit): Self.fixed(value, digits: digits) + (unit.isEmpty ? "" : " " + unit)
@@ -55,6 +61,13 @@ public enum NumberFormat: Hashable, Sendable {
     public static func signed(_ value: Double, digits: Int) -> String {
         let text = fixed(value, digits: digits)
         return value > 0 && text.contains { "123456789".contains($0) } ? "+" + text : text
+    }
+
+    private static func relative(_ value: Double) -> String {
+        let percent = value * 100
+        // 98 % and 99.9 % less differ twentyfold; 150 % and 150.3 % more do not matter.
+        let digits = percent <= -99 ? 2 : abs(percent) < 99.95 ? 1 : 0
+        return signed(percent, digits: digits) + " %"
     }
 
     /// At most `digits` significant digits, trailing zeros dropped, exponents below 1e-4 and from 1e7 on.

@@ -1,4 +1,5 @@
 import CompressionEngine
+import Datasets
 import Measurement
 import ModelGraph
 import Recipes
@@ -32,17 +33,22 @@ final class FakeEngine: ExplorerEngine {
     let answersAtOnce: Bool
     let hasData: Bool
     let hasRuntime: Bool
+    let metric: MetricKind
 
-    init(answersAtOnce: Bool = true, hasData: Bool = true, hasRuntime: Bool = true) {
+    init(answersAtOnce: Bool = true, hasData: Bool = true, hasRuntime: Bool = true, metric: MetricKind = .top1) {
+        self.metric = metric
         self.answersAtOnce = answersAtOnce
         self.hasData = hasData
         self.hasRuntime = hasRuntime
     }
 
+    func accuracy(of recipe: Recipe, seen: Int) -> AccuracyEstimate { FakeModel.accuracy(of: recipe, seen: seen, metric: metric) }
+
     func send(_ event: EngineEvent) { state.withLock { $0.send }?(event) }
 
     var info: SessionInfo {
         var info = FakeModel.info
+        info.metric = metric
         if !hasData { (info.dataName, info.validationCount, info.calibrationCount, info.testCount) = (nil, 0, 0, 0) }
         if !hasRuntime { (info.runtimeVersion, info.runtimeProblem) = (nil, "libonnxruntime.so was not found") }
         return info
@@ -59,7 +65,7 @@ final class FakeEngine: ExplorerEngine {
             .opening(phase: "reading the model", fraction: 0.5), .opened(info, baseline: FakeModel.baseline, refusals: FakeModel.refusals, recipe: nil),
             .prepared(baseline: FakeModel.baseline),
         ]
-        if hasData, hasRuntime { events.append(.baselineAccuracy(FakeModel.accuracy(of: Recipe(), seen: 5000))) }
+        if hasData, hasRuntime { events.append(.baselineAccuracy(accuracy(of: Recipe(), seen: 5000))) }
         return events
     }
 
@@ -76,7 +82,7 @@ final class FakeEngine: ExplorerEngine {
     func answers(_ recipe: Recipe, _ generation: Int) -> [EngineEvent] {
         var events: [EngineEvent] = [.rewritten(generation: generation, FakeModel.figures(of: recipe, provenance: .measured), reports: [])]
         if hasData, hasRuntime {
-            for seen in [256, 1280, 5000] { events.append(.accuracy(generation: generation, FakeModel.accuracy(of: recipe, seen: seen))) }
+            for seen in [256, 1280, 5000] { events.append(.accuracy(generation: generation, accuracy(of: recipe, seen: seen))) }
         }
         return events + [.settled(generation: generation)]
     }
@@ -85,11 +91,8 @@ final class FakeEngine: ExplorerEngine {
         for event in answers(recipe, generation) { send(event) }
         let trials = state.withLock { state -> [TrialRecord] in
             var trial = TrialRecord(id: recipe.canonical, recipe: recipe, created: Double(state.trials.count))
-            let accuracy = FakeModel.accuracy(of: recipe, seen: 5000)
-            let figures = FakeModel.figures(of: recipe, provenance: .measured)
-            (trial.accuracy, trial.accuracyInterval, trial.accuracyComplete) = (accuracy.value, accuracy.interval, true)
-            (trial.serializedBytes, trial.packedBytes, trial.transferBytes) = (figures.serializedBytes.value, figures.packedBytes?.value, figures.transferBytes?.value)
-            (trial.macs, trial.parameters, trial.energyPicojoules) = (figures.macs?.value, figures.parameters.value, figures.energyPicojoules?.value)
+            trial.figures.record(accuracy(of: recipe, seen: 5000))
+            trial.figures.record(FakeModel.figures(of: recipe, provenance: .measured))
             state.trials.removeAll { $0.id == trial.id }
             state.trials.append(trial)
             return state.trials
@@ -125,7 +128,7 @@ final class FakeEngine: ExplorerEngine {
             var changed = recipe
             changed.steps[step].parameters[parameter] = value
             point.serializedBytes = FakeModel.figures(of: changed, provenance: .measured).serializedBytes.value
-            if hasData, hasRuntime { point.accuracy = FakeModel.accuracy(of: changed, seen: 2000) }
+            if hasData, hasRuntime { point.accuracy = accuracy(of: changed, seen: 2000) }
             send(.whatIf(generation: generation, point))
         }
     }

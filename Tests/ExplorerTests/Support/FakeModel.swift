@@ -1,4 +1,5 @@
 import CompressionEngine
+import Datasets
 import Measurement
 import ModelGraph
 import Recipes
@@ -29,7 +30,7 @@ enum FakeModel {
     static var info: SessionInfo {
         var info = SessionInfo(modelPath: "models/lenet-5.onnx", modelName: "lenet-5.onnx", modelHash: "5f3a", opset: 17, producer: "pytorch", layers: layers)
         info.dataName = "fashion-mnist"
-        info.metric = "top-1"
+        info.metric = .top1
         (info.validationCount, info.calibrationCount, info.testCount) = (5000, 512, 5000)
         info.runtimeVersion = "1.31.1"
         return info
@@ -90,7 +91,7 @@ enum FakeModel {
     }
 
     /// A plausible accuracy: falls off steeply beyond 90 % sparsity.
-    static func accuracy(of recipe: Recipe, seen: Int) -> AccuracyEstimate {
+    static func accuracy(of recipe: Recipe, seen: Int, metric: MetricKind = .top1) -> AccuracyEstimate {
         var value = 0.9058
         for step in recipe.activeSteps {
             if step.technique == "magnitude-pruning", case .real(let sparsity) = step.parameters["sparsity"] ?? .real(0.5) {
@@ -99,8 +100,9 @@ enum FakeModel {
             if step.technique == "static-int8" { value -= 0.002 }
             if step.technique == "weight-only", case .integer(let bits) = step.parameters["bits"] ?? .integer(4) { value -= 0.2 / Double(1 << bits) }
         }
+        if !metric.isProportion { return likeness(metric, lost: 0.9058 - value, seen: seen, isBaseline: recipe.activeSteps.isEmpty) }
         let half = 1.96 * (value * (1 - value) / Double(seen)).squareRoot()
-        var estimate = AccuracyEstimate(metric: "top-1", seen: seen, total: 5000, value: value, interval: Interval(low: value - half, high: value + half))
+        var estimate = AccuracyEstimate(metric: metric, seen: seen, total: 5000, value: value, interval: Interval(low: value - half, high: value + half))
         if !recipe.activeSteps.isEmpty {
             estimate.baseline = 0.9058
             let difference = value - 0.9058
@@ -108,6 +110,19 @@ enum FakeModel {
             let reach = half * 0.5
             estimate.differenceInterval = Interval(low: difference - reach, high: difference + reach)
             estimate.mcnemarP = abs(difference) > reach ? 0.0004 : 0.31
+        }
+        return estimate
+    }
+
+    /// Cosine or SQNR of outputs that agree the less, the more accuracy is lost.
+    private static func likeness(_ metric: MetricKind, lost: Double, seen: Int, isBaseline: Bool) -> AccuracyEstimate {
+        let equal = metric == .sqnr ? 150.0 : 1.0
+        let value = isBaseline ? equal : metric == .sqnr ? 38.5 - 60 * lost : 0.9991 - lost
+        let half = (isBaseline ? 0 : metric == .sqnr ? 12 : 0.02) / Double(seen).squareRoot()
+        var estimate = AccuracyEstimate(metric: metric, seen: seen, total: 5000, value: value, interval: Interval(low: value - half, high: min(value + half, equal)))
+        if !isBaseline {
+            (estimate.baseline, estimate.difference) = (equal, value - equal)
+            estimate.differenceInterval = Interval(low: value - equal - half, high: min(value + half, equal) - equal)
         }
         return estimate
     }

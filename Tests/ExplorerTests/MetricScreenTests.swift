@@ -1,0 +1,79 @@
+import CompressionEngine
+import Datasets
+import Foundation
+import Measurement
+import TerminalCells
+import Testing
+
+@testable import Explorer
+
+/// Every metric of Docs/DataSets.md in every view: its own unit, range and direction, and no crash.
+@Suite struct MetricScreenTests {
+    static let sizes = [Size(width: 60, height: 18), Size(width: 80, height: 24), Size(width: 120, height: 40), Size(width: 160, height: 48), Size(width: 200, height: 60)]
+
+    private func driver(_ metric: MetricKind, _ size: Size, _ tier: GlyphTier = .block) -> Driver {
+        let driver = Driver(FakeEngine(metric: metric), size: size, theme: Theme(glyphTier: tier))
+        driver.press("space tab l l T")
+        driver.wait()
+        return driver
+    }
+
+    @Test(arguments: MetricKind.allCases) func everyViewInEverySize(metric: MetricKind) {
+        for size in Self.sizes {
+            for tier in [GlyphTier.ascii, .block] {
+                let driver = driver(metric, size, tier)
+                for view in 1...6 {
+                    driver.press("\(view)")
+                    let grid = ExplorerView.frame(driver.model).grid
+                    #expect(grid.size == size)
+                    // Panes that share a place come one after the other.
+                    for _ in 0..<4 {
+                        driver.press("tab")
+                        #expect(ExplorerView.frame(driver.model).grid.size == size)
+                    }
+                }
+            }
+        }
+    }
+
+    /// The figures pane: name, value with unit, change in that unit, a fall told as worse.
+    @Test(arguments: MetricKind.allCases) func theFiguresPaneHasUnitAndDirection(metric: MetricKind) throws {
+        let driver = driver(metric, Size(width: 160, height: 48))
+        let row = try #require(driver.model.measureRows.first)
+        #expect(row.measure == .metric(metric) && driver.model.axes.y == .metric(metric))
+        let unit = [MetricKind.sqnr: " dB", .cosine: ""][metric] ?? " %"
+        let difference = [MetricKind.sqnr: " dB", .cosine: ""][metric] ?? " pt"
+        let now = row.now.text(tier: .block)
+        let change = row.change.text(tier: .block)
+        #expect(now.hasSuffix(unit) && change.hasSuffix(difference) && change.hasPrefix("-"), "\(now) \(change)")
+        if metric == .cosine { #expect(!now.contains(" ") && !change.contains(" ")) }
+        let line = try #require(driver.screen.split(separator: "\n").first { $0.contains(row.measure.title) && $0.contains(now) }, "\(driver.screen)")
+        #expect(line.contains(change))
+        #expect(row.verdict == .worse && driver.screen.contains("worse by"), "\(driver.screen)")
+    }
+
+    /// The chart's own axis: labels in the metric's unit, none outside what is possible.
+    @Test(arguments: MetricKind.allCases) func axesHaveTheMetricsUnitAndRange(metric: MetricKind) throws {
+        let measure = Measure.metric(metric)
+        for (keys, title) in [("1", measure.name), ("3", measure.title)] {
+            let driver = driver(metric, Size(width: 160, height: 48))
+            driver.press(keys)
+            let screen = driver.screen
+            #expect(screen.contains(title), "\(screen)")
+            if metric == .sqnr { #expect(screen.contains(" dB") && !screen.contains("3850"), "\(screen)") }
+            if metric == .cosine { #expect(!screen.contains("99.91 %") && !screen.contains("1.02"), "\(screen)") }
+        }
+    }
+
+    /// A value that is no comparison of right and wrong has no McNemar p.
+    @Test(arguments: [MetricKind.cosine, .sqnr]) func meansHaveNoTestOfProportions(metric: MetricKind) {
+        let screen = driver(metric, Size(width: 120, height: 40)).screen
+        #expect(!screen.contains("p<0.001") && !screen.contains(" p 0."), "\(screen)")
+    }
+
+    @Test func aLossBudgetIsInTheMetricsUnit() {
+        #expect(ExplorerModel.allocationGoal("3dB", metric: .sqnr) == .maximumDrop(3) && ExplorerModel.allocationGoal("3 dB", metric: .sqnr) == .maximumDrop(3))
+        #expect(ExplorerModel.allocationGoal("0.01 cosine", metric: .cosine) == .maximumDrop(0.01))
+        #expect(ExplorerModel.allocationGoal("0.5pt", metric: .sqnr) == nil && ExplorerModel.allocationGoal("50%", metric: .sqnr) == .share(0.5))
+    }
+}
