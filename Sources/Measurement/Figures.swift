@@ -52,8 +52,9 @@ public struct ModelFigures: Sendable {
     /// Energy of one inference in picojoules (45 nm model), always modeled.
     public var energyPicojoules: Figure?
     public var layers: [LayerFigures]
-    /// Of a model with early exits: shares of samples by exit, and what is to be expected; `nil` for others and without data.
-    public var exits: ExitFigures?
+    /// Of a model that decides sample by sample how much of itself to run: which ways samples take, and what is to be expected; `nil` for
+    /// others and without data.
+    public var live: LiveFigures?
 
     public init(parameters: Figure, nonZeros: Figure, serializedBytes: Figure, layers: [LayerFigures] = []) {
         self.parameters = parameters

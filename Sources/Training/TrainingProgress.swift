@@ -42,24 +42,38 @@ public final class TrainingControl: Sendable {
         var shouldFinish = false
     }
     private let state = Mutex(State())
+    /// Wakes who waits.
+    private let changed = NSCondition()
 
     public init() {}
 
+    private func change(_ body: (inout State) -> Void) {
+        changed.lock()
+        state.withLock { body(&$0) }
+        changed.broadcast()
+        changed.unlock()
+    }
+
     public var isPaused: Bool {
         get { state.withLock { $0.isPaused } }
-        set { state.withLock { $0.isPaused = newValue } }
+        set { change { $0.isPaused = newValue } }
     }
 
     /// Ends the training after the step that runs.
-    public func finish() { state.withLock { $0.shouldFinish = true } }
+    public func finish() { change { $0.shouldFinish = true } }
 
     var shouldFinish: Bool { state.withLock { $0.shouldFinish } }
 
     /// Returns when not paused, or when told to finish or cancelled.
     func wait(_ cancellation: Cancellation) throws {
-        while isPaused, !shouldFinish {
-            try cancellation.check()
-            Thread.sleep(forTimeInterval: 0.05)
+        guard isPaused else { return }
+        try cancellation.withHook({ self.change { _ in } }) {
+            changed.lock()
+            defer { changed.unlock() }
+            while isPaused, !shouldFinish {
+                try cancellation.check()
+                changed.wait()
+            }
         }
     }
 }

@@ -24,7 +24,7 @@ enum ExitThreshold {
         for _ in 0..<600 where points == 0 {
             workbench.traceWhatIf(recipe(threshold.defaultValue), step: 0, parameter: "threshold", generation: 2)
             Thread.sleep(forTimeInterval: 0.1)
-            points = events.drain().count { if case .whatIf(2, let point) = $0 { point.exits != nil } else { false } }
+            points = events.drain().count { if case .whatIf(2, let point) = $0 { point.live != nil } else { false } }
         }
         guard points > 1 else { throw EngineError(.runtime, "no curve over the threshold") }
         Thread.sleep(forTimeInterval: 0.5)
@@ -34,7 +34,7 @@ enum ExitThreshold {
         for press in 0..<300 {
             value = threshold.stepped(value, by: press % 60 < 30 ? -1 : 1)
             let start = DispatchTime.now().uptimeNanoseconds
-            guard workbench.predict(recipe(value))?.exits != nil else { throw EngineError(.recipe, "no figures of the exits") }
+            guard workbench.predict(recipe(value))?.live != nil else { throw EngineError(.recipe, "no figures of the exits") }
             figures.times.append(Double(DispatchTime.now().uptimeNanoseconds - start) / 1e6)
             workbench.traceWhatIf(recipe(value), step: 0, parameter: "threshold", generation: press + 3)
             for _ in 0..<points { try events.wait { if case .whatIf(press + 3, _) = $0 { true } else { false } } }

@@ -181,8 +181,8 @@ public struct WhatIfPoint: Sendable {
     public var value: ParameterValue
     public var accuracy: AccuracyEstimate?
     public var serializedBytes: Double?
-    /// What early exits are expected to do at this threshold.
-    public var exits: ExitFigures?
+    /// What is expected of samples at this value of a live parameter.
+    public var live: LiveFigures?
     /// Why there is no number at this value.
     public var problem: String?
 

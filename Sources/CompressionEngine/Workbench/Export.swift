@@ -64,12 +64,3 @@ extension EngineSession {
         return paths
     }
 }
-
-extension Workbench {
-    public func export(_ recipe: Recipe, request: ExportRequest, job: Int) {
-        runJob(job, title: "Export \(request.name)") { session, cancellation, progress in
-            let files = try session.export(recipe, request: request, cancellation: cancellation, progress: progress)
-            return .exported(job: job, files: files)
-        }
-    }
-}

@@ -26,8 +26,8 @@ extension ExplorerModel {
     /// Accuracy of the present recipe, or that of an earlier one marked stale.
     public var accuracyNow: (estimate: AccuracyEstimate, isStale: Bool)? {
         if isBaseline { return baselineAccuracy.map { ($0, false) } }
-        let predicted = prediction?.exits?.accuracy
-        // What exits predict from every sample says more than a first part of the samples.
+        let predicted = prediction?.live?.accuracy
+        // What a profile of every sample predicts says more than a first part of the samples.
         if let accuracy = result?.accuracy, accuracy.isComplete || accuracy.seen >= predicted?.seen ?? 0 { return (accuracy, false) }
         if let predicted { return (predicted, false) }
         return staleAccuracy.map { ($0, true) }
@@ -123,7 +123,7 @@ extension ExplorerModel {
         func change(_ value: Double?, standing: ShownFigure.Standing = .measured, isStale: Bool = false) -> ShownFigure {
             ShownFigure(value, measure.changeFormat.numberFormat, standing: standing, isStale: isStale)
         }
-        if result?.latency == nil, comparedState == nil, let exits = figuresNow?.exits, let now = exits.milliseconds, let before = exits.baselineMilliseconds {
+        if result?.latency == nil, comparedState == nil, let live = figuresNow?.live, let now = live.milliseconds, let before = live.baselineMilliseconds {
             return MeasureRow(
                 measure: measure, reference: shown(before), now: shown(now, standing: .estimated), change: change(measure.change(from: before, to: now), standing: .estimated),
                 verdict: measure.verdict(from: before, to: now))

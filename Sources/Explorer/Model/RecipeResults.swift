@@ -45,7 +45,7 @@ extension ModelFigures {
         figures.memoryBytes = memoryBytes ?? prediction.memoryBytes
         figures.energyPicojoules = energyPicojoules ?? prediction.energyPicojoules
         // Timed later than counted.
-        if exits == nil || exits?.milliseconds == nil { figures.exits = prediction.exits ?? exits }
+        if live?.milliseconds == nil { figures.live = prediction.live ?? live }
         return figures
     }
 }

@@ -48,7 +48,7 @@ public struct WhatIfCurve: Sendable {
             // What was run on more samples says more: a point of the curve does not take the place of the whole evaluation.
             if points[index].x == x {
                 if points[index].point.accuracy?.isComplete == true, point.accuracy?.isComplete == false {
-                    points[index].point.exits = point.exits
+                    points[index].point.live = point.live
                 } else if point.accuracy?.seen ?? 0 >= points[index].point.accuracy?.seen ?? 0 {
                     points[index].point = point
                 }

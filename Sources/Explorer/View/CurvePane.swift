@@ -31,7 +31,7 @@ extension Painter {
         guard let curve, let parameter else { return StyledLine() }
         let here = parameter.axisPosition(model.value(of: parameter))
         guard let point = curve.points.min(by: { abs($0.x - here) < abs($1.x - here) })?.point else { return StyledLine() }
-        if let exits = point.exits { return exitFooter(exits, at: parameter.shown(point.value)) }
+        if let live = point.live { return liveFooter(live, at: parameter.shown(point.value)) }
         // The chart's top row has the accuracy.
         var parts = ["at \(parameter.shown(point.value))"]
         if let accuracy = point.accuracy { parts.append("n \(Grouping.text(accuracy.seen))") }
@@ -41,27 +41,27 @@ extension Painter {
         return line
     }
 
-    private func exitFooter(_ exits: ExitFigures, at value: String) -> StyledLine {
+    private func liveFooter(_ live: LiveFigures, at value: String) -> StyledLine {
         var parts = ["at \(value)"]
-        if let macs = exits.macs { parts.append("\(Measure.macs.numberFormat.text(macs)) MACs") }
-        if let time = exits.milliseconds { parts.append(Measure.latency.numberFormat.text(time)) }
-        parts.append("stay \(NumberFormat.fixed((exits.shares.last ?? 0) * 100, digits: 0)) %")
+        if let macs = live.macs { parts.append("\(Measure.macs.numberFormat.text(macs)) MACs") }
+        if let time = live.milliseconds { parts.append(Measure.latency.numberFormat.text(time)) }
+        parts.append("stay \(NumberFormat.fixed((live.shares.last ?? 0) * 100, digits: 0)) %")
         return StyledLine(parts.joined(separator: ", "), .muted)
     }
 
-    /// What early exits save over the threshold: MACs and time as shares of the baseline's, and the samples that have left by each exit.
-    private mutating func drawExitCurves(_ curve: WhatIfCurve, _ x: Axis, cursor: Double, in rect: Rect) {
-        let known = curve.points.compactMap { point in point.point.exits.map { (x: point.x, exits: $0) } }
+    /// What is saved over a live parameter: MACs and time as shares of the baseline's, and the samples that run through everything.
+    private mutating func drawLiveCurves(_ curve: WhatIfCurve, _ x: Axis, cursor: Double, in rect: Rect) {
+        let known = curve.points.compactMap { point in point.point.live.map { (x: point.x, live: $0) } }
         var series: [LineChart.Series] = []
         if let whole = model.baseline?.macs?.value, whole > 0 {
-            series.append(.init("MACs", known.compactMap { point in point.exits.macs.map { ChartPoint(point.x, $0 / whole) } }))
+            series.append(.init("MACs", known.compactMap { point in point.live.macs.map { ChartPoint(point.x, $0 / whole) } }))
         }
         let times = known.compactMap { point -> ChartPoint? in
-            guard let time = point.exits.milliseconds, let whole = point.exits.baselineMilliseconds, whole > 0 else { return nil }
+            guard let time = point.live.milliseconds, let whole = point.live.baselineMilliseconds, whole > 0 else { return nil }
             return ChartPoint(point.x, time / whole)
         }
         if !times.isEmpty { series.append(.init("time", times)) }
-        series.append(.init("stay", known.map { ChartPoint($0.x, $0.exits.shares.last ?? 0) }))
+        series.append(.init("stay", known.map { ChartPoint($0.x, $0.live.shares.last ?? 0) }))
         let highest = max(1, series.flatMap(\.points).map(\.y).max() ?? 1)
         grid.draw(LineChart(series: series, x: x, y: Axis("of the baseline", format: .percent(digits: 0), range: 0...highest), cursor: cursor), in: rect, theme: theme)
     }
@@ -71,9 +71,9 @@ extension Painter {
         let x = Axis(parameter.unit.isEmpty ? parameter.title : "\(parameter.title), \(parameter.unit)", range: parameter.axisRange)
         let measured = curve.points.compactMap { point in point.point.accuracy.map { (x: point.x, estimate: $0) } }
         var rect = rect
-        if curve.points.contains(where: { $0.point.exits != nil }), rect.height >= 14 {
+        if curve.points.contains(where: { $0.point.live != nil }), rect.height >= 14 {
             let upper = rect.height / 2
-            drawExitCurves(curve, x, cursor: here, in: Rect(x: rect.x, y: rect.y + upper, width: rect.width, height: rect.height - upper))
+            drawLiveCurves(curve, x, cursor: here, in: Rect(x: rect.x, y: rect.y + upper, width: rect.width, height: rect.height - upper))
             rect = Rect(x: rect.x, y: rect.y, width: rect.width, height: upper)
         }
         guard !measured.isEmpty else {

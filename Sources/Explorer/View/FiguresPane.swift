@@ -133,15 +133,15 @@ extension Painter {
         return line
     }
 
-    /// Where samples leave a network with early exits.
+    /// Which ways samples take through a network that does not run all of itself for each.
     private var exitDetail: [StyledLine] {
-        guard let exits = model.figuresNow?.exits, exits.shares.count > 1 else { return [] }
-        let shares = exits.shares.map { NumberFormat.fixed($0 * 100, digits: 0) }
+        guard let live = model.figuresNow?.live, live.shares.count > 1 else { return [] }
+        let shares = live.shares.map { NumberFormat.fixed($0 * 100, digits: 0) }
         return [StyledLine("leave \(shares.dropLast().joined(separator: ", ")) %, stay \(shares[shares.count - 1]) %", .muted)]
     }
 
     private var latencyDetail: [StyledLine] {
-        if model.result?.latency == nil, let exits = model.figuresNow?.exits, exits.milliseconds != nil { return [StyledLine("mean over samples, predicted", .muted)] }
+        if model.result?.latency == nil, model.figuresNow?.live?.milliseconds != nil { return [StyledLine("mean over samples, predicted", .muted)] }
         guard let latency = model.latencyNow, !latency.isStale else {
             guard model.latencyRun == nil, model.info?.runtimeVersion != nil, model.info?.cannotRun == nil else { return [] }
             let key = model.keyMap.binding(of: .measureLatency, in: model.pane).flatMap { model.keyMap.reachableKeys(of: $0, in: model.pane).first }

@@ -108,7 +108,7 @@ struct Train: ParsableCommand {
             OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime, teacherPath: teaching.teacher), cancellation: cancellation,
             progress: { progress.show($0, $1) })
         for warning in RecipeNotes.warnings(recipe, session) { Console.warn("\(source.model): \(warning)") }
-        if initialize { session = try session.replacingModel(Initialization.random(session.model, seed: recipe.seed)) }
+        if initialize { session = session.replacingModel(try Initialization.random(session.model, seed: recipe.seed)) }
         var source = try session.trainingSource()
         let last = TrainingRecord(.metric(session.info.metric ?? .top1))
         source.progress = { last.set($0) }

@@ -4,12 +4,14 @@ import ModelGraph
 import Techniques
 
 /// Lets samples that are easy leave the network early.
-public struct EarlyExits: WholeModelTechnique {
+public struct EarlyExits: WholeModelTechnique, LiveTechnique {
     public init() {}
 
     static let id = "early-exits"
-    /// Techniques that put exits with a threshold into a model.
-    package static let all: Set<String> = [id, TrainedExits.id]
+
+    public let liveParameter = "threshold"
+
+    public func profiler(of model: Model) -> (any LiveProfiler)? { ExitProfiler(model) }
 
     public let descriptor = TechniqueDescriptor(
         id: EarlyExits.id,

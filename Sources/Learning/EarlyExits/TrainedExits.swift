@@ -6,10 +6,14 @@ import Techniques
 import Training
 
 /// Early exits whose classifiers are trained on the training split, alone or with the network.
-public struct TrainedExits: WholeModelTechnique {
+public struct TrainedExits: WholeModelTechnique, LiveTechnique {
     public init() {}
 
     static let id = "trained-exits"
+
+    public let liveParameter = "threshold"
+
+    public func profiler(of model: Model) -> (any LiveProfiler)? { ExitProfiler(model) }
 
     public let descriptor = TechniqueDescriptor(
         id: TrainedExits.id,

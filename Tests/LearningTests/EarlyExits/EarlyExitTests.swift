@@ -190,12 +190,12 @@ import Testing
         profile.scores = [[1, 0, 0, 0], [0, 1, 1, 0], [1, 1, 1, 1]]
         profile.baseline = [1, 1, 1, 1]
         profile.times = ExitTimes(milliseconds: [1, 2, 4], baseline: 5)
-        let half = try #require(profile.figures(threshold: 0.6))
+        let half = try #require(profile.figures(at: 0.6))
         #expect(half.shares == [0.25, 0.5, 0.25] && half.accuracy.value == 1)
         #expect(half.macs == 0.25 * 10 + 0.5 * 30 + 0.25 * 100 && half.milliseconds == 0.25 * 1 + 0.5 * 2 + 0.25 * 4)
-        let low = try #require(profile.figures(threshold: 0.15))
+        let low = try #require(profile.figures(at: 0.15))
         #expect(low.shares == [0.75, 0.25, 0] && low.accuracy.value == 0.25 && low.accuracy.onlyBaseline == 3)
-        #expect(try #require(profile.figures(threshold: 1)).shares == [0, 0, 1])
+        #expect(try #require(profile.figures(at: 1)).shares == [0, 0, 1])
         #expect(!half.accuracy.isComplete, "what is predicted is drawn as an estimate")
     }
 }

@@ -55,14 +55,4 @@ extension EngineSession {
 extension EngineSession {
     /// As `trainingSource(store:)`, with the store of this user.
     public func trainingSource() throws -> TrainingSource { try trainingSource(store: trainings) }
-
-    /// The same data and runtime with another model of the same inputs and outputs as the baseline.
-    public func replacingModel(_ other: Model) throws -> EngineSession {
-        var changed = info
-        changed.modelHash = other.contentHash.tagged
-        return EngineSession(
-            model: other, layers: other.layers(), info: changed, runtime: runtime, data: data, validation: validation,
-            calibration: try data?.calibration.map { try SampleSet($0, metric: validation?.metric ?? .top1) }, inputShapes: inputShapes,
-            teacher: teacher, limits: limits)
-    }
 }

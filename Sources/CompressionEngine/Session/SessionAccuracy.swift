@@ -1,0 +1,119 @@
+import Datasets
+import EngineSupport
+import Foundation
+import Measurement
+import ModelGraph
+import OnnxRuntime
+import Synchronization
+
+/// Accuracies on the splits of the data, each paired with the baseline's, which is run once per split.
+final class SessionAccuracy: Sendable {
+    private struct State {
+        var scores: [SplitName: SampleScores] = [:]
+        /// The baseline's outputs on splits without labels.
+        var reference: [SplitName: AccuracyEvaluation.ReferenceOutputs] = [:]
+        /// Whether samples of a batch leave each other alone, found out on the baseline.
+        var areIndependent: Bool?
+    }
+
+    /// What is run in place of a whole model, and what it is given for samples of a range.
+    typealias Part = (model: Model, feed: @Sendable (Range<Int>) throws -> [(String, Value)])
+
+    private let opened: OpenedModel
+    private let state = Mutex(State())
+
+    init(_ opened: OpenedModel) { self.opened = opened }
+
+    /// Whether a sample's output does not depend on who else is in its batch; known after `baselineScores`.
+    var samplesAreIndependent: Bool { state.withLock { $0.areIndependent } ?? true }
+
+    /// The baseline's outputs on a split without labels; known after `baselineScores`.
+    func knownReference(_ split: SplitName) -> AccuracyEvaluation.ReferenceOutputs? { state.withLock { $0.reference[split] } }
+
+    func evaluate(
+        _ candidate: Model, part: Part?, split: SplitName, limit: Int?, workers: Int?, cancellation: Cancellation,
+        update: @escaping @Sendable (AccuracyEstimate) -> Void
+    ) throws -> AccuracyEstimate {
+        let runtime = try opened.requiredRuntime()
+        let set = try opened.samples(split)
+        let baseline = try baselineScores(split, limit: limit, workers: workers, cancellation: cancellation) { _ in }
+        let (reference, oneByOne) = state.withLock { ($0.reference[split], $0.areIndependent == false) }
+        let evaluation = try AccuracyEvaluation(
+            samples: set, model: candidate, reference: reference, oneByOne: oneByOne,
+            workers: workers ?? ProcessInfo.processInfo.activeProcessorCount, feed: part?.feed)
+        let runner = try ModelRunner(part?.model ?? candidate, library: runtime)
+        return try evaluation.run(runner, limit: limit, baseline: baseline, cancellation: cancellation, update: update).estimate
+    }
+
+    /// Scores of the baseline on a split, run once and kept.
+    func baselineScores(
+        _ split: SplitName, limit: Int?, workers: Int?, cancellation: Cancellation, update: @escaping @Sendable (AccuracyEstimate) -> Void
+    ) throws -> SampleScores {
+        let runtime = try opened.requiredRuntime()
+        let set = try opened.samples(split)
+        let model = opened.model
+        let needed = min(limit ?? set.count, set.count)
+        if let known = state.withLock({ $0.scores[split] }), !known.scores.prefix(needed).contains(where: \.isNaN) { return known }
+        let runner = try ModelRunner(model, library: runtime, label: "baseline")
+        let known = state.withLock { $0.areIndependent }
+        let areIndependent = try known ?? (set.labels == nil || AccuracyEvaluation.areIndependent(set, model, runner, cancellation: cancellation))
+        state.withLock { $0.areIndependent = areIndependent }
+        var reference: AccuracyEvaluation.ReferenceOutputs?
+        if set.labels == nil {
+            let outputs = try AccuracyEvaluation(samples: set, model: model, oneByOne: !areIndependent).referenceOutputs(runner, cancellation: cancellation)
+            state.withLock { $0.reference[split] = outputs }
+            reference = outputs
+        }
+        let evaluation = try AccuracyEvaluation(
+            samples: set, model: model, reference: reference, oneByOne: !areIndependent,
+            workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
+        let scores = try evaluation.run(runner, limit: limit, cancellation: cancellation, update: update).scores
+        state.withLock { $0.scores[split] = scores }
+        return scores
+    }
+
+    /// The baseline's accuracy from scores already known; `nil` before `baselineScores`.
+    func baselineEstimate(_ split: SplitName) -> AccuracyEstimate? {
+        guard let scores = state.withLock({ $0.scores[split] }) else { return nil }
+        var tally = PairedTally(metric: scores.metric)
+        for score in scores.scores where !score.isNaN { tally.add(score, baseline: nil) }
+        return tally.estimate(total: scores.scores.count)
+    }
+}
+
+extension EngineSession {
+    /// Whether accuracy can be measured: there are data and a runtime, and the model runs.
+    public var canEvaluate: Bool { runtime != nil && validation != nil && runs }
+
+    /// Accuracy of a model on a split, paired with the baseline, reported as it narrows.
+    /// - Parameters:
+    ///   - limit: samples at most; all by default.
+    ///   - workers: callers at once; one per core by default.
+    /// - Returns: the last estimate: complete unless `limit` says otherwise.
+    public func evaluate(
+        _ candidate: Model, split: SplitName = .validation, limit: Int? = nil, workers: Int? = nil, cancellation: Cancellation = Cancellation(),
+        update: @escaping @Sendable (AccuracyEstimate) -> Void = { _ in }
+    ) throws -> AccuracyEstimate {
+        try accuracies.evaluate(candidate, part: nil, split: split, limit: limit, workers: workers, cancellation: cancellation, update: update)
+    }
+
+    /// The same on the first `limit` validation samples, where only a part of the candidate needs to run.
+    func evaluate(_ candidate: Model, part: SessionAccuracy.Part, limit: Int?, cancellation: Cancellation) throws -> AccuracyEstimate {
+        try accuracies.evaluate(candidate, part: part, split: .validation, limit: limit, workers: nil, cancellation: cancellation) { _ in }
+    }
+
+    /// Scores of the baseline on a split, run once and kept.
+    @discardableResult
+    public func baselineScores(
+        _ split: SplitName = .validation, limit: Int? = nil, workers: Int? = nil, cancellation: Cancellation = Cancellation(),
+        update: @escaping @Sendable (AccuracyEstimate) -> Void = { _ in }
+    ) throws -> SampleScores {
+        try accuracies.baselineScores(split, limit: limit, workers: workers, cancellation: cancellation, update: update)
+    }
+
+    /// Whether a sample's output does not depend on who else is in its batch; known after `baselineScores`.
+    var samplesAreIndependent: Bool { accuracies.samplesAreIndependent }
+
+    /// The baseline's accuracy from scores already known; `nil` before `baselineScores`.
+    public func baselineEstimate(_ split: SplitName = .validation) -> AccuracyEstimate? { accuracies.baselineEstimate(split) }
+}

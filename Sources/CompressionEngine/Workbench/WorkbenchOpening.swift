@@ -1,0 +1,82 @@
+import EngineSupport
+import Measurement
+import ModelGraph
+import Recipes
+import Techniques
+
+// Opening goes in stages, so that the screen fills early: the parsed model, then predictions, then slow sizes and the baseline's accuracy.
+
+extension WorkbenchCore {
+    private func blocking<R: Sendable>(_ body: @escaping @Sendable () throws -> R) async throws -> R {
+        try await BlockingThread.run("lathe.open", opening, body)
+    }
+
+    func open(_ request: OpenRequest) {
+        Task {
+            do {
+                try await openStages(request)
+            } catch let error as EngineError where error.kind == .cancelled {
+                return
+            } catch {
+                outlet.send(.failed(generation: nil, job: nil, message: "\(error)"))
+            }
+        }
+    }
+
+    private func openStages(_ request: OpenRequest) async throws {
+        let (cancellation, outlet, opener) = (opening, outlet, opener)
+        let (session, recipe, first) = try await blocking {
+            let session = try opener(request, cancellation) { phase, fraction in outlet.send(.opening(phase: phase, fraction: fraction)) }
+            let recipe = try request.recipePath.map { try Recipe.read(path: $0) }
+            var figures = try FigureCounting.figures(of: session.model, shapes: nil)
+            figures.serializedBytes = Figure(Double(session.info.fileBytes), .measured)
+            return (session, recipe, (figures: figures, refusals: session.refusals(shapes: nil)))
+        }
+        self.session = session
+        snapshot.session = session
+        outlet.send(.opened(session.info, baseline: first.figures, refusals: first.refusals, recipe: recipe))
+        let shapes = try await shapes(session, first.figures, first.refusals)
+        // Shapes may let techniques do more than the graph alone did.
+        let (refusals, summaries, counted) = try await blocking {
+            (
+                session.refusals(shapes: shapes), try session.summaries(shapes: shapes, cancellation: cancellation),
+                try session.baselineFigures(slowSizes: false, cancellation: cancellation)
+            )
+        }
+        prepared(counted, session, summaries, refusals)
+        await openTrials(session)
+        ready()
+        let baseline = try await blocking { try session.withSlowSizes(counted, of: session.model, cancellation: cancellation) }
+        prepared(baseline, session, summaries, refusals)
+        if session.canEvaluate {
+            let estimate = try await blocking { try session.baselineAccuracy(cancellation: cancellation) { outlet.send(.baselineAccuracy($0)) } }
+            if let estimate { outlet.send(.baselineAccuracy(estimate)) }
+        }
+        prepared(baseline, session, try await blocking { try session.completed(summaries, cancellation: cancellation) }, refusals)
+    }
+
+    /// Shapes of the model's values; `nil` where it does not run, which is said.
+    private func shapes(_ session: any WorkbenchSession, _ baseline: ModelFigures, _ refusals: [String: [Int: String]]) async throws -> ValueShapes? {
+        let cancellation = opening
+        do {
+            return try await blocking { try session.shapes(of: session.model, cancellation: cancellation) }
+        } catch let error as EngineError where error.kind != .cancelled {
+            if session.hasData {
+                session.noteThatItDoesNotRun()
+                var info = session.info
+                info.cannotRun = error.message
+                info.warnings = []
+                outlet.send(.opened(info, baseline: baseline, refusals: refusals, recipe: nil))
+            } else {
+                // The inputs were guesses: it may well run on real ones.
+                outlet.send(.remark("the model does not run on made-up inputs, so only sizes are known: \(error.message)"))
+            }
+            return nil
+        }
+    }
+
+    private func prepared(_ baseline: ModelFigures, _ session: any WorkbenchSession, _ summaries: [LayerSummary], _ refusals: [String: [Int: String]]) {
+        snapshot.predictor = Predictor(baseline: baseline, layers: session.layers, summaries: summaries, refusals: refusals)
+        outlet.send(.prepared(baseline: baseline))
+    }
+}
