@@ -1,4 +1,5 @@
 import Foundation
+import PythonOracle
 import Testing
 
 /// Every metric of Docs/DataSets.md on the command line and in the explorer: its own unit, range and direction.
@@ -9,7 +10,7 @@ import Testing
     ]
 
     private static func declaration(_ metric: String, images: Int, in folder: TemporaryFolder) throws -> String {
-        let data = Program.repository.appendingPathComponent("SampleModels/data/fashion-mnist").path
+        let data = (Repository.root + "/SampleModels/data/fashion-mnist")
         let path = folder.file("\(metric).yaml")
         try """
         name: few images
@@ -58,7 +59,7 @@ import Testing
         let compressed = folder.file("compressed.onnx")
         let applied = try Program.run(["apply", Samples.path(model), "--output", compressed] + step)
         try #require(applied.status == 0, "\(applied.errors)")
-        let truth = try JSON(parsing: Oracle.run(Self.oracle, [Program.repository.appendingPathComponent("SampleModels").path, "\(images)", Samples.path(model), compressed]))
+        let truth = try JSON(parsing: Python.run(Self.oracle, arguments: [(Repository.root + "/SampleModels"), "\(images)", Samples.path(model), compressed]))
         for (metric, tolerance) in [("cosine", 1e-5), ("sqnr", 0.02)] {
             let report = try Program.json(
                 ["evaluate", Samples.path(model), "--data", try Self.declaration(metric, images: images, in: folder), "--no-latency", "--quick"] + step)
