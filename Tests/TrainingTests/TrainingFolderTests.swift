@@ -1,4 +1,5 @@
 import Foundation
+import PythonOracle
 import Testing
 
 @testable import Training
