@@ -48,7 +48,8 @@ struct Bench {
             model = try session.apply(recipe, training: recipe.learns ? session.trainingSource(store: stores[0]) : nil).model
         } catch let error as EngineError {
             #expect(!error.message.contains("\n"), "\(name), \(label): \(error.message)")
-            #expect(steps.indices.contains { error.message.hasPrefix("step \($0 + 1), \(steps[$0].technique): ") }, "\(name), \(label): \(error.message)")
+            let step = try #require(error.step, "\(name), \(label): \(error.message)")
+            #expect(steps.indices.contains(step.number - 1) && steps[step.number - 1].technique == step.technique, "\(name), \(label): \(error.message)")
             #expect(throws: EngineError.self, "\(name), \(label): refused once only") { try applyAfresh(recipe) }
             return nil
         }
