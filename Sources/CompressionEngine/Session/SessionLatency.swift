@@ -4,6 +4,7 @@ import ModelGraph
 import OnnxRuntime
 import Recipes
 import Synchronization
+import Techniques
 
 /// Times models against the baseline, whose runners are made once for every number of threads.
 final class SessionLatency: Sendable {
