@@ -5,6 +5,7 @@ import OnnxRuntime
 import Recipes
 import Techniques
 import Synchronization
+import Techniques
 
 /// Times models against the baseline, whose runners are made once for every number of threads.
 final class SessionLatency: Sendable {
