@@ -2,7 +2,7 @@ import EngineSupport
 import Measurement
 import ModelGraph
 import OnnxRuntime
-import Recipes
+import Techniques
 import Synchronization
 
 /// Times models against the baseline, whose runners are made once for every number of threads.

@@ -1,5 +1,6 @@
 import EngineSupport
 import Foundation
+import Measurement
 import ModelGraph
 import Techniques
 
