@@ -40,9 +40,9 @@ import Testing
         for name in Self.models {
             let pump = Pump(OpenRequest(modelPath: Self.samples + "/\(name).onnx", dataPath: data), stateFolder: folder)
             defer { pump.close() }
-            try pump.run("the baseline") { $0.baselineAccuracy?.isComplete == true && $0.isPrepared }
+            try pump.run("the baseline") { $0.facts.baselineAccuracy?.isComplete == true && $0.facts.isPrepared }
             pump.press("space")
-            try pump.run("the evaluation of \(name) by \(metric)") { $0.evaluation.status == .settled && $0.accuracyNow?.estimate.isComplete == true && !$0.isBaseline }
+            try pump.run("the evaluation of \(name) by \(metric)") { $0.answers.evaluation.status == .settled && $0.accuracyNow?.estimate.isComplete == true && !$0.isBaseline }
             let row = try #require(pump.model.measureRows.first)
             let value = try #require(row.now.value)
             #expect(row.measure == measure && measure.range.contains(value), "\(name) \(metric): \(value)")

@@ -52,7 +52,7 @@ import Training
         driver.press("space f")
         #expect(driver.engine.state.withLock { $0.commands } == [.pause, .goOn, .finish])
         let before = driver.engine.state.withLock { $0.evaluations.count }
-        var update = try #require(driver.model.jobs.last?.update)
+        var update = try #require(driver.model.tasks.jobs.last?.update)
         update.state = .finished
         driver.send(.engine(.jobUpdated(update)))
         driver.send(.engine(.trained(job: asked.job, asked.recipe)))
@@ -111,7 +111,7 @@ import Training
         let text = driver.screen
         #expect(text.contains("before training 60.00 %"), "\(text)")
         // What learning took stands beside what it gave.
-        #expect(driver.model.axes.x != .trainingTime && raw.figures[.trainingTime] == nil)
+        #expect(driver.model.board.axes.x != .trainingTime && raw.figures[.trainingTime] == nil)
         for line in ["Trained parameters 20.2 K", "Training memory    3.20 MB", "Training time      26.0 s"] { #expect(text.contains(line), "\(text)") }
     }
 }
