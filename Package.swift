@@ -122,6 +122,7 @@ let package = Package(
         .target(name: "CTestSetup", path: "Tests/CTestSetup"),
         .target(name: "PythonOracle", path: "Tests/PythonOracle", exclude: ["worker.py"]),
         .target(name: "TestSupport", dependencies: engine + ["CTestSetup", "PythonOracle"], path: "Tests/TestSupport"),
+        .testTarget(name: "PythonOracleTests", dependencies: ["PythonOracle"]),
         .testTarget(name: "ModelGraphTests", dependencies: ["ModelGraph", "PythonOracle"]),
         .testTarget(name: "OnnxRuntimeTests", dependencies: ["OnnxRuntime", "PythonOracle"]),
         .testTarget(name: "DifferentiationTests", dependencies: ["Differentiation", "ModelGraph", "OnnxRuntime", "PythonOracle"], exclude: ["Reference"]),

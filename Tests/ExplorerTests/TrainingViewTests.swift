@@ -1,4 +1,5 @@
 import CompressionEngine
+import Learning
 import Measurement
 import Recipes
 import TerminalCells

@@ -6,10 +6,10 @@ import Testing
 
 @testable import CompressionEngine
 @testable import EngineSupport
+@testable import Factorization
 @testable import Learning
 @testable import Pruning
 @testable import Quantization
-@testable import Factorization
 @testable import Recipes
 @testable import Techniques
 @testable import Training
@@ -90,7 +90,7 @@ import Testing
         #expect(Adapters().refusal(for: try #require(resnet.layers().last), in: resnet)?.contains("last layer") == true)
     }
 
-    @Test(arguments: ["transformer", "ds-cnn", "lstm"]) func onlyAdaptersAreTrained(_ name: String) throws {
+    @Test(.long, arguments: ["transformer", "ds-cnn", "lstm"]) func onlyAdaptersAreTrained(_ name: String) throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session(name, in: folder, training: 96)
         let parameters: [String: ParameterValue] = ["epochs": .integer(1), "keep": .choice("last"), "learning-rate": .real(0.01)]
@@ -109,7 +109,7 @@ import Testing
     }
 
     /// What is predicted is what is counted.
-    @Test(arguments: ["transformer", "resnet-8", "lenet-300-100"]) func predictionCountsTheSame(_ name: String) throws {
+    @Test(.long, arguments: ["transformer", "resnet-8", "lenet-300-100"]) func predictionCountsTheSame(_ name: String) throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session(name, in: folder, training: 64)
         let applied = try FewImages.apply("adapters", ["epochs": .integer(1), "bottleneck": .integer(6)], to: session)

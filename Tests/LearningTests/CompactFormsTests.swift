@@ -6,14 +6,14 @@ import Testing
 
 @testable import CompressionEngine
 @testable import EngineSupport
+@testable import Factorization
 @testable import Learning
+@testable import Measurement
 @testable import Pruning
 @testable import Quantization
-@testable import Factorization
-@testable import Training
-@testable import Measurement
 @testable import Recipes
 @testable import Techniques
+@testable import Training
 
 /// Fire blocks, thinner models and shared heads.
 @Suite struct CompactFormsTests {
@@ -61,7 +61,7 @@ import Testing
     }
 
     /// Half the width is about a quarter of the weights between hidden layers.
-    @Test(arguments: ["kept", "random"]) func halfTheWidthIsAQuarter(_ start: String) throws {
+    @Test(.long, arguments: ["kept", "random"]) func halfTheWidthIsAQuarter(_ start: String) throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("ds-cnn", in: folder, training: 96)
         let parameters: [String: ParameterValue] = ["epochs": .integer(1), "start": .choice(start), "keep": .choice("last")]

@@ -44,7 +44,7 @@ import Testing
         model.layers().map { model.graph.initializers[$0.weight]?.floats()?.count { $0 == 0 } ?? 0 }
     }
 
-    @Test(arguments: ["magnitude", "movement", "gradient", "random"], ["global", "layer"]) func zerosAreAsManyAsAskedFor(criterion: String, allocation: String) throws {
+    @Test(.long, arguments: ["magnitude", "movement", "gradient", "random"], ["global", "layer"]) func zerosAreAsManyAsAskedFor(criterion: String, allocation: String) throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("lenet-5", in: folder)
         let parameters: [String: ParameterValue] = ["criterion": .choice(criterion), "allocation": .choice(allocation), "sparsity": .real(0.75), "rounds": .integer(4)]
@@ -84,7 +84,7 @@ import Testing
         #expect(masks.masks == [[1, 0, 1, 0]] && weights[0][0] == 4)
     }
 
-    @Test func denseSparseDenseEndsDense() throws {
+    @Test(.long) func denseSparseDenseEndsDense() throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("lenet-5", in: folder)
         let dense = try FewImages.apply("gradual-pruning", ["sparsity": .real(0.5), "dense-sparse-dense": .flag(true), "rounds": .integer(2)], to: session).model
@@ -92,7 +92,7 @@ import Testing
     }
 
     /// Zeros from before stay zero and are counted.
-    @Test func zerosFromBeforeStay() throws {
+    @Test(.long) func zerosFromBeforeStay() throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("lenet-5", in: folder)
         let first = RecipeStep(technique: "random-pruning", parameters: ParameterValues(["sparsity": .real(0.5)]))
@@ -108,7 +108,7 @@ import Testing
     }
 
     /// A training that was stopped after an epoch goes on to the same weights.
-    @Test(arguments: ["movement", "gradient"]) func goesOnFromItsCheckpoint(criterion: String) throws {
+    @Test(.long, arguments: ["movement", "gradient"]) func goesOnFromItsCheckpoint(criterion: String) throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("lenet-5", in: folder)
         let parameters: [String: ParameterValue] = ["criterion": .choice(criterion), "sparsity": .real(0.9), "rounds": .integer(6), "epochs": .integer(3)]

@@ -4,11 +4,11 @@ import PythonOracle
 import TestSupport
 import Testing
 
+@testable import Factorization
 @testable import Learning
+@testable import Measurement
 @testable import Pruning
 @testable import Quantization
-@testable import Factorization
-@testable import Measurement
 @testable import Recipes
 @testable import Techniques
 @testable import Training
@@ -92,7 +92,7 @@ import Testing
         #expect((after < before) == (length > d))
     }
 
-    @Test func trainsByDistillation() throws {
+    @Test(.long) func trainsByDistillation() throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("transformer", in: folder, training: 96)
         let parameters: [String: ParameterValue] = ["epochs": .integer(2), "keep": .choice("last")]

@@ -5,10 +5,10 @@ import TestSupport
 import Testing
 
 @testable import CompressionEngine
+@testable import Factorization
 @testable import Learning
 @testable import Pruning
 @testable import Quantization
-@testable import Factorization
 @testable import Recipes
 @testable import Techniques
 @testable import Training
@@ -50,7 +50,7 @@ import Testing
         }
     }
 
-    @Test func onlyAdaptersAreTrained() throws {
+    @Test(.long) func onlyAdaptersAreTrained() throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("lenet-5", in: folder)
         let parameters: [String: ParameterValue] = ["rank": .integer(2), "adapters": .choice("keep"), "keep": .choice("last")]

@@ -6,10 +6,10 @@ import Testing
 
 @testable import CompressionEngine
 @testable import EngineSupport
-@testable import Learning
-@testable import Quantization
 @testable import Factorization
+@testable import Learning
 @testable import Pruning
+@testable import Quantization
 @testable import Recipes
 @testable import Techniques
 @testable import Training
@@ -153,7 +153,7 @@ import Testing
         #expect(free.count == 6 && free.allSatisfy { $0.contains("/attention/") && !$0.contains("output") })
     }
 
-    @Test(arguments: ["data", "random"]) func onlyPrefixesAreTrained(_ start: String) throws {
+    @Test(.long, arguments: ["data", "random"]) func onlyPrefixesAreTrained(_ start: String) throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("transformer", in: folder, training: 96)
         let parameters: [String: ParameterValue] = ["epochs": .integer(1), "keep": .choice("last"), "learning-rate": .real(0.01), "length": .integer(5), "start": .choice(start)]
@@ -216,7 +216,7 @@ import Testing
     }
 
     /// What follows in a recipe still works on an attention with prefixes, or says that it does not.
-    @Test(arguments: ["head-pruning", "structured-pruning", "static-int8", "magnitude-pruning", "grouped-queries"]) func othersMayFollow(_ next: String) throws {
+    @Test(.long, arguments: ["head-pruning", "structured-pruning", "static-int8", "magnitude-pruning", "grouped-queries"]) func othersMayFollow(_ next: String) throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("transformer", in: folder, training: 64)
         let training: [String: ParameterValue] = ["epochs": .integer(1), "batch": .integer(32)]

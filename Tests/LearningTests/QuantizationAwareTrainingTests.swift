@@ -7,10 +7,10 @@ import Testing
 
 @testable import CompressionEngine
 @testable import EngineSupport
-@testable import Learning
-@testable import Pruning
 @testable import Factorization
+@testable import Learning
 @testable import Measurement
+@testable import Pruning
 @testable import Quantization
 @testable import Recipes
 @testable import Techniques
@@ -101,10 +101,12 @@ import Testing
 
     /// The accuracy that was seen while training is that of the file, the loss falls, and twice the same gives the same bytes: trained anew
     /// and from the store alike.
-    @Test(arguments: [
-        ["bits": ParameterValue.integer(2), "activation-bits": .choice("4")], ["bits": .integer(1), "loss": .choice("distillation")],
-        ["levels": .choice("ternary"), "granularity": .choice("tensor")], ["levels": .choice("ternary"), "learn-scales": .flag(false)],
-    ])
+    @Test(
+        .long,
+        arguments: [
+            ["bits": ParameterValue.integer(2), "activation-bits": .choice("4")], ["bits": .integer(1), "loss": .choice("distillation")],
+            ["levels": .choice("ternary"), "granularity": .choice("tensor")], ["levels": .choice("ternary"), "learn-scales": .flag(false)],
+        ])
     func trainedAccuracyIsTheFiles(_ parameters: [String: ParameterValue]) throws {
         let folder = try TemporaryFolder()
         let session = try session("lenet-5", in: folder)

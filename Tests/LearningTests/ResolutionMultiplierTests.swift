@@ -6,11 +6,11 @@ import Testing
 
 @testable import CompressionEngine
 @testable import EngineSupport
+@testable import Factorization
 @testable import Learning
+@testable import Measurement
 @testable import Pruning
 @testable import Quantization
-@testable import Factorization
-@testable import Measurement
 @testable import Recipes
 @testable import Techniques
 @testable import Training
@@ -146,7 +146,7 @@ import Testing
         #expect(try reason(b.model(b.node("ReduceMean", [tokens], "mean", [("axes", .integers([2]))]))) == "Reshape depends on the number of positions")
     }
 
-    @Test func trainsAndIsTheSameTwice() throws {
+    @Test(.long) func trainsAndIsTheSameTwice() throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("ds-cnn", in: folder, training: 96)
         let parameters: [String: ParameterValue] = ["epochs": .integer(2), "keep": .choice("last")]

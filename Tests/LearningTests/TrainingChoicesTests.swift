@@ -6,11 +6,11 @@ import Testing
 
 @testable import CompressionEngine
 @testable import EngineSupport
+@testable import Factorization
 @testable import Learning
+@testable import Measurement
 @testable import Pruning
 @testable import Quantization
-@testable import Factorization
-@testable import Measurement
 @testable import Recipes
 @testable import Techniques
 @testable import Training
@@ -77,7 +77,7 @@ import Testing
     }
 
     /// Mirzadeh et al. 2020: a model of the size between learns from the original, and the small one from it.
-    @Test func assistantsTeachTheirStudents() throws {
+    @Test(.long) func assistantsTeachTheirStudents() throws {
         func step(_ width: Double, _ teacher: String) -> RecipeStep {
             RecipeStep(
                 technique: "width-multiplier",
@@ -96,7 +96,7 @@ import Testing
     }
 
     /// Without labels the scores of the teacher are learned, and a pruned model comes nearer to them.
-    @Test func learnsWithoutLabels() throws {
+    @Test(.long) func learnsWithoutLabels() throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("lenet-300-100", in: folder)
         let given = try session.trainingSource(store: nil)

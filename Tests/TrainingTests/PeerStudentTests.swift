@@ -61,7 +61,9 @@ import Testing
     }
 
     /// Works with every form that a weight is trained in, keeps what was made before, and leaves no trace of the peer.
-    @Test(arguments: ["fine-tuning", "quantization-aware-training", "gradual-pruning", "lora", "grouped-queries", "width-multiplier"]) func combines(_ technique: String) throws {
+    @Test(.long, arguments: ["fine-tuning", "quantization-aware-training", "gradual-pruning", "lora", "grouped-queries", "width-multiplier"]) func combines(_ technique: String)
+        throws
+    {
         let folder = try TemporaryFolder()
         let model = technique == "grouped-queries" ? "transformer" : "ds-cnn"
         let session = try FewImages.session(model, in: folder, training: 96)

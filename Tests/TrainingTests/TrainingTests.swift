@@ -6,11 +6,11 @@ import Testing
 
 @testable import CompressionEngine
 @testable import EngineSupport
+@testable import Factorization
 @testable import Learning
+@testable import Measurement
 @testable import Pruning
 @testable import Quantization
-@testable import Factorization
-@testable import Measurement
 @testable import Recipes
 @testable import Techniques
 @testable import Training
@@ -26,7 +26,7 @@ import Testing
 
     private func weights(_ model: Model, _ name: String) throws -> [Float] { try #require(model.graph.initializers[name]?.floats()) }
 
-    @Test func recoversPrunedWeightsAndKeepsTheirZeros() throws {
+    @Test(.long) func recoversPrunedWeightsAndKeepsTheirZeros() throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("lenet-300-100", in: folder, training: 2048)
         let pruned = try session.apply(recipe(("magnitude-pruning", ["sparsity": .real(0.93)]))).model
@@ -81,7 +81,7 @@ import Testing
         #expect(moved > 0)
     }
 
-    @Test(arguments: ["lenet-5", "resnet-8", "lstm", "transformer"]) func sameBytesTwice(_ name: String) throws {
+    @Test(.long, arguments: ["lenet-5", "resnet-8", "lstm", "transformer"]) func sameBytesTwice(_ name: String) throws {
         let folder = try TemporaryFolder()
         let parameters = Self.quick.merging(["epochs": .integer(1), "shift": .integer(1), "flip": .flag(true), "keep": .choice("last")]) { $1 }
         let models = try (0..<2).map { _ -> [UInt8] in
@@ -94,7 +94,7 @@ import Testing
     }
 
     /// A training that was stopped after its first epoch ends, resumed, with the weights of one that was not.
-    @Test func resumedTrainingEndsWithTheSameWeights() throws {
+    @Test(.long) func resumedTrainingEndsWithTheSameWeights() throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("ds-cnn", in: folder, training: 128)
         var plan = TrainingPlan()
@@ -159,7 +159,7 @@ import Testing
     }
 
     /// Without labels a model learns from the one before the recipe.
-    @Test func learnsFromTheModelBeforeTheRecipe() throws {
+    @Test(.long) func learnsFromTheModelBeforeTheRecipe() throws {
         let folder = try TemporaryFolder()
         let session = try FewImages.session("lenet-5", in: folder, training: 1024)
         let pruning: (String, [String: ParameterValue]) = ("magnitude-pruning", ["sparsity": .real(0.9)])

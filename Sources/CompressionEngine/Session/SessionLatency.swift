@@ -2,8 +2,8 @@ import EngineSupport
 import Measurement
 import ModelGraph
 import OnnxRuntime
-import Techniques
 import Synchronization
+import Techniques
 
 /// Times models against the baseline, whose runners are made once for every number of threads.
 final class SessionLatency: Sendable {

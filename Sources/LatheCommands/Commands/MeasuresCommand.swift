@@ -81,7 +81,7 @@ extension Measure {
         case .bytes: "bytes"
         case .percent: "%"
         case .count: "–"
-        case .si(let unit, _): unit
+        case .si: self.unit
         case .points, .relative: "%"
         case .fixed(_, let unit, _): unit.isEmpty ? "–" : unit
         }

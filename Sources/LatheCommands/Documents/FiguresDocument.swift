@@ -18,7 +18,7 @@ struct FiguresDocument: Encodable {
 
     init(_ figures: ModelFigures) {
         self.figures = figures
-        exits = figures.live.map { exits in zip(live.shares, live.values).map { Exit(share: $0, value: $1) } }
+        exits = figures.live.map { live in zip(live.shares, live.values).map { Exit(share: $0, value: $1) } }
     }
 
     /// A measure's value; `nil` where it is not known.

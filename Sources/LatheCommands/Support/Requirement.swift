@@ -219,7 +219,7 @@ extension Measure {
         switch format {
         case .bytes: "bytes such as 60000, 60KB or 58KiB"
         case .count: "a count such as 2000000 or 2M"
-        case .si: "a number in \(unit), or with its unit"
+        case .si: "a number in \(self.unit), or with its unit"
         case .percent, .points, .relative: "percent"
         case .fixed(_, let unit, _): unit.isEmpty ? "a number from \(range.lowerBound.formatted(digits: 3)) to \(range.upperBound.formatted(digits: 3))" : "a number in \(unit)"
         }

@@ -12,7 +12,7 @@ public enum NumberFormat: Hashable, Sendable {
     case percent(digits: Int = 1)
     /// A difference of fractions in percentage points with its sign: -0.31 pt.
     case points(digits: Int = 2)
-    /// A ratio less one in percent with its sign: -74.0 %, +150 %; more digits where next to nothing is left.
+    /// A ratio less one in percent with its sign: -74.0 %, +150 %, `same`; more digits where next to nothing is left.
     case relative
     /// A difference with fixed digits, its sign and an optional unit: -2.15 dB.
     case signed(digits: Int, unit: String = "")
@@ -64,7 +64,9 @@ public enum NumberFormat: Hashable, Sendable {
     }
 
     private static func relative(_ value: Double) -> String {
+        guard value.isFinite else { return nonFinite(value) }
         let percent = value * 100
+        if abs(percent) < 0.05 { return "same" }
         // 98 % and 99.9 % less differ twentyfold; 150 % and 150.3 % more do not matter.
         let digits = percent <= -99 ? 2 : abs(percent) < 99.95 ? 1 : 0
         return signed(percent, digits: digits) + " %"

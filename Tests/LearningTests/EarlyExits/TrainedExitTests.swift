@@ -34,7 +34,7 @@ import Testing
         return try EngineSession.open(OpenRequest(modelPath: Samples.path(name), dataPath: file))
     }
 
-    @Test func theFrozenNetworkStaysAndExitsLearn() throws {
+    @Test(.long) func theFrozenNetworkStaysAndExitsLearn() throws {
         let folder = try TemporaryFolder()
         let session = try session("resnet-8", in: folder)
         let applied = try apply(["threshold": .real(1), "keep": .choice("last")], session)
@@ -50,7 +50,7 @@ import Testing
     }
 
     /// Trained along, the network's own weights change as well.
-    @Test func theNetworkLearnsWithThem() throws {
+    @Test(.long) func theNetworkLearnsWithThem() throws {
         let folder = try TemporaryFolder()
         let session = try session("lenet-5", in: folder)
         let applied = try apply(["network": .choice("trained"), "keep": .choice("last"), "threshold": .real(0.9)], session)
