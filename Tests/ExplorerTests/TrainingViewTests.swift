@@ -18,8 +18,8 @@ import Training
         driver.send(.engine(.allocated(job: 0, Self.recipe, isMet: true)))
         driver.wait(1)
         driver.settle()
-        let generation = driver.model.evaluation.generation
-        let figures = try #require(driver.model.result?.figures ?? driver.model.baseline)
+        let generation = driver.model.answers.evaluation.generation
+        let figures = try #require(driver.model.result?.figures ?? driver.model.facts.baseline)
         let report = StepReport(technique: "fine-tuning", layers: [], refused: [], notes: [], isUntrained: true)
         driver.send(.engine(.rewritten(generation: generation, figures, reports: [report])))
         driver.wait()
@@ -74,11 +74,11 @@ import Training
                 driver.wait(1)
             }
             let report = StepReport(technique: "fine-tuning", layers: [], refused: [], notes: [], isUntrained: true)
-            let (generation, figures) = (driver.model.evaluation.generation, try #require(driver.model.baseline))
+            let (generation, figures) = (driver.model.answers.evaluation.generation, try #require(driver.model.facts.baseline))
             driver.send(.engine(.rewritten(generation: generation, figures, reports: changesMind ? [] : [report])))
             driver.send(.engine(.settled(generation: generation)))
             #expect(driver.engine.state.withLock { $0.trained.map(\.recipe) } == (changesMind ? [] : [Self.recipe]))
-            #expect(!driver.model.trainings.values.contains { $0.isQueued } || changesMind)
+            #expect(!driver.model.tasks.trainings.values.contains { $0.isQueued } || changesMind)
         }
     }
 
