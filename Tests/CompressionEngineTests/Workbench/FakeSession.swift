@@ -1,3 +1,4 @@
+import Datasets
 import Dispatch
 import ModelGraph
 import Synchronization
@@ -163,7 +164,7 @@ final class FakeSession: WorkbenchSession {
     }
 
     static func estimate() -> AccuracyEstimate {
-        var estimate = AccuracyEstimate(metric: "top-1", seen: 100, total: 100, value: 0.9, interval: Interval(low: 0.8, high: 0.95))
+        var estimate = AccuracyEstimate(metric: .top1, seen: 100, total: 100, value: 0.9, interval: Interval(low: 0.8, high: 0.95))
         estimate.difference = 0
         return estimate
     }

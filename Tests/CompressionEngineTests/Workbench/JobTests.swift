@@ -97,7 +97,7 @@ import Testing
         await bench.log.wait { $0.isSettled(1) }
         func last() -> [TrialRecord] { bench.log.all.compactMap { if case .trials(let records) = $0 { records } else { nil } }.last ?? [] }
         let trial = try #require(last().first)
-        #expect(last().count == 1 && trial.accuracy == 0.9 && trial.accuracyComplete && !trial.pinned)
+        #expect(last().count == 1 && trial.figures.accuracy == 0.9 && trial.figures.isComplete && !trial.pinned)
         for _ in 0..<10 {
             bench.workbench.setPinned(false, trial: trial.id)
             bench.workbench.setPinned(true, trial: trial.id)
