@@ -35,7 +35,7 @@ struct TrainingFolder: Sendable {
         var total = files.reduce(0) { $0 + $1.bytes }
         for file in files.sorted(by: { ($0.used, $0.path) < ($1.used, $1.path) }) where total > limit && file.key != key {
             // Whoever trains holds the lock; a training that nobody is at is ours to remove.
-            guard let use = Use(folder: path, key: file.key), unlink(file.path) == 0 else { continue }
+            guard let use = Use.begin(folder: path, key: file.key), unlink(file.path) == 0 else { continue }
             withExtendedLifetime(use) { total -= file.bytes }
             removed.files.withLock { $0 = ($0.count + 1, $0.bytes + file.bytes) }
         }
@@ -57,15 +57,22 @@ struct TrainingFolder: Sendable {
         private let descriptor: Int32
         private let file: String
 
-        /// `nil` if another process, or another thread of this one, is at it.
-        init?(folder: String, key: String) {
-            file = (folder as NSString).appendingPathComponent("\(key).lock")
-            descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+        /// - Parameter descriptor: of the lock file, locked; closed in the end.
+        private init(descriptor: Int32, file: String) {
+            self.descriptor = descriptor
+            self.file = file
+        }
+
+        /// - Returns: `nil` if another process, or another thread of this one, is at it.
+        static func begin(folder: String, key: String) -> Use? {
+            let file = (folder as NSString).appendingPathComponent("\(key).lock")
+            let descriptor = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
             guard descriptor >= 0 else { return nil }
             guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
                 close(descriptor)
                 return nil
             }
+            return Use(descriptor: descriptor, file: file)
         }
 
         deinit {

@@ -30,7 +30,7 @@ public struct TrainingStore: Sendable {
     /// Keeps the files of a training from being removed for as long as the result lives.
     func hold(_ key: String) -> AnyObject? {
         try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        return TrainingFolder.Use(folder: folder, key: key)
+        return TrainingFolder.Use.begin(folder: folder, key: key)
     }
 
     // MARK: Finished trainings

@@ -17,8 +17,8 @@ import Testing
             try FileManager.default.contentsOfDirectory(atPath: place.path).filter { $0.hasSuffix(".onnx") }.map { String($0.prefix { $0 != "." }) }.sorted()
         }
         folder.touch(place.path + "/touched.result.onnx")
-        let use = try #require(TrainingFolder.Use(folder: place.path, key: "held"))
-        #expect(TrainingFolder.Use(folder: place.path, key: "held") == nil, "two at one training")
+        let use = try #require(TrainingFolder.Use.begin(folder: place.path, key: "held"))
+        #expect(TrainingFolder.Use.begin(folder: place.path, key: "held") == nil, "two at one training")
         folder.prune(keeping: "new")
         #expect(try names() == ["held", "new"])
         withExtendedLifetime(use) {}
@@ -34,7 +34,7 @@ import Testing
         let folder = TrainingFolder(path: place.path, limit: 100)
         folder.prune(keeping: "b")
         #expect(FileManager.default.fileExists(atPath: place.path + "/a.result.onnx") && folder.takeRemark() == nil)
-        do { _ = TrainingFolder.Use(folder: place.path, key: "a") }
+        do { _ = TrainingFolder.Use.begin(folder: place.path, key: "a") }
         #expect(try FileManager.default.contentsOfDirectory(atPath: place.path) == ["a.result.onnx"], "a lock left behind")
     }
 }

@@ -56,8 +56,8 @@ extension ExplorerModel {
         guard recipe.learns else { return nil }
         let raw = recipe.withoutTraining
         guard !raw.activeSteps.isEmpty else { return nil }
-        let text = raw.canonical
-        return board.trials.first { $0.recipe.canonical == text }
+        let hash = raw.contentHash
+        return board.trials.first { $0.recipeHash == hash }
     }
 
     private var filteredTrials: [TrialRecord] {
@@ -79,8 +79,8 @@ extension ExplorerModel {
 
     public var selectedTrial: TrialRecord? {
         if let trialCursor = board.cursor, let trial = board.trials.first(where: { $0.id == trialCursor }) { return trial }
-        let present = recipe.canonical
-        return board.trials.first { $0.recipe.canonical == present } ?? plottedTrials.first { $0.isOnFront }?.trial ?? board.trials.first
+        let present = recipe.contentHash
+        return board.trials.first { $0.recipeHash == present } ?? plottedTrials.first { $0.isOnFront }?.trial ?? board.trials.first
     }
 
     /// A recipe in one line: `Magnitude pruning 0.8, layer + Weight sharing 5 bits`. The first parameter, whatever else is not the

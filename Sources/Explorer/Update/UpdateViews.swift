@@ -105,8 +105,8 @@ extension ExplorerModel {
         act(.pin(state, pinned))
         if !pinned, ui.comparedState == state { ui.comparedState = nil }
         // The stored trial of the state is pinned with it, so that it survives the session.
-        let canonical = session.history.nodes[state].recipe.canonical
-        if let trial = board.trials.first(where: { $0.recipe.canonical == canonical }) { effects.append(.setPinned(pinned, trial: trial.id)) }
+        let hash = session.history.nodes[state].recipe.contentHash
+        if let trial = board.trials.first(where: { $0.recipeHash == hash }) { effects.append(.setPinned(pinned, trial: trial.id)) }
     }
 
     /// Compares with the last pinned state; again, with the baseline.

@@ -42,9 +42,8 @@ extension Painter {
     private static let markerRoles: [Role] = [.accent, .good, .warning, .series(0), .muted]
 
     private func scatterChart(_ trials: [PlottedTrial], selected: TrialRecord?) -> ScatterChart {
-        let present = model.recipe.canonical
-        // Spelling a recipe out takes its time: once per trial.
-        let isNow = Set(trials.filter { $0.trial.recipe.canonical == present }.map(\.trial.id))
+        let present = model.recipe.contentHash
+        let isNow = Set(trials.filter { $0.trial.recipeHash == present }.map(\.trial.id))
         func points(_ choose: (PlottedTrial) -> Bool) -> [ChartPoint] { trials.filter(choose).map { ChartPoint($0.x, $0.y) } }
         let isPresent: (PlottedTrial) -> Bool = { isNow.contains($0.trial.id) }
         // All of them, also the empty ones, so that a marker always means the same.
