@@ -66,7 +66,7 @@ struct TrialStoreTests {
         let address = key("a").address
         try store.setPinned(true, address: address)
         var newer = trial("a", created: 50)
-        newer.figures.accuracy = 0.5
+        newer.figures[.top1] = 0.5
         newer.parent = nil
         newer.label = "best so far"
         try store.save(newer)

@@ -40,7 +40,7 @@ import Testing
     @Test(arguments: MetricKind.allCases) func theFiguresPaneHasUnitAndDirection(metric: MetricKind) throws {
         let driver = driver(metric, Size(width: 160, height: 48))
         let row = try #require(driver.model.measureRows.first)
-        #expect(row.measure == .metric(metric) && driver.model.axes.y == .metric(metric))
+        #expect(row.measure == .metric(metric) && driver.model.board.axes.y == .metric(metric))
         let unit = [MetricKind.sqnr: " dB", .cosine: ""][metric] ?? " %"
         let difference = [MetricKind.sqnr: " dB", .cosine: ""][metric] ?? " pt"
         let now = row.now.text(tier: .block)

@@ -41,10 +41,10 @@ import Testing
             // The curve, which is what crashed, of one model: its points take most of the time.
             let pump = Pump(OpenRequest(modelPath: Self.samples + "/\(name).onnx", dataPath: data), stateFolder: folder, traces: name == "lenet-5")
             defer { pump.close() }
-            try pump.run("the baseline") { $0.baselineAccuracy?.isComplete == true && $0.isPrepared }
+            try pump.run("the baseline") { $0.facts.baselineAccuracy?.isComplete == true && $0.facts.isPrepared }
             pump.press("space")
-            try pump.run("the evaluation of \(name) by \(metric)") { $0.evaluation.status == .settled && $0.accuracyNow?.estimate.isComplete == true && !$0.isBaseline }
-            if pump.traces { try pump.run("the curve") { model in (model.curveRequest.flatMap { model.curves[$0.key] }?.points.count ?? 0) >= 4 } }
+            try pump.run("the evaluation of \(name) by \(metric)") { $0.answers.evaluation.status == .settled && $0.accuracyNow?.estimate.isComplete == true && !$0.isBaseline }
+            if pump.traces { try pump.run("the curve") { model in (model.whatIf.request.flatMap { model.whatIf.curves[$0.key] }?.points.count ?? 0) >= 4 } }
             let row = try #require(pump.model.measureRows.first)
             let value = try #require(row.now.value)
             #expect(row.measure == measure && measure.range.contains(value), "\(name) \(metric): \(value)")

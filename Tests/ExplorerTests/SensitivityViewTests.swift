@@ -28,8 +28,8 @@ import Testing
             }
         }
         let grid = SensitivityGrid(request: request, units: units, cells: cells, baseline: [.size: 100_000, .packed: 50_000])
-        driver.send(.engine(.sensitivity(job: driver.model.lastJob, grid)))
-        var update = try #require(driver.model.jobs.last?.update)
+        driver.send(.engine(.sensitivity(job: driver.model.tasks.lastJob, grid)))
+        var update = try #require(driver.model.tasks.jobs.last?.update)
         update.state = .finished
         driver.send(.engine(.jobUpdated(update)))
         driver.wait()
@@ -40,10 +40,10 @@ import Testing
         let (driver, _) = try analyzed()
         #expect(driver.model.pane == .layerHeat)
         driver.press("right right")
-        #expect(driver.model.heatColumn == 2)
+        #expect(driver.model.tasks.heatColumn == 2)
         #expect(driver.screen.contains("-12.50 pt") && driver.screen.contains("-15.00 pt") && driver.screen.contains("2,000 samples"), "\(driver.screen)")
         driver.press("left left left")
-        #expect(driver.model.heatColumn == 0)
+        #expect(driver.model.tasks.heatColumn == 0)
     }
 
     /// Enter on a cell is that layer's own value; undo takes it back.
@@ -76,7 +76,7 @@ import Testing
     @Test func anAllocationIsAStateThatCanBeUndone() throws {
         let (driver, _) = try analyzed()
         let recipe = Recipe(steps: [RecipeStep(technique: "magnitude-pruning")])
-        driver.send(.engine(.allocated(job: driver.model.lastJob, recipe, isMet: true)))
+        driver.send(.engine(.allocated(job: driver.model.tasks.lastJob, recipe, isMet: true)))
         #expect(driver.model.recipe.steps == recipe.steps)
         driver.press("u")
         #expect(driver.model.recipe.steps.isEmpty)
@@ -88,7 +88,7 @@ import Testing
         var other = grid
         other.cells = other.cells.map { $0.map { _ in nil } }
         driver.send(.engine(.sensitivity(job: 999, other)))
-        #expect(driver.model.sensitivity?.done == grid.done)
+        #expect(driver.model.tasks.sensitivity?.done == grid.done)
     }
 
     @Test func withoutDataItSaysWhy() {

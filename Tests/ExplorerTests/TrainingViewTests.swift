@@ -1,4 +1,5 @@
 import CompressionEngine
+import Learning
 import Measurement
 import Recipes
 import TerminalCells
@@ -17,8 +18,8 @@ import Training
         driver.send(.engine(.allocated(job: 0, Self.recipe, isMet: true)))
         driver.wait(1)
         driver.settle()
-        let generation = driver.model.evaluation.generation
-        let figures = try #require(driver.model.result?.figures ?? driver.model.baseline)
+        let generation = driver.model.answers.evaluation.generation
+        let figures = try #require(driver.model.result?.figures ?? driver.model.facts.baseline)
         let report = StepReport(technique: "fine-tuning", layers: [], refused: [], notes: [], isUntrained: true)
         driver.send(.engine(.rewritten(generation: generation, figures, reports: [report])))
         driver.wait()
@@ -52,7 +53,7 @@ import Training
         driver.press("space f")
         #expect(driver.engine.state.withLock { $0.commands } == [.pause, .goOn, .finish])
         let before = driver.engine.state.withLock { $0.evaluations.count }
-        var update = try #require(driver.model.jobs.last?.update)
+        var update = try #require(driver.model.tasks.jobs.last?.update)
         update.state = .finished
         driver.send(.engine(.jobUpdated(update)))
         driver.send(.engine(.trained(job: asked.job, asked.recipe)))
@@ -73,11 +74,11 @@ import Training
                 driver.wait(1)
             }
             let report = StepReport(technique: "fine-tuning", layers: [], refused: [], notes: [], isUntrained: true)
-            let (generation, figures) = (driver.model.evaluation.generation, try #require(driver.model.baseline))
+            let (generation, figures) = (driver.model.answers.evaluation.generation, try #require(driver.model.facts.baseline))
             driver.send(.engine(.rewritten(generation: generation, figures, reports: changesMind ? [] : [report])))
             driver.send(.engine(.settled(generation: generation)))
             #expect(driver.engine.state.withLock { $0.trained.map(\.recipe) } == (changesMind ? [] : [Self.recipe]))
-            #expect(!driver.model.trainings.values.contains { $0.isQueued } || changesMind)
+            #expect(!driver.model.tasks.trainings.values.contains { $0.isQueued } || changesMind)
         }
     }
 
@@ -111,7 +112,7 @@ import Training
         let text = driver.screen
         #expect(text.contains("before training 60.00 %"), "\(text)")
         // What learning took stands beside what it gave.
-        #expect(driver.model.axes.x != .trainingTime && raw.figures[.trainingTime] == nil)
+        #expect(driver.model.board.axes.x != .trainingTime && raw.figures[.trainingTime] == nil)
         for line in ["Trained parameters 20.2 K", "Training memory    3.20 MB", "Training time      26.0 s"] { #expect(text.contains(line), "\(text)") }
     }
 }

@@ -60,11 +60,11 @@ import Testing
         var numbers = Numbers(state: 42)
         for event in late.shuffled(using: &numbers) { driver.send(.engine(event)) }
         #expect(driver.model.result?.accuracy == nil)
-        #expect(driver.model.evaluation.status == .running)
+        #expect(driver.model.answers.evaluation.status == .running)
         guard let last = asked.last else { return #expect(Bool(false), "nothing was evaluated") }
         for event in engine.answers(last.recipe, last.generation) { driver.send(.engine(event)) }
         for event in late { driver.send(.engine(event)) }
-        #expect(driver.model.evaluation.status == .settled)
+        #expect(driver.model.answers.evaluation.status == .settled)
         #expect(driver.model.accuracyNow?.estimate.value == FakeModel.accuracy(of: last.recipe, seen: 5000).value)
         #expect(driver.model.accuracyNow?.isStale == false)
     }
@@ -86,7 +86,7 @@ import Testing
         #expect(driver.model.recipe.steps.map(\.technique) == ["magnitude-pruning", "static-int8"])
         driver.press("J")
         #expect(driver.model.recipe.steps.map(\.technique) == ["magnitude-pruning", "static-int8"], "an order without sense is refused")
-        #expect(driver.model.notice?.kind == .warning)
+        #expect(driver.model.feed.notice?.kind == .warning)
     }
 
     @Test func theReasonThatKeepsMostLayersIsShown() {
@@ -116,7 +116,7 @@ import Testing
         let driver = Driver(engine)
         driver.press("space ctrl-c")
         #expect(!driver.hasQuit)
-        #expect(driver.model.evaluation.status == .cancelled)
+        #expect(driver.model.answers.evaluation.status == .cancelled)
         #expect(engine.state.withLock { $0.cancelled.count } == 1)
         driver.press("ctrl-c")
         #expect(driver.hasQuit)
@@ -126,11 +126,11 @@ import Testing
         let driver = Driver()
         driver.press("2 z ?")
         driver.press("esc")
-        #expect(driver.model.overlay == nil && driver.model.isZoomed)
+        #expect(driver.model.ui.overlay == nil && driver.model.ui.isZoomed)
         driver.press("esc")
-        #expect(!driver.model.isZoomed && driver.model.view == .layers)
+        #expect(!driver.model.ui.isZoomed && driver.model.ui.view == .layers)
         driver.press("esc")
-        #expect(driver.model.view == .explore && !driver.hasQuit)
+        #expect(driver.model.ui.view == .explore && !driver.hasQuit)
     }
 
     @Test func replacingFilesIsAskedAndNothingElse() {
@@ -196,12 +196,12 @@ import Testing
                 #expect(now.estimate.value == FakeModel.accuracy(of: recipe, seen: now.estimate.seen).value)
             }
         }
-        #expect(driver.model.phase == .ready)
-        #expect(driver.model.baselineAccuracy?.isComplete == true, "a late part does not take the place of the whole")
+        #expect(driver.model.facts.phase == .ready)
+        #expect(driver.model.facts.baselineAccuracy?.isComplete == true, "a late part does not take the place of the whole")
         driver.press("l")
         guard let last = engine.state.withLock({ $0.evaluations.last }) else { return #expect(Bool(false), "nothing was evaluated") }
         for event in engine.answers(last.recipe, last.generation) { driver.send(.engine(event)) }
-        #expect(driver.model.evaluation.status == .settled)
+        #expect(driver.model.answers.evaluation.status == .settled)
         #expect(driver.model.accuracyNow?.estimate.value == FakeModel.accuracy(of: last.recipe, seen: 5000).value)
     }
 
@@ -209,9 +209,9 @@ import Testing
     @Test func anEvaluationEndsTheTimingUnderWay() {
         let driver = Driver(FakeEngine(answersAtOnce: false))
         driver.press("space T")
-        #expect(driver.model.latencyRun != nil)
+        #expect(driver.model.answers.latencyRun != nil)
         driver.press("E")
-        #expect(driver.model.latencyRun == nil)
+        #expect(driver.model.answers.latencyRun == nil)
     }
 
     @Test func textsScrollToTheirEnd() {
@@ -234,15 +234,15 @@ import Testing
         let driver = Driver()
         driver.press("?")
         driver.send(.key(Key(.character(":"), .alt)))
-        guard case .palette = driver.model.overlay else { return #expect(Bool(false), "the palette is open") }
+        guard case .palette = driver.model.ui.overlay else { return #expect(Bool(false), "the palette is open") }
         driver.send(.key(Key(.character("2"), .alt)))
-        #expect(driver.model.overlay == nil && driver.model.view == .layers)
+        #expect(driver.model.ui.overlay == nil && driver.model.ui.view == .layers)
     }
 
     @Test func theHistogramTellsExactCounts() {
         let driver = Driver(size: Size(width: 120, height: 40))
         driver.press("2 . , ,")
-        #expect(driver.model.histogramCursor == 124)
+        #expect(driver.model.ui.histogramCursor == 124)
         #expect(driver.screen.contains("count 3999"), "bin 124 of the fake engine's bell")
     }
 
@@ -263,8 +263,8 @@ import Testing
         driver.press("esc")
         let ids = driver.model.trialRows.map(\.id)
         driver.press("g n")
-        #expect(driver.model.trialCursor == ids[1])
+        #expect(driver.model.board.cursor == ids[1])
         driver.press("N N")
-        #expect(driver.model.trialCursor == ids.last)
+        #expect(driver.model.board.cursor == ids.last)
     }
 }

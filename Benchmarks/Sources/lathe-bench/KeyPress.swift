@@ -78,7 +78,7 @@ enum KeyPress {
         for key in ["space", "tab"] { try press(key) }
         var times = Distribution()
         for count in 0..<1000 { try times.measure { try press(count % 60 < 30 ? "right" : "left") } }
-        guard explorer.prediction != nil else { throw EngineError(.recipe, "the explorer has no prediction") }
+        guard explorer.answers.prediction != nil else { throw EngineError(.recipe, "the explorer has no prediction") }
         times.printed("key to drawn frame, magnitude pruning, 160×48")
     }
 }

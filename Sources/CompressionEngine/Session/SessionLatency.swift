@@ -2,8 +2,6 @@ import EngineSupport
 import Measurement
 import ModelGraph
 import OnnxRuntime
-import Recipes
-import Techniques
 import Synchronization
 import Techniques
 

@@ -28,9 +28,9 @@ public struct LayerRow: Sendable {
 extension ExplorerModel {
     /// The layers that pass the filter, in the table's order.
     public var layerRows: [LayerRow] {
-        guard let info else { return [] }
-        let query = filters[.layerTable] ?? ""
-        let baselineByID = Dictionary((baseline?.layers ?? []).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        guard let info = facts.info else { return [] }
+        let query = ui.filters[.layerTable] ?? ""
+        let baselineByID = Dictionary((facts.baseline?.layers ?? []).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         let figures = figuresNow
         let nowByID = Dictionary((figures?.layers ?? []).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         let times = Dictionary((result?.operators ?? []).map { ($0.node, $0.milliseconds) }, uniquingKeysWith: +)
@@ -41,12 +41,12 @@ extension ExplorerModel {
                 milliseconds: nowByID[layer.id]?.milliseconds ?? times[layer.id])
         }
         if !query.isEmpty { rows = rows.filter { matches(query, $0.layer.id) || matches(query, $0.layer.opType) || matches(query, $0.layer.kind.rawValue) } }
-        let column = layerSort.column
+        let column = ui.layerSort.column
         // Positions break ties, so that the order never jumps.
         rows.sort { a, b in
             switch Self.compare(a, b, by: column) {
             case 0: a.position < b.position
-            case let order: (order < 0) != layerSort.isDescending
+            case let order: (order < 0) != ui.layerSort.isDescending
             }
         }
         return rows
@@ -81,10 +81,10 @@ extension ExplorerModel {
 
     /// The focused parameter's value for every layer.
     private var ownValues: [LayerRow.OwnValue] {
-        guard let info, let entry = focusedTechnique, let parameter = focusedParameter else {
-            return Array(repeating: .off(""), count: info?.layers.count ?? 0)
+        guard let info = facts.info, let entry = focusedTechnique, let parameter = focusedParameter else {
+            return Array(repeating: .off(""), count: facts.info?.layers.count ?? 0)
         }
-        let refused = refusals[entry.descriptor.id] ?? [:]
+        let refused = facts.refusals[entry.descriptor.id] ?? [:]
         guard let step = focusedStep else {
             return info.layers.indices.map { refused[$0].map(LayerRow.OwnValue.refused) ?? .off(parameter.shown(parameter.defaultValue)) }
         }
@@ -101,12 +101,12 @@ extension ExplorerModel {
     public var selectedLayer: LayerRow? {
         let rows = layerRows
         guard !rows.isEmpty else { return nil }
-        return rows[min(max(0, lists[.layerTable]?.selected ?? 0), rows.count - 1)]
+        return rows[min(max(0, ui.lists[.layerTable]?.selected ?? 0), rows.count - 1)]
     }
 
     /// The focused parameter's value for a layer, overrides included.
     public func value(of parameter: ParameterDescriptor, layer position: Int) -> ParameterValue {
-        guard let info, let step = focusedStep, info.layers.indices.contains(position) else { return value(of: parameter) }
+        guard let info = facts.info, let step = focusedStep, info.layers.indices.contains(position) else { return value(of: parameter) }
         let layer = info.layers[position]
         let override = step.overrides.last { $0.parameters[parameter.name] != nil && $0.layers.matches(layer, position: position) }
         return override?.parameters[parameter.name] ?? value(of: parameter)

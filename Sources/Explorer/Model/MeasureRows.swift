@@ -19,40 +19,40 @@ public struct MeasureRow: Sendable {
 extension ExplorerModel {
     /// Figures of the present recipe: counted if they have been, predicted otherwise.
     public var figuresNow: ModelFigures? {
-        if isBaseline { return baseline }
-        return (result?.figures).map { $0.completed(by: prediction) } ?? prediction
+        if isBaseline { return facts.baseline }
+        return (result?.figures).map { $0.completed(by: answers.prediction) } ?? answers.prediction
     }
 
     /// Accuracy of the present recipe, or that of an earlier one marked stale.
     public var accuracyNow: (estimate: AccuracyEstimate, isStale: Bool)? {
-        if isBaseline { return baselineAccuracy.map { ($0, false) } }
-        let predicted = prediction?.live?.accuracy
+        if isBaseline { return facts.baselineAccuracy.map { ($0, false) } }
+        let predicted = answers.prediction?.live?.accuracy
         // What a profile of every sample predicts says more than a first part of the samples.
         if let accuracy = result?.accuracy, accuracy.isComplete || accuracy.seen >= predicted?.seen ?? 0 { return (accuracy, false) }
         if let predicted { return (predicted, false) }
-        return staleAccuracy.map { ($0, true) }
+        return answers.staleAccuracy.map { ($0, true) }
     }
 
     public var latencyNow: (figures: LatencyFigures, isStale: Bool)? {
         if let latency = result?.latency { return (latency, false) }
-        return isBaseline ? nil : staleLatency.map { ($0, true) }
+        return isBaseline ? nil : answers.staleLatency.map { ($0, true) }
     }
 
     /// What the present recipe is compared with: the baseline, or a pinned state.
     public var reference: (title: String, figures: ModelFigures?, accuracy: AccuracyEstimate?, latency: LatencyFigures?) {
-        guard let comparedState, session.history.nodes.indices.contains(comparedState) else {
-            return ("baseline", baseline, baselineAccuracy, nil)
+        guard let comparedState = ui.comparedState, session.history.nodes.indices.contains(comparedState) else {
+            return ("baseline", facts.baseline, facts.baselineAccuracy, nil)
         }
         let node = session.history.nodes[comparedState]
-        let known = results[node.recipe.canonical]
+        let known = answers.results[node.recipe.canonical]
         let title = node.name.isEmpty ? "state \(comparedState)" : node.name
-        if !node.recipe.steps.contains(where: \.enabled) { return (title, baseline, baselineAccuracy, nil) }
+        if !node.recipe.steps.contains(where: \.enabled) { return (title, facts.baseline, facts.baselineAccuracy, nil) }
         return (title, known?.figures, known?.accuracy, known?.latency)
     }
 
     /// Why there is no accuracy and what to do about it; `nil` when there can be one.
     public var whyNoAccuracy: String? {
-        guard let info else { return nil }
+        guard let info = facts.info else { return nil }
         if info.runtimeVersion == nil { return "no accuracy: ONNX Runtime cannot be used (! tells why); `make setup` installs it" }
         if info.cannotRun != nil { return "no accuracy: ONNX Runtime does not run this model (! tells why)" }
         if info.dataName == nil || info.validationCount == 0 { return "no accuracy: no data. Open with --data FILE (a YAML or .npz)." }
@@ -60,7 +60,7 @@ extension ExplorerModel {
     }
 
     /// A row for each measure that a model of this data set can have.
-    public var measureRows: [MeasureRow] { Self.shownMeasures(metric: info?.metric).map(row) }
+    public var measureRows: [MeasureRow] { Self.shownMeasures(metric: facts.info?.metric).map(row) }
 
     static func shownMeasures(metric: MetricKind?) -> [Measure] {
         Measure.all(metric: metric, atLeast: .pane).filter { $0.metric != nil || $0.isLatency || $0.isOfFigures }
@@ -73,7 +73,7 @@ extension ExplorerModel {
         let after = figuresNow.flatMap(measure.figure(in:))
         var change: Double?
         var verdict = Verdict.none
-        if let before, let after, !isBaseline || comparedState != nil {
+        if let before, let after, !isBaseline || ui.comparedState != nil {
             change = measure.change(from: before.value, to: after.value)
             verdict = measure.verdict(from: before.value, to: after.value)
         }
@@ -99,7 +99,7 @@ extension ExplorerModel {
         var difference: Double?
         var verdict = Verdict.none
         if let now, !isBaseline {
-            if comparedState != nil {
+            if ui.comparedState != nil {
                 // Two samples of their own: no paired comparison, hence no verdict.
                 difference = before.map { now.estimate.value - $0.value }
                 verdict = .unclear
@@ -123,14 +123,14 @@ extension ExplorerModel {
         func change(_ value: Double?, standing: ShownFigure.Standing = .measured, isStale: Bool = false) -> ShownFigure {
             ShownFigure(value, measure.changeFormat.numberFormat, standing: standing, isStale: isStale)
         }
-        if result?.latency == nil, comparedState == nil, let live = figuresNow?.live, let now = live.milliseconds, let before = live.baselineMilliseconds {
+        if result?.latency == nil, ui.comparedState == nil, let live = figuresNow?.live, let now = live.milliseconds, let before = live.baselineMilliseconds {
             return MeasureRow(
                 measure: measure, reference: shown(before), now: shown(now, standing: .estimated), change: change(measure.change(from: before, to: now), standing: .estimated),
                 verdict: measure.verdict(from: before, to: now))
         }
         guard let now = latencyNow else { return MeasureRow(measure: measure, reference: .absent, now: .absent, change: .absent, verdict: .none) }
         // Against a pinned state only its own measurement can be compared, which was not taken in turns with this one.
-        let isPaired = comparedState == nil
+        let isPaired = ui.comparedState == nil
         let candidate = now.figures.candidate
         let before = isPaired ? now.figures.baseline : reference.latency?.candidate
         // The ratio is that of paired rounds, not of the two medians.

@@ -69,8 +69,8 @@ extension Provenance {
 
 extension ExplorerModel {
     /// The data set's metric as a measure; top-1 until there is one.
-    public var metric: Measure { .metric(info?.metric ?? .top1) }
+    public var metric: Measure { .metric(facts.info?.metric ?? .top1) }
 
     /// Measures that trials have, in the order of lists and axes.
-    public var trialMeasures: [Measure] { Measure.all(metric: info?.metric, atLeast: .pane) }
+    public var trialMeasures: [Measure] { Measure.all(metric: facts.info?.metric, atLeast: .pane) }
 }

@@ -25,7 +25,7 @@ extension ExplorerModel {
     /// Every technique, by family, also those that cannot be used now.
     public var techniqueRows: [TechniqueRow] {
         var rows: [TechniqueRow] = []
-        let query = filters[.techniques] ?? ""
+        let query = ui.filters[.techniques] ?? ""
         for family in TechniqueDescriptor.Family.allCases {
             let entries = catalog.descriptors.filter { $0.family == family }.flatMap { steps(of: $0) }
                 .filter { query.isEmpty || matches(query, $0.descriptor.title) || matches(query, $0.descriptor.id) }
@@ -57,13 +57,13 @@ extension ExplorerModel {
 
     /// Why a technique cannot be switched on now; `nil` if it can.
     public func refusal(of descriptor: TechniqueDescriptor, step: RecipeStep? = nil) -> String? {
-        guard let info else { return nil }
+        guard let info = facts.info else { return nil }
         if info.layers.isEmpty { return "the model has no layers with weights" }
         if descriptor.calibrationNeed(step?.parameters ?? ParameterValues()) != nil {
             if info.runtimeVersion == nil { return "needs ONNX Runtime" }
             if info.calibrationCount == 0 { return info.dataName == nil ? "needs data: --data FILE" : "needs calibration data: this split of \(info.dataName ?? "") is empty" }
         }
-        if let refused = refusals[descriptor.id], info.layers.indices.allSatisfy({ refused[$0] != nil }) {
+        if let refused = facts.refusals[descriptor.id], info.layers.indices.allSatisfy({ refused[$0] != nil }) {
             return Self.prevailing(info.layers.indices.compactMap { refused[$0] })
         }
         var others = recipe.steps
@@ -85,7 +85,7 @@ extension ExplorerModel {
     /// The technique under the cursor of the techniques pane; it stays focused in the other panes and views.
     public var focusedTechnique: TechniqueEntry? {
         let rows = techniqueRows
-        let selected = min(max(0, lists[.techniques]?.selected ?? 1), max(0, rows.count - 1))
+        let selected = min(max(0, ui.lists[.techniques]?.selected ?? 1), max(0, rows.count - 1))
         guard !rows.isEmpty else { return nil }
         if case .technique(let entry) = rows[selected] { return entry }
         // On a family's line: its first technique.
@@ -96,7 +96,7 @@ extension ExplorerModel {
     /// The parameter under the cursor of the parameters pane.
     public var focusedParameter: ParameterDescriptor? {
         guard let parameters = focusedTechnique?.descriptor.parameters, !parameters.isEmpty else { return nil }
-        return parameters[min(max(0, lists[.parameters]?.selected ?? 0), parameters.count - 1)]
+        return parameters[min(max(0, ui.lists[.parameters]?.selected ?? 0), parameters.count - 1)]
     }
 
     /// The step of the focused technique, if the recipe has it.

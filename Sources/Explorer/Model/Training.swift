@@ -21,7 +21,7 @@ extension ExplorerModel {
     static let previewSteps = 150
 
     /// The training of the present recipe.
-    public var training: Training? { trainings[recipe.canonical] }
+    public var training: Training? { tasks.trainings[recipe.canonical] }
 
     /// Whether the numbers shown are those before a training that has not been run.
     public var isUntrained: Bool { result?.reports.contains(where: \.isUntrained) ?? false }

@@ -39,10 +39,10 @@ extension ExplorerModel {
     /// Trials that have both measures of the axes, by ascending x.
     public var plottedTrials: [PlottedTrial] {
         let placed = filteredTrials.compactMap { trial -> PlottedTrial? in
-            guard let x = trial.figures[axes.x], let y = trial.figures[axes.y] else { return nil }
+            guard let x = trial.figures[board.axes.x], let y = trial.figures[board.axes.y] else { return nil }
             return PlottedTrial(trial: trial, x: x, y: y, isOnFront: false)
         }.sorted { ($0.x, $0.y, $0.trial.id) < ($1.x, $1.y, $1.trial.id) }
-        let front = Set(ParetoFront.indices(placed.map { ($0.x, $0.y) }, higherX: axes.x.direction == .higher, higherY: axes.y.direction == .higher))
+        let front = Set(ParetoFront.indices(placed.map { ($0.x, $0.y) }, higherX: board.axes.x.direction == .higher, higherY: board.axes.y.direction == .higher))
         return placed.enumerated().map { index, point in
             var point = point
             point.isOnFront = front.contains(index)
@@ -57,30 +57,30 @@ extension ExplorerModel {
         let raw = recipe.withoutTraining
         guard !raw.activeSteps.isEmpty else { return nil }
         let hash = raw.contentHash
-        return trials.first { $0.recipeHash == hash }
+        return board.trials.first { $0.recipeHash == hash }
     }
 
     private var filteredTrials: [TrialRecord] {
-        let query = filters[.paretoList] ?? ""
-        return query.isEmpty ? trials : trials.filter { matches(query, summary(of: $0.recipe)) }
+        let query = ui.filters[.paretoList] ?? ""
+        return query.isEmpty ? board.trials : board.trials.filter { matches(query, summary(of: $0.recipe)) }
     }
 
     /// Trials in the order of the list.
     public var trialRows: [TrialRecord] {
         let rows = filteredTrials
-        guard let measure = trialSort.measure else {
-            return rows.sorted { (($0.created, $0.id) > ($1.created, $1.id)) != trialSort.isDescending }
+        guard let measure = board.sort.measure else {
+            return rows.sorted { (($0.created, $0.id) > ($1.created, $1.id)) != board.sort.isDescending }
         }
         return rows.sorted { a, b in
             let (x, y) = (a.figures[measure] ?? .infinity, b.figures[measure] ?? .infinity)
-            return x == y ? a.id < b.id : (x < y) != trialSort.isDescending
+            return x == y ? a.id < b.id : (x < y) != board.sort.isDescending
         }
     }
 
     public var selectedTrial: TrialRecord? {
-        if let trialCursor, let trial = trials.first(where: { $0.id == trialCursor }) { return trial }
+        if let trialCursor = board.cursor, let trial = board.trials.first(where: { $0.id == trialCursor }) { return trial }
         let present = recipe.contentHash
-        return trials.first { $0.recipeHash == present } ?? plottedTrials.first { $0.isOnFront }?.trial ?? trials.first
+        return board.trials.first { $0.recipeHash == present } ?? plottedTrials.first { $0.isOnFront }?.trial ?? board.trials.first
     }
 
     /// A recipe in one line: `Magnitude pruning 0.8, layer + Weight sharing 5 bits`. The first parameter, whatever else is not the

@@ -11,7 +11,7 @@ extension ExplorerModel {
     public mutating func update(_ message: Message, at time: Double) -> [Effect] {
         // Milliseconds, as in the session log, so that replay merges the same key presses.
         now = max(now, (time * 1000).rounded() / 1000)
-        if let notice, now > notice.until { self.notice = nil }
+        if let notice = feed.notice, now > notice.until { self.feed.notice = nil }
         switch message {
         case .key(let key): handle(key)
         case .paste(let text): paste(text)
@@ -20,9 +20,9 @@ extension ExplorerModel {
         case .engine(let event): handle(event)
         case .tick: tick += 1
         case .predicted(let canonical, let figures):
-            if canonical == recipe.canonical { prediction = figures }
-        case .histogram(let layer, let canonical, let value): histogram = (layer, canonical, value)
-        case .command(let text, let shown): if shown { showCommand(text) } else { exportCommand = text }
+            if canonical == recipe.canonical { answers.prediction = figures }
+        case .histogram(let layer, let canonical, let value): ui.histogram = (layer, canonical, value)
+        case .command(let text, let shown): if shown { showCommand(text) } else { ui.exportCommand = text }
         case .copied(let text, let done): copied(text, done)
         case .existing(let paths): confirmOverwrite(paths)
         case .captured(let lines): for line in lines where !line.isEmpty { record(.info, "output: " + line) }
@@ -35,19 +35,19 @@ extension ExplorerModel {
 
     /// Something on the screen changes by itself, so ticks are needed.
     public var isAnimating: Bool {
-        if case .opening = phase { return true }
-        return evaluation.status == .running || latencyRun != nil || jobs.contains(where: \.isRunning) || notice != nil || isBaselineRunning
+        if case .opening = facts.phase { return true }
+        return answers.evaluation.status == .running || answers.latencyRun != nil || tasks.jobs.contains(where: \.isRunning) || feed.notice != nil || isBaselineRunning
     }
 
-    private var isBaselineRunning: Bool { baselineRun.map { $0.finished == nil } ?? false }
+    private var isBaselineRunning: Bool { facts.baselineRun.map { $0.finished == nil } ?? false }
 
     /// Work that Ctrl-C cancels before it quits.
-    public var isBusy: Bool { evaluation.status == .running || latencyRun != nil || jobs.contains(where: \.isRunning) }
+    public var isBusy: Bool { answers.evaluation.status == .running || answers.latencyRun != nil || tasks.jobs.contains(where: \.isRunning) }
 
     // MARK: - Messages
 
     mutating func notify(_ kind: Toast.Kind, _ text: String) {
-        notice = Notice(kind: kind, text: text, until: now + (kind == .failure ? 10 : 5))
+        feed.notice = Notice(kind: kind, text: text, until: now + (kind == .failure ? 10 : 5))
         switch kind {
         case .failure: record(.failure, text)
         case .warning: record(.warning, text)
@@ -56,8 +56,7 @@ extension ExplorerModel {
     }
 
     mutating func record(_ kind: LoggedMessage.Kind, _ text: String) {
-        messages.append(LoggedMessage(time: now, kind: kind, text: text))
-        if messages.count > 2000 { messages.removeFirst(messages.count - 2000) }
+        feed.record(LoggedMessage(time: now, kind: kind, text: text))
     }
 
     // MARK: - The recipe
@@ -75,10 +74,10 @@ extension ExplorerModel {
         }
         guard recipe != before.recipe else { return }
         if recipe.canonical != before.recipe.canonical {
-            staleAccuracy = before.accuracy?.estimate
-            staleLatency = before.latency?.figures
-            latencyRun = nil
-            prediction = nil
+            answers.staleAccuracy = before.accuracy?.estimate
+            answers.staleLatency = before.latency?.figures
+            answers.latencyRun = nil
+            answers.prediction = nil
             effects.append(.predict(recipe))
             evaluate()
         }
@@ -87,50 +86,50 @@ extension ExplorerModel {
 
     /// Starts the evaluation of the present recipe, unless everything is known already.
     mutating func evaluate(again: Bool = false) {
-        guard phase == .ready else { return }
+        guard facts.phase == .ready else { return }
         let canonical = recipe.canonical
         let isKnown = result?.figures != nil && (result?.accuracy?.isComplete ?? (whyNoAccuracy != nil))
         if isBaseline || (isKnown && !again) {
-            if evaluation.status == .running { effects.append(.cancel(job: nil)) }
-            evaluation.status = isBaseline ? .idle : .settled
-            evaluation.canonical = canonical
+            if answers.evaluation.status == .running { effects.append(.cancel(job: nil)) }
+            answers.evaluation.status = isBaseline ? .idle : .settled
+            answers.evaluation.canonical = canonical
             return
         }
-        lastGeneration += 1
+        answers.lastGeneration += 1
         // The engine drops what it was doing for an evaluation.
-        latencyRun = nil
-        evaluation.generation = lastGeneration
-        evaluation.canonical = canonical
-        evaluation.status = .running
-        evaluation.started = now
-        results.update(canonical) { $0.problem = nil }
-        effects.append(.evaluate(recipe, generation: lastGeneration))
+        answers.latencyRun = nil
+        answers.evaluation.generation = answers.lastGeneration
+        answers.evaluation.canonical = canonical
+        answers.evaluation.status = .running
+        answers.evaluation.started = now
+        answers.results.update(canonical) { $0.problem = nil }
+        effects.append(.evaluate(recipe, generation: answers.lastGeneration))
     }
 
     /// Asks for the curve of the focused parameter, if it is not on its way.
     mutating func traceCurve(force: Bool = false) {
-        guard phase == .ready, view == .explore, let entry = focusedTechnique, let parameter = focusedParameter else { return }
+        guard facts.phase == .ready, ui.view == .explore, let entry = focusedTechnique, let parameter = focusedParameter else { return }
         // What a training would come to cannot be traced: each value is a training.
         guard entry.descriptor.produces.isDisjoint(with: [.training]), let request = CurveKey.request(entry.step, parameter.name, in: recipe, catalog),
             refusal(of: entry.descriptor, step: focusedStep) == nil || entry.isEnabled
         else {
-            curveRequest = nil
+            whatIf.request = nil
             return
         }
-        if !force, curveRequest?.key == request.key { return }
-        lastGeneration += 1
-        curveRequest = (lastGeneration, request.key)
-        effects.append(.traceWhatIf(request.recipe, step: request.index, parameter: parameter.name, generation: lastGeneration))
+        if !force, whatIf.request?.key == request.key { return }
+        answers.lastGeneration += 1
+        whatIf.request = (answers.lastGeneration, request.key)
+        effects.append(.traceWhatIf(request.recipe, step: request.index, parameter: parameter.name, generation: answers.lastGeneration))
     }
 
     mutating func measureLatency() {
-        guard phase == .ready else { return }
-        guard let info, info.runtimeVersion != nil else { return notify(.warning, "latency needs ONNX Runtime; ! tells why it cannot be used") }
+        guard facts.phase == .ready else { return }
+        guard let info = facts.info, info.runtimeVersion != nil else { return notify(.warning, "latency needs ONNX Runtime; ! tells why it cannot be used") }
         guard info.cannotRun == nil else { return notify(.warning, "ONNX Runtime does not run this model; ! tells why") }
-        guard latencyRun == nil else { return notify(.info, "latency is being measured") }
-        lastGeneration += 1
-        latencyRun = LatencyRun(generation: lastGeneration, canonical: recipe.canonical, started: now)
-        effects.append(.measureLatency(recipe, generation: lastGeneration))
+        guard answers.latencyRun == nil else { return notify(.info, "latency is being measured") }
+        answers.lastGeneration += 1
+        answers.latencyRun = LatencyRun(generation: answers.lastGeneration, canonical: recipe.canonical, started: now)
+        effects.append(.measureLatency(recipe, generation: answers.lastGeneration))
     }
 
     /// Tells the recipe a histogram is of, and whether its graph has been rewritten yet.
@@ -138,19 +137,19 @@ extension ExplorerModel {
 
     /// Keeps the histogram that of the selected layer.
     private mutating func updateHistogram() {
-        guard view == .layers, isPrepared, let layer = selectedLayer?.layer.id else { return }
+        guard ui.view == .layers, facts.isPrepared, let layer = selectedLayer?.layer.id else { return }
         let canonical = histogramKey
-        guard histogram?.layer != layer || histogram?.canonical != canonical else { return }
-        histogram = (layer, canonical, histogram?.layer == layer ? histogram?.value : nil)
+        guard ui.histogram?.layer != layer || ui.histogram?.canonical != canonical else { return }
+        ui.histogram = (layer, canonical, ui.histogram?.layer == layer ? ui.histogram?.value : nil)
         effects.append(.histogram(layer: layer, recipe))
     }
 
     /// Keeps the command of the export view that of the form.
     private mutating func updateExportCommand() {
-        guard view == .export, phase == .ready else { return }
-        let key = export.recipePath + "\n" + recipe.canonical
-        guard key != exportCommandKey else { return }
-        exportCommandKey = key
-        effects.append(.equivalentCommand(recipe, recipePath: export.recipePath, shown: false))
+        guard ui.view == .export, facts.phase == .ready else { return }
+        let key = ui.export.recipePath + "\n" + recipe.canonical
+        guard key != ui.exportCommandKey else { return }
+        ui.exportCommandKey = key
+        effects.append(.equivalentCommand(recipe, recipePath: ui.export.recipePath, shown: false))
     }
 }

@@ -18,8 +18,8 @@ extension ExplorerModel {
         case .filter: openFilter()
         case .nextMatch: moveSelection(by: 1, wrapping: true)
         case .previousMatch: moveSelection(by: -1, wrapping: true)
-        case .messages: overlay = .messages(ListState(selected: max(0, messages.count - 1)))
-        case .copyCommand: effects.append(.equivalentCommand(recipe, recipePath: export.recipePath, shown: true))
+        case .messages: ui.overlay = .messages(ListState(selected: max(0, feed.messages.count - 1)))
+        case .copyCommand: effects.append(.equivalentCommand(recipe, recipePath: ui.export.recipePath, shown: true))
         case .toggleMouse: toggleMouse()
         case .cycleGlyphs: cycleGlyphs()
         case .cycleColors: cycleColors()
@@ -35,7 +35,7 @@ extension ExplorerModel {
         case .halfPageDown: moveSelection(by: max(1, visibleRows / 2))
         case .nextPane: cyclePane(1)
         case .previousPane: cyclePane(-1)
-        case .zoom: isZoomed.toggle()
+        case .zoom: ui.isZoomed.toggle()
         case .undo: act(.undo)
         case .redo: act(.redo)
         case .toggle: toggle()
@@ -59,8 +59,8 @@ extension ExplorerModel {
         case .finishJob: finishJob()
         case .pin: pin()
         case .compare: compare()
-        case .axisX: axes.x = next(axes.x, avoiding: axes.y)
-        case .axisY: axes.y = next(axes.y, avoiding: axes.x)
+        case .axisX: board.axes.x = next(board.axes.x, avoiding: board.axes.y)
+        case .axisY: board.axes.y = next(board.axes.y, avoiding: board.axes.x)
         case .previousTechnique: moveTechnique(by: -1)
         case .nextTechnique: moveTechnique(by: 1)
         case .previousParameter: moveParameter(by: -1)
@@ -95,48 +95,48 @@ extension ExplorerModel {
     }
 
     mutating func show(_ view: ViewID) {
-        self.view = view
-        isZoomed = false
+        self.ui.view = view
+        ui.isZoomed = false
     }
 
     private mutating func interrupt() {
         guard isBusy else { return effects.append(.quit) }
-        if let job = jobs.last(where: \.isRunning) {
+        if let job = tasks.jobs.last(where: \.isRunning) {
             effects.append(.cancel(job: job.id))
             return notify(.warning, "canceling \(job.update.title); when it has stopped, ^C quits")
         }
         effects.append(.cancel(job: nil))
-        if evaluation.status == .running {
-            evaluation.status = .cancelled
-            evaluation.finished = now
+        if answers.evaluation.status == .running {
+            answers.evaluation.status = .cancelled
+            answers.evaluation.finished = now
         }
-        latencyRun = nil
-        curveRequest = nil
+        answers.latencyRun = nil
+        whatIf.request = nil
         notify(.warning, "canceled; E evaluates again, ^C quits")
     }
 
     /// One level out: filter, zoom, comparison, view.
     private mutating func back() {
-        if let filter = filters[listPane], !filter.isEmpty {
-            filters[listPane] = nil
-        } else if isZoomed {
-            isZoomed = false
-        } else if comparedState != nil {
-            comparedState = nil
+        if let filter = ui.filters[listPane], !filter.isEmpty {
+            ui.filters[listPane] = nil
+        } else if ui.isZoomed {
+            ui.isZoomed = false
+        } else if ui.comparedState != nil {
+            ui.comparedState = nil
             notify(.info, "compared with the baseline again")
-        } else if pane != view.panes[0] {
-            focus[view] = view.panes[0]
-        } else if view != .explore {
-            view = .explore
+        } else if pane != ui.view.panes[0] {
+            ui.focus[ui.view] = ui.view.panes[0]
+        } else if ui.view != .explore {
+            ui.view = .explore
         } else {
             notify(.info, "q quits")
         }
     }
 
     private mutating func cyclePane(_ step: Int) {
-        let panes = view.panes
+        let panes = ui.view.panes
         let index = panes.firstIndex(of: pane) ?? 0
-        focus[view] = panes[(index + step + panes.count) % panes.count]
+        ui.focus[ui.view] = panes[(index + step + panes.count) % panes.count]
     }
 
     private mutating func toggleMouse() {

@@ -8,50 +8,50 @@ extension ExplorerModel {
     mutating func handle(_ event: EngineEvent) {
         switch event {
         case .opening(let phase, let fraction):
-            if case .opening = self.phase { self.phase = .opening(phase: phase, fraction: fraction) }
+            if case .opening = self.facts.phase { self.facts.phase = .opening(phase: phase, fraction: fraction) }
         case .opened(let info, let baseline, let refusals, let recipe): opened(info, baseline, refusals, recipe)
         case .prepared(let baseline):
-            self.baseline = baseline
-            isPrepared = true
-            if baselineRun == nil, whyNoAccuracy == nil { baselineRun = (now, nil) }
+            self.facts.baseline = baseline
+            facts.isPrepared = true
+            if facts.baselineRun == nil, whyNoAccuracy == nil { facts.baselineRun = (now, nil) }
             effects.append(.predict(recipe))
         case .baselineAccuracy(let estimate):
-            guard estimate.seen >= baselineAccuracy?.seen ?? 0 else { return }
-            baselineAccuracy = estimate
-            if estimate.isComplete, let run = baselineRun, run.finished == nil { baselineRun?.finished = now }
+            guard estimate.seen >= facts.baselineAccuracy?.seen ?? 0 else { return }
+            facts.baselineAccuracy = estimate
+            if estimate.isComplete, let run = facts.baselineRun, run.finished == nil { facts.baselineRun?.finished = now }
         case .rewritten(let generation, let figures, let reports):
-            guard generation == evaluation.generation else { return }
+            guard generation == answers.evaluation.generation else { return }
             let notes = reports.flatMap(\.notes)
-            let old = results[evaluation.canonical]?.reports.flatMap(\.notes) ?? []
-            results.update(evaluation.canonical) { ($0.figures, $0.reports) = (figures, reports) }
+            let old = answers.results[answers.evaluation.canonical]?.reports.flatMap(\.notes) ?? []
+            answers.results.update(answers.evaluation.canonical) { ($0.figures, $0.reports) = (figures, reports) }
             for note in notes where !old.contains(note) { record(.info, note) }
         case .accuracy(let generation, let estimate):
-            guard generation == evaluation.generation, evaluation.status == .running else { return }
-            results.update(evaluation.canonical) { $0.accuracy = estimate }
+            guard generation == answers.evaluation.generation, answers.evaluation.status == .running else { return }
+            answers.results.update(answers.evaluation.canonical) { $0.accuracy = estimate }
             if estimate.isComplete { addToCurve(estimate) }
         case .latency(let generation, let figures, let operators):
-            guard let run = latencyRun, run.generation == generation else { return }
-            latencyRun = nil
-            results.update(run.canonical) { ($0.latency, $0.operators) = (figures, operators) }
+            guard let run = answers.latencyRun, run.generation == generation else { return }
+            answers.latencyRun = nil
+            answers.results.update(run.canonical) { ($0.latency, $0.operators) = (figures, operators) }
             if let warning = figures.warning { record(.warning, "latency: \(warning)") }
             let factor = Measure.latency.factorText(from: 1, to: figures.ratio, times: theme.glyphs.times).map { "\($0) than the baseline" } ?? "the same as the baseline"
             notify(.success, "latency \(Measure.latency.numberFormat.text(figures.candidate)), \(factor)")
         case .settled(let generation):
-            guard generation == evaluation.generation, evaluation.status == .running else { return }
-            evaluation.status = .settled
-            evaluation.finished = now
+            guard generation == answers.evaluation.generation, answers.evaluation.status == .running else { return }
+            answers.evaluation.status = .settled
+            answers.evaluation.finished = now
             logResult()
             startQueuedTraining()
         case .whatIf(let generation, let point): insert(point, generation)
-        case .trials(let records): trials = records
+        case .trials(let records): board.trials = records
         case .jobUpdated(let update): jobUpdated(update)
         case .exported(let job, let files):
-            guard let index = jobs.firstIndex(where: { $0.id == job }) else { return }
-            jobs[index].files = files
-            jobs[index].update.state = .finished
-            jobs[index].update.fraction = 1
+            guard let index = tasks.jobs.firstIndex(where: { $0.id == job }) else { return }
+            tasks.jobs[index].files = files
+            tasks.jobs[index].update.state = .finished
+            tasks.jobs[index].update.fraction = 1
             notify(.success, "written: \(files.first ?? "") and \(max(0, files.count - 1)) more")
-        case .sensitivity(let job, let grid): if analysisJobs.contains(job) { sensitivity = grid }
+        case .sensitivity(let job, let grid): if tasks.analysisJobs.contains(job) { tasks.sensitivity = grid }
         case .training(let job, let progress): training(job, progress)
         case .trained(let job, let recipe): trained(job, recipe)
         case .recovered(let job, let recipe, let estimate, let steps): recovered(job, recipe, estimate, steps)
@@ -64,17 +64,17 @@ extension ExplorerModel {
     }
 
     private mutating func opened(_ info: SessionInfo, _ baseline: ModelFigures, _ refusals: [String: [Int: String]], _ opened: Recipe?) {
-        let isFirst = self.info == nil
-        self.info = info
-        self.baseline = baseline
-        self.refusals = refusals
+        let isFirst = self.facts.info == nil
+        self.facts.info = info
+        self.facts.baseline = baseline
+        self.facts.refusals = refusals
         session.editor.layers = info.layers
-        if case .opening = phase { phase = .ready }
+        if case .opening = facts.phase { facts.phase = .ready }
         for warning in info.warnings { record(.warning, warning) }
         if isFirst, let problem = info.runtimeProblem { record(.warning, problem) }
         if let problem = info.cannotRun { record(.warning, "the model does not run, so only sizes are known: \(problem)") }
         guard isFirst else { return }
-        if axes.y.metric != nil { axes.y = metric }
+        if board.axes.y.metric != nil { board.axes.y = metric }
         var first = SessionLine(t: now, action: "opened")
         (first.model, first.modelHash, first.data, first.runtime) = (info.modelPath, info.modelHash, info.dataName, info.runtimeVersion)
         effects.append(.log(first))
@@ -88,60 +88,60 @@ extension ExplorerModel {
     /// The present recipe is a point of the curve through it.
     private mutating func addToCurve(_ estimate: AccuracyEstimate) {
         guard let entry = focusedTechnique, entry.isEnabled, let parameter = focusedParameter,
-            let request = CurveKey.request(entry.step, parameter.name, in: recipe, catalog), curves[request.key] != nil
+            let request = CurveKey.request(entry.step, parameter.name, in: recipe, catalog), whatIf.curves[request.key] != nil
         else { return }
         var point = WhatIfPoint(step: request.index, parameter: parameter.name, value: value(of: parameter))
         point.accuracy = estimate
         point.serializedBytes = result?.figures?.serializedBytes.value
-        curves[request.key]?.insert(point, at: parameter.axisPosition(point.value))
+        whatIf.curves[request.key]?.insert(point, at: parameter.axisPosition(point.value))
     }
 
     private mutating func insert(_ point: WhatIfPoint, _ generation: Int) {
-        guard let request = curveRequest, request.generation == generation, point.parameter == request.key.parameter,
+        guard let request = whatIf.request, request.generation == generation, point.parameter == request.key.parameter,
             let parameter = catalog[request.key.step.technique]?.parameter(point.parameter)
         else { return }
-        curves[request.key, default: WhatIfCurve()].insert(point, at: parameter.axisPosition(point.value))
+        whatIf.curves[request.key, default: WhatIfCurve()].insert(point, at: parameter.axisPosition(point.value))
     }
 
     private mutating func jobUpdated(_ update: JobUpdate) {
-        guard let index = jobs.firstIndex(where: { $0.id == update.id }) else {
-            jobs.append(Job(update: update))
+        guard let index = tasks.jobs.firstIndex(where: { $0.id == update.id }) else {
+            tasks.jobs.append(Job(update: update))
             return
         }
         // A late progress report does not bring a finished job back.
-        guard jobs[index].isRunning else { return }
-        jobs[index].update = update
+        guard tasks.jobs[index].isRunning else { return }
+        tasks.jobs[index].update = update
         switch update.state {
         case .failed(let message): notify(.failure, "\(update.title): \(message)")
         case .cancelled:
             notify(
                 .warning,
                 "\(update.title): canceled"
-                    + (analysisJobs.contains(update.id) ? "" : trainingJobs[update.id] == nil ? ", nothing was written" : "; R resumes from the last epoch"))
+                    + (tasks.analysisJobs.contains(update.id) ? "" : tasks.trainingJobs[update.id] == nil ? ", nothing was written" : "; R resumes from the last epoch"))
         default: break
         }
     }
 
     private mutating func failed(_ generation: Int?, _ job: Int?, _ message: String) {
         if let job {
-            guard let index = jobs.firstIndex(where: { $0.id == job }), jobs[index].isRunning else { return }
-            jobs[index].update.state = .failed(message)
-            return notify(.failure, "\(jobs[index].update.title): \(message)")
+            guard let index = tasks.jobs.firstIndex(where: { $0.id == job }), tasks.jobs[index].isRunning else { return }
+            tasks.jobs[index].update.state = .failed(message)
+            return notify(.failure, "\(tasks.jobs[index].update.title): \(message)")
         }
         if let generation {
-            if generation == latencyRun?.generation {
-                latencyRun = nil
+            if generation == answers.latencyRun?.generation {
+                answers.latencyRun = nil
                 notify(.failure, "latency: \(message)")
-            } else if generation == evaluation.generation, evaluation.status == .running {
-                evaluation.status = .failed(message)
-                evaluation.finished = now
-                results.update(evaluation.canonical) { $0.problem = message }
+            } else if generation == answers.evaluation.generation, answers.evaluation.status == .running {
+                answers.evaluation.status = .failed(message)
+                answers.evaluation.finished = now
+                answers.results.update(answers.evaluation.canonical) { $0.problem = message }
                 notify(.failure, message)
             }
             return
         }
-        if case .opening = phase {
-            phase = .failed(message)
+        if case .opening = facts.phase {
+            facts.phase = .failed(message)
             record(.failure, message)
         } else {
             notify(.failure, message)
@@ -150,7 +150,7 @@ extension ExplorerModel {
 
     /// What was found goes into the session log, so that a replay can be held against it.
     private mutating func logResult() {
-        guard let result = results[evaluation.canonical] else { return }
+        guard let result = answers.results[answers.evaluation.canonical] else { return }
         var line = SessionLine(t: now, action: "result")
         line.accuracy = result.accuracy?.value
         line.seen = result.accuracy?.seen

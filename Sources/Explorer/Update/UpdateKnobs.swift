@@ -11,7 +11,7 @@ extension ExplorerModel {
         switch pane {
         case .layerTable, .layerDetail: toggleLayer()
         case .exportForm:
-            if exportField == .archive { export.includeArchive.toggle() }
+            if exportField == .archive { ui.export.includeArchive.toggle() }
         default:
             guard let entry = focusedTechnique else { return }
             if entry.isEnabled {
@@ -97,10 +97,10 @@ extension ExplorerModel {
             guard let row = selectedLayer else { return }
             if case .refused(let reason) = row.own { return notify(.warning, "\(row.layer.id): \(reason)") }
             let field = TextField("", prompt: "\(row.layer.id) \(parameter.title) = ", placeholder: parameter.expectation)
-            overlay = .entry(Entry(purpose: .layerParameter(entry.step, layer: row.layer.id, parameter.name), field: field))
+            ui.overlay = .entry(Entry(purpose: .layerParameter(entry.step, layer: row.layer.id, parameter.name), field: field))
         } else {
             let field = TextField("", prompt: "\(parameter.title) = ", placeholder: "\(parameter.expectation); now \(value(of: parameter).text)")
-            overlay = .entry(Entry(purpose: .parameter(entry.step, parameter.name), field: field))
+            ui.overlay = .entry(Entry(purpose: .parameter(entry.step, parameter.name), field: field))
         }
     }
 
@@ -119,41 +119,41 @@ extension ExplorerModel {
     // MARK: - Export
 
     var exportField: ExportForm.Field {
-        ExportForm.Field.allCases[min(max(0, lists[.exportForm]?.selected ?? 0), ExportForm.Field.allCases.count - 1)]
+        ExportForm.Field.allCases[min(max(0, ui.lists[.exportForm]?.selected ?? 0), ExportForm.Field.allCases.count - 1)]
     }
 
     private mutating func editExportField() {
         switch exportField {
-        case .folder: overlay = .entry(Entry(purpose: .exportField(.folder), field: TextField(export.folder, prompt: "folder: ")))
-        case .name: overlay = .entry(Entry(purpose: .exportField(.name), field: TextField(export.name, prompt: "name: ")))
-        case .archive: export.includeArchive.toggle()
+        case .folder: ui.overlay = .entry(Entry(purpose: .exportField(.folder), field: TextField(ui.export.folder, prompt: "folder: ")))
+        case .name: ui.overlay = .entry(Entry(purpose: .exportField(.name), field: TextField(ui.export.name, prompt: "name: ")))
+        case .archive: ui.export.includeArchive.toggle()
         case .write: startExport()
         }
     }
 
     mutating func startExport() {
-        guard phase == .ready else { return }
-        if export.name.isEmpty || export.name.contains("/") { return notify(.warning, "'\(export.name)' is no file name") }
+        guard facts.phase == .ready else { return }
+        if ui.export.name.isEmpty || ui.export.name.contains("/") { return notify(.warning, "'\(ui.export.name)' is no file name") }
         if let problem = result?.problem { return notify(.warning, "the recipe does not work: \(problem)") }
-        effects.append(.checkFiles(export.files.map(\.path)))
+        effects.append(.checkFiles(ui.export.files.map(\.path)))
     }
 
     /// Files of these names exist: replacing them destroys something, so it is asked.
     mutating func confirmOverwrite(_ paths: [String]) {
         guard !paths.isEmpty else { return writeExport(overwrite: false) }
-        overlay = .confirm(
+        ui.overlay = .confirm(
             Confirmation(
                 subject: .overwrite, title: "Replace existing files?", text: paths.joined(separator: "\n"), buttons: ["Cancel", "Replace"], selected: 0))
     }
 
     mutating func writeExport(overwrite: Bool) {
-        lastJob += 1
-        let request = ExportRequest(folder: export.folder, name: export.name, includeArchive: export.includeArchive, overwrite: overwrite)
-        jobs.append(
+        tasks.lastJob += 1
+        let request = ExportRequest(folder: ui.export.folder, name: ui.export.name, includeArchive: ui.export.includeArchive, overwrite: overwrite)
+        tasks.jobs.append(
             Job(
                 update: JobUpdate(
-                    id: lastJob, title: "Export \(export.name)", phase: "waiting", fraction: nil, elapsedSeconds: 0, remainingSeconds: nil, state: .waiting)))
-        effects.append(.export(recipe, request, job: lastJob))
+                    id: tasks.lastJob, title: "Export \(ui.export.name)", phase: "waiting", fraction: nil, elapsedSeconds: 0, remainingSeconds: nil, state: .waiting)))
+        effects.append(.export(recipe, request, job: tasks.lastJob))
         notify(.info, "export started; 5 shows its progress")
     }
 }

@@ -15,27 +15,27 @@ extension ExplorerModel {
     }
 
     private mutating func click(_ target: HitTarget, isDrag: Bool) {
-        if let overlay {
+        if let overlay = ui.overlay {
             if case .confirm(let confirmation) = overlay, case .button(let index) = target { answer(confirmation, index) }
             return
         }
         switch target {
-        case .pane(let pane): focus[pane.view] = pane
+        case .pane(let pane): ui.focus[pane.view] = pane
         case .row(let pane, let index):
-            let wasSelected = focus[view] == pane && lists[pane]?.selected == index
-            focus[pane.view] = pane
+            let wasSelected = ui.focus[ui.view] == pane && ui.lists[pane]?.selected == index
+            ui.focus[pane.view] = pane
             select(index, in: pane)
             if pane == .paretoList, trialRows.indices.contains(index) {
                 let id = trialRows[index].id
-                if trialCursor == id, wasSelected { restore() }
-                trialCursor = id
+                if board.cursor == id, wasSelected { restore() }
+                board.cursor = id
             } else if wasSelected, pane == .techniques {
                 toggle()
             } else if wasSelected, pane == .exportForm {
                 startTyping()
             }
         case .slider(let row, let share):
-            focus[.explore] = .parameters
+            ui.focus[.explore] = .parameters
             select(row, in: .parameters)
             guard let entry = focusedTechnique, let parameter = focusedParameter else { return }
             let range = parameter.axisRange
@@ -43,8 +43,8 @@ extension ExplorerModel {
             if value != self.value(of: parameter) { set(entry, parameter, to: value) }
         case .view(let view): show(view)
         case .trial(let id):
-            focus[view] = view == .pareto ? .paretoPlot : .scatter
-            if trialCursor == id { restore() } else { trialCursor = id }
+            ui.focus[ui.view] = ui.view == .pareto ? .paretoPlot : .scatter
+            if board.cursor == id { restore() } else { board.cursor = id }
         case .layerColumn(let column): sortLayers(by: column)
         case .button: break
         }
@@ -54,8 +54,8 @@ extension ExplorerModel {
     private mutating func wheel(_ target: HitTarget, _ step: Int) {
         switch target {
         case .pane(let pane), .row(let pane, _):
-            guard overlay == nil else { return }
-            focus[pane.view] = pane
+            guard ui.overlay == nil else { return }
+            ui.focus[pane.view] = pane
             moveSelection(by: step)
         default: break
         }

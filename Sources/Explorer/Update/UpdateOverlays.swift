@@ -6,22 +6,22 @@ extension ExplorerModel {
     mutating func handle(_ key: Key) {
         if key == Key(.character("c"), .control) { return interruptOrClose() }
         // Escape and a key typed right behind it arrive as Alt and the key: nothing is bound to those by default.
-        if case .character = key.code, key.modifiers.contains(.alt), overlay != nil || keyMap.action(for: key, in: pane) == nil {
+        if case .character = key.code, key.modifiers.contains(.alt), ui.overlay != nil || keyMap.action(for: key, in: pane) == nil {
             handle(Key(.escape))
             return handle(Key(key.code, key.modifiers.subtracting(.alt)))
         }
-        switch overlay {
+        switch ui.overlay {
         case .help(var list, let pane):
             switch key.description {
             case "esc": list.field.text.isEmpty ? close() : clear(&list) { .help($0, pane: pane) }
             case "enter":
                 let bindings = helpBindings(for: pane)
                 if let index = list.selectedCommand, bindings.indices.contains(index) {
-                    overlay = nil
+                    ui.overlay = nil
                     perform(bindings[index].action)
                 }
             default:
-                if list.handle(key, visible: overlayRows) { overlay = .help(list, pane: pane) }
+                if list.handle(key, visible: overlayRows) { ui.overlay = .help(list, pane: pane) }
             }
         case .palette(let list, let entries): handlePalette(key, list, entries)
         case .entry(let entry): handleEntry(key, entry)
@@ -37,29 +37,29 @@ extension ExplorerModel {
     var overlayRows: Int { max(1, size.height - 10) }
 
     private mutating func interruptOrClose() {
-        if overlay != nil, !isBusy { overlay = nil } else { perform(.interrupt) }
+        if ui.overlay != nil, !isBusy { ui.overlay = nil } else { perform(.interrupt) }
     }
 
-    private mutating func close() { overlay = nil }
+    private mutating func close() { ui.overlay = nil }
 
     private mutating func clear(_ list: inout CommandList, _ wrap: (CommandList) -> Overlay) {
         list.field.set("")
         list.state = ListState()
-        overlay = wrap(list)
+        ui.overlay = wrap(list)
     }
 
     mutating func paste(_ text: String) {
-        switch overlay {
+        switch ui.overlay {
         case .entry(var entry):
             entry.field.insert(text)
-            overlay = .entry(entry)
+            ui.overlay = .entry(entry)
             entryChanged()
         case .palette(var list, _):
             list.field.insert(text)
             refreshPalette(list)
         case .help(var list, let pane):
             list.field.insert(text)
-            overlay = .help(list, pane: pane)
+            ui.overlay = .help(list, pane: pane)
         default: break
         }
     }
@@ -77,7 +77,7 @@ extension ExplorerModel {
         let commands = helpBindings(for: pane).map { binding in
             Command(binding.title, keys: keyLabels(binding, in: pane), group: binding.panes == nil ? binding.group.rawValue : "")
         }
-        overlay = .help(CommandList(commands: commands, field: TextField(prompt: "/", placeholder: "type to filter")), pane: pane)
+        ui.overlay = .help(CommandList(commands: commands, field: TextField(prompt: "/", placeholder: "type to filter")), pane: pane)
     }
 
     /// The keys that reach a binding, as people read them.
@@ -89,15 +89,15 @@ extension ExplorerModel {
 
     mutating func openFilter() {
         let pane = listPane
-        let before = filters[pane] ?? ""
-        overlay = .entry(Entry(purpose: .filter(pane, before: before), field: TextField(before, prompt: "/", placeholder: "filter \(pane.title.lowercased())")))
+        let before = ui.filters[pane] ?? ""
+        ui.overlay = .entry(Entry(purpose: .filter(pane, before: before), field: TextField(before, prompt: "/", placeholder: "filter \(pane.title.lowercased())")))
     }
 
     private mutating func handleEntry(_ key: Key, _ entry: Entry) {
         var entry = entry
         switch key.description {
         case "esc":
-            overlay = nil
+            ui.overlay = nil
             if case .filter(let pane, let before) = entry.purpose { setFilter(before, pane) }
         case "enter": accept(entry)
         case "up", "down":
@@ -106,14 +106,14 @@ extension ExplorerModel {
         default:
             guard entry.field.handle(key) else { return }
             entry.field.error = nil
-            overlay = .entry(entry)
+            ui.overlay = .entry(entry)
             entryChanged()
         }
     }
 
     /// Filters follow every letter; numbers are checked as they are typed.
     private mutating func entryChanged() {
-        guard case .entry(var entry) = overlay else { return }
+        guard case .entry(var entry) = ui.overlay else { return }
         if case .filter(let pane, _) = entry.purpose { return setFilter(entry.field.text, pane) }
         guard let parameter = parameter(of: entry.purpose), !entry.field.text.isEmpty else { return }
         do {
@@ -122,7 +122,7 @@ extension ExplorerModel {
         } catch {
             entry.field.error = parameter.expectation
         }
-        overlay = .entry(entry)
+        ui.overlay = .entry(entry)
     }
 
     private func parameter(of purpose: Entry.Purpose) -> ParameterDescriptor? {
@@ -133,11 +133,11 @@ extension ExplorerModel {
     }
 
     mutating func setFilter(_ text: String, _ pane: Pane) {
-        filters[pane] = text.isEmpty ? nil : text
+        ui.filters[pane] = text.isEmpty ? nil : text
         if pane == .techniques {
             select(1, in: .techniques)
         } else {
-            lists[pane] = ListState()
+            ui.lists[pane] = ListState()
         }
         traceCurve()
     }
@@ -146,33 +146,33 @@ extension ExplorerModel {
         var entry = entry
         let text = entry.field.text
         switch entry.purpose {
-        case .filter: overlay = nil
+        case .filter: ui.overlay = nil
         case .allocation:
             guard !text.isEmpty else {
-                overlay = nil
+                ui.overlay = nil
                 return
             }
             guard let goal = Self.allocationGoal(text, metric: metric) else {
                 entry.field.error = "expected a share like 50% or a loss like 0.5pt"
-                overlay = .entry(entry)
+                ui.overlay = .entry(entry)
                 return
             }
-            overlay = nil
+            ui.overlay = nil
             allocate(goal)
         case .name(let state):
-            overlay = nil
+            ui.overlay = nil
             act(.name(state, text.trimmingCharacters(" ")))
         case .exportField(let field):
-            overlay = nil
-            if field == .folder { export.folder = text } else { export.name = text }
+            ui.overlay = nil
+            if field == .folder { ui.export.folder = text } else { ui.export.name = text }
         case .parameter(let step, let name):
             guard !text.isEmpty, let parameter = catalog[step.technique]?.parameter(name) else {
-                overlay = nil
+                ui.overlay = nil
                 return
             }
             do {
                 let value = try parse(text, for: parameter)
-                overlay = nil
+                ui.overlay = nil
                 if let technique = focusedTechnique, technique.step == step {
                     set(technique, parameter, to: value)
                 } else {
@@ -180,20 +180,20 @@ extension ExplorerModel {
                 }
             } catch {
                 entry.field.error = parameter.expectation
-                overlay = .entry(entry)
+                ui.overlay = .entry(entry)
             }
         case .layerParameter(let step, let layer, let name):
             guard !text.isEmpty, let parameter = catalog[step.technique]?.parameter(name) else {
-                overlay = nil
+                ui.overlay = nil
                 return
             }
             do {
                 let value = try parse(text, for: parameter)
-                overlay = nil
+                ui.overlay = nil
                 act(.edit(.setLayer(step, layer: layer, parameter: name, value)), quietly: true)
             } catch {
                 entry.field.error = parameter.expectation
-                overlay = .entry(entry)
+                ui.overlay = .entry(entry)
             }
         }
     }
@@ -203,33 +203,33 @@ extension ExplorerModel {
     private mutating func handleMessages(_ key: Key, _ state: ListState) {
         var state = state
         switch key.description {
-        case "esc", "q", "!", "e": overlay = nil
+        case "esc", "q", "!", "e": ui.overlay = nil
         case "y", "enter":
-            if let index = state.selected, messages.indices.contains(index) { effects.append(.copy(messages[index].text)) }
+            if let index = state.selected, feed.messages.indices.contains(index) { effects.append(.copy(feed.messages[index].text)) }
         default:
-            if state.handle(key, count: messages.count, visible: overlayRows) { overlay = .messages(state) }
+            if state.handle(key, count: feed.messages.count, visible: overlayRows) { ui.overlay = .messages(state) }
         }
     }
 
     private mutating func handleText(_ key: Key, _ box: TextBox) {
         var box = box
         switch key.description {
-        case "esc", "q", "enter": overlay = nil
+        case "esc", "q", "enter": ui.overlay = nil
         case "y": effects.append(.copy(box.text))
         case "j", "down": box.offset = min(box.offset + 1, max(0, box.lines.count - 1))
         case "k", "up": box.offset = max(0, box.offset - 1)
         default: break
         }
-        if overlay != nil { overlay = .text(box) }
+        if ui.overlay != nil { ui.overlay = .text(box) }
     }
 
     private mutating func handleConfirmation(_ key: Key, _ confirmation: Confirmation) {
         var confirmation = confirmation
         switch key.description {
-        case "esc", "q", "n": overlay = nil
+        case "esc", "q", "n": ui.overlay = nil
         case "left", "h", "right", "l", "tab", "shift-tab":
             confirmation.selected = (confirmation.selected + 1) % confirmation.buttons.count
-            overlay = .confirm(confirmation)
+            ui.overlay = .confirm(confirmation)
         case "y": answer(confirmation, 1)
         case "enter": answer(confirmation, confirmation.selected)
         default: break
@@ -237,7 +237,7 @@ extension ExplorerModel {
     }
 
     mutating func answer(_ confirmation: Confirmation, _ button: Int) {
-        overlay = nil
+        ui.overlay = nil
         guard button == 1 else { return notify(.info, "nothing was written") }
         switch confirmation.subject {
         case .overwrite: writeExport(overwrite: true)

@@ -62,25 +62,25 @@ extension ExplorerModel {
             add(Command("y axis: \(measure.title)", group: "axis y \(id)"), .axis(measure, isX: false))
         }
         list.commands = commands
-        overlay = .palette(list, entries)
+        ui.overlay = .palette(list, entries)
     }
 
     mutating func handlePalette(_ key: Key, _ list: CommandList, _ entries: [PaletteEntry]) {
         var list = list
         switch key.description {
-        case "esc": overlay = nil
+        case "esc": ui.overlay = nil
         case "enter":
             guard let index = list.selectedCommand, entries.indices.contains(index) else { return }
             if let reason = list.commands[index].disabledReason { return notify(.warning, reason) }
-            overlay = nil
+            ui.overlay = nil
             run(entries[index])
         default:
             guard list.handle(key, visible: overlayRows) else { return }
             let state = list.state
             refreshPalette(list)
-            if case .palette(var refreshed, let entries) = overlay {
+            if case .palette(var refreshed, let entries) = ui.overlay {
                 refreshed.state = state
-                overlay = .palette(refreshed, entries)
+                ui.overlay = .palette(refreshed, entries)
             }
         }
     }
@@ -90,21 +90,21 @@ extension ExplorerModel {
         case .action(let action): perform(action)
         case .toggle(let step):
             focusTechnique(step)
-            view = .explore
-            focus[.explore] = .techniques
+            ui.view = .explore
+            ui.focus[.explore] = .techniques
             toggle()
         case .knob(let step, let name):
             focusTechnique(step, parameter: name)
-            view = .explore
-            focus[.explore] = .parameters
+            ui.view = .explore
+            ui.focus[.explore] = .parameters
             startTyping()
         case .set(let step, let name, let value):
             focusTechnique(step, parameter: name)
             act(.edit(.set(step, parameter: name, value)))
         case .sort(let column):
-            view = .layers
+            ui.view = .layers
             sortLayers(by: column)
-        case .axis(let measure, let isX): if isX { axes.x = measure } else { axes.y = measure }
+        case .axis(let measure, let isX): if isX { board.axes.x = measure } else { board.axes.y = measure }
         case .preset(let id):
             guard let recipe = try? RecipePreset.all.first(where: { $0.id == id })?.recipe() else { return }
             act(.edit(.replace(recipe, why: "preset: \(recipe.name)")))
@@ -114,13 +114,13 @@ extension ExplorerModel {
     }
 
     mutating func focusTechnique(_ step: StepAddress, parameter name: String? = nil) {
-        filters[.techniques] = nil
+        ui.filters[.techniques] = nil
         let index = techniqueRows.firstIndex { row in
             if case .technique(let entry) = row { entry.step == step } else { false }
         }
         if let index { select(index, in: .techniques) }
         if let name, let number = catalog[step.technique]?.parameters.firstIndex(where: { $0.name == name }) {
-            lists[.parameters] = ListState(selected: number)
+            ui.lists[.parameters] = ListState(selected: number)
         }
     }
 

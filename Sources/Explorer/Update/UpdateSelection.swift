@@ -40,13 +40,13 @@ extension ExplorerModel {
     }
 
     mutating func moveSelection(by step: Int, wrapping: Bool = false) {
-        if pane.isText, !wrapping { return scrollText(to: (textOffsets[pane] ?? 0) + step) }
+        if pane.isText, !wrapping { return scrollText(to: (ui.textOffsets[pane] ?? 0) + step) }
         // In the plots the cursor goes from point to point; up and down move it along, too.
         if pane == .scatter || pane == .paretoPlot { return moveTrialCursor(by: step) }
         if listPane == .paretoList { return moveTrialInList(by: step, wrapping: wrapping) }
         let count = count(of: listPane)
         guard count > 0 else { return }
-        var state = lists[listPane] ?? ListState(selected: listPane == .techniques ? 1 : 0)
+        var state = ui.lists[listPane] ?? ListState(selected: listPane == .techniques ? 1 : 0)
         let old = min(max(0, state.selected ?? 0), count - 1)
         var index = old + step
         index = wrapping ? (index + count) % count : min(max(0, index), count - 1)
@@ -59,7 +59,7 @@ extension ExplorerModel {
     private mutating func scrollText(to line: Int) {
         guard let rect = ExplorerLayout.panes(of: self).first(where: { $0.pane == pane })?.rect else { return }
         let hidden = Painter(self).textHeight(pane, in: rect) - (rect.height - 2)
-        textOffsets[pane] = min(max(0, line), max(0, hidden))
+        ui.textOffsets[pane] = min(max(0, line), max(0, hidden))
     }
 
     mutating func select(_ index: Int) {
@@ -67,13 +67,13 @@ extension ExplorerModel {
         if pane == .scatter || pane == .paretoPlot {
             let points = plottedTrials
             guard !points.isEmpty else { return }
-            trialCursor = points[min(max(0, index), points.count - 1)].trial.id
+            board.cursor = points[min(max(0, index), points.count - 1)].trial.id
             return
         }
         if listPane == .paretoList {
             let rows = trialRows
             guard !rows.isEmpty else { return }
-            trialCursor = rows[min(max(0, index), rows.count - 1)].id
+            board.cursor = rows[min(max(0, index), rows.count - 1)].id
             return
         }
         select(index, in: listPane)
@@ -82,7 +82,7 @@ extension ExplorerModel {
     mutating func select(_ index: Int, in pane: Pane) {
         let count = count(of: pane)
         guard count > 0 else { return }
-        var state = lists[pane] ?? ListState()
+        var state = ui.lists[pane] ?? ListState()
         var index = min(max(0, index), count - 1)
         if pane == .techniques { index = skippingFamilies(index, from: index, index == 0 ? 1 : -1) }
         state.selected = index
@@ -93,11 +93,11 @@ extension ExplorerModel {
         var state = state
         let area = ExplorerLayout.panes(of: self).first { $0.pane == pane }?.rect ?? Rect(size)
         state.scroll(count: count, visible: max(1, area.height - (pane == .layerTable ? 3 : 2)))
-        let changed = lists[pane]?.selected != state.selected
-        lists[pane] = state
-        if changed { textOffsets = [:] }
+        let changed = ui.lists[pane]?.selected != state.selected
+        ui.lists[pane] = state
+        if changed { ui.textOffsets = [:] }
         // Another technique has other parameters.
-        if pane == .techniques, changed { lists[.parameters] = ListState() }
+        if pane == .techniques, changed { ui.lists[.parameters] = ListState() }
         traceCurve()
     }
 
@@ -122,8 +122,8 @@ extension ExplorerModel {
         guard !points.isEmpty else { return }
         let selected = selectedTrial?.id
         let index = points.firstIndex { $0.trial.id == selected } ?? 0
-        trialCursor = points[min(max(0, index + step), points.count - 1)].trial.id
-        textOffsets[.paretoDetail] = nil
+        board.cursor = points[min(max(0, index + step), points.count - 1)].trial.id
+        ui.textOffsets[.paretoDetail] = nil
     }
 
     private mutating func moveTrialInList(by step: Int, wrapping: Bool) {
@@ -131,16 +131,16 @@ extension ExplorerModel {
         guard !rows.isEmpty else { return }
         let selected = selectedTrial?.id
         let index = (rows.firstIndex { $0.id == selected } ?? 0) + step
-        textOffsets[.paretoDetail] = nil
-        trialCursor = rows[wrapping ? (index + rows.count) % rows.count : min(max(0, index), rows.count - 1)].id
+        ui.textOffsets[.paretoDetail] = nil
+        board.cursor = rows[wrapping ? (index + rows.count) % rows.count : min(max(0, index), rows.count - 1)].id
     }
 
     /// Left and right where they turn no knob.
     mutating func sideways(_ step: Int) {
         switch pane {
-        case .techniques: if step > 0 { focus[.explore] = .parameters }
+        case .techniques: if step > 0 { ui.focus[.explore] = .parameters }
         case .scatter, .paretoPlot: moveTrialCursor(by: step)
-        case .layerHeat: heatColumn = min(max(0, heatColumn + step), max(0, (sensitivity?.request.columnCount ?? 1) - 1))
+        case .layerHeat: tasks.heatColumn = min(max(0, tasks.heatColumn + step), max(0, (tasks.sensitivity?.request.columnCount ?? 1) - 1))
         default: break
         }
     }
@@ -148,22 +148,22 @@ extension ExplorerModel {
     mutating func moveTechnique(by step: Int) {
         let rows = techniqueRows
         guard !rows.isEmpty else { return }
-        let old = min(max(0, lists[.techniques]?.selected ?? 1), rows.count - 1)
+        let old = min(max(0, ui.lists[.techniques]?.selected ?? 1), rows.count - 1)
         let index = skippingFamilies(min(max(0, old + step), rows.count - 1), from: old, step)
-        store(ListState(selected: index, offset: lists[.techniques]?.offset ?? 0), for: .techniques, count: rows.count)
+        store(ListState(selected: index, offset: ui.lists[.techniques]?.offset ?? 0), for: .techniques, count: rows.count)
     }
 
     mutating func moveParameter(by step: Int) {
         let count = focusedTechnique?.descriptor.parameters.count ?? 0
         guard count > 0 else { return }
-        let old = lists[.parameters]?.selected ?? 0
-        lists[.parameters] = ListState(selected: (old + step + count) % count)
+        let old = ui.lists[.parameters]?.selected ?? 0
+        ui.lists[.parameters] = ListState(selected: (old + step + count) % count)
     }
 
     /// Moves the histogram's cursor by a few bins, from the middle at first.
     mutating func moveHistogramCursor(by step: Int) {
-        guard let bins = histogram?.value?.baseline.count, bins > 0 else { return notify(.info, "this layer has no histogram") }
-        histogramCursor = min(max(0, (histogramCursor ?? bins / 2) + step * max(1, bins / 64)), bins - 1)
+        guard let bins = ui.histogram?.value?.baseline.count, bins > 0 else { return notify(.info, "this layer has no histogram") }
+        ui.histogramCursor = min(max(0, (ui.histogramCursor ?? bins / 2) + step * max(1, bins / 64)), bins - 1)
     }
 
     // MARK: - Sorting
@@ -171,26 +171,26 @@ extension ExplorerModel {
     mutating func sort(by step: Int) {
         if listPane == .paretoList {
             let all: [Measure?] = [nil] + trialMeasures.map(Optional.some)
-            let index = all.firstIndex(of: trialSort.measure) ?? 0
-            trialSort.measure = all[(index + step + all.count) % all.count]
-            trialSort.isDescending = trialSort.measure?.direction == .higher
+            let index = all.firstIndex(of: board.sort.measure) ?? 0
+            board.sort.measure = all[(index + step + all.count) % all.count]
+            board.sort.isDescending = board.sort.measure?.direction == .higher
             return
         }
         let all = LayerColumn.allCases
-        let index = all.firstIndex(of: layerSort.column) ?? 0
+        let index = all.firstIndex(of: ui.layerSort.column) ?? 0
         sortLayers(by: all[(index + step + all.count) % all.count])
     }
 
     /// Numbers are looked at from the largest down.
     mutating func sortLayers(by column: LayerColumn) {
         let selected = selectedLayer?.layer.id
-        if layerSort.column == column {
-            layerSort.isDescending.toggle()
+        if ui.layerSort.column == column {
+            ui.layerSort.isDescending.toggle()
         } else {
-            layerSort.column = column
+            ui.layerSort.column = column
             switch column {
-            case .position, .name, .op, .shape, .own: layerSort.isDescending = false
-            default: layerSort.isDescending = true
+            case .position, .name, .op, .shape, .own: ui.layerSort.isDescending = false
+            default: ui.layerSort.isDescending = true
             }
         }
         keepLayer(selected)
@@ -198,10 +198,10 @@ extension ExplorerModel {
 
     mutating func reverseSort() {
         if listPane == .paretoList {
-            trialSort.isDescending.toggle()
+            board.sort.isDescending.toggle()
         } else {
             let selected = selectedLayer?.layer.id
-            layerSort.isDescending.toggle()
+            ui.layerSort.isDescending.toggle()
             keepLayer(selected)
         }
     }
@@ -210,6 +210,6 @@ extension ExplorerModel {
     private mutating func keepLayer(_ id: String?) {
         let rows = layerRows
         guard let id, let index = rows.firstIndex(where: { $0.layer.id == id }) else { return }
-        store(ListState(selected: index, offset: lists[.layerTable]?.offset ?? 0), for: .layerTable, count: rows.count)
+        store(ListState(selected: index, offset: ui.lists[.layerTable]?.offset ?? 0), for: .layerTable, count: rows.count)
     }
 }

@@ -15,11 +15,11 @@ extension Measure {
 
 extension ExplorerModel {
     /// Whether a sensitivity analysis or an allocation is under way.
-    var isAnalyzing: Bool { jobs.contains { $0.isRunning && analysisJobs.contains($0.id) } }
+    var isAnalyzing: Bool { tasks.jobs.contains { $0.isRunning && tasks.analysisJobs.contains($0.id) } }
 
     /// Measures, layer by layer, what the focused technique costs.
     mutating func analyzeSensitivity() {
-        guard phase == .ready, let info, let entry = focusedTechnique else { return }
+        guard facts.phase == .ready, let info = facts.info, let entry = focusedTechnique else { return }
         guard info.validationCount > 0, info.runtimeProblem == nil else {
             return notify(.warning, "sensitivity needs a data set and ONNX Runtime")
         }
@@ -29,11 +29,11 @@ extension ExplorerModel {
             var step = focusedStep ?? RecipeStep(technique: entry.descriptor.id)
             step.overrides = []
             let request = try SensitivityRequest(step: step)
-            sensitivity = nil
-            heatColumn = 0
+            tasks.sensitivity = nil
+            tasks.heatColumn = 0
             effects.append(.analyze(request, job: startJob("Sensitivity to \(entry.descriptor.title)")))
             notify(.info, "measuring every layer; the map fills in as it goes")
-            focus[.layers] = .layerHeat
+            ui.focus[.layers] = .layerHeat
         } catch {
             notify(.warning, error.message)
         }
@@ -41,10 +41,10 @@ extension ExplorerModel {
 
     /// Asks for the budget of an allocation.
     mutating func askAllocation() {
-        guard let grid = sensitivity, grid.done > 0 else { return notify(.info, "a measures the sensitivities first") }
+        guard let grid = tasks.sensitivity, grid.done > 0 else { return notify(.info, "a measures the sensitivities first") }
         guard !isAnalyzing else { return notify(.info, "the sensitivities are still being measured") }
         let measure = grid.naturalMeasure
-        overlay = .entry(
+        ui.overlay = .entry(
             Entry(purpose: .allocation, field: TextField("", prompt: "budget = ", placeholder: "50% of the \(measure.title), or \(metric.exampleLoss) of \(metric.name) at most")))
     }
 
@@ -64,15 +64,15 @@ extension ExplorerModel {
     }
 
     mutating func allocate(_ goal: AllocationGoal) {
-        guard let grid = sensitivity else { return }
+        guard let grid = tasks.sensitivity else { return }
         effects.append(.allocate(grid, grid.naturalMeasure, goal, job: startJob("Allocate \(catalog.title(grid.request.step.technique))")))
         notify(.info, "allocating; the recipe follows")
     }
 
     /// Gives the selected layers the value under the cursor of the map.
     mutating func applyHeatCell() {
-        guard let cell = heatCell, let grid = sensitivity else { return notify(.info, "a measures the sensitivities first") }
-        guard let parameter = grid.request.parameter, let info else {
+        guard let cell = heatCell, let grid = tasks.sensitivity else { return notify(.info, "a measures the sensitivities first") }
+        guard let parameter = grid.request.parameter, let info = facts.info else {
             return notify(.info, "\(catalog.title(grid.request.step.technique)) has no value to set: Space in the table leaves a layer out")
         }
         for position in grid.units[cell.unit].layers where info.layers.indices.contains(position) {
@@ -84,15 +84,15 @@ extension ExplorerModel {
 
     /// The cell of the map that belongs to the selected layer.
     public var heatCell: (unit: Int, column: Int)? {
-        guard let grid = sensitivity, let row = selectedLayer, let unit = grid.units.firstIndex(where: { $0.layers.contains(row.position) }) else { return nil }
-        return (unit, min(max(heatColumn, 0), grid.request.columnCount - 1))
+        guard let grid = tasks.sensitivity, let row = selectedLayer, let unit = grid.units.firstIndex(where: { $0.layers.contains(row.position) }) else { return nil }
+        return (unit, min(max(tasks.heatColumn, 0), grid.request.columnCount - 1))
     }
 
     private mutating func startJob(_ title: String) -> Int {
-        lastJob += 1
-        analysisJobs.insert(lastJob)
-        jobs.append(
-            Job(update: JobUpdate(id: lastJob, title: title, phase: "waiting", fraction: nil, elapsedSeconds: 0, remainingSeconds: nil, state: .waiting)))
-        return lastJob
+        tasks.lastJob += 1
+        tasks.analysisJobs.insert(tasks.lastJob)
+        tasks.jobs.append(
+            Job(update: JobUpdate(id: tasks.lastJob, title: title, phase: "waiting", fraction: nil, elapsedSeconds: 0, remainingSeconds: nil, state: .waiting)))
+        return tasks.lastJob
     }
 }

@@ -18,13 +18,13 @@ extension ExplorerModel {
     /// What runs or ran, newest first; the evaluation and a latency measurement on top while they run.
     public var jobRows: [JobRow] {
         var rows: [JobRow] = []
-        if evaluation.status != .idle {
-            let accuracy = results[evaluation.canonical]?.accuracy
+        if answers.evaluation.status != .idle {
+            let accuracy = answers.results[answers.evaluation.canonical]?.accuracy
             let fraction = accuracy.map { $0.total > 0 ? Double($0.seen) / Double($0.total) : 0 }
-            let elapsed = (evaluation.status == .running ? now : evaluation.finished) - evaluation.started
+            let elapsed = (answers.evaluation.status == .running ? now : answers.evaluation.finished) - answers.evaluation.started
             let remaining = fraction.flatMap { $0 > 0 && $0 < 1 ? elapsed * (1 - $0) / $0 : nil }
             let state: JobUpdate.State =
-                switch evaluation.status {
+                switch answers.evaluation.status {
                 case .running: .running
                 case .failed(let message): .failed(message)
                 case .cancelled: .cancelled
@@ -39,19 +39,20 @@ extension ExplorerModel {
                         remainingSeconds: remaining, state: state),
                     files: []))
         }
-        if let run = baselineRun {
-            let fraction = baselineAccuracy.map { $0.total > 0 ? Double($0.seen) / Double($0.total) : 0 } ?? 0
+        if let run = facts.baselineRun {
+            let fraction = facts.baselineAccuracy.map { $0.total > 0 ? Double($0.seen) / Double($0.total) : 0 } ?? 0
             let elapsed = (run.finished ?? now) - run.started
             rows.append(
                 JobRow(
                     source: .baseline,
                     update: JobUpdate(
-                        id: -3, title: "Evaluate the baseline", phase: baselineAccuracy.map { "\(Grouping.text($0.seen)) of \(Grouping.text($0.total)) samples" } ?? "starting",
+                        id: -3, title: "Evaluate the baseline",
+                        phase: facts.baselineAccuracy.map { "\(Grouping.text($0.seen)) of \(Grouping.text($0.total)) samples" } ?? "starting",
                         fraction: fraction, elapsedSeconds: max(0, elapsed), remainingSeconds: fraction > 0 && run.finished == nil ? elapsed * (1 - fraction) / fraction : nil,
                         state: run.finished == nil ? .running : .finished),
                     files: []))
         }
-        if let run = latencyRun {
+        if let run = answers.latencyRun {
             rows.append(
                 JobRow(
                     source: .latency,
@@ -60,20 +61,20 @@ extension ExplorerModel {
                         remainingSeconds: nil, state: .running),
                     files: []))
         }
-        let query = filters[.jobList] ?? ""
-        rows += jobs.reversed().map { JobRow(source: .job($0.id), update: $0.update, files: $0.files) }
+        let query = ui.filters[.jobList] ?? ""
+        rows += tasks.jobs.reversed().map { JobRow(source: .job($0.id), update: $0.update, files: $0.files) }
         return query.isEmpty ? rows : rows.filter { matches(query, $0.update.title) }
     }
 
     public var selectedJob: JobRow? {
         let rows = jobRows
         guard !rows.isEmpty else { return nil }
-        return rows[min(max(0, lists[.jobList]?.selected ?? 0), rows.count - 1)]
+        return rows[min(max(0, ui.lists[.jobList]?.selected ?? 0), rows.count - 1)]
     }
 
     /// Lines of the history tree that pass the filter.
     public var historyLines: [RecipeHistory.Line] {
-        let query = filters[.historyTree] ?? ""
+        let query = ui.filters[.historyTree] ?? ""
         let lines = session.history.lines
         guard !query.isEmpty else { return lines }
         return lines.filter { matches(query, session.history.nodes[$0.id].title) || matches(query, session.history.nodes[$0.id].name) }
@@ -82,7 +83,7 @@ extension ExplorerModel {
     /// The state under the cursor of History.
     public var selectedState: Int {
         let lines = historyLines
-        guard let selected = lists[.historyTree]?.selected, !lines.isEmpty else { return session.history.currentID }
+        guard let selected = ui.lists[.historyTree]?.selected, !lines.isEmpty else { return session.history.currentID }
         return lines[min(max(0, selected), lines.count - 1)].id
     }
 
@@ -93,7 +94,7 @@ extension ExplorerModel {
         case .pareto:
             guard let trial = selectedTrial else { return }
             effects.append(.setPinned(!trial.pinned, trial: trial.id))
-            if let index = trials.firstIndex(where: { $0.id == trial.id }) { trials[index].pinned.toggle() }
+            if let index = board.trials.firstIndex(where: { $0.id == trial.id }) { board.trials[index].pinned.toggle() }
         case .history: pin(state: selectedState)
         default: pin(state: session.history.currentID)
         }
@@ -102,22 +103,22 @@ extension ExplorerModel {
     private mutating func pin(state: Int) {
         let pinned = !session.history.nodes[state].isPinned
         act(.pin(state, pinned))
-        if !pinned, comparedState == state { comparedState = nil }
+        if !pinned, ui.comparedState == state { ui.comparedState = nil }
         // The stored trial of the state is pinned with it, so that it survives the session.
         let hash = session.history.nodes[state].recipe.contentHash
-        if let trial = trials.first(where: { $0.recipeHash == hash }) { effects.append(.setPinned(pinned, trial: trial.id)) }
+        if let trial = board.trials.first(where: { $0.recipeHash == hash }) { effects.append(.setPinned(pinned, trial: trial.id)) }
     }
 
     /// Compares with the last pinned state; again, with the baseline.
     mutating func compare() {
-        if comparedState != nil {
-            comparedState = nil
+        if ui.comparedState != nil {
+            ui.comparedState = nil
             return notify(.info, "compared with the baseline")
         }
         guard let state = session.history.nodes.last(where: \.isPinned) else {
             return notify(.warning, "nothing is pinned: p pins the current state")
         }
-        comparedState = state.id
+        ui.comparedState = state.id
         notify(.info, "compared with \(state.name.isEmpty ? "state \(state.id), \(state.title)" : state.name)")
     }
 
@@ -136,12 +137,12 @@ extension ExplorerModel {
         guard pane.view == .history else { return }
         let state = selectedState
         let field = TextField(session.history.nodes[state].name, prompt: "name of state \(state): ", placeholder: "empty removes the name")
-        overlay = .entry(Entry(purpose: .name(state: state), field: field))
+        ui.overlay = .entry(Entry(purpose: .name(state: state), field: field))
     }
 
     mutating func markDifference() {
         let state = selectedState
-        differenceBase = differenceBase == state ? nil : state
+        ui.differenceBase = ui.differenceBase == state ? nil : state
     }
 
     mutating func cancelJob() {
@@ -153,12 +154,12 @@ extension ExplorerModel {
         case .baseline: return notify(.info, "the baseline is what everything is compared with; it cannot be canceled")
         case .evaluation, .latency:
             effects.append(.cancel(job: nil))
-            if evaluation.status == .running {
-                evaluation.status = .cancelled
-                evaluation.finished = now
+            if answers.evaluation.status == .running {
+                answers.evaluation.status = .cancelled
+                answers.evaluation.finished = now
             }
-            latencyRun = nil
-            curveRequest = nil
+            answers.latencyRun = nil
+            whatIf.request = nil
         }
         notify(.warning, "canceled: \(row.update.title)")
     }
@@ -180,7 +181,7 @@ extension ExplorerModel {
         }
         if !row.files.isEmpty { lines += ["", "written:"] + row.files.map { "  " + $0 } }
         if row.source == .evaluation {
-            let reports = results[evaluation.canonical]?.reports ?? []
+            let reports = answers.results[answers.evaluation.canonical]?.reports ?? []
             for report in reports {
                 let count = report.layers.count == 1 ? "1 layer" : "\(report.layers.count) layers"
                 let outcome = report.layers.isEmpty ? "nothing to do here" + (report.skipped.map { ": \($0)" } ?? "") : count
@@ -197,18 +198,18 @@ extension ExplorerModel {
         var lines = [command]
         lines += ["", "6 Export writes the recipe file; `lathe apply` then gives the same bytes."]
         if let logPath { lines += ["", "lathe replay \(logPath)", "", "repeats this session up to here without a terminal."] }
-        overlay = .text(TextBox(title: "The same from the shell", lines: lines, text: command, copied: false))
+        ui.overlay = .text(TextBox(title: "The same from the shell", lines: lines, text: command, copied: false))
         effects.append(.copy(command))
     }
 
     mutating func copied(_ text: String, _ done: Bool) {
-        if case .text(var box) = overlay {
+        if case .text(var box) = ui.overlay {
             box.copied = done
-            overlay = .text(box)
+            ui.overlay = .text(box)
         } else if done {
             notify(.success, "copied")
         } else {
-            overlay = .text(TextBox(title: "To copy", lines: text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init), text: text, copied: false))
+            ui.overlay = .text(TextBox(title: "To copy", lines: text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init), text: text, copied: false))
         }
     }
 }

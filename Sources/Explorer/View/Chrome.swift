@@ -14,7 +14,7 @@ extension Painter {
         var line = StyledLine("lathe", Style(.accent, .bold))
         line += Span("  ")
         let room = rect.inset(right: used + 2)
-        guard let info = model.info else {
+        guard let info = model.facts.info else {
             line += Span(model.request.modelPath)
             grid.put(line, in: room, truncation: .middle)
             return
@@ -34,15 +34,15 @@ extension Painter {
 
     /// What the engine is doing, in a few words.
     private var stateLine: StyledLine {
-        if case .failed = model.phase { return StyledLine("\(glyphs.cross) not opened", .bad) }
-        if case .opening = model.phase { return StyledLine("\(spinner) opening", .accent) }
-        if let job = model.jobs.last(where: \.isRunning) {
+        if case .failed = model.facts.phase { return StyledLine("\(glyphs.cross) not opened", .bad) }
+        if case .opening = model.facts.phase { return StyledLine("\(spinner) opening", .accent) }
+        if let job = model.tasks.jobs.last(where: \.isRunning) {
             let percent = job.update.fraction.map { " \(Int($0 * 100))%" } ?? ""
             return StyledLine("\(spinner) \(job.update.title)\(percent)", .accent)
         }
-        if model.latencyRun != nil { return StyledLine("\(spinner) timing", .accent) }
+        if model.answers.latencyRun != nil { return StyledLine("\(spinner) timing", .accent) }
         let estimate = model.accuracyNow
-        switch model.evaluation.status {
+        switch model.answers.evaluation.status {
         case .running:
             guard let estimate, !estimate.isStale else { return StyledLine("\(spinner) applying recipe", .accent) }
             return StyledLine("\(spinner) evaluated \(Grouping.text(estimate.estimate.seen))/\(Grouping.text(estimate.estimate.total))", .accent)
@@ -50,8 +50,8 @@ extension Painter {
         case .cancelled: return StyledLine("\(glyphs.warning) canceled", .warning)
         case .settled, .idle:
             guard let estimate = estimate?.estimate, estimate.total > 0 else {
-                if model.isPrepared, model.baseline?.packedBytes == nil { return StyledLine("measuring archive and gzip", .muted) }
-                return StyledLine(model.isPrepared ? "" : "\(spinner) preparing", .muted)
+                if model.facts.isPrepared, model.facts.baseline?.packedBytes == nil { return StyledLine("measuring archive and gzip", .muted) }
+                return StyledLine(model.facts.isPrepared ? "" : "\(spinner) preparing", .muted)
             }
             if estimate.isComplete { return StyledLine("\(glyphs.check) evaluated \(Grouping.text(estimate.total))", .good) }
             return StyledLine("\(spinner) baseline \(Grouping.text(estimate.seen))/\(Grouping.text(estimate.total))", .accent)
@@ -59,15 +59,15 @@ extension Painter {
     }
 
     mutating func drawTabs(in rect: Rect) {
-        let tabs = Tabs(ViewID.allCases.map(\.title), selected: model.view.digit - 1)
+        let tabs = Tabs(ViewID.allCases.map(\.title), selected: model.ui.view.digit - 1)
         let area = rect.inset(right: 0)
         grid.draw(tabs, in: area, theme: theme)
         for x in area.minX..<area.maxX {
             if let index = tabs.index(atX: x, in: area) { hit(Rect(x: x, y: area.y, width: 1, height: 1), .view(ViewID.allCases[index])) }
         }
         var marks = StyledLine()
-        if model.isZoomed { marks += Span(" zoomed ", Style(.accent, .bold)) }
-        if model.comparedState != nil { marks += Span(" vs \(model.reference.title) ", Style(.warning, .bold)) }
+        if model.ui.isZoomed { marks += Span(" zoomed ", Style(.accent, .bold)) }
+        if model.ui.comparedState != nil { marks += Span(" vs \(model.reference.title) ", Style(.warning, .bold)) }
         grid.put(marks, in: rect, alignment: .right)
     }
 
@@ -76,7 +76,7 @@ extension Painter {
     /// The file that is opened; once that has failed, the one that the message is about.
     private var pathToOpen: String {
         let request = model.request
-        guard case .failed(let message) = model.phase else { return request.modelPath }
+        guard case .failed(let message) = model.facts.phase else { return request.modelPath }
         return [request.dataPath, request.recipePath].compactMap { $0 }.first { message.hasPrefix($0) } ?? request.modelPath
     }
 
@@ -84,7 +84,7 @@ extension Painter {
         let box = rect.centered(width: min(64, rect.width - 4), height: 8)
         grid.put(StyledLine("lathe", Style(.accent, .bold)), in: box.row(0), alignment: .center)
         grid.put(StyledLine(pathToOpen, .bold), in: box.row(2), alignment: .center, truncation: .middle)
-        switch model.phase {
+        switch model.facts.phase {
         case .opening(let phase, let fraction):
             let bar = ProgressBar(phase: phase, fraction: fraction, elapsed: model.now, tick: model.tick)
             grid.draw(bar, in: box.row(4), theme: theme)
@@ -99,15 +99,15 @@ extension Painter {
     // MARK: - Status and footer
 
     mutating func drawStatus(in rect: Rect) {
-        if let notice = model.notice {
+        if let notice = model.feed.notice {
             grid.draw(Toast(notice.kind, notice.text), in: rect, theme: theme)
-        } else if model.phase == .ready {
+        } else if model.facts.phase == .ready {
             grid.put(StatusText(model, theme: theme).line, in: rect)
         }
     }
 
     mutating func drawFooter(in rect: Rect) {
-        if case .entry(let entry) = model.overlay {
+        if case .entry(let entry) = model.ui.overlay {
             grid.draw(entry.field, in: rect, theme: theme)
             return
         }
@@ -118,12 +118,12 @@ extension Painter {
 /// The hints of the footer, from the key map.
 enum FooterHints {
     static func help(_ model: ExplorerModel) -> KeyHint? {
-        guard model.overlay == nil else { return KeyHint("Esc", "back") }
+        guard model.ui.overlay == nil else { return KeyHint("Esc", "back") }
         return hint(.help, model)
     }
 
     static func hints(_ model: ExplorerModel) -> [KeyHint] {
-        switch model.overlay {
+        switch model.ui.overlay {
         case .help: return [KeyHint("type", "to filter"), KeyHint("Enter", "do it")]
         case .palette: return [KeyHint("type", "to filter"), KeyHint("Enter", "run"), KeyHint("set NAME VALUE", "turns a knob")]
         case .messages: return [KeyHint("Enter", "copy")]
@@ -131,7 +131,7 @@ enum FooterHints {
         case .confirm: return [KeyHint("Enter", "choose")]
         case .entry, nil: break
         }
-        if model.phase != .ready { return [hint(.quit, model)].compactMap { $0 } }
+        if model.facts.phase != .ready { return [hint(.quit, model)].compactMap { $0 } }
         let bindings = model.keyMap.bindings(in: model.pane).filter { !$0.hint.isEmpty && $0.action != .help }
         var own: [KeyHint] = []
         var everywhere: [(rank: Int, hint: KeyHint)] = [(1, KeyHint("1-6", "views"))]
@@ -172,7 +172,7 @@ enum FooterHints {
         switch action {
         case .undo: model.session.history.canUndo
         case .redo: model.session.history.canRedo
-        case .compare: model.comparedState != nil || model.session.history.nodes.contains(where: \.isPinned)
+        case .compare: model.ui.comparedState != nil || model.session.history.nodes.contains(where: \.isPinned)
         default: true
         }
     }

@@ -9,7 +9,7 @@ extension Painter {
         if model.focusedTechnique?.descriptor.produces.contains(.training) ?? false { return drawTraining(in: rect) }
         let entry = model.focusedTechnique
         let parameter = model.focusedParameter
-        let curve = model.curveRequest.flatMap { model.curves[$0.key] }
+        let curve = model.whatIf.request.flatMap { model.whatIf.curves[$0.key] }
         var badge = StyledLine()
         if let count = curve?.points.count { badge = StyledLine("\(count) value\(count == 1 ? "" : "s")", .muted) }
         let isOff = entry?.isEnabled == false
@@ -18,7 +18,7 @@ extension Painter {
         guard let entry, let parameter else { return text([StyledLine("this technique has no parameter to vary", .muted)], in: content) }
         guard let curve, !curve.points.isEmpty else {
             if let refusal = entry.refusal, !entry.isEnabled { return text([StyledLine("no curve: \(refusal)", .muted)], in: content) }
-            let wait = model.evaluation.status == .running ? "the curve fills in after the evaluation" : "the curve fills in as values are tried"
+            let wait = model.answers.evaluation.status == .running ? "the curve fills in after the evaluation" : "the curve fills in as values are tried"
             return text([StyledLine(model.whyNoAccuracy ?? wait, .muted)], in: content)
         }
         switch parameter.domain {
@@ -53,7 +53,7 @@ extension Painter {
     private mutating func drawLiveCurves(_ curve: WhatIfCurve, _ x: Axis, cursor: Double, in rect: Rect) {
         let known = curve.points.compactMap { point in point.point.live.map { (x: point.x, live: $0) } }
         var series: [LineChart.Series] = []
-        if let whole = model.baseline?.macs?.value, whole > 0 {
+        if let whole = model.facts.baseline?.macs?.value, whole > 0 {
             series.append(.init("MACs", known.compactMap { point in point.live.macs.map { ChartPoint(point.x, $0 / whole) } }))
         }
         let times = known.compactMap { point -> ChartPoint? in
@@ -80,14 +80,14 @@ extension Painter {
             let sizes = curve.points.compactMap { point in point.point.serializedBytes.map { ChartPoint(point.x, $0) } }
             let chart = LineChart(
                 series: [.init("file", sizes, marked: sizes)], x: x, y: Axis(Measure.file.name, format: Measure.file.numberFormat, range: fileRange(sizes)), cursor: here,
-                reference: model.baseline?.serializedBytes.value)
+                reference: model.facts.baseline?.serializedBytes.value)
             return grid.draw(chart, in: rect, theme: theme)
         }
         func points(_ choose: (AccuracyEstimate) -> Bool) -> [ChartPoint] { measured.filter { choose($0.estimate) }.map { ChartPoint($0.x, $0.estimate.value) } }
         let band = measured.map { LineChart.BandPoint(x: $0.x, low: $0.estimate.interval.low, high: $0.estimate.interval.high) }
         // The band belongs to the picture: the axis holds it, and the baseline.
         let measure = model.metric
-        let reference = measure.baselineBelongsOnAxis ? model.baselineAccuracy?.value : nil
+        let reference = measure.baselineBelongsOnAxis ? model.facts.baselineAccuracy?.value : nil
         let range = measure.axisRange(of: band.flatMap { [$0.low, $0.high] } + (reference.map { [$0] } ?? []))
         let chart = LineChart(
             series: [.init(measure.name, points { _ in true }, marked: points(\.isComplete), estimated: points { !$0.isComplete })], x: x,
@@ -97,7 +97,7 @@ extension Painter {
 
     /// Sizes from nothing up: of a file that stays as large, a range that fits would show noise.
     private func fileRange(_ sizes: [ChartPoint]) -> ClosedRange<Double> {
-        0...max(1, 1.05 * max(sizes.map(\.y).max() ?? 0, model.baseline?.serializedBytes.value ?? 0))
+        0...max(1, 1.05 * max(sizes.map(\.y).max() ?? 0, model.facts.baseline?.serializedBytes.value ?? 0))
     }
 
     /// Words have no scale: one line each.
@@ -136,7 +136,7 @@ extension Painter {
             grid.put(StyledLine(figure.span(theme: theme)), in: Rect(x: rest.x, y: row.y, width: 9, height: 1), alignment: .right)
             rest = rest.inset(left: 10)
             guard rest.width >= 6 else { continue }
-            var gauge = Gauge(now: accuracy.value, baseline: model.baselineAccuracy?.value)
+            var gauge = Gauge(now: accuracy.value, baseline: model.facts.baselineAccuracy?.value)
             if accuracy.interval.low <= accuracy.interval.high { gauge.interval = accuracy.interval.low...accuracy.interval.high }
             if let scale = measure.scale { (gauge.minimum, gauge.maximum) = (scale.lowerBound, scale.upperBound) }
             grid.draw(gauge, in: rest, theme: theme)

@@ -7,7 +7,7 @@ import TerminalCells
 extension Painter {
     mutating func drawTechniques(in rect: Rect) {
         let rows = model.techniqueRows
-        let state = model.lists[.techniques] ?? ListState(selected: 1)
+        let state = model.ui.lists[.techniques] ?? ListState(selected: 1)
         let on = model.recipe.steps.count(where: \.enabled)
         let content = panel(
             .techniques, in: rect, badge: StyledLine(on == 0 ? "none on" : "\(on) on", on == 0 ? .muted : .accent),
@@ -34,7 +34,7 @@ extension Painter {
             return
         }
         let parameters = entry.descriptor.parameters
-        let state = model.lists[.parameters] ?? ListState()
+        let state = model.ui.lists[.parameters] ?? ListState()
         var footer = StyledLine()
         if let parameter = model.focusedParameter {
             footer = StyledLine("\(range(parameter)), default \(parameter.shown(parameter.defaultValue))", .muted)
@@ -100,8 +100,8 @@ extension Painter {
 
     /// Which layers the step works on, when it is not simply all.
     private var layerNote: String? {
-        guard let info = model.info, let step = model.focusedStep else { return nil }
-        let refused = model.refusals[step.technique] ?? [:]
+        guard let info = model.facts.info, let step = model.focusedStep else { return nil }
+        let refused = model.facts.refusals[step.technique] ?? [:]
         let chosen = info.layers.indices.filter { step.layers.matches(info.layers[$0], position: $0) && refused[$0] == nil }.count
         let own = step.overrides.isEmpty ? "" : ", \(step.overrides.count) with own values"
         return "\(chosen) of \(info.layers.count) layers\(own)"

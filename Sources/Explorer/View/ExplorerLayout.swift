@@ -25,11 +25,11 @@ public enum ExplorerLayout {
     /// focused one is shown in it.
     static func panes(of model: ExplorerModel) -> [(pane: Pane, rect: Rect)] {
         let content = chrome(model.size).content
-        if model.isZoomed { return [(model.pane, content)] }
+        if model.ui.isZoomed { return [(model.pane, content)] }
         let slots: [([Pane], Rect)] =
-            switch model.view {
+            switch model.ui.view {
             case .explore: explore(content, model)
-            case .layers: layers(content, count: model.info?.layers.count ?? 0)
+            case .layers: layers(content, count: model.facts.info?.layers.count ?? 0)
             case .pareto: pareto(content)
             case .history: pair(content, .historyTree, .historyDiff, share: 55)
             case .jobs: pair(content, .jobList, .jobDetail, share: 45)
@@ -41,7 +41,7 @@ public enum ExplorerLayout {
     /// The other panes that share a pane's place.
     static func hidden(of model: ExplorerModel) -> [Pane] {
         let shown = panes(of: model).map(\.pane)
-        return model.view.panes.filter { !shown.contains($0) }
+        return model.ui.view.panes.filter { !shown.contains($0) }
     }
 
     private typealias Slot = (panes: [Pane], rect: Rect)

@@ -60,7 +60,7 @@ struct Painter {
         let chrome = ExplorerLayout.chrome(model.size)
         drawHeader(in: chrome.header)
         drawTabs(in: chrome.tabs)
-        switch model.phase {
+        switch model.facts.phase {
         case .ready: for (pane, rect) in ExplorerLayout.panes(of: model) { draw(pane, in: rect) }
         default: drawOpening(in: chrome.content)
         }
@@ -95,7 +95,7 @@ struct Painter {
     // MARK: - Parts that panes share
 
     /// Whether a pane has the keyboard: not while something lies over it.
-    func isFocused(_ pane: Pane) -> Bool { model.overlay == nil && model.pane == pane }
+    func isFocused(_ pane: Pane) -> Bool { model.ui.overlay == nil && model.pane == pane }
 
     /// Draws a pane's border and returns what it leaves free, with a column of air on both sides.
     mutating func panel(
@@ -103,7 +103,7 @@ struct Painter {
         scroll: ScrollPosition? = nil
     ) -> Rect {
         var heading = StyledLine(title ?? pane.title)
-        if let filter = model.filters[pane], !filter.isEmpty { heading += Span(" /\(filter)", .accent) }
+        if let filter = model.ui.filters[pane], !filter.isEmpty { heading += Span(" /\(filter)", .accent) }
         let focused = model.pane == pane
         grid.draw(Panel(title: heading, badge: badge, footer: footer, isFocused: focused, scroll: scroll), in: rect, theme: theme)
         return Panel.content(of: rect).inset(left: 1, right: 1)
@@ -121,7 +121,7 @@ struct Painter {
     /// A pane of text that scrolls, in its border.
     mutating func textPane(_ pane: Pane, in rect: Rect, title: String? = nil, badge: StyledLine = StyledLine(), footer: StyledLine = StyledLine()) {
         let count = textHeight(pane, in: rect)
-        let offset = min(model.textOffsets[pane] ?? 0, max(0, count - (rect.height - 2)))
+        let offset = min(model.ui.textOffsets[pane] ?? 0, max(0, count - (rect.height - 2)))
         let content = panel(
             pane, in: rect, title: title, badge: badge, footer: footer, scroll: ScrollPosition(offset: offset, visible: rect.height - 2, total: count))
         text(textLines(pane, width: content.width), in: content, offset: offset)

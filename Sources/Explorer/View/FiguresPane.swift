@@ -17,7 +17,7 @@ extension Painter {
 
     mutating func drawFigures(in rect: Rect) {
         let rows = model.measureRows
-        let selected = min(max(0, model.lists[.figures]?.selected ?? 0), rows.count - 1)
+        let selected = min(max(0, model.ui.lists[.figures]?.selected ?? 0), rows.count - 1)
         var lines: [Line] = []
         var selectedLine = 0
         for (index, row) in rows.enumerated() {
@@ -89,7 +89,7 @@ extension Painter {
 
     private func accuracyDetail(width: Int) -> [StyledLine] {
         if let why = model.whyNoAccuracy { return StyledLine(why, .warning).wrapped(to: max(10, width)) }
-        guard let now = model.accuracyNow else { return [StyledLine(model.isPrepared ? "evaluating" : "preparing", .muted)] }
+        guard let now = model.accuracyNow else { return [StyledLine(model.facts.isPrepared ? "evaluating" : "preparing", .muted)] }
         let estimate = now.estimate
         let measure = estimate.measure
         let count = estimate.isComplete ? Grouping.text(estimate.total) : "\(Grouping.text(estimate.seen))/\(Grouping.text(estimate.total))"
@@ -107,7 +107,7 @@ extension Painter {
             return lines
         }
         if now.isStale { lines[0] = StyledLine("from the previous recipe", .muted) }
-        if model.comparedState != nil, !model.isBaseline {
+        if model.ui.comparedState != nil, !model.isBaseline {
             lines.append(StyledLine("not paired: no test against a pinned state", .muted))
         } else if !now.isStale, !model.isBaseline, let line = comparison(estimate, width: width) {
             lines.append(line)
@@ -143,7 +143,7 @@ extension Painter {
     private var latencyDetail: [StyledLine] {
         if model.result?.latency == nil, model.figuresNow?.live?.milliseconds != nil { return [StyledLine("mean over samples, predicted", .muted)] }
         guard let latency = model.latencyNow, !latency.isStale else {
-            guard model.latencyRun == nil, model.info?.runtimeVersion != nil, model.info?.cannotRun == nil else { return [] }
+            guard model.answers.latencyRun == nil, model.facts.info?.runtimeVersion != nil, model.facts.info?.cannotRun == nil else { return [] }
             let key = model.keyMap.binding(of: .measureLatency, in: model.pane).flatMap { model.keyMap.reachableKeys(of: $0, in: model.pane).first }
             return key.map { [StyledLine("\(KeyBinding.label($0, tier: theme.glyphTier)) measures it", .muted)] } ?? []
         }
@@ -157,7 +157,7 @@ extension Painter {
 
     /// Where two numbers disagree in a way that misleads people.
     private var flag: StyledLine {
-        guard !model.isBaseline, let baseline = model.baseline, let now = model.figuresNow else { return StyledLine() }
+        guard !model.isBaseline, let baseline = model.facts.baseline, let now = model.figuresNow else { return StyledLine() }
         if let latency = model.latencyNow, !latency.isStale, latency.figures.ratioInterval.low > 1, let before = baseline.macs, let after = now.macs,
             after.value < before.value * 0.95
         {

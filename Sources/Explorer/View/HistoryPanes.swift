@@ -8,7 +8,7 @@ extension Painter {
         let lines = model.historyLines
         let history = model.session.history
         let selected = lines.firstIndex { $0.id == model.selectedState }
-        var state = model.lists[.historyTree] ?? ListState(selected: selected)
+        var state = model.ui.lists[.historyTree] ?? ListState(selected: selected)
         state.selected = selected
         let content = panel(
             .historyTree, in: rect, badge: StyledLine("\(history.nodes.count) states", .muted), scroll: scroll(state, count: lines.count, visible: rect.height - 2))
@@ -38,16 +38,16 @@ extension Painter {
         text += Span(node.title, isCurrent ? .bold : .standard)
         if isCurrent { text += Span("  now", Style(.accent, .bold)) }
         if node.isPinned { text += Span("  pinned", Style(.warning, .bold)) }
-        if model.differenceBase == line.id { text += Span("  marked", Style(.accent)) }
+        if model.ui.differenceBase == line.id { text += Span("  marked", Style(.accent)) }
         return ListItem(text, detail: numbers(node.recipe))
     }
 
     /// Accuracy and file size of a state, where they are known.
     private func numbers(_ recipe: Recipe) -> StyledLine {
         let isBaseline = !recipe.steps.contains(where: \.enabled)
-        let known = model.results[recipe.canonical]
-        let accuracy = isBaseline ? model.baselineAccuracy : known?.accuracy
-        let bytes = isBaseline ? model.baseline?.serializedBytes : known?.figures?.serializedBytes
+        let known = model.answers.results[recipe.canonical]
+        let accuracy = isBaseline ? model.facts.baselineAccuracy : known?.accuracy
+        let bytes = isBaseline ? model.facts.baseline?.serializedBytes : known?.figures?.serializedBytes
         var line = StyledLine()
         if let accuracy {
             line += ShownFigure(accuracy.value, accuracy.measure.numberFormat, standing: accuracy.isComplete ? .measured : .estimated).span(theme: theme, over: .muted)
@@ -63,7 +63,7 @@ extension Painter {
     /// The two states that are compared.
     private var compared: (base: Int, state: Int) {
         let state = model.selectedState
-        return (model.differenceBase ?? model.session.history.nodes[state].parent ?? 0, state)
+        return (model.ui.differenceBase ?? model.session.history.nodes[state].parent ?? 0, state)
     }
 
     private func name(_ id: Int) -> String {
@@ -73,7 +73,7 @@ extension Painter {
 
     mutating func drawHistoryDifference(in rect: Rect) {
         let (base, state) = compared
-        let footer = model.differenceBase == nil ? "d marks a state to compare" : "d on \(name(base)) unmarks it"
+        let footer = model.ui.differenceBase == nil ? "d marks a state to compare" : "d on \(name(base)) unmarks it"
         textPane(.historyDiff, in: rect, title: "\(name(base)) \(glyphs.arrowRight) \(name(state))", footer: StyledLine(footer, .muted))
     }
 

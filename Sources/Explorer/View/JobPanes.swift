@@ -6,7 +6,7 @@ import TerminalCells
 extension Painter {
     mutating func drawJobList(in rect: Rect) {
         let rows = model.jobRows
-        let state = (model.lists[.jobList] ?? ListState()).scrolled(count: rows.count, visible: (rect.height - 2) / 2)
+        let state = (model.ui.lists[.jobList] ?? ListState()).scrolled(count: rows.count, visible: (rect.height - 2) / 2)
         let running = rows.count { $0.update.state == .running || $0.update.state == .waiting }
         let content = panel(.jobList, in: rect, badge: running > 0 ? StyledLine("\(running) running", .accent) : StyledLine())
         guard !rows.isEmpty else {
@@ -49,7 +49,7 @@ extension Painter {
 
     mutating func drawExportForm(in rect: Rect) {
         let content = panel(.exportForm, in: rect)
-        let form = model.export
+        let form = model.ui.export
         let selected = model.exportField
         let fields: [(ExportForm.Field, String, StyledLine)] = [
             (.folder, "Folder", StyledLine(form.folder.isEmpty ? "." : form.folder)), (.name, "Name", StyledLine(form.name)),
@@ -79,7 +79,7 @@ extension Painter {
     func exportLines(width available: Int) -> [StyledLine] {
         var lines: [StyledLine] = []
         let figures = model.figuresNow
-        let files = model.export.files
+        let files = model.ui.export.files
         let width = files.map { DisplayWidth.of($0.path) }.max() ?? 0
         // In columns where they fit: path, size, what it is.
         let isWide = width + 12 + (files.map { DisplayWidth.of($0.what) }.max() ?? 0) <= available
@@ -99,7 +99,7 @@ extension Painter {
             lines += [StyledLine(""), line]
         }
         if let problem = model.result?.problem { lines += [StyledLine(""), StyledLine("\(glyphs.cross) \(problem)", .bad)] }
-        if let command = model.exportCommand { lines += [StyledLine(""), StyledLine("The same from the shell", Style(.muted, .underline)), StyledLine(command)] }
+        if let command = model.ui.exportCommand { lines += [StyledLine(""), StyledLine("The same from the shell", Style(.muted, .underline)), StyledLine(command)] }
         return lines
     }
 }

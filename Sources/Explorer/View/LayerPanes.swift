@@ -8,15 +8,15 @@ import TerminalCells
 extension Painter {
     mutating func drawLayerTable(in rect: Rect) {
         let rows = model.layerRows
-        let state = (model.lists[.layerTable] ?? ListState()).scrolled(count: rows.count, visible: rect.height - 3)
+        let state = (model.ui.lists[.layerTable] ?? ListState()).scrolled(count: rows.count, visible: rect.height - 3)
         let knob =
             model.focusedTechnique.map { entry in
                 entry.descriptor.title + (model.focusedParameter.map { ": \($0.title)" } ?? "")
             } ?? ""
         let content = panel(
-            .layerTable, in: rect, badge: StyledLine("\(rows.count) of \(model.info?.layers.count ?? 0)", .muted), footer: StyledLine("own value of \(knob)", .muted),
+            .layerTable, in: rect, badge: StyledLine("\(rows.count) of \(model.facts.info?.layers.count ?? 0)", .muted), footer: StyledLine("own value of \(knob)", .muted),
             scroll: scroll(state, count: rows.count, visible: rect.height - 3))
-        let sort = model.layerSort
+        let sort = model.ui.layerSort
         let columns = LayerColumn.allCases.map { column in
             TableColumn(
                 column.title, width: width(of: column), alignment: isText(column) ? .left : .right, truncation: column == .name ? .middle : .end,
@@ -25,7 +25,7 @@ extension Painter {
         let painter = self
         var table = Table(
             columns: columns, rowCount: rows.count, state: state, isFocused: isFocused(.layerTable), pinnedColumns: 2,
-            emptyText: model.info?.layers.isEmpty == true ? "this model has no layers with weights" : "no layer matches"
+            emptyText: model.facts.info?.layers.isEmpty == true ? "this model has no layers with weights" : "no layer matches"
         ) { index in
             TableRow(LayerColumn.allCases.map { painter.cell($0, rows[index]) })
         }
@@ -140,13 +140,13 @@ extension Painter {
     }
 
     private mutating func drawHistograms(in rect: Rect) {
-        guard let histogram = model.histogram, histogram.layer == model.selectedLayer?.layer.id, let value = histogram.value else {
-            return text([StyledLine(model.isPrepared ? "no histogram of this layer" : "preparing", .muted)], in: rect)
+        guard let histogram = model.ui.histogram, histogram.layer == model.selectedLayer?.layer.id, let value = histogram.value else {
+            return text([StyledLine(model.facts.isPrepared ? "no histogram of this layer" : "preparing", .muted)], in: rect)
         }
         func draw(_ counts: [Int], _ label: String, in rect: Rect) {
             // A pruned layer is one spike: on a linear scale nothing else would be seen.
             let width = (value.range.upperBound - value.range.lowerBound) / Double(max(1, counts.count))
-            let cursor = model.histogramCursor.map { value.range.lowerBound + (Double(min($0, counts.count - 1)) + 0.5) * width }
+            let cursor = model.ui.histogramCursor.map { value.range.lowerBound + (Double(min($0, counts.count - 1)) + 0.5) * width }
             let chart = Histogram(
                 counts: counts.map(Double.init), range: value.range, x: Axis(label, format: .fixed(digits: 4, unit: "")), isLogarithmic: true, cursor: cursor)
             grid.draw(chart, in: rect, theme: theme)

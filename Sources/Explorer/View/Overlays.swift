@@ -4,7 +4,7 @@ import TerminalCells
 /// What lies over the panes.
 extension Painter {
     mutating func drawOverlay(_ chrome: ExplorerLayout.Chrome) {
-        switch model.overlay {
+        switch model.ui.overlay {
         case .help(let list, let pane): drawHelp(list, pane, in: chrome.content)
         case .palette(let list, _): drawPalette(list, in: chrome.content)
         case .messages(let state): drawMessages(state, in: chrome.content)
@@ -79,10 +79,10 @@ extension Painter {
 
     private mutating func drawMessages(_ state: ListState, in area: Rect) {
         let content = box("Messages", width: 110, height: area.height, in: area, footer: StyledLine("Enter copies", .muted))
-        let selected = min(max(0, state.selected ?? 0), max(0, model.messages.count - 1))
-        let detail = model.messages.indices.contains(selected) ? StyledLine(model.messages[selected].text).wrapped(to: content.width) : []
+        let selected = min(max(0, state.selected ?? 0), max(0, model.feed.messages.count - 1))
+        let detail = model.feed.messages.indices.contains(selected) ? StyledLine(model.feed.messages[selected].text).wrapped(to: content.width) : []
         let parts = content.rows([.fill, .fixed(1), .fixed(min(detail.count, content.height / 2))])
-        let items = model.messages.map { message -> ListItem in
+        let items = model.feed.messages.map { message -> ListItem in
             let (mark, style): (Character, Style) =
                 switch message.kind {
                 case .info: (glyphs.bullet, .muted)

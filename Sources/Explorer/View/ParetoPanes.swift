@@ -9,7 +9,7 @@ extension Painter {
         let trials = model.plottedTrials
         let onFront = trials.count(where: \.isOnFront)
         var badge = StyledLine()
-        let title = pane == .scatter ? "Trade-off" : "Pareto front: \(model.axes.x.title), \(model.axes.y.title)"
+        let title = pane == .scatter ? "Trade-off" : "Pareto front: \(model.board.axes.x.title), \(model.board.axes.y.title)"
         let count = "\(trials.count) trial\(trials.count == 1 ? "" : "s")"
         if !trials.isEmpty {
             let full = "\(count), \(onFront) on the front"
@@ -53,17 +53,18 @@ extension Painter {
         ].enumerated().map { ScatterChart.PointClass(Self.markerNames[$0], $1, role: Self.markerRoles[$0]) }
         let front = trials.filter(\.isOnFront).map { ChartPoint($0.x, $0.y) }
         let cursor = selected.flatMap { trial -> ChartPoint? in
-            guard let x = trial.figures[model.axes.x], let y = trial.figures[model.axes.y] else { return nil }
+            guard let x = trial.figures[model.board.axes.x], let y = trial.figures[model.board.axes.y] else { return nil }
             return ChartPoint(x, y)
         }
         // Raw and recovered: where one is, and under the cursor.
         let learned = trials.filter { isNow.contains($0.trial.id) || $0.trial.id == selected?.id }.filter(\.trial.recipe.learns)
         let links = learned.compactMap { point -> ScatterChart.Link? in
-            guard let raw = model.beforeTraining(point.trial.recipe), let x = raw.figures[model.axes.x], let y = raw.figures[model.axes.y] else { return nil }
+            guard let raw = model.beforeTraining(point.trial.recipe), let x = raw.figures[model.board.axes.x], let y = raw.figures[model.board.axes.y] else { return nil }
             return ScatterChart.Link(from: ChartPoint(x, y), to: ChartPoint(point.x, point.y))
         }
         return ScatterChart(
-            classes: classes, front: front, links: links, x: axis(model.axes.x, isEmpty: trials.isEmpty), y: axis(model.axes.y, isEmpty: trials.isEmpty), cursor: cursor,
+            classes: classes, front: front, links: links, x: axis(model.board.axes.x, isEmpty: trials.isEmpty), y: axis(model.board.axes.y, isEmpty: trials.isEmpty),
+            cursor: cursor,
             cursorName: "", showsLegend: false)
     }
 
@@ -75,13 +76,13 @@ extension Painter {
     }
 
     private func baselineValue(_ measure: Measure) -> Double? {
-        if measure.metric != nil { return measure.baselineBelongsOnAxis ? model.baselineAccuracy?.value : nil }
+        if measure.metric != nil { return measure.baselineBelongsOnAxis ? model.facts.baselineAccuracy?.value : nil }
         if measure.isLatency { return model.latencyNow?.figures.baseline }
-        return model.baseline.flatMap { measure.figure(in: $0)?.value }
+        return model.facts.baseline.flatMap { measure.figure(in: $0)?.value }
     }
 
     private var baselinePoint: ChartPoint? {
-        guard let x = baselineValue(model.axes.x), let y = baselineValue(model.axes.y) else { return nil }
+        guard let x = baselineValue(model.board.axes.x), let y = baselineValue(model.board.axes.y) else { return nil }
         return ChartPoint(x, y)
     }
 
@@ -92,12 +93,12 @@ extension Painter {
         let content = panel(
             .paretoList, in: rect, badge: StyledLine("\(trials.count)", .muted), scroll: scroll(state, count: trials.count, visible: rect.height - 3))
         let front = Set(model.plottedTrials.filter(\.isOnFront).map(\.trial.id))
-        let sort = model.trialSort
+        let sort = model.board.sort
         func column(_ measure: Measure, _ width: Int) -> TableColumn {
             TableColumn(measure.shortTitle, width: .fixed(width), alignment: .right, sort: sort.measure == measure ? (sort.isDescending ? .descending : .ascending) : nil)
         }
         // The measures of the axes first: where room is short they are the ones to be seen.
-        let shown = [model.axes.y, model.axes.x] + model.trialMeasures.filter { $0 != model.axes.x && $0 != model.axes.y }
+        let shown = [model.board.axes.y, model.board.axes.x] + model.trialMeasures.filter { $0 != model.board.axes.x && $0 != model.board.axes.y }
         let painter = self
         var table = Table(
             columns: [TableColumn("", width: .fixed(1)), TableColumn("recipe", width: .minimum(22))] + shown.map { column($0, max(9, DisplayWidth.of($0.shortTitle) + 1)) },

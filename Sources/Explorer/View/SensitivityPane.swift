@@ -7,7 +7,7 @@ import TerminalCells
 /// The map of losses by layer and value.
 extension Painter {
     mutating func drawSensitivity(in rect: Rect) {
-        guard let grid = model.sensitivity else {
+        guard let grid = model.tasks.sensitivity else {
             let content = panel(.layerHeat, in: rect)
             let title = model.focusedTechnique?.descriptor.title ?? "the technique"
             return text(

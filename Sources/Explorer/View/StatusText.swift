@@ -30,7 +30,7 @@ struct StatusText {
             guard let trial = model.selectedTrial else { return StyledLine("Every recipe that was evaluated is kept here, also after a restart.", .muted) }
             return StyledLine(model.summary(of: trial.recipe), .muted)
         case .layerHeat:
-            guard let grid = model.sensitivity else { return StyledLine("Changes one layer at a time and measures the accuracy that this alone costs.", .muted) }
+            guard let grid = model.tasks.sensitivity else { return StyledLine("Changes one layer at a time and measures the accuracy that this alone costs.", .muted) }
             let look = theme.colorTier == .mono ? "Dense" : "Red and dense"
             let groups = grid.units.contains { $0.layers.count > 1 } ? " A row with several layers: they can only change together." : ""
             return StyledLine("\(look): much accuracy is lost there.\(groups)", .muted)
@@ -59,7 +59,7 @@ struct StatusText {
 
     private var figureLine: StyledLine {
         let rows = model.measureRows
-        let row = rows[min(max(0, model.lists[.figures]?.selected ?? 0), rows.count - 1)]
+        let row = rows[min(max(0, model.ui.lists[.figures]?.selected ?? 0), rows.count - 1)]
         var line = StyledLine()
         if let value = row.now.value { line += Span(row.measure.format.exact(value) + provenance(row.now) + ". ", .bold) }
         line += Span(row.measure.explanation, .muted)

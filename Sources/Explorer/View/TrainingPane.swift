@@ -8,7 +8,7 @@ import Training
 extension Painter {
     mutating func drawTraining(in rect: Rect) {
         let training = model.training
-        let running = training?.job.flatMap { job in model.jobs.first { $0.id == job && $0.isRunning } }
+        let running = training?.job.flatMap { job in model.tasks.jobs.first { $0.id == job && $0.isRunning } }
         let epochs = model.trainedEpochs
         var badge = StyledLine()
         if running != nil, let progress = training?.progress {
@@ -33,7 +33,7 @@ extension Painter {
         }
         let x = Axis("epoch", range: 0...Double(max(training?.progress?.totalEpochs ?? 0, epochs.count - 1)))
         let accuracy = epochs.map { ChartPoint(Double($0.number), $0.accuracy) }
-        let reference = model.metric.baselineBelongsOnAxis ? model.baselineAccuracy?.value : nil
+        let reference = model.metric.baselineBelongsOnAxis ? model.facts.baselineAccuracy?.value : nil
         let measure = model.metric
         let range = measure.axisRange(of: accuracy.map(\.y) + (reference.map { [$0] } ?? []))
         let losses = epochs.compactMap { epoch in epoch.loss.map { ChartPoint(Double(epoch.number), $0) } }

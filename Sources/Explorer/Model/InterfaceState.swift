@@ -1,0 +1,31 @@
+import CompressionEngine
+import TerminalCells
+
+/// What is looked at, and how: nothing here changes what the engine does.
+public struct InterfaceState: Sendable {
+    public var view = ViewID.explore
+    public var focus: [ViewID: Pane] = [:]
+    public var isZoomed = false
+    public var lists: [Pane: ListState] = [:]
+    /// First line in view of panes that hold text.
+    public var textOffsets: [Pane: Int] = [:]
+    public var filters: [Pane: String] = [:]
+    public var overlay: Overlay?
+    public var layerSort = LayerSort()
+    public var histogram: (layer: String, canonical: String, value: WeightHistogram?)?
+    /// The bin whose exact count is shown.
+    public var histogramCursor: Int?
+    /// The state compared with the present one in History; its parent when nil.
+    public var differenceBase: Int?
+    /// Compare with this state instead of the baseline.
+    public var comparedState: Int?
+    public var export: ExportForm
+    /// The shell command for the export as it is filled in.
+    public var exportCommand: String?
+    var exportCommandKey = ""
+
+    init(view: ViewID, export: ExportForm) {
+        self.view = view
+        self.export = export
+    }
+}

@@ -1,0 +1,32 @@
+import TerminalCells
+
+/// What was said to the user: the log, and what is shown right now.
+public struct MessageFeed: Sendable {
+    /// Lines that are kept, at most.
+    static let capacity = 2000
+
+    public private(set) var messages: [LoggedMessage] = []
+    public var notice: Notice?
+
+    public init() {}
+
+    mutating func record(_ message: LoggedMessage) {
+        messages.append(message)
+        if messages.count > Self.capacity { messages.removeFirst(messages.count - Self.capacity) }
+    }
+}
+
+/// A line of the message log.
+public struct LoggedMessage: Sendable, Hashable {
+    public enum Kind: Sendable, Hashable { case info, warning, failure }
+    public var time: Double
+    public var kind: Kind
+    public var text: String
+}
+
+/// A message shown for a few seconds.
+public struct Notice: Sendable, Hashable {
+    public var kind: Toast.Kind
+    public var text: String
+    public var until: Double
+}

@@ -1,0 +1,39 @@
+import Measurement
+
+/// What the engine said of recipes, and what it is asked about the present one.
+public struct RecipeAnswers: Sendable {
+    /// Figures predicted for the present recipe.
+    public var prediction: ModelFigures?
+    public var results = RecipeResults()
+    public var evaluation = Evaluation()
+    public var latencyRun: LatencyRun?
+    /// Numbers the requests: answers to older ones are dropped.
+    public var lastGeneration = 0
+    /// Shown, marked stale, until the present recipe has its own.
+    public var staleAccuracy: AccuracyEstimate?
+    public var staleLatency: LatencyFigures?
+
+    public init() {}
+}
+
+/// The evaluation of the present recipe.
+public struct Evaluation: Sendable {
+    public enum Status: Sendable, Equatable {
+        case idle, running, settled, cancelled
+        case failed(String)
+    }
+    public var generation = 0
+    public var canonical = ""
+    public var status = Status.idle
+    public var started = 0.0
+    public var finished = 0.0
+
+    public init() {}
+}
+
+/// A latency measurement under way.
+public struct LatencyRun: Sendable {
+    public var generation: Int
+    public var canonical: String
+    public var started: Double
+}
