@@ -29,4 +29,3 @@ public enum TechniqueRegistry {
     /// Every facet that some technique's forecast looks at, once.
     public static var facets: [any ForecastFacet.Type] { contents.withLock { $0.facets } }
 }
-

@@ -7,13 +7,13 @@ import Testing
 @testable import Archive
 @testable import EngineSupport
 @testable import Factorization
+@testable import Learning
+@testable import Measurement
 @testable import Pruning
 @testable import Quantization
-@testable import Learning
-@testable import Training
-@testable import Measurement
 @testable import Recipes
 @testable import Techniques
+@testable import Training
 
 @Suite struct SizeTests {
     /// A dense matrix has no gaps to fill.

@@ -6,13 +6,13 @@ import Testing
 
 @testable import CompressionEngine
 @testable import Factorization
+@testable import Learning
+@testable import Measurement
 @testable import Pruning
 @testable import Quantization
-@testable import Learning
-@testable import Training
-@testable import Measurement
 @testable import Recipes
 @testable import Techniques
+@testable import Training
 
 /// The chain of nodes that takes a layer's place, run by ONNX Runtime, must compute what the layer computes with the weight that NumPy
 /// makes from the stored factors; and that weight must be as near to the original as NumPy's own decomposition.

@@ -6,12 +6,12 @@ import Testing
 
 @testable import EngineSupport
 @testable import Factorization
+@testable import Learning
 @testable import Pruning
 @testable import Quantization
-@testable import Learning
-@testable import Training
 @testable import Recipes
 @testable import Techniques
+@testable import Training
 
 /// The rewritten graph, run by ONNX Runtime, must compute what the original computes with its weights replaced by
 /// NumPy's truncated decomposition of the same rank.

@@ -1,11 +1,11 @@
 import Testing
 
 @testable import Factorization
+@testable import Learning
 @testable import Pruning
 @testable import Quantization
-@testable import Learning
-@testable import Training
 @testable import Techniques
+@testable import Training
 
 @Suite struct RankChoiceTests {
     /// facts: SVD of m × n saves only if rank < m·n/(m+n). LeNet-5's first dense layer: 500 × 800, 307 is the last that does.

@@ -5,14 +5,14 @@ import TestSupport
 import Testing
 
 @testable import CompressionEngine
+@testable import Factorization
 @testable import Learning
+@testable import Measurement
 @testable import Pruning
 @testable import Quantization
-@testable import Factorization
-@testable import Training
-@testable import Measurement
 @testable import Recipes
 @testable import Techniques
+@testable import Training
 
 /// Cheaper blocks in the place of convolutions.
 @Suite struct CompactDesignTests {

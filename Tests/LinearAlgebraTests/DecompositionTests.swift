@@ -6,12 +6,12 @@ import Testing
 
 @testable import EngineSupport
 @testable import Factorization
+@testable import Learning
+@testable import LinearAlgebra
 @testable import Pruning
 @testable import Quantization
-@testable import Learning
-@testable import Training
 @testable import Techniques
-@testable import LinearAlgebra
+@testable import Training
 
 /// Decompositions against TensorLy, NumPy and what is planted in the data.
 @Suite struct DecompositionTests {

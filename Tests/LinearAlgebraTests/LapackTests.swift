@@ -6,12 +6,12 @@ import Testing
 
 @testable import EngineSupport
 @testable import Factorization
+@testable import Learning
+@testable import LinearAlgebra
 @testable import Pruning
 @testable import Quantization
-@testable import Learning
-@testable import Training
 @testable import Techniques
-@testable import LinearAlgebra
+@testable import Training
 
 @Suite struct LapackTests {
     /// A = U·S·Vᵀ with orthonormal columns of U and rows of Vᵀ and falling singular values, for every aspect.

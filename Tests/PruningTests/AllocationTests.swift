@@ -6,14 +6,14 @@ import Testing
 
 @testable import CompressionEngine
 @testable import EngineSupport
+@testable import Factorization
+@testable import Learning
 @testable import Measurement
 @testable import Pruning
 @testable import Quantization
-@testable import Factorization
-@testable import Learning
-@testable import Training
 @testable import Recipes
 @testable import Techniques
+@testable import Training
 
 /// How sparsity is spread over layers, against numpy.
 @Suite struct AllocationTests {

@@ -5,14 +5,14 @@ import TestSupport
 import Testing
 
 @testable import EngineSupport
+@testable import Factorization
+@testable import Learning
 @testable import Measurement
 @testable import Pruning
 @testable import Quantization
-@testable import Factorization
-@testable import Learning
-@testable import Training
 @testable import Recipes
 @testable import Techniques
+@testable import Training
 
 /// What is predicted from summaries against what is counted on the rewritten model.
 @Suite struct PruningPredictionTests {

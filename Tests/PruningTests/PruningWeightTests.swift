@@ -4,13 +4,13 @@ import PythonOracle
 import TestSupport
 import Testing
 
-@testable import Pruning
-@testable import Quantization
 @testable import Factorization
 @testable import Learning
-@testable import Training
+@testable import Pruning
+@testable import Quantization
 @testable import Recipes
 @testable import Techniques
+@testable import Training
 
 /// Techniques that zero weights one by one, against numpy.
 @Suite struct PruningWeightTests {

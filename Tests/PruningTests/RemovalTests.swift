@@ -3,13 +3,13 @@ import ModelGraph
 import TestSupport
 import Testing
 
-@testable import Pruning
-@testable import Quantization
 @testable import Factorization
 @testable import Learning
-@testable import Training
+@testable import Pruning
+@testable import Quantization
 @testable import Recipes
 @testable import Techniques
+@testable import Training
 
 /// Heads and whole branches.
 @Suite struct RemovalTests {

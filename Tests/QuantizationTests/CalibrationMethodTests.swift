@@ -3,12 +3,12 @@ import PythonOracle
 import TestSupport
 import Testing
 
-@testable import Quantization
-@testable import Pruning
 @testable import Factorization
 @testable import Learning
-@testable import Training
+@testable import Pruning
+@testable import Quantization
 @testable import Techniques
+@testable import Training
 
 /// Ranges chosen from a histogram, against independent implementations in Python on the same histogram.
 @Suite struct CalibrationMethodTests {

@@ -3,13 +3,13 @@ import PythonOracle
 import TestSupport
 import Testing
 
-@testable import Quantization
-@testable import Pruning
 @testable import Factorization
 @testable import Learning
-@testable import Training
+@testable import Pruning
+@testable import Quantization
 @testable import Recipes
 @testable import Techniques
+@testable import Training
 
 /// Transforms that must not change what a model computes, and must make what is quantized afterwards better.
 @Suite struct EqualizationTests {

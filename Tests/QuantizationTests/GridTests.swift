@@ -3,12 +3,12 @@ import PythonOracle
 import TestSupport
 import Testing
 
-@testable import Quantization
-@testable import Pruning
 @testable import Factorization
 @testable import Learning
-@testable import Training
+@testable import Pruning
+@testable import Quantization
 @testable import Techniques
+@testable import Training
 
 /// Grids and codes against `onnxruntime.quantization`.
 @Suite struct GridTests {

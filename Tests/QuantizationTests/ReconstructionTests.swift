@@ -5,14 +5,14 @@ import TestSupport
 import Testing
 
 @testable import EngineSupport
-@testable import LinearAlgebra
-@testable import Quantization
-@testable import Pruning
 @testable import Factorization
 @testable import Learning
-@testable import Training
+@testable import LinearAlgebra
+@testable import Pruning
+@testable import Quantization
 @testable import Recipes
 @testable import Techniques
+@testable import Training
 
 /// GPTQ and adaptive rounding against NumPy, and what they must never be: worse than nearest rounding.
 @Suite struct ReconstructionTests {

@@ -4,14 +4,14 @@ import TestSupport
 import Testing
 
 @testable import EngineSupport
-@testable import Measurement
-@testable import Quantization
-@testable import Pruning
 @testable import Factorization
 @testable import Learning
-@testable import Training
+@testable import Measurement
+@testable import Pruning
+@testable import Quantization
 @testable import Recipes
 @testable import Techniques
+@testable import Training
 
 /// Every form of storage computes in Python's onnxruntime what the rounded weights compute as floats.
 @Suite struct WeightStorageTests {

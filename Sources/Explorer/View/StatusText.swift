@@ -51,7 +51,7 @@ struct StatusText {
             let history = model.session.history
             return StyledLine("\(history.nodes.count) state\(history.nodes.count == 1 ? "" : "s"). An edit after an undo opens a branch; no state is lost.", .muted)
         case .jobList, .jobDetail: return StyledLine("Evaluations, timing, trainings and exports; y copies the details.", .muted)
-        case .exportForm, .exportSummary: return StyledLine("The test split is read once, for the report. Existing files are replaced only after a question.", .muted)
+        case .exportForm, .exportSummary: return StyledLine("The test split is read once, for the report. No file is replaced unasked.", .muted)
         }
     }
 

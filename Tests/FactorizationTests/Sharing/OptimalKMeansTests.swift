@@ -5,11 +5,11 @@ import TestSupport
 import Testing
 
 @testable import Factorization
+@testable import Learning
 @testable import Pruning
 @testable import Quantization
-@testable import Learning
-@testable import Training
 @testable import Techniques
+@testable import Training
 
 @Suite struct OptimalKMeansTests {
     /// The least cost of up to k clusters by plain dynamic programming over all intervals, in NumPy.

@@ -5,11 +5,11 @@ import Testing
 
 @testable import EngineSupport
 @testable import Factorization
+@testable import Learning
 @testable import Pruning
 @testable import Quantization
-@testable import Learning
-@testable import Training
 @testable import Techniques
+@testable import Training
 
 @Suite struct ScalarKMeansTests {
     static func normal(_ count: Int, seed: UInt64) -> [Float] {

@@ -6,14 +6,14 @@ import Testing
 
 @testable import Datasets
 @testable import EngineSupport
+@testable import Factorization
 @testable import Learning
+@testable import Measurement
 @testable import Pruning
 @testable import Quantization
-@testable import Factorization
-@testable import Training
-@testable import Measurement
 @testable import Recipes
 @testable import Techniques
+@testable import Training
 
 /// Early exits.
 @Suite struct EarlyExitTests {

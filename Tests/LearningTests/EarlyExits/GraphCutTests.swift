@@ -3,12 +3,12 @@ import ModelGraph
 import Testing
 
 @testable import EngineSupport
+@testable import Factorization
 @testable import Learning
 @testable import Pruning
 @testable import Quantization
-@testable import Factorization
-@testable import Training
 @testable import Techniques
+@testable import Training
 
 /// Where graphs can be cut.
 @Suite struct GraphCutTests {
