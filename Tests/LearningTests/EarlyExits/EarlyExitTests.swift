@@ -87,7 +87,7 @@ import Testing
     }
 
     private func write(_ model: Model) throws -> String {
-        let path = try TemporaryFolder() + "/model.onnx"
+        let path = try TemporaryFolder().file("model.onnx")
         try model.serialized().write(to: path)
         return path
     }
