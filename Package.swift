@@ -144,7 +144,8 @@ let package = Package(
             dependencies: engine + ["Explorer", "TerminalCells", "TestSupport"], exclude: ["Snapshots"]),
         .testTarget(name: "TechniqueMatrixTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
         // The built program, as a user runs it.
-        .testTarget(name: "EndToEndTests", dependencies: ["PythonOracle"]),
+        .testTarget(name: "EndToEndTests", dependencies: ["PythonOracle", "lathe-extended"]),
+        .executableTarget(name: "lathe-extended", dependencies: ["LatheCommands", "StandardTechniques", "Techniques", "ModelGraph"], path: "Tests/ExtendedProgram"),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -13,12 +13,13 @@ public enum LatencyMeasurement {
         seconds: Double = 2, version: String, cancellation: Cancellation, progress: (Double) -> Void = { _ in }
     ) throws -> LatencyFigures {
         guard !inputs.isEmpty else { throw EngineError(.data, "no samples to time") }
-        Denormals.setFlushed(true)
         let before = ProcessorLoad.now()
         let timing = InterleavedTiming(seconds: seconds, inputs: inputs.count)
-        let rounds = try timing.run(
-            baseline: { _ = try baseline.run(inputs[$0], outputs: outputs, cancellation: cancellation) },
-            candidate: { _ = try candidate.run(inputs[$0], outputs: outputs, cancellation: cancellation) }, progress: progress)
+        let rounds = try Denormals.with(flushed: true) {
+            try timing.run(
+                baseline: { _ = try baseline.run(inputs[$0], outputs: outputs, cancellation: cancellation) },
+                candidate: { _ = try candidate.run(inputs[$0], outputs: outputs, cancellation: cancellation) }, progress: progress)
+        }
         var figures = rounds.figures(batch: batch, threads: threads, version: version)
         if let before, let after = ProcessorLoad.now() { figures.warning = ProcessorLoad.warning(from: before, to: after) }
         return figures

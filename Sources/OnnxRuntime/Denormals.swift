@@ -19,11 +19,11 @@ public enum Denormals {
 
     /// Runs `body` with denormals flushed, or not, on the calling thread, then restores what was before.
     @inline(__always)
-    static func with<R>(flushed: Bool, _ body: () -> R) -> R {
+    package static func with<R>(flushed: Bool, _ body: () throws -> R) rethrows -> R {
         let before = lathe_float_control_get()
         lathe_float_control_set(lathe_float_control_flushing(before, flushed))
         defer { lathe_float_control_set(before) }
-        return body()
+        return try body()
     }
 
     /// Runs `body`, then restores the calling thread's handling: for calls that change it as a side effect.

@@ -127,7 +127,13 @@ public final class RecipeExecutor: Sendable {
         var stepContext = context
         stepContext.baseline = baseline
         stepContext.notes = notes
-        try technique.rewrite(&result.model, targets: targets, context: stepContext)
+        do {
+            try technique.rewrite(&result.model, targets: targets, context: stepContext)
+        } catch let error as EngineError where error.step == nil && error.kind != .cancelled {
+            // Techniques begin with their name, which the step says.
+            let own = "\(descriptor.id): "
+            throw EngineError(error.kind, step: place, error.reason.hasPrefix(own) ? String(error.reason.dropFirst(own.count)) : error.reason)
+        }
         if fallback.isWidened, let narrow = found.map(\.weightType).first(where: { [.float16, .bfloat16].contains($0) }) {
             result.model = try HalfStorage.restore(narrow, in: result.model, context: stepContext)
         }

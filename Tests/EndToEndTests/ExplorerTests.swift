@@ -264,7 +264,7 @@ import Testing
         try terminal.wait(for: "does not run this model")
         try terminal.press("Space")
         try terminal.wait("sizes of the pruned model") { screen in
-            screen.split(separator: "\n").contains { $0.contains("Archive") && $0.contains("x ") } && !screen.contains("applying recipe")
+            screen.split(separator: "\n").contains { $0.contains("Archive") && $0.contains(" %") } && !screen.contains("applying recipe")
         }
         try terminal.type("!")
         try terminal.wait(for: "Frobnicate")

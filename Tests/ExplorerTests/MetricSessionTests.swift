@@ -92,7 +92,7 @@ import Testing
         }
 
         func run(_ what: String, until done: (ExplorerModel) -> Bool) throws {
-            let deadline = Date().addingTimeInterval(120)
+            let deadline = Date().addingTimeInterval(600)
             while !done(model) {
                 try #require(Date() < deadline, "waited too long for \(what)")
                 let news = events.drain()

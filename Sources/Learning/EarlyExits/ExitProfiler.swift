@@ -54,8 +54,7 @@ struct ExitProfiler: LiveProfiler {
             let end = min(profile.count + chunk, set.count)
             let ranges = stride(from: profile.count, to: end, by: batch).map { $0..<min($0 + batch, end) }
             let rows = try Parallel.map(ranges) { range -> [[Float]] in
-                Denormals.setFlushed(true)
-                let values = try runner.run(try set.values(range), outputs: names, cancellation: setting.cancellation)
+                let values = try Denormals.with(flushed: true) { try runner.run(try set.values(range), outputs: names, cancellation: setting.cancellation) }
                 return try values.enumerated().map { index, value in
                     let floats = try value.floats()
                     guard index <= exits.count else { return floats }
@@ -99,7 +98,6 @@ struct ExitProfiler: LiveProfiler {
                 try ModelRunner(
                     declaration.settingThresholds((0..<exits).map { $0 < last ? 2 : -1 }, in: model), library: setting.library, label: "model with exits")
             } + [ModelRunner(setting.baseline, library: setting.library, label: "baseline")]
-        Denormals.setFlushed(true)
         let outputs = setting.baseline.graph.outputs.map(\.name)
         var sums = [Double](repeating: 0, count: runners.count)
         var rounds = 0
@@ -110,7 +108,7 @@ struct ExitProfiler: LiveProfiler {
             let feeds = try setting.samples.values(sample..<(sample + 1))
             for (index, runner) in runners.enumerated() {
                 let begin = DispatchTime.now().uptimeNanoseconds
-                _ = try runner.run(feeds, outputs: outputs, cancellation: setting.cancellation)
+                _ = try Denormals.with(flushed: true) { try runner.run(feeds, outputs: outputs, cancellation: setting.cancellation) }
                 // The first rounds allocate and prepack.
                 if rounds >= 5 { sums[index] += Double(DispatchTime.now().uptimeNanoseconds - begin) / 1e6 }
             }

@@ -81,15 +81,11 @@ import Testing
         var names: [String] = []
         model.forEachInitializer { _, tensor in names.append(tensor.name) }
         #expect(Set(names).count == names.count)
-        let again = try Model.read(path: write(model))
+        let folder = try TemporaryFolder()
+        try model.serialized().write(to: folder.file("model.onnx"))
+        let again = try Model.read(path: folder.file("model.onnx"))
         #expect(ExitDeclaration(again) == ExitDeclaration(model))
         #expect(again.contentHash == (try applied(["exits": .integer(2)], network)).contentHash, "not the same model twice")
-    }
-
-    private func write(_ model: Model) throws -> String {
-        let path = try TemporaryFolder().file("model.onnx")
-        try model.serialized().write(to: path)
-        return path
     }
 
     @Test func whereNoExitCanStand() throws {
