@@ -19,7 +19,7 @@ import Testing
         #expect(try !Program.run("techniques").output.contains(Self.id))
         #expect(try run("techniques").output.contains(Self.id))
         #expect(try run("techniques", Self.id).output.contains("Digits behind the decimal point"))
-        #expect(try JSON(parsing: run("techniques", "--json").output)["techniques"]?.array?.contains { $0["id"]?.string == Self.id } == true)
+        #expect(try JSON(parsing: run("techniques", "--json").output)["techniques"]?.array.contains { $0["id"]?.string == Self.id } == true)
         #expect(try run("completions", "bash").output.contains(Self.id))
         let folder = try TemporaryFolder()
         _ = try run("techniques", "--write-docs", folder.path)
