@@ -90,12 +90,17 @@ import Testing
         let bytes = try contents(model).count
         #expect(bytes > 100_000_000)
         // ru_maxrss of the only child, in kilobytes. The interpreter that forks it has loaded nothing yet.
-        let measured = try Python.run(
-            """
-            import resource, subprocess, sys
-            done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE)
-            print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-            """, Program.path, "inspect", model, "--json")
+        let measured = try ChildProcess.run(
+            Python.executable,
+            [
+                "-c",
+                """
+                import resource, subprocess, sys
+                done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE)
+                print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+                """, Program.path, "inspect", model, "--json",
+            ]
+        ).output
         let numbers = measured.split(whereSeparator: \.isWhitespace).compactMap { Double($0) }
         #expect(numbers.count == 2 && numbers[0] == 0)
         #expect(numbers[1] * 1024 <= 1.3 * Double(bytes), "peak \(Int(numbers[1] / 1024)) MiB for a file of \(bytes >> 20) MiB")

@@ -46,7 +46,7 @@ import Testing
         try terminal.type(":Decimal")
         try terminal.wait(for: "Decimal rounding")
         try terminal.press("Enter")
-        try terminal.wait("its parameter") { $0.contains("Decimals") && $0.contains("Digits behind the decimal point") }
+        try terminal.wait("its parameter") { $0.contains("Decimals") && $0.contains("default 2") && $0.contains("What if: Decimals") }
         try terminal.quit()
     }
 }
