@@ -15,7 +15,7 @@ import Synchronization
 final class TrainingStep {
     private let plan: TrainingPlan
     private let source: TrainingSource
-    private let trainable: TrainableModel
+    let trainable: TrainableModel
     let feeder: BatchFeeder
     private let optimizer: Optimizer
     private let gradientSession: Session
@@ -26,15 +26,15 @@ final class TrainingStep {
     private let shard: Int
     let batch: Int
     private let lanes: [Lane]
-    private let weights: [Value]
+    let weights: [Value]
     /// What the optimizer keeps, `stateCount` tensors for each weight.
-    private let states: [Value]
+    let states: [Value]
     /// Masks of the trained weights that have one, and of these the ones that a schedule changes, by place among the trained.
     private let masks: [Value]
     private let pruned: [Int]
-    private var pruning: MaskedWeights?
-    private let trained: [TrainedParameter]
-    private(set) var statistics: [String: [Float]] = [:]
+    var pruning: MaskedWeights?
+    let trained: [TrainedParameter]
+    var statistics: [String: [Float]] = [:]
     private(set) var notes: [String]
 
     /// Tensors of one thread's work.
@@ -348,7 +348,7 @@ final class TrainingStep {
     }
 
     /// Hands the schedule's masks to the update.
-    private func showMasks() throws {
+    func showMasks() throws {
         guard let pruning else { return }
         let order = trained.indices.filter { trained[$0].mask != nil }
         for (position, place) in pruned.enumerated() {
@@ -377,44 +377,5 @@ final class TrainingStep {
             statistics[norm.mean] = mean
             statistics[norm.variance] = variance
         }
-    }
-
-    // MARK: State
-
-    /// Everything that changes from step to step.
-    struct State: Sendable {
-        var weights: [[Float]]
-        var states: [[Float]]
-        var statistics: [String: [Float]]
-        /// Masks and scores of weights that are pruned meanwhile.
-        var masks: [[Float]] = []
-    }
-
-    func state() throws -> State {
-        State(weights: try weights.map { try $0.floats() }, states: try states.map { try $0.floats() }, statistics: statistics, masks: pruning?.state ?? [])
-    }
-
-    /// - Throws: `EngineError` if the state is of another training.
-    func restore(_ state: State) throws {
-        guard state.weights.count == trained.count, state.states.count == states.count, state.masks.count == pruning?.state.count ?? 0,
-            zip(state.weights, trained).allSatisfy({ $0.count == $1.start.count })
-        else { throw EngineError(.data, "the checkpoint belongs to another training") }
-        for (values, place) in zip(state.weights + state.states, weights + states) { try place.store(values) }
-        statistics = state.statistics
-        pruning?.state = state.masks
-        try showMasks()
-    }
-
-    /// The model with the weights of a state.
-    func model(_ state: State) throws -> Model {
-        let values = Dictionary(uniqueKeysWithValues: zip(trained.map(\.name), state.weights))
-        return try trainable.model(with: trainable.parameters.map { values[$0.name] ?? $0.start }, statistics: state.statistics)
-    }
-}
-
-extension Value {
-    /// Overwrites a tensor of as many floats.
-    fileprivate func store(_ floats: [Float]) throws {
-        try withUnsafeMutableBytes { bytes in floats.withUnsafeBytes { bytes.copyMemory(from: $0) } }
     }
 }
