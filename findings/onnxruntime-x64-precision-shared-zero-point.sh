@@ -6,7 +6,7 @@
 # What is so: where the option has work to do (x86-64 without VNNI), such a model no longer loads ("Attempt to replace the existing tensor"). Without
 #   the option it loads and its products saturate; with a zero point for each node it loads and is exact.
 # Seen with: onnxruntime 1.31.1, onnx 1.23.2, numpy 2.4.6, on a processor with AVX2 and no VNNI. Largest error beside ONNX's own evaluator:
-#   0.25 of the largest output without the option, 0 with it and two zero points, an error while loading with it and one zero point.
+#   0.29 of the largest output without the option, 0 with it and two zero points, an error while loading with it and one zero point.
 set -euo pipefail
 if grep -qE 'avx512_vnni|avx_vnni|amx_int8' /proc/cpuinfo || [ "$(uname -m)" != x86_64 ]; then
     echo "not tried: the option does nothing on this processor"
