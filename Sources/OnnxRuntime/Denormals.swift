@@ -4,7 +4,7 @@ import COnnxRuntime
 ///
 /// Arithmetic on denormals is many times slower on x86. Trained and pruned networks produce them, and ONNX Runtime sets
 /// flush-to-zero only on threads it makes itself; the thread that calls `run` must set it on its own.
-/// `SessionOptions.flushDenormals` does both. On processors other than x86 these functions do nothing.
+/// `SessionOptions.flushesDenormals` does both. On processors other than x86 these functions do nothing.
 public enum Denormals {
     /// Whether this processor's handling can be changed.
     public static var isSupported: Bool { lathe_denormals_supported() }
