@@ -183,7 +183,8 @@ struct StaticInt8Rewriter {
     /// Raises scales so that the 32-bit bias, whose step is input scale × weight scale, reaches the largest bias; and
     /// gives a filter of zeros a scale like its neighbors', so that its bias keeps its precision.
     private static func adjust(_ scales: inout [Float], _ ranges: [(low: Float, high: Float)], bias: [Float]?, inputScale: Float) {
-        let typical = zip(scales, ranges).filter { $1.low < 0 || $1.high > 0 }.map(\.0).max() ?? 1
+        let used = scales.indices.filter { ranges[$0].low < 0 || ranges[$0].high > 0 }
+        let typical = used.map { scales[$0] }.max() ?? 1
         for index in scales.indices {
             if ranges[index].low == 0, ranges[index].high == 0 { scales[index] = typical }
             guard let bias else { continue }

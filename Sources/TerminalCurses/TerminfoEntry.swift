@@ -210,7 +210,7 @@ extension TerminfoEntry {
             guard isWide else { return shorts(count)?.map { Int32(Int16(truncatingIfNeeded: $0)) } }
             return take(4 * count).map { b in
                 (0..<count).map { i in
-                    Int32(bitPattern: (0..<4).reduce(UInt32(0)) { $0 | UInt32(b[4 * i + $1]) << UInt32(8 * $1) })
+                    Int32(bitPattern: (0..<4).reduce(0) { (bits: UInt32, byte: Int) -> UInt32 in bits | UInt32(b[4 * i + byte]) << UInt32(8 * byte) })
                 }
             }
         }

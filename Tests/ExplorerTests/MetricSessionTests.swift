@@ -31,7 +31,7 @@ import Testing
         return path
     }
 
-    @Test(arguments: MetricKind.allCases) func everySampleModel(metric: MetricKind) throws {
+    @Test(arguments: MetricKind.allCases) func everySampleModel(metric: MetricKind) async throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("lathe-metrics-\(UUID().uuidString)").path
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -41,10 +41,12 @@ import Testing
             // The curve, which is what crashed, of one model: its points take most of the time.
             let pump = Pump(OpenRequest(modelPath: Self.samples + "/\(name).onnx", dataPath: data), stateFolder: folder, traces: name == "lenet-5")
             defer { pump.close() }
-            try pump.run("the baseline") { $0.facts.baselineAccuracy?.isComplete == true && $0.facts.isPrepared }
+            try await pump.run("the baseline") { $0.facts.baselineAccuracy?.isComplete == true && $0.facts.isPrepared }
             pump.press("space")
-            try pump.run("the evaluation of \(name) by \(metric)") { $0.answers.evaluation.status == .settled && $0.accuracyNow?.estimate.isComplete == true && !$0.isBaseline }
-            if pump.traces { try pump.run("the curve") { model in (model.whatIf.request.flatMap { model.whatIf.curves[$0.key] }?.points.count ?? 0) >= 4 } }
+            try await pump.run("the evaluation of \(name) by \(metric)") {
+                $0.answers.evaluation.status == .settled && $0.accuracyNow?.estimate.isComplete == true && !$0.isBaseline
+            }
+            if pump.traces { try await pump.run("the curve") { model in (model.whatIf.request.flatMap { model.whatIf.curves[$0.key] }?.points.count ?? 0) >= 4 } }
             let row = try #require(pump.model.measureRows.first)
             let value = try #require(row.now.value)
             #expect(row.measure == measure && measure.range.contains(value), "\(name) \(metric): \(value)")
@@ -91,12 +93,13 @@ import Testing
             send(.key(key))
         }
 
-        func run(_ what: String, until done: (ExplorerModel) -> Bool) throws {
+        /// Gives its thread back while it waits: a test that holds one of the pool's keeps others from running.
+        func run(_ what: String, until done: (ExplorerModel) -> Bool) async throws {
             let deadline = Date().addingTimeInterval(600)
             while !done(model) {
                 try #require(Date() < deadline, "waited too long for \(what)")
                 let news = events.drain()
-                if news.isEmpty { usleep(2000) }
+                if news.isEmpty { try await Task.sleep(for: .milliseconds(2)) }
                 for event in news {
                     if case .failed(_, _, let message) = event { Issue.record("\(what): \(message)") }
                     send(.engine(event))

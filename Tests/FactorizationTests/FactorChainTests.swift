@@ -266,6 +266,7 @@ import Testing
         ])
         let applied = try RecipeExecutor(baseline: model).apply(recipe, context: RewriteContext())
         #expect(applied.model.graph.nodes.map(\.opType) == ["Gather", "MatMul"])
-        #expect(applied.model.graph.initializers.values.map(\.dims).sorted { $0[0] > $1[0] } == [[50, 4], [4, 12]])
+        let shapes: Set<[Int]> = Set(applied.model.graph.initializers.values.map(\.dims))
+        #expect(shapes == [[50, 4], [4, 12]])
     }
 }

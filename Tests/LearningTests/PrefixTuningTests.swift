@@ -173,8 +173,8 @@ import Testing
     /// Real keys and values: each place of a prefix is one token's of one sample.
     @Test func startsAreTokensOfSamples() throws {
         let prefix = try Self.prefixed(Self.attention(.none), length: 6).prefix
-        let keys = (0..<3 * 2 * 4 * 5).map(Float.init)
-        let values = (0..<3 * 2 * 5 * 4).map { Float($0) + 1000 }
+        let keys = (0..<120).map { Float($0) }
+        let values = keys.map { $0 + 1000 }
         var generator = SeededGenerator(seed: 3)
         let drawn = try prefix.drawn(keys: ([3, 2, 4, 5], keys), values: ([3, 2, 5, 4], values), &generator)
         let (p, r) = (try #require(drawn[0].floats()), try #require(drawn[1].floats()))

@@ -82,7 +82,9 @@ import Testing
         var values: [Double] = []
         for index in 0..<dims.reduce(1, *) {
             let place = [index / 105, index / 15 % 7, index / 5 % 3, index % 5]
-            values.append((0..<3).reduce(0.0) { sum, r in sum + (0..<4).reduce(1.0) { $0 * parts[$1][place[$1] * 3 + r] } })
+            var sum = 0.0
+            for r in 0..<3 { sum += (0..<4).reduce(1.0) { (product: Double, axis: Int) -> Double in product * parts[axis][place[axis] * 3 + r] } }
+            values.append(sum)
         }
         #expect(try CanonicalPolyadic.decompose(values, dims: dims, rank: 3, iterations: 500, seed: 1, cancellation: Cancellation()).relativeError < 1e-3)
     }

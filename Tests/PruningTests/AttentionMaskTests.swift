@@ -80,8 +80,8 @@ import Testing
             [("attention-mask", ["window": .integer(1), "scope": .choice("local"), "share": .real(0.5)])], to: model, calibration: data, shapes: shapes
         ).model
         let (before, after) = (try weights(model, length: 8), try weights(masked, length: 8))
-        let changed = (0..<2).map { head in
-            (0..<before.values.count).contains { $0 / 64 % 2 == head && abs(before.values[$0] - after.values[$0]) > 1e-5 }
+        let changed = (0..<2).map { (head: Int) -> Bool in
+            before.values.indices.contains { (index: Int) -> Bool in index / 64 % 2 == head && abs(before.values[index] - after.values[index]) > 1e-5 }
         }
         #expect(changed.count { $0 } == 1)
     }

@@ -119,7 +119,9 @@ import Testing
         for (a, b) in zip(first, other) {
             #expect(a.count { $0 } == Int((0.3 * Double(a.count)).rounded()))
             // Independent draws meet in 9 % of the places.
-            #expect(abs(Double(zip(a, b).count { $0 && $1 }) / Double(a.count) - 0.09) < 4 * (0.09 * 0.91 / Double(a.count)).squareRoot() + 0.01)
+            let met = Double(zip(a, b).count { $0 && $1 }) / Double(a.count)
+            let deviation = (0.09 * 0.91 / Double(a.count)).squareRoot()
+            #expect(abs(met - 0.09) < 4 * deviation + 0.01)
         }
     }
 

@@ -22,11 +22,7 @@ import Testing
         let count = 2 * columns
         var inputs = Fixture.normal(count * columns, seed: 4)
         for index in inputs.indices.dropFirst() where index % columns != 0 { inputs[index] += 0.8 * inputs[index - 1] }
-        var gram = [Float](repeating: 0, count: columns * columns)
-        for a in 0..<columns {
-            for b in 0..<columns { gram[a * columns + b] = (0..<count).reduce(0) { $0 + inputs[$1 * columns + a] * inputs[$1 * columns + b] } / Float(count) }
-        }
-        return (weights, gram)
+        return (weights, DenseReference.gram(inputs, columns: columns))
     }
 
     /// Algorithm 1 of the paper, written with numpy's inverse and Cholesky factor, column by column without blocks of updates.

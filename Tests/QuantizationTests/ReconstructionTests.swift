@@ -19,27 +19,19 @@ import Testing
     /// Inputs that hang together, as activations do: x = A·z with fewer z than x, plus noise.
     static func inputs(columns: Int, rows: Int = 600, seed: UInt64 = 31) -> [Float] {
         let hidden = max(columns / 3, 1)
-        let mixing = Fixture.normal(columns * hidden, seed: seed)
+        let mixing = Fixture.normal(hidden * columns, seed: seed)
         let latent = Fixture.normal(rows * hidden, seed: seed + 1)
         let noise = Fixture.normal(rows * columns, seed: seed + 2, scale: 0.2)
-        return (0..<(rows * columns)).map { index in
-            let (row, column) = (index / columns, index % columns)
-            return (0..<hidden).reduce(noise[index]) { $0 + mixing[column * hidden + $1] * latent[row * hidden + $1] }
-        }
+        let mixed = DenseReference.product(latent.map(Double.init), mixing.map(Double.init), rows: rows, inner: hidden, columns: columns)
+        return zip(noise, mixed).map { $0 + Float($1) }
     }
 
     static func layerInputs(_ values: [Float], columns: Int, outputs: Int) -> LayerInputs {
         let rows = values.count / columns
-        var gram = [Float](repeating: 0, count: columns * columns)
-        for i in 0..<columns {
-            for j in 0..<columns {
-                gram[i * columns + j] = Float((0..<rows).reduce(0.0) { $0 + Double(values[$1 * columns + i]) * Double(values[$1 * columns + j]) } / Double(rows))
-            }
-        }
         let zeros = [Float](repeating: 0, count: columns)
         return LayerInputs(
             shape: .init(groups: 1, rows: outputs, columns: columns), rows: rows, mean: zeros, meanSquare: zeros, meanMagnitude: zeros,
-            largestMagnitude: zeros, gram: gram)
+            largestMagnitude: zeros, gram: DenseReference.gram(values, columns: columns))
     }
 
     static func quantize(
@@ -56,15 +48,12 @@ import Testing
     /// tr((W − Q)·H·(W − Q)ᵀ) with H damped as the methods damp it.
     static func objective(_ weights: [Float], _ rounded: [Float], _ inputs: LayerInputs) -> Double {
         let n = inputs.shape.columns
-        let mean = (0..<n).reduce(0.0) { $0 + Double(inputs.gram[$1 * n + $1]) } / Double(n)
-        var sum = 0.0
-        for row in 0..<(weights.count / n) {
-            let errors = (0..<n).map { Double(weights[row * n + $0]) - Double(rounded[row * n + $0]) }
-            for i in 0..<n {
-                for j in 0..<n { sum += errors[i] * errors[j] * (Double(inputs.gram[i * n + j]) + (i == j ? 0.01 * mean : 0)) }
-            }
-        }
-        return sum
+        var damped = inputs.gram.map(Double.init)
+        let mean = (0..<n).reduce(0.0) { $0 + damped[$1 * n + $1] } / Double(n)
+        for index in 0..<n { damped[index * n + index] += 0.01 * mean }
+        let errors = zip(weights, rounded).map { Double($0) - Double($1) }
+        let products = DenseReference.product(errors, damped, rows: weights.count / n, inner: n, columns: n)
+        return zip(errors, products).reduce(0) { $0 + $1.0 * $1.1 }
     }
 
     /// R is upper triangular and RᵀR is the inverse.
@@ -73,20 +62,12 @@ import Testing
         var gram = inputs.gram
         for index in 0..<n { gram[index * n + index] += 0.1 }
         let factor = try Lapack.inverseFactor(gram, count: n, raising: 0.01)
-        for i in 0..<n { for j in 0..<i { #expect(factor[i * n + j] == 0) } }
-        var worst = 0.0
-        for i in 0..<n {
-            for j in 0..<n {
-                // (RᵀR)·A = I.
-                var sum = 0.0
-                for k in 0..<n {
-                    var inner = 0.0
-                    for l in 0...min(i, k) { inner += Double(factor[l * n + i]) * Double(factor[l * n + k]) }
-                    sum += inner * Double(gram[k * n + j])
-                }
-                worst = max(worst, abs(sum - (i == j ? 1 : 0)))
-            }
-        }
+        #expect((0..<n).allSatisfy { i in factor[(i * n)..<(i * n + i)].allSatisfy { $0 == 0 } })
+        // (RᵀR)·A = I.
+        let doubles = factor.map(Double.init)
+        let inverse = DenseReference.product(doubles, doubles, rows: n, inner: n, columns: n, transposedA: true)
+        let identity = DenseReference.product(inverse, gram.map(Double.init), rows: n, inner: n, columns: n)
+        let worst = identity.indices.map { abs(identity[$0] - ($0 % (n + 1) == 0 ? 1 : 0)) }.max() ?? 1
         #expect(worst < 1e-3)
     }
 

@@ -117,7 +117,7 @@ private struct FilterTaps {
             let center = (Double(position) + 0.5) * scale
             let start = max(0, Int(center - support + 0.5))
             let end = min(size, Int(center + support + 0.5))
-            let raw = (start..<end).map { max(0, 1 - abs((Double($0) + 0.5 - center) / support)) }
+            let raw = (start..<end).map { (place: Int) -> Double in max(0, 1 - abs((Double(place) + 0.5 - center) / support)) }
             let total = raw.reduce(0, +)
             first.append(start)
             weights.append(raw.map { Int32(($0 / total * Double(1 << Self.bits) + 0.5).rounded(.down)) })

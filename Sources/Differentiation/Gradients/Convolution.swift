@@ -94,8 +94,8 @@ enum ConvolutionGradients {
         let batch = try b.shape(dy)[0]
         let target = [batch, channels] + geometry.input
         let unpaddedLarge = !geometry.hasPads && geometry.kernel.contains { $0 >= 5 }
-        let before = (0..<2).map { geometry.span($0) - 1 - geometry.before[$0] }
-        let after = (0..<2).map { geometry.input[$0] - 1 - (geometry.output[$0] - 1) + geometry.before[$0] }
+        let before = (0..<2).map { (axis: Int) -> Int in geometry.span(axis) - 1 - geometry.before[axis] }
+        let after = (0..<2).map { (axis: Int) -> Int in geometry.input[axis] - geometry.output[axis] + geometry.before[axis] }
         if geometry.strides == [1, 1], !unpaddedLarge, before.allSatisfy({ $0 >= 0 }), after.allSatisfy({ $0 >= 0 }) {
             // A convolution with the kernel turned by 180° and input and output channels exchanged.
             var turned = try b.flip(w, axes: [2, 3])

@@ -60,7 +60,7 @@ struct WindowGeometry: Sendable {
     /// What each window sees at one place: a strided slice of the padded input, of the output's dimensions, on the given axes.
     func slice(_ padded: String, at place: (row: Int, column: Int), axes: [Int], _ b: inout GradientBuilder) throws -> String {
         let starts = [place.row * dilations[0], place.column * dilations[1]]
-        let ends = (0..<2).map { starts[$0] + (output[$0] - 1) * strides[$0] + 1 }
+        let ends = (0..<2).map { (axis: Int) -> Int in starts[axis] + (output[axis] - 1) * strides[axis] + 1 }
         return try b.slice(padded, axes: axes, starts: starts, ends: ends, steps: strides)
     }
 }

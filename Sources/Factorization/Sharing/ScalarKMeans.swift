@@ -40,7 +40,7 @@ struct ScalarKMeans: Sendable {
     /// groups for that, Lloyd's iteration follows on all of them.
     init(optimal distribution: ValueDistribution, count: Int) {
         let optimum = OptimalKMeans(distribution, count: count)
-        let centers = zip(optimum.bounds, optimum.bounds.dropFirst()).map { start, end in
+        let centers = zip(optimum.bounds, optimum.bounds.dropFirst()).map { (start: Int, end: Int) -> Double in
             (distribution.sumBefore[end] - distribution.sumBefore[start]) / (distribution.countBefore[end] - distribution.countBefore[start])
         }
         self.init(distribution, centers: centers, bounds: optimum.bounds, iterations: optimum.isOptimal ? 0 : 200)

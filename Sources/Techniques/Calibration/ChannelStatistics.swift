@@ -47,15 +47,33 @@ package enum ChannelStatistics {
         return Dictionary(slots.compactMap { slot in slot.result().map { (slot.value, $0) } }, uniquingKeysWith: { first, _ in first })
     }
 
+    /// Sums over the elements of one channel.
+    private struct Channel {
+        /// A first guess at the mean, from which deviations are summed: squares of small differences keep their digits.
+        let origin: Double
+        var sum = 0.0
+        var squares = 0.0
+        var zeros = 0
+
+        @inline(__always) mutating func add(_ line: UnsafePointer<Float>, _ count: Int) {
+            var (total, square, none) = (0.0, 0.0, 0)
+            for index in 0..<count {
+                let value = Double(line[index]) - origin
+                total += value
+                square += value * value
+                if !(line[index] > 0) { none += 1 }
+            }
+            sum += total
+            squares += square
+            zeros += none
+        }
+    }
+
     /// Sums by channel. Unchecked: `concurrentPerform` gives each to one iteration at a time and returns after all of them.
     private final class Accumulator: @unchecked Sendable {
         let value: Value
         private var count = 0
-        /// A first guess at the means, from which deviations are summed: squares of small differences keep their digits.
-        private var origin: [Double] = []
-        private var sum: [Double] = []
-        private var squares: [Double] = []
-        private var zeros: [Int] = []
+        private var channels: [Channel] = []
 
         init(_ value: Value) { self.value = value }
 
@@ -66,30 +84,16 @@ package enum ChannelStatistics {
             let channels = shape[axis]
             let inner = shape[(axis + 1)...].reduce(1, *)
             let outer = shape[..<axis].reduce(1, *)
-            if sum.isEmpty {
-                origin = (0..<channels).map { channel in
-                    (0..<inner).reduce(0) { $0 + Double(base[channel * inner + $1]) } / Double(max(inner, 1))
+            if self.channels.isEmpty {
+                self.channels = (0..<channels).map { channel in
+                    Channel(origin: (0..<inner).reduce(0) { $0 + Double(base[channel * inner + $1]) } / Double(max(inner, 1)))
                 }
-                sum = [Double](repeating: 0, count: channels)
-                squares = sum
-                zeros = [Int](repeating: 0, count: channels)
             }
-            guard sum.count == channels else { return }
+            guard self.channels.count == channels else { return }
             count += outer * inner
-            for block in 0..<outer {
-                for channel in 0..<channels {
-                    let line = base + (block * channels + channel) * inner
-                    let shift = origin[channel]
-                    var (total, square, none) = (0.0, 0.0, 0)
-                    for index in 0..<inner {
-                        let value = Double(line[index]) - shift
-                        total += value
-                        square += value * value
-                        if !(line[index] > 0) { none += 1 }
-                    }
-                    sum[channel] += total
-                    squares[channel] += square
-                    zeros[channel] += none
+            self.channels.withUnsafeMutableBufferPointer { sums in
+                for block in 0..<outer {
+                    for channel in 0..<channels { sums[channel].add(base + (block * channels + channel) * inner, inner) }
                 }
             }
         }
@@ -98,8 +102,8 @@ package enum ChannelStatistics {
             guard count > 0 else { return nil }
             let n = Double(count)
             return ChannelMoments(
-                count: count, mean: zip(sum, origin).map { $0 / n + $1 },
-                variance: zip(sum, squares).map { max($1 / n - ($0 / n) * ($0 / n), 0) }, zeroShare: zeros.map { Double($0) / n })
+                count: count, mean: channels.map { $0.sum / n + $0.origin },
+                variance: channels.map { max($0.squares / n - ($0.sum / n) * ($0.sum / n), 0) }, zeroShare: channels.map { Double($0.zeros) / n })
         }
     }
 }

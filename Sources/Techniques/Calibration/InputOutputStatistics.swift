@@ -109,14 +109,16 @@ package enum InputOutputStatistics {
                 if current != group { (group, next) = (current, 0) }
                 guard next + height <= order.count else { return }
                 var wanted = [Float](repeating: 0, count: height * shape.rows)
-                for row in 0..<height {
-                    let place = order[next + row]
+                wanted.withUnsafeMutableBufferPointer { wanted in
                     for output in 0..<shape.rows {
                         let own = group * shape.rows + output
                         let channel = pair.kept?[own] ?? own
-                        wanted[row * shape.rows + output] =
-                            isConv
-                            ? base[(place / positions * channels + channel) * positions + place % positions] : base[place * channels + channel]
+                        for row in 0..<height {
+                            let place = order[next + row]
+                            wanted[row * shape.rows + output] =
+                                isConv
+                                ? base[(place / positions * channels + channel) * positions + place % positions] : base[place * channels + channel]
+                        }
                     }
                 }
                 next += height
@@ -134,15 +136,29 @@ package enum InputOutputStatistics {
             // Column-major, blocks are columns × rows: X·Xᵀ, and X·Yᵀ, whose rows in memory are outputs.
             sgemm_("N", "T", &n, &n, &k, &one, block, &n, block, &n, &zero, &x, &n)
             sgemm_("N", "T", &n, &m, &k, &one, block, &n, wanted, &m, &zero, &c, &n)
-            for index in x.indices { gram[group * columns * columns + index] += Double(x[index]) }
-            for index in c.indices { cross[group * outputs * columns + index] += Double(c[index]) }
-            for row in 0..<height {
-                for column in 0..<columns { inputs[group * columns + column] += Double(block[row * columns + column]) }
-                for output in 0..<outputs {
-                    let value = Double(wanted[row * outputs + output])
-                    self.outputs[group * outputs + output] += value
-                    squares[group * outputs + output] += value * value
+            Self.add(x, to: &gram, at: group * columns * columns)
+            Self.add(c, to: &cross, at: group * outputs * columns)
+            inputs.withUnsafeMutableBufferPointer { sums in
+                for row in 0..<height {
+                    for column in 0..<columns { sums[group * columns + column] += Double(block[row * columns + column]) }
                 }
+            }
+            self.outputs.withUnsafeMutableBufferPointer { sums in
+                squares.withUnsafeMutableBufferPointer { squares in
+                    for row in 0..<height {
+                        for output in 0..<outputs {
+                            let value = Double(wanted[row * outputs + output])
+                            sums[group * outputs + output] += value
+                            squares[group * outputs + output] += value * value
+                        }
+                    }
+                }
+            }
+        }
+
+        private static func add(_ values: [Float], to sums: inout [Double], at offset: Int) {
+            sums.withUnsafeMutableBufferPointer { sums in
+                for index in values.indices { sums[offset + index] += Double(values[index]) }
             }
         }
 

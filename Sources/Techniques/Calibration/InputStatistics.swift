@@ -86,16 +86,28 @@ package enum InputStatistics {
         return result
     }
 
+    /// Sums over the rows of one column.
+    private struct Column {
+        var sum = 0.0
+        var squares = 0.0
+        var magnitudes = 0.0
+        var largest: Float = 0
+
+        @inline(__always) mutating func add(_ value: Float) {
+            sum += Double(value)
+            squares += Double(value) * Double(value)
+            magnitudes += Double(abs(value))
+            if abs(value) > largest { largest = abs(value) }
+        }
+    }
+
     /// Sums over rows. Unchecked: `concurrentPerform` gives each to one iteration at a time and returns after all of them.
     private final class Accumulator: @unchecked Sendable {
         let input: String
         private let windows: InputWindows
         private let shape: WeightMatrix.Shape
         private var rows = 0
-        private var sum: [Double]
-        private var squares: [Double]
-        private var magnitudes: [Double]
-        private var largest: [Float]
+        private var columns: [Column]
         private var gram: [Float]
 
         init(_ layer: Layer, node: Node, gram: Bool) {
@@ -103,12 +115,8 @@ package enum InputStatistics {
             windows = InputWindows(layer, node: node)
             let shape = WeightMatrix.shape(of: layer) ?? .init(groups: 1, rows: 1, columns: 1)
             self.shape = shape
-            let count = shape.groups * shape.columns
-            sum = [Double](repeating: 0, count: count)
-            squares = sum
-            magnitudes = sum
-            largest = [Float](repeating: 0, count: count)
-            self.gram = gram ? [Float](repeating: 0, count: count * shape.columns) : []
+            columns = [Column](repeating: Column(), count: shape.groups * shape.columns)
+            self.gram = gram ? [Float](repeating: 0, count: columns.count * shape.columns) : []
             Lapack.useOneThread()
         }
 
@@ -120,14 +128,10 @@ package enum InputStatistics {
             windows.forEachBlock(value.floats, shape: value.shape, stride: stride) { group, block, count in
                 if group == 0 { rows += count }
                 let base = group * columns
-                for row in 0..<count {
-                    let x = block + row * columns
-                    for column in 0..<columns {
-                        let value = x[column]
-                        sum[base + column] += Double(value)
-                        squares[base + column] += Double(value) * Double(value)
-                        magnitudes[base + column] += Double(abs(value))
-                        if abs(value) > largest[base + column] { largest[base + column] = abs(value) }
+                self.columns.withUnsafeMutableBufferPointer { sums in
+                    for row in 0..<count {
+                        let x = block + row * columns
+                        for column in 0..<columns { sums[base + column].add(x[column]) }
                     }
                 }
                 guard !gram.isEmpty else { return }
@@ -144,8 +148,8 @@ package enum InputStatistics {
             guard rows > 0 else { return nil }
             let scale = 1 / Double(rows)
             return LayerInputs(
-                shape: shape, rows: rows, mean: sum.map { Float($0 * scale) }, meanSquare: squares.map { Float($0 * scale) },
-                meanMagnitude: magnitudes.map { Float($0 * scale) }, largestMagnitude: largest, gram: gram.map { $0 * Float(scale) })
+                shape: shape, rows: rows, mean: columns.map { Float($0.sum * scale) }, meanSquare: columns.map { Float($0.squares * scale) },
+                meanMagnitude: columns.map { Float($0.magnitudes * scale) }, largestMagnitude: columns.map(\.largest), gram: gram.map { $0 * Float(scale) })
         }
     }
 }

@@ -115,6 +115,10 @@ package struct InputWindows {
         let plane = extent.reduce(1, *)
         let positions = out.reduce(1, *)
         var block = [Float](repeating: 0, count: blockRows * columns)
+        // Numbers of their own: arrays would be asked for their bounds at every element.
+        let (depth, height, width) = (extent[0], extent[1], extent[2])
+        let (kz, ky, kx) = (k[0], k[1], k[2])
+        let (dz, dy, dx) = (d[0], d[1], d[2])
         for group in 0..<groups {
             var filled = 0
             // The offset of the stride moves from sample to sample, so that all positions are seen.
@@ -127,14 +131,15 @@ package struct InputWindows {
                         var column = filled * columns
                         for channel in 0..<perGroup {
                             let source = base + (sample * channels + group * perGroup + channel) * plane
-                            for kz in 0..<k[0] {
-                                let iz = z + kz * d[0]
-                                for ky in 0..<k[1] {
-                                    let iy = y + ky * d[1]
-                                    let inside = iz >= 0 && iz < extent[0] && iy >= 0 && iy < extent[1]
-                                    for kx in 0..<k[2] {
-                                        let ix = x + kx * d[2]
-                                        block[column] = inside && ix >= 0 && ix < extent[2] ? source[(iz * extent[1] + iy) * extent[2] + ix] : 0
+                            for az in 0..<kz {
+                                let iz = z + az * dz
+                                for ay in 0..<ky {
+                                    let iy = y + ay * dy
+                                    let inside = iz >= 0 && iz < depth && iy >= 0 && iy < height
+                                    let line = (iz * height + iy) * width
+                                    for ax in 0..<kx {
+                                        let ix = x + ax * dx
+                                        block[column] = inside && ix >= 0 && ix < width ? source[line + ix] : 0
                                         column += 1
                                     }
                                 }

@@ -84,7 +84,7 @@ import Testing
         let outputs = Fixture.normal(100 * rows, seed: 2).map(Double.init)
         let start = Fixture.normal(rows * columns, seed: 3).enumerated().map { $0.offset % 3 == 0 ? 0 : Double($0.element) }
         func products(_ a: [Double], _ n: Int, _ b: [Double], _ m: Int) -> [Double] {
-            (0..<(n * m)).map { index in (0..<100).reduce(0) { $0 + a[$1 * n + index / m] * b[$1 * m + index % m] } / 100 }
+            DenseReference.product(a, b, rows: n, inner: 100, columns: m, transposedA: true).map { $0 / 100 }
         }
         let solver = RidgeRegression(columns: columns, gram: products(inputs, columns, inputs, columns), ridge: 0.05)
         let found = try solver.solve(start, cross: products(outputs, rows, inputs, columns), rows: rows, cancellation: Cancellation())

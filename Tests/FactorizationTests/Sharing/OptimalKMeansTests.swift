@@ -68,8 +68,9 @@ import Testing
             }
             let optimal = ScalarKMeans(optimal: distribution, count: 1 << bits)
             #expect(optimal.isOptimal == (distribution.values.count <= OptimalKMeans.exactLimit))
-            let lloyd = (0..<10).map { seed in
-                cost(ScalarKMeans(distribution, count: 1 << bits, initialization: seed == 0 ? .linear : seed == 1 ? .density : .random, iterations: 100, seed: UInt64(seed)))
+            let lloyd = (0..<10).map { (seed: Int) -> Double in
+                let start: ScalarKMeans.Initialization = seed == 0 ? .linear : seed == 1 ? .density : .random
+                return cost(ScalarKMeans(distribution, count: 1 << bits, initialization: start, iterations: 100, seed: UInt64(seed)))
             }
             #expect(cost(optimal) <= (lloyd.min() ?? 0) * (1 + 1e-6))
         }
