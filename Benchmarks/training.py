@@ -24,7 +24,7 @@ import torch
 from onnx import numpy_helper
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY / "SampleModels"))
+sys.path.insert(0, str(REPOSITORY / "Benchmarks" / "torch_samples"))
 import architectures  # noqa: E402
 from export import export  # noqa: E402
 
