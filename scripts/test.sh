@@ -12,13 +12,17 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export LATHE_ONNXRUNTIME="${LATHE_ONNXRUNTIME:-$PWD/$(ls .deps/onnxruntime/libonnxruntime.so.* | head -1)}"
 export LATHE_PYTHON="${LATHE_PYTHON:-$PWD/.deps/venv/bin/python}"
-# Package.swift says what is optimized, and which target may import which.
-swift build --no-color-diagnostics --build-tests --explicit-target-dependency-import-check error
-export LATHE_BINARY="${LATHE_BINARY:-$PWD/.build/debug/lathe}"
+# OpenBLAS's other threads spin for a tenth of a second at every start of a program, and nothing here uses them.
+export OPENBLAS_NUM_THREADS=1
+# Release: the numerics are too slow to test without, whole modules compile in half the time of optimized files, and what is tested
+# is what is shipped. In a folder of its own, since @testable imports need a flag that `make build` does without.
+flags=(--no-color-diagnostics --scratch-path .build/testing -c release -Xswiftc -enable-testing)
+swift build "${flags[@]}" --build-tests --explicit-target-dependency-import-check error
+export LATHE_BINARY="${LATHE_BINARY:-$PWD/.build/testing/release/lathe}"
 skip=()
 [ -n "${LATHE_TEST_ALL:-}" ] || skip=(--skip PruningReal --skip RealModel)
 # The limit ends a run that hangs.
-run() { timeout --kill-after=10 2400 swift test --no-color-diagnostics --skip-build --disable-xctest "${skip[@]}" "$@"; }
+run() { timeout --kill-after=10 2400 swift test "${flags[@]}" --skip-build --disable-xctest "${skip[@]}" "$@"; }
 case "${1:-}" in
     --quick) LATHE_TEST_QUICK=1 run --skip '^EndToEndTests' ;;
     "")
