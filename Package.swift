@@ -150,5 +150,5 @@ let package = Package(
     swiftLanguageModes: [.v6]
 )
 
-// Tests are compiled often and run once, and optimizing them is more than half of compiling them. What they test is optimized.
+// Tests are compiled often and run once, and optimizing them is half of compiling them. What they test is optimized.
 for target in package.targets where target.isTest { target.swiftSettings = [.unsafeFlags(["-Onone"])] }

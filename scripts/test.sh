@@ -12,9 +12,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export LATHE_ONNXRUNTIME="${LATHE_ONNXRUNTIME:-$PWD/$(ls .deps/onnxruntime/libonnxruntime.so.* | head -1)}"
 export LATHE_PYTHON="${LATHE_PYTHON:-$PWD/.deps/venv/bin/python}"
-# OpenBLAS's other threads spin for a tenth of a second at every start of a program, and nothing here uses them.
+# OpenBLAS's other threads spin for a tenth of a second at every start of a program, and tests share the cores among
+# themselves anyway.
 export OPENBLAS_NUM_THREADS=1
-# Release: the numerics are too slow to test without, whole modules compile in half the time of optimized files, and what is tested
+# Release: the numerics are too slow to test without, whole modules are optimized in less time than file by file, and what is tested
 # is what is shipped. In a folder of its own, since @testable imports need a flag that `make build` does without.
 flags=(--no-color-diagnostics --scratch-path .build/testing -c release -Xswiftc -enable-testing)
 swift build "${flags[@]}" --build-tests --explicit-target-dependency-import-check error
