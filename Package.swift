@@ -15,7 +15,9 @@ let package = Package(
     products: [
         .executable(name: "lathe", targets: ["lathe"]),
         // For the nested package in Benchmarks/.
-        .library(name: "CompressionEngine", targets: ["CompressionEngine", "StandardTechniques", "ModelGraph", "OnnxRuntime"]),
+        .library(
+            name: "CompressionEngine",
+            targets: ["CompressionEngine", "StandardTechniques", "ModelGraph", "OnnxRuntime", "EngineSupport", "Datasets", "Archive", "Measurement", "Techniques", "Recipes"]),
         .library(name: "Explorer", targets: ["Explorer", "TerminalCells"]),
     ],
     dependencies: [

@@ -12,6 +12,10 @@ void sgemm_(const char *transa, const char *transb, const int32_t *m, const int3
             const float *alpha, const float *a, const int32_t *lda, const float *b, const int32_t *ldb,
             const float *beta, float *c, const int32_t *ldc);
 
+/// Symmetric rank-k update: one triangle of c = alpha·a·aᵀ + beta·c.
+void ssyrk_(const char *uplo, const char *trans, const int32_t *n, const int32_t *k, const float *alpha, const float *a,
+            const int32_t *lda, const float *beta, float *c, const int32_t *ldc);
+
 /// Singular value decomposition, divide and conquer.
 void sgesdd_(const char *jobz, const int32_t *m, const int32_t *n, float *a, const int32_t *lda, float *s, float *u,
              const int32_t *ldu, float *vt, const int32_t *ldvt, float *work, const int32_t *lwork, int32_t *iwork,

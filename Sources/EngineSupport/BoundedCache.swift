@@ -31,6 +31,8 @@ package struct BoundedCache<Key: Hashable, Value> {
     }
 
     package var count: Int { places.count }
+    /// In no order.
+    package var keys: [Key] { Array(places.keys) }
 
     /// The value for `key`, which counts as used now.
     package mutating func value(for key: Key) -> Value? {

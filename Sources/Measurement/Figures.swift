@@ -51,6 +51,8 @@ public struct ModelFigures: Sendable {
     public var memoryBytes: Figure?
     /// Energy of one inference in picojoules (45 nm model), always modeled.
     public var energyPicojoules: Figure?
+    /// What latency is expected of a recipe's model, before it was timed.
+    public var latency: LatencyPrediction?
     public var layers: [LayerFigures]
     /// Of a model that decides sample by sample how much of itself to run: which ways samples take, and what is to be expected; `nil` for
     /// others and without data.

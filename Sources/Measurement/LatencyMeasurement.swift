@@ -64,6 +64,7 @@ public enum OperatorProfile {
         defer { unlink(path) }
         let report = try ProfileReport.read(path: path)
         return report.operators.map { OperatorTime(node: $0.node, opType: $0.opType, milliseconds: $0.medianMicroseconds / 1000) }
+            .assigned(to: model.layers(), of: model)
             .sorted { $0.milliseconds > $1.milliseconds }
     }
 }

@@ -1,7 +1,7 @@
 import Foundation
 
 /// How busy the machine is, and how much of that is this process: a reading to compare with a later one.
-struct ProcessorLoad {
+package struct ProcessorLoad {
     /// Seconds of processor time since boot, all processes and cores.
     var busy: Double
     /// Seconds of processor time of this process.
@@ -32,9 +32,19 @@ struct ProcessorLoad {
         return max((after.busy - before.busy - (after.own - before.own)) / (after.wall - before.wall), 0)
     }
 
+    /// Cores that other processes keep busy, looked at for a tenth of a second.
+    package static func foreignCoresNow() -> Double? {
+        guard let before = now() else { return nil }
+        Thread.sleep(forTimeInterval: 0.1)
+        return now().flatMap { foreignCores(from: before, to: $0) }
+    }
+
+    /// Cores kept busy by others from which on timings are not trusted.
+    package static let mostForeignCores = 0.2
+
     /// What to say of a measurement between two readings; `nil` if the machine was quiet enough.
     static func warning(from before: ProcessorLoad, to after: ProcessorLoad) -> String? {
-        guard let load = foreignCores(from: before, to: after), load > 0.2 else { return nil }
+        guard let load = foreignCores(from: before, to: after), load > mostForeignCores else { return nil }
         return "other processes used \(Int((load * 100).rounded())) % of a core meanwhile; timings may be off"
     }
 }

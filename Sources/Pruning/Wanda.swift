@@ -25,7 +25,7 @@ public struct Wanda: Technique {
                 "sparsity", title: "Sparsity", domain: .real(0...0.99, step: 0.01), default: .real(0.5),
                 help: "Fraction of weights that become zero"),
             InputPattern.parameter,
-            SparsityScope.parameter(SparsityScope.allCases, default: .layer),
+            SparsityScope.parameter(SparsityScope.allCases, default: .lamp),
             ParameterDescriptor(
                 "compare", title: "Compare within",
                 domain: .choice([

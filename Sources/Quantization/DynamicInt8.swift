@@ -75,7 +75,7 @@ public struct DynamicInt8: Technique {
             let bits = parameters.choice("weight-bits") == "7" ? 7 : 8
             QuantizationForecast.apply(QuantizationForecast.codes(summary, bits: bits, granularity: granularity, groupSize: 0), to: &states[index])
             states[index].weightBits = 8
-            if summary.layer.kind != .embedding { states[index].operandBits = 8 }
+            if summary.layer.kind != .embedding { (states[index].operandBits, states[index].form) = (8, .dynamicInt8) }
             let scales = QuantizationForecast.scaleCount(summary.layer, weightCount: states[index].weightCount, granularity: granularity, groupSize: 0)
             let scaleBits = QuantizationForecast.scaleBits(summary.layer, granularity: granularity)
             let zeroBits = parameters.choice("weight-type") == "uint8" ? 8.0 : 0

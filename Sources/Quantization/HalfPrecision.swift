@@ -66,6 +66,7 @@ public struct HalfPrecision: Technique {
             }
             states[index].weightBits = 16
             states[index].operandBits = 16
+            states[index].form = .half
             states[index].overheadBits -= states[index].biasCount * 16
         }
     }

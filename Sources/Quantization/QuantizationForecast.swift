@@ -122,6 +122,7 @@ package enum QuantizationForecast {
         // Signs have no zero: what was pruned comes back.
         if request.format.isBinary, request.values == nil { state.density = 1 }
         guard request.storage != .simulated else { return }
+        if request.storage == .dequantize, summary.layer.kind != .embedding { state.form = .dequantized }
         let count = state.weightCount
         state.weightBits = storedBits(summary.layer, request, count: count)
         let scales = scaleCount(summary.layer, weightCount: count, granularity: request.granularity, groupSize: request.groupSize)

@@ -44,6 +44,7 @@ public struct SinglePrecision: WholeModelTechnique {
         for index in targets.keys {
             states[index].weightBits = 32
             states[index].operandBits = 32
+            states[index].form = .float
         }
     }
 }

@@ -113,7 +113,7 @@ public struct StaticInt8: Technique {
                 summary, bits: parameters.choice("weight-bits") == "7" ? 7 : 8, granularity: granularity, groupSize: 0)
             QuantizationForecast.apply(codes, to: &states[index])
             states[index].weightBits = 8
-            if summary.layer.kind != .embedding { states[index].operandBits = 8 }
+            if summary.layer.kind != .embedding { (states[index].operandBits, states[index].form) = (8, .staticInt8) }
             let scales = QuantizationForecast.scaleCount(summary.layer, weightCount: states[index].weightCount, granularity: granularity, groupSize: 0)
             QuantizationForecast.foldNormalization(into: &states[index], summary)
             let biasScales = states[index].biasCount > 0 ? scales * 32 : 0

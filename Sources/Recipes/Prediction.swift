@@ -11,6 +11,8 @@ public struct Predictor: Sendable {
     public let summaries: [LayerSummary]
     /// Why a technique does not apply to a layer of the baseline: `refusals[technique][position]`.
     public let refusals: [String: [Int: String]]
+    /// What is known about time; `nil` until the machine was looked at.
+    package var latency: LatencyForecast?
     private let initial: [LayerState]
     private let totalActivationBits: Double
 
@@ -26,9 +28,25 @@ public struct Predictor: Sendable {
     /// Figures of the model after `recipe`, as estimates.
     /// - Throws: `EngineError` if the recipe does not fit the model.
     public func figures(for recipe: Recipe) throws(EngineError) -> ModelFigures {
+        let states = try states(for: recipe)
+        let techniques = recipe.activeSteps.map(\.technique)
+        guard !techniques.isEmpty else { return baseline }
+        var figures = combine(states)
+        // What samples decide is known from their profile only.
+        if recipe.liveKnob == nil { figures.latency = latency?.prediction(techniques: techniques, initial: initial, states: states) }
+        return figures
+    }
+
+    /// Takes in how long the model after a recipe was found to take.
+    package mutating func learn(_ ratio: Double, of recipe: Recipe) {
+        guard let states = try? states(for: recipe), let raw = latency?.rawRatio(initial, states), recipe.liveKnob == nil else { return }
+        latency?.residuals.learn(ratio, raw: raw, techniques: recipe.activeSteps.map(\.technique))
+    }
+
+    /// The layers after a recipe.
+    private func states(for recipe: Recipe) throws(EngineError) -> [LayerState] {
         try RecipeOrder.check(recipe)
         let steps = recipe.activeSteps
-        guard !steps.isEmpty else { return baseline }
         var states = initial
         for (number, step) in steps.enumerated() {
             let place = EngineError.Step(number: number + 1, technique: step.technique)
@@ -45,7 +63,7 @@ public struct Predictor: Sendable {
             }
             technique.predict(&states, targets: targets, summaries: summaries)
         }
-        return combine(states)
+        return states
     }
 
     /// Adds the states up into figures; what belongs to no layer stays as in the baseline.

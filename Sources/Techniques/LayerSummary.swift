@@ -1,5 +1,6 @@
 import Archive
 import Foundation
+import Measurement
 import ModelGraph
 
 /// What is prepared once about a layer's weights, so that any parameter value is answered without another pass over
@@ -54,6 +55,22 @@ public struct LayerSummary: Sendable {
     }
 }
 
+/// One of several operators in a layer's place, as far as its time goes. Products have a window of 1 and rows as positions.
+public struct LayerLink: Sendable, Hashable {
+    public var inputs: Double
+    public var outputs: Double
+    /// Extents of the kernel.
+    public var window: [Int]
+    /// Groups of channels; as many as inputs for depthwise links.
+    public var group: Double
+    /// Positions of its output.
+    public var positions: Double
+
+    public init(inputs: Double, outputs: Double, window: [Int] = [], group: Double = 1, positions: Double) {
+        (self.inputs, self.outputs, self.window, self.group, self.positions) = (inputs, outputs, window, group, positions)
+    }
+}
+
 /// A layer as predicted after some steps of a recipe.
 public struct LayerState: Sendable {
     /// Weights stored, after structural change (removed filters, factors).
@@ -82,6 +99,14 @@ public struct LayerState: Sendable {
     public var inputsKept: Double = 1
     /// Change of MACs in nodes beside the layer that belong to none, such as attention's products; negative where some are saved.
     public var productMacs: Double = 0
+    /// How the runtime computes it.
+    public var form = KernelForm.float
+    /// Operators in its place, where a factorization put several; empty for one as it was.
+    public var links: [LayerLink] = []
+    /// Elements that are copied from place to place between them, by transpositions.
+    public var movedElements = 0.0
+    /// Nodes in its place, where what they are is not known: 1 for the layer itself.
+    public var nodes = 1
     /// How the packed archive codes the layer.
     public var coding = ArchiveCoding()
     /// What single techniques leave for those behind them.
@@ -95,6 +120,11 @@ public struct LayerState: Sendable {
         weightBits = Double(summary.layer.quantization?.bits ?? summary.layer.weightType.bitWidth ?? 32)
         overheadBits = 0
         macs = summary.macs
+        if let quantization = summary.layer.quantization {
+            form = quantization.opType == "DequantizeLinear" ? .dequantized : .dynamicInt8
+        } else if summary.layer.weightType == .float16 {
+            form = .half
+        }
         operandBits = weightBits >= 32 ? 32 : weightBits
         outputElements = summary.outputElements
         attachedCount = Double(summary.attachedCount)

@@ -1,4 +1,5 @@
 import EngineSupport
+import Foundation
 import Measurement
 import ModelGraph
 import OnnxRuntime
@@ -10,6 +11,8 @@ public struct CalibrationRun: CalibrationSource {
     private let library: RuntimeLibrary
     /// Bytes of watched values in one batch, about: all of them are in memory at once.
     private static let batchBytes = 48 << 20
+    /// Calls at once.
+    private static let callers = ProcessInfo.processInfo.activeProcessorCount
 
     public init(samples: SampleSet, library: RuntimeLibrary) {
         self.samples = samples
@@ -59,26 +62,34 @@ public struct CalibrationRun: CalibrationSource {
         let total = min(limit, samples.count)
         var next = 0
         while next < total {
-            var range = next..<min(next + batch, total)
-            next = range.upperBound
-            // A model of fixed batch gets whole batches only.
-            if fixed != nil, range.count < batch {
-                guard samples.count >= batch else { throw EngineError(.data, "calibration needs at least \(batch) samples, the model's fixed batch") }
-                range = max(range.upperBound - batch, 0)..<max(range.upperBound, batch)
+            // As many batches at once as there are cores, each on one thread; the first alone, since it decides about the others.
+            var ranges: [Range<Int>] = []
+            while next < total, ranges.count < (next == 0 ? 1 : Self.callers) {
+                var range = next..<min(next + batch, total)
+                next = range.upperBound
+                // A model of fixed batch gets whole batches only.
+                if fixed != nil, range.count < batch {
+                    guard samples.count >= batch else { throw EngineError(.data, "calibration needs at least \(batch) samples, the model's fixed batch") }
+                    range = max(range.upperBound - batch, 0)..<max(range.upperBound, batch)
+                }
+                ranges.append(range)
             }
-            let feeds = try samples.values(range)
-            let results = try exposed.map { try $0.run(feeds, cancellation) }
-            if fixed == nil, batch == 1, range.lowerBound == 0 {
-                let bytes = try results.joined().reduce(0) { try $0 + $1.value.withUnsafeBytes(\.count) }
+            let results = try Parallel.map(ranges) { range in
+                let feeds = try samples.values(range)
+                return try exposed.map { try $0.run(feeds, cancellation) }
+            }
+            if fixed == nil, batch == 1, let first = results.first, ranges[0].lowerBound == 0 {
+                let bytes = try first.joined().reduce(0) { try $0 + $1.value.withUnsafeBytes(\.count) }
                 batch = max(1, min(largest, Self.batchBytes / max(bytes, 1)))
             }
-            try withAllValues(exposed.map(\.names), results, [], body)
+            // In the order of the samples, whichever call was done first.
+            for values in results { try withAllValues(exposed.map(\.names), values, [], body) }
             try cancellation.check()
         }
     }
 
     /// A model in a session that gives intermediate values.
-    private struct Exposed {
+    private struct Exposed: Sendable {
         let names: [String]
         private let produced: [String]
         private let runner: ModelRunner
@@ -105,13 +116,13 @@ public struct CalibrationRun: CalibrationSource {
             if bytes > Self.copiedBytes {
                 let moved = light.moveWeightsToInputs()
                 // Where a kernel insists on constant weights, the session gets them after all.
-                if let session = try? ModelRunner(light, library: library, threads: 2, options: options, label: "calibration model") {
+                if let session = try? ModelRunner(light, library: library, threads: 1, options: options, label: "calibration model") {
                     runner = session
                     weights = try moved.map { ($0.name, try RuntimeValues.view($0)) }
                     return
                 }
             }
-            runner = try ModelRunner(exposed, library: library, threads: 2, options: options, label: "calibration model")
+            runner = try ModelRunner(exposed, library: library, threads: 1, options: options, label: "calibration model")
             weights = []
         }
 

@@ -74,7 +74,3 @@ import Testing
         #expect(try session.figures(of: model).live?.shares == resumed.figures(at: threshold)?.shares)
     }
 }
-
-extension ParameterValue {
-    fileprivate var number: Double? { if case .real(let value) = self { value } else { nil } }
-}

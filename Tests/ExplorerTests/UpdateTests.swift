@@ -174,7 +174,7 @@ import Testing
         driver.press("space tab l l T 2 l 1")
         let (evaluations, latencies) = engine.state.withLock { ($0.evaluations, $0.latencies) }
         var events = evaluations.flatMap { engine.answers($0.recipe, $0.generation) }
-        for (recipe, generation) in latencies {
+        for (recipe, _, generation) in latencies where !recipe.steps.isEmpty {
             let figures = LatencyFigures(
                 baselineMedian: 0.4, baselineP90: 0.4, candidateMedian: 0.3, candidateP90: 0.3, ratio: 0.75, ratioP90: 0.75, ratioInterval: Interval(low: 0.7, high: 0.8),
                 batch: 1, threads: 1, rounds: 60, instructionSet: "AVX2", runtimeVersion: "1.31.1")
@@ -203,6 +203,62 @@ import Testing
         for event in engine.answers(last.recipe, last.generation) { driver.send(.engine(event)) }
         #expect(driver.model.answers.evaluation.status == .settled)
         #expect(driver.model.accuracyNow?.estimate.value == FakeModel.accuracy(of: last.recipe, seen: 5000).value)
+    }
+
+    /// Latency follows accuracy without a key, once for each recipe, and says nothing about it.
+    @Test func latencyFollowsByItself() {
+        let engine = FakeEngine(answersAtOnce: false)
+        let driver = Driver(engine)
+        #expect(engine.state.withLock { $0.latencies.map(\.recipe.steps.count) } == [0], "the baseline first")
+        driver.press("space")
+        #expect(driver.model.answers.latencyRun == nil, "accuracy comes first")
+        guard let asked = engine.state.withLock({ $0.evaluations.last }) else { return #expect(Bool(false), "nothing was evaluated") }
+        engine.finish(asked.recipe, asked.generation)
+        driver.settle()
+        let requests = engine.state.withLock { $0.latencies }
+        #expect(requests.count == 2 && requests.last?.request.isExplicit == false && driver.model.answers.latencyRun?.isExplicit == false)
+        #expect(!driver.model.isBusy, "Ctrl-C quits")
+        guard let last = requests.last else { return }
+        driver.send(.engine(.latencyWaits(generation: last.generation)))
+        #expect(driver.screen.contains("machine busy"))
+        driver.send(.engine(.failed(generation: last.generation, job: nil, message: "broken")))
+        driver.wait()
+        #expect(engine.state.withLock { $0.latencies.count } == 2 && driver.model.answers.latencyRun == nil, "not again and again")
+        driver.press(":")
+        driver.type("batch 8")
+        driver.press("enter")
+        #expect(engine.state.withLock { $0.latencies.last?.request.conditions } == LatencyConditions(batch: 8, threads: 1))
+    }
+
+    /// What the next key may ask for is worked on before it is pressed, and then shown in the frame of the key.
+    @Test func theNextKeyIsForeseen() {
+        let engine = FakeEngine(answersAtOnce: false)
+        let driver = Driver(engine)
+        #expect(engine.state.withLock { $0.foreseen.first?.steps.first?.technique } == "magnitude-pruning", "the technique under the cursor")
+        driver.press("space tab")
+        guard let asked = engine.state.withLock({ $0.evaluations.last }) else { return #expect(Bool(false), "nothing was evaluated") }
+        engine.finish(asked.recipe, asked.generation)
+        driver.settle()
+        let foreseen = engine.state.withLock { $0.foreseen }
+        #expect(foreseen.count >= 2 && !foreseen.contains { $0.canonical == driver.model.recipe.canonical })
+        guard let next = foreseen.first else { return }
+        driver.send(.engine(.foreseen(next, FakeModel.figures(of: next, provenance: .measured), reports: [], engine.accuracy(of: next, seen: 5000))))
+        let evaluations = engine.state.withLock { $0.evaluations.count }
+        driver.press("l")
+        #expect(driver.model.recipe.canonical == next.canonical)
+        #expect(driver.model.accuracyNow?.estimate.isComplete == true && driver.model.accuracyNow?.isStale == false)
+        #expect(engine.state.withLock { $0.evaluations.count } == evaluations + 1, "it is evaluated all the same, for the trials")
+    }
+
+    @Test func latencyWaitsForItsKeyWhereTheUserWantsThat() {
+        var settings = ExplorerSettings()
+        settings.measuresLatency = false
+        let engine = FakeEngine()
+        let driver = Driver(engine, settings: settings)
+        driver.press("space")
+        #expect(engine.state.withLock { $0.latencies.isEmpty })
+        driver.press("T")
+        #expect(engine.state.withLock { $0.latencies.map(\.request.isExplicit) } == [true])
     }
 
     /// The engine drops a measurement for an evaluation, so nothing goes on waiting for it.

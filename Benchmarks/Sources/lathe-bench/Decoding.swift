@@ -1,6 +1,9 @@
+import Archive
 import CompressionEngine
 import Foundation
 import ModelGraph
+import Recipes
+import Techniques
 
 /// The packed archive by each code: bytes, and how fast one core decodes. Once with weights as they are, once pruned and shared.
 enum Decoding {

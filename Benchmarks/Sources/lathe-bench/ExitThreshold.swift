@@ -1,5 +1,9 @@
 import CompressionEngine
+import EngineSupport
 import Foundation
+import Measurement
+import Recipes
+import Techniques
 
 /// A turn of the threshold of early exits on ResNet-8: the figures expected at the new one, and the whole curve over it, as the workbench
 /// sends it to be drawn.

@@ -1,6 +1,10 @@
 import CompressionEngine
+import EngineSupport
 import Foundation
+import Measurement
+import Recipes
 import Synchronization
+import Techniques
 
 /// From a changed knob to the first accuracy estimate with its interval, through the workbench as the explorer drives it.
 /// Each press is a new sparsity, so that no cached answer helps.

@@ -1,5 +1,8 @@
 import CompressionEngine
+import Datasets
+import EngineSupport
 import Foundation
+import Measurement
 import ModelGraph
 import OnnxRuntime
 

@@ -1,7 +1,11 @@
 import CompressionEngine
+import EngineSupport
 import Explorer
 import Foundation
+import Measurement
 import ModelGraph
+import Recipes
+import Techniques
 import TerminalCells
 
 /// From key press to new analytic numbers on a generated model of 25 million parameters: `predict` of a recipe with

@@ -16,6 +16,7 @@ public final class EngineSession: Sendable {
     let shapeProbes: SessionShapes
     let accuracies: SessionAccuracy
     let latencies: SessionLatency
+    let kernels: SessionKernels
     let profiles: SessionProfiles
     public let executor: RecipeExecutor
     /// Where trainings of this user are kept.
@@ -57,6 +58,7 @@ public final class EngineSession: Sendable {
         shapeProbes = SessionShapes(opened)
         accuracies = SessionAccuracy(opened)
         latencies = SessionLatency(opened, shapeProbes)
+        kernels = SessionKernels(opened, shapeProbes, latencies)
         profiles = SessionProfiles(opened, shapeProbes, accuracies)
         trainings = .standard(limit: opened.limits.trainingBytes)
         executor = RecipeExecutor(baseline: opened.model)

@@ -20,9 +20,14 @@ final class SessionAccuracy: Sendable {
     typealias Part = (model: Model, feed: @Sendable (Range<Int>) throws -> [(String, Value)])
 
     private let opened: OpenedModel
+    /// Scores of earlier sessions; `nil` for none.
+    private let store: ScoreStore?
     private let state = Mutex(State())
 
-    init(_ opened: OpenedModel) { self.opened = opened }
+    init(_ opened: OpenedModel, store: ScoreStore? = ScoreStore()) {
+        self.opened = opened
+        self.store = store
+    }
 
     /// Whether a sample's output does not depend on who else is in its batch; known after `baselineScores`.
     var samplesAreIndependent: Bool { state.withLock { $0.areIndependent } ?? true }
@@ -54,6 +59,14 @@ final class SessionAccuracy: Sendable {
         let model = opened.model
         let needed = min(limit ?? set.count, set.count)
         if let known = state.withLock({ $0.scores[split] }), !known.scores.prefix(needed).contains(where: \.isNaN) { return known }
+        // Without labels the outputs themselves are needed.
+        let key = set.labels == nil ? nil : ScoreStore.key(model: model, samples: set.evaluationHash, runtime: "\(runtime.version) \(runtime.buildInformation) \(runtime.path)")
+        if let key, let kept = store?.read(key, count: set.count) {
+            let scores = SampleScores(scores: kept.scores, metric: set.metric)
+            state.withLock { ($0.scores[split], $0.areIndependent) = (scores, kept.areIndependent) }
+            if let estimate = baselineEstimate(split) { update(estimate) }
+            return scores
+        }
         let runner = try ModelRunner(model, library: runtime, label: "baseline")
         let known = state.withLock { $0.areIndependent }
         let areIndependent = try known ?? (set.labels == nil || AccuracyEvaluation.areIndependent(set, model, runner, cancellation: cancellation))
@@ -67,8 +80,9 @@ final class SessionAccuracy: Sendable {
         let evaluation = try AccuracyEvaluation(
             samples: set, model: model, reference: reference, oneByOne: !areIndependent,
             workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
-        let scores = try evaluation.run(runner, limit: limit, cancellation: cancellation, update: update).scores
+        let (scores, estimate) = try evaluation.run(runner, limit: limit, cancellation: cancellation, update: update)
         state.withLock { $0.scores[split] = scores }
+        if let key, scores.isComplete, estimate.notFinite == 0 { store?.write(ScoreStore.Kept(scores: scores.scores, areIndependent: areIndependent), key) }
         return scores
     }
 

@@ -35,6 +35,13 @@ final class SessionLatency: Sendable {
         return (figures, times)
     }
 
+    /// Time by operator of a model.
+    func profile(of model: Model, conditions: LatencyConditions, cancellation: Cancellation) throws -> [OperatorTime] {
+        try OperatorProfile.measure(
+            model, library: try opened.requiredRuntime(), inputs: try inputs(batch: conditions.batch).0, threads: conditions.threads, runs: 30,
+            cancellation: cancellation)
+    }
+
     /// The baseline's runner, made when first asked for.
     func baseline(threads: Int) throws -> ModelRunner {
         if let known = baselines.withLock({ $0[threads] }) { return known }

@@ -17,6 +17,9 @@ public struct TrialFigures: Sendable, Hashable {
     /// Candidate / baseline.
     public var latencyRatio: Double?
     public var latencyRatioInterval: Interval?
+    /// Samples and threads of a call.
+    public var latencyBatch: Int?
+    public var latencyThreads: Int?
     /// Anything else, by name.
     public var other: [String: Double]?
 
@@ -55,6 +58,7 @@ public struct TrialFigures: Sendable, Hashable {
     public mutating func record(_ latency: LatencyFigures) {
         self[.latency] = latency.candidate
         (latencyP90, latencyRatio, latencyRatioInterval) = (latency.candidateP90, latency.ratio, latency.ratioInterval)
+        (latencyBatch, latencyThreads) = (latency.batch, latency.threads)
     }
 
     public mutating func record(_ trainings: [TrainingSummary]) {
@@ -85,6 +89,8 @@ extension TrialFigures: Codable {
         latencyP90 = try container.decodeIfPresent(Double.self, forKey: Key("latencyP90"))
         latencyRatio = try container.decodeIfPresent(Double.self, forKey: Key("latencyRatio"))
         latencyRatioInterval = try container.decodeIfPresent(Interval.self, forKey: Key("latencyRatioInterval"))
+        latencyBatch = try container.decodeIfPresent(Int.self, forKey: Key("latencyBatch"))
+        latencyThreads = try container.decodeIfPresent(Int.self, forKey: Key("latencyThreads"))
         other = try container.decodeIfPresent([String: Double].self, forKey: Key("other"))
     }
 
@@ -98,6 +104,8 @@ extension TrialFigures: Codable {
         try container.encodeIfPresent(latencyP90, forKey: Key("latencyP90"))
         try container.encodeIfPresent(latencyRatio, forKey: Key("latencyRatio"))
         try container.encodeIfPresent(latencyRatioInterval, forKey: Key("latencyRatioInterval"))
+        try container.encodeIfPresent(latencyBatch, forKey: Key("latencyBatch"))
+        try container.encodeIfPresent(latencyThreads, forKey: Key("latencyThreads"))
         try container.encodeIfPresent(other, forKey: Key("other"))
     }
 }

@@ -20,12 +20,15 @@ public protocol ExplorerEngine: Sendable {
     /// `accuracy` repeatedly until complete, then `settled`; or `failed`.
     func evaluate(_ recipe: Recipe, generation: Int)
 
-    /// Times the recipe's model against the baseline. Answers `latency` or `failed`. Queued behind evaluations.
-    func measureLatency(_ recipe: Recipe, generation: Int)
+    /// Times the recipe's model against the baseline. Answers `latency`, or `failed`. Queued behind evaluations, and dropped with the next one.
+    func measureLatency(_ recipe: Recipe, request: LatencyRequest, generation: Int)
 
     /// Fills in the what-if curve of one parameter of one step over its range, in the background, nearest values first.
     /// Answers `whatIf` per point. Replaces the curve under way. Pauses while an evaluation runs.
     func traceWhatIf(_ recipe: Recipe, step: Int, parameter: String, generation: Int)
+
+    /// Evaluates recipes that may be asked for next, the likeliest first, while nothing else is to do. Replaces those of before. Answers `foreseen`.
+    func foresee(_ recipes: [Recipe])
 
     /// Writes recipe, model, archive (if asked) and report. Answers `jobUpdated` and `exported` or `failed`.
     func export(_ recipe: Recipe, request: ExportRequest, job: Int)
@@ -58,6 +61,18 @@ public protocol ExplorerEngine: Sendable {
 
     /// Stops everything; returns once workers have stopped or after two seconds.
     func close()
+}
+
+/// How latency is to be measured.
+public struct LatencyRequest: Sendable, Hashable {
+    public var conditions: LatencyConditions
+    /// The user asked for it: measured again although known, and at once although the machine is busy.
+    public var isExplicit: Bool
+
+    public init(conditions: LatencyConditions = LatencyConditions(), isExplicit: Bool = false) {
+        self.conditions = conditions
+        self.isExplicit = isExplicit
+    }
 }
 
 public struct OpenRequest: Sendable {
@@ -151,10 +166,17 @@ public enum EngineEvent: Sendable {
     case baselineAccuracy(AccuracyEstimate)
     case rewritten(generation: Int, ModelFigures, reports: [StepReport])
     case accuracy(generation: Int, AccuracyEstimate)
+    /// Times of a model against the baseline. Also the answer to an evaluation, where a model that runs in the same way was timed before.
     case latency(generation: Int, LatencyFigures, operators: [OperatorTime])
+    /// Timing waits until other programs leave the processor alone.
+    case latencyWaits(generation: Int)
+    /// Everything about a recipe that nobody has asked for yet.
+    case foreseen(Recipe, ModelFigures, reports: [StepReport], AccuracyEstimate)
     /// Everything asked for under this generation is done.
     case settled(generation: Int)
     case whatIf(generation: Int, WhatIfPoint)
+    /// Figures predicted at the values of a what-if curve, before anything was run.
+    case whatIfForecast(generation: Int, [WhatIfForecast])
     case trials([TrialRecord])
     case jobUpdated(JobUpdate)
     case exported(job: Int, files: [String])
@@ -172,6 +194,18 @@ public enum EngineEvent: Sendable {
     case failed(generation: Int?, job: Int?, message: String)
     /// A remark for the message log.
     case remark(String)
+}
+
+/// What is predicted at one value of a what-if curve.
+public struct WhatIfForecast: Sendable {
+    public var value: ParameterValue
+    /// Without those of layers.
+    public var figures: ModelFigures
+
+    public init(value: ParameterValue, figures: ModelFigures) {
+        self.value = value
+        self.figures = figures
+    }
 }
 
 /// One point of a what-if curve.

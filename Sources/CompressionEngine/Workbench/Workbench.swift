@@ -65,15 +65,17 @@ public final class Workbench: ExplorerEngine {
         core.submit { $0.evaluate(request) }
     }
 
-    public func measureLatency(_ recipe: Recipe, generation: Int) {
-        let request = WorkQueue.Request(recipe: recipe, generation: generation, ticket: outlet.ticket())
-        core.submit { $0.measureLatency(request) }
+    public func measureLatency(_ recipe: Recipe, request: LatencyRequest, generation: Int) {
+        let work = WorkQueue.Request(recipe: recipe, generation: generation, ticket: outlet.ticket())
+        core.submit { $0.measureLatency(work, request) }
     }
 
     public func traceWhatIf(_ recipe: Recipe, step: Int, parameter: String, generation: Int) {
         let trace = WhatIfTrace(recipe: recipe, step: step, parameter: parameter, generation: generation, ticket: outlet.replaceCurve())
         core.submit { $0.draw(trace) }
     }
+
+    public func foresee(_ recipes: [Recipe]) { core.submit { $0.foresee(recipes) } }
 
     public func cancel(job: Int?) {
         if let job {

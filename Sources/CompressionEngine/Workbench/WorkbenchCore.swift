@@ -24,12 +24,24 @@ actor WorkbenchCore {
     nonisolated let storage = SerialQueue("lathe.trials")
     var queue = WorkQueue()
     var results = ResultCache()
+    /// Those under which latency was asked for last.
+    var conditions = LatencyConditions()
     /// The curve over a live parameter that was asked for last.
     var liveTrace: WhatIfTrace?
+    /// The curve that was asked for last, to be predicted again when more is known about time.
+    var lastTrace: WhatIfTrace?
     let opening = Cancellation()
     /// Cancels what is being done for the present recipe; `nil` while nothing is.
     private var current: Cancellation?
+    /// What is being done is learning, which gives way to everything.
+    private var isLearning = false
     private var jobs: [Int: RunningJob] = [:]
+    /// Nothing of the opening goes on any more, which would disturb timing.
+    private var hasOpened = false
+    /// What is being learnt about time; `nil` before latency was measured.
+    var learning: Learning?
+    /// The latency request that waits for a quiet machine, and since when.
+    var waiting: (generation: Int, since: Stopwatch)?
     /// Opened far enough to work on recipes.
     private var isReady = false
     private(set) var isClosed = false
@@ -75,46 +87,69 @@ actor WorkbenchCore {
         pump()
     }
 
+    func opened() {
+        hasOpened = true
+        pump()
+    }
+
     func evaluate(_ request: WorkQueue.Request) {
+        waiting = nil
         queue.evaluate(request)
         current?.cancel()
         pump()
     }
 
-    func measureLatency(_ request: WorkQueue.Request) {
-        queue.measureLatency(request)
+    func measureLatency(_ request: WorkQueue.Request, _ how: LatencyRequest) {
+        if isLearning { current?.cancel() }
+        conditions = how.conditions
+        queue.measureLatency(request, how)
         pump()
     }
 
     func draw(_ trace: WhatIfTrace) {
         liveTrace = trace.isLive ? trace : nil
+        lastTrace = trace
+        forecast(trace)
         // What a profile answers costs nothing to try.
         if trace.isLive, snapshot.liveFigures(for: trace.recipe) != nil {
             queue.draw(nil)
             sweep(trace)
         } else {
             queue.draw(trace)
+            if isLearning { current?.cancel() }
             pump()
         }
     }
 
+    func foresee(_ recipes: [Recipe]) {
+        queue.foresee(recipes)
+        if isLearning { current?.cancel() }
+        pump()
+    }
+
     func cancelPresent() {
+        waiting = nil
         queue.clear()
         current?.cancel()
     }
 
     /// Begins what comes next, unless something is being done.
     private func pump() {
-        guard isReady, !isClosed, current == nil, let session, let work = queue.next() else { return }
+        guard isReady, !isClosed, current == nil, let session else { return }
+        guard let work = queue.next(isOpen: hasOpened) ?? (jobs.isEmpty ? learning?.next.map(WorkQueue.Work.learning) : nil) else { return }
         let cancellation = Cancellation()
         current = cancellation
+        if case .learning = work { isLearning = true }
         track { core in
             switch work {
             case .evaluation(let request): await core.perform(evaluation: request, session, cancellation)
-            case .latency(let request): await core.perform(latency: request, session, cancellation)
+            case .latency(let request, let how): await core.perform(latency: request, how, session, cancellation)
+            case .foreseen(let recipe): await core.perform(foreseen: recipe, session, cancellation)
+            case .learning(let kernels): await core.perform(learning: kernels, session, cancellation)
             case .point(let trace, let value): await core.perform(point: value, of: trace, session, cancellation)
             }
             core.current = nil
+            core.isLearning = false
             core.pump()
         }
     }
@@ -122,7 +157,10 @@ actor WorkbenchCore {
     // MARK: Jobs
 
     func began(_ job: Int, _ running: RunningJob) { jobs[job] = running }
-    func ended(_ job: Int) { jobs[job] = nil }
+    func ended(_ job: Int) {
+        jobs[job] = nil
+        pump()
+    }
     func cancel(job: Int) { jobs[job]?.cancellation.cancel() }
 
     func control(_ command: TrainingCommand, job: Int) {
@@ -140,6 +178,7 @@ actor WorkbenchCore {
     /// - Parameter idle: called once all work has ended; exports too remove what they had begun.
     func close(idle: @escaping @Sendable () -> Void) {
         isClosed = true
+        waiting = nil
         queue.clear()
         for cancellation in [opening, current].compactMap(\.self) + jobs.values.map(\.cancellation) { cancellation.cancel() }
         whenIdle.append(idle)
@@ -167,4 +206,17 @@ struct ResultCache {
     var accuracy = BoundedCache<ContentHash, AccuracyEstimate>(maximumCount: 4096)
     /// What-if points by recipe text.
     var points = BoundedCache<String, WhatIfPoint>(maximumCount: 4096)
+    /// Times by how models run.
+    var latency = BoundedCache<LatencyKey, TimedModel>(maximumCount: 1024)
+}
+
+/// What time hangs on beside the machine. Weights' values do not count: a kernel takes as long for zeros.
+struct LatencyKey: Hashable, Sendable {
+    var structure: ContentHash
+    var conditions: LatencyConditions
+}
+
+struct TimedModel: Sendable {
+    var figures: LatencyFigures
+    var operators: [OperatorTime]
 }

@@ -23,6 +23,9 @@ extension WorkbenchCore {
             var figures = first
             if let profile { snapshot.note(profile: profile, of: recipe) }
             outlet.send(.rewritten(generation: generation, figures, reports: reports), ticket)
+            if let known = try await knownLatency(of: model, session, cancellation) {
+                outlet.send(.latency(generation: generation, known.figures, operators: known.operators), ticket)
+            }
             if profile != nil {
                 // Sizes do not wait for the samples.
                 figures = try await blocking(cancellation) { try session.figures(of: model, slowSizes: false, profiling: true, cancellation: cancellation) }
@@ -67,22 +70,100 @@ extension WorkbenchCore {
         return estimate
     }
 
-    func perform(latency request: WorkQueue.Request, _ session: any WorkbenchSession, _ cancellation: Cancellation) async {
+    // MARK: Latency
+
+    /// Seconds of a measurement that nobody asked for: a short burst, which the next key press ends.
+    private static let burst = 1.0
+    private static let explicit = 2.0
+    /// How long to wait for other programs to leave the processor alone.
+    private static let patience = 20.0
+
+    /// Times of a model that runs in the same way; `nil` where there is none, or where time hangs on the sample.
+    private func knownLatency(of model: Model, _ session: any WorkbenchSession, _ cancellation: Cancellation) async throws -> TimedModel? {
+        guard let key = try await latencyKey(of: model, session, cancellation) else { return nil }
+        return results.latency.value(for: key)
+    }
+
+    private func latencyKey(of model: Model, _ session: any WorkbenchSession, _ cancellation: Cancellation) async throws -> LatencyKey? {
+        let conditions = conditions
+        return try await blocking(cancellation) {
+            session.profileKey(of: model) == nil ? LatencyKey(structure: model.structureHash, conditions: conditions) : nil
+        }
+    }
+
+    func perform(latency request: WorkQueue.Request, _ how: LatencyRequest, _ session: any WorkbenchSession, _ cancellation: Cancellation) async {
         let (recipe, generation, ticket) = (request.recipe, request.generation, request.ticket)
         do {
-            let (shown, latency, causes) = try await blocking(cancellation) {
-                let shown = try session.shown(recipe, cancellation: cancellation)
-                let latency = try session.latency(of: shown.applied.model, cancellation: cancellation)
-                let isSlower = latency.figures.ratioInterval.low > 1.02
-                let causes = isSlower ? SlowdownCause.likely(baseline: session.model, candidate: shown.applied.model, figures: latency.figures) : []
-                return (shown, latency, causes)
+            let shown = try await blocking(cancellation) { try session.shown(recipe, cancellation: cancellation) }
+            let model = shown.applied.model
+            let key = try await latencyKey(of: model, session, cancellation)
+            let known = how.isExplicit ? nil : key.flatMap { results.latency.value(for: $0) }
+            let timed: TimedModel
+            if let known {
+                timed = known
+            } else {
+                if !how.isExplicit, try await shallWait(generation, session, cancellation) { return wait(request, how) }
+                waiting = nil
+                timed = try await blocking(cancellation) {
+                    try session.latency(
+                        of: model, conditions: how.conditions, seconds: how.isExplicit ? Self.explicit : Self.burst, cancellation: cancellation)
+                }
+                if let key { results.latency[key] = timed }
             }
-            outlet.send(.latency(generation: generation, latency.figures, operators: latency.operators), ticket)
-            for cause in causes.prefix(2) { outlet.send(.remark("slower than the baseline, likely because \(cause)"), ticket) }
-            if let measured = shown.measured { await record(measured, latency: latency.figures) }
+            outlet.send(.latency(generation: generation, timed.figures, operators: timed.operators), ticket)
+            if known == nil, timed.figures.ratioInterval.low > 1.02 {
+                let causes = try await blocking(cancellation) { SlowdownCause.likely(baseline: session.model, candidate: model, figures: timed.figures) }
+                for cause in causes.prefix(2) { outlet.send(.remark("slower than the baseline, likely because \(cause)"), ticket) }
+            }
+            if let measured = shown.measured { await record(measured, latency: timed.figures) }
             outlet.send(.settled(generation: generation), ticket)
+            if known == nil, timed.figures.warning == nil { await learn(from: timed, of: recipe, conditions: how.conditions, session, cancellation) }
         } catch {
             failed(error, generation, ticket, cancellation)
+        }
+    }
+
+    /// Whether other programs keep the processor so busy that timing had better wait; not for ever.
+    private func shallWait(_ generation: Int, _ session: any WorkbenchSession, _ cancellation: Cancellation) async throws -> Bool {
+        if waiting?.generation == generation, let waited = waiting?.since.seconds, waited >= Self.patience { return false }
+        let load = try await blocking(cancellation) { session.foreignLoad() }
+        try cancellation.check()
+        return (load ?? 0) > ProcessorLoad.mostForeignCores
+    }
+
+    /// Asks again a little later, unless something else is wanted by then.
+    private func wait(_ request: WorkQueue.Request, _ how: LatencyRequest) {
+        if waiting?.generation != request.generation {
+            waiting = (request.generation, clock.stopwatch())
+            outlet.send(.latencyWaits(generation: request.generation), request.ticket)
+        }
+        let clock = clock
+        track { core in
+            try? await clock.sleep(for: .milliseconds(400))
+            if core.waiting?.generation == request.generation { core.measureLatency(request, how) }
+        }
+    }
+
+    // MARK: What may be asked for next
+
+    /// Weights above which packing and gzip are left until they are asked for.
+    private static let mostForeseenBytes = 32 << 20
+
+    func perform(foreseen recipe: Recipe, _ session: any WorkbenchSession, _ cancellation: Cancellation) async {
+        guard session.canEvaluate, !recipe.learns else { return }
+        do {
+            let (model, reports, counted) = try await blocking(cancellation) {
+                let shown = try session.shown(recipe, cancellation: cancellation).applied
+                return (shown.model, shown.reports, try session.figures(of: shown.model, slowSizes: false, profiling: false, cancellation: cancellation))
+            }
+            guard session.profileKey(of: model) == nil, counted.serializedBytes.value < Double(Self.mostForeseenBytes) else { return }
+            let estimate = try await accuracy(of: model, limit: nil, session, cancellation) { _ in }
+            guard estimate.isComplete else { return }
+            let figures = try await blocking(cancellation) { try session.withSlowSizes(counted, of: model, cancellation: cancellation) }
+            outlet.send(.foreseen(recipe, figures, reports: reports, estimate))
+        } catch {
+            // Who asks for it will be told.
+            return
         }
     }
 

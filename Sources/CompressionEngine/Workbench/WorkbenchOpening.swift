@@ -19,6 +19,7 @@ extension WorkbenchCore {
                 return
             } catch {
                 outlet.send(.failed(generation: nil, job: nil, message: "\(error)"))
+                opened()
             }
         }
     }
@@ -53,6 +54,7 @@ extension WorkbenchCore {
             if let estimate { outlet.send(.baselineAccuracy(estimate)) }
         }
         prepared(baseline, session, try await blocking { try session.completed(summaries, cancellation: cancellation) }, refusals)
+        opened()
     }
 
     /// Shapes of the model's values; `nil` where it does not run, which is said.
@@ -76,7 +78,9 @@ extension WorkbenchCore {
     }
 
     private func prepared(_ baseline: ModelFigures, _ session: any WorkbenchSession, _ summaries: [LayerSummary], _ refusals: [String: [Int: String]]) {
+        let latency = snapshot.predictor?.latency
         snapshot.predictor = Predictor(baseline: baseline, layers: session.layers, summaries: summaries, refusals: refusals)
+        snapshot.predictor?.latency = latency
         outlet.send(.prepared(baseline: baseline))
     }
 }

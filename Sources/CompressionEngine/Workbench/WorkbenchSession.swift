@@ -38,7 +38,14 @@ protocol WorkbenchSession: Sendable {
     func evaluate(
         _ model: Model, limit: Int?, cancellation: Cancellation, update: @escaping @Sendable (AccuracyEstimate) -> Void
     ) throws -> AccuracyEstimate
-    func latency(of model: Model, cancellation: Cancellation) throws -> (figures: LatencyFigures, operators: [OperatorTime])
+    /// - Parameter seconds: to spend, about.
+    func latency(of model: Model, conditions: LatencyConditions, seconds: Double, cancellation: Cancellation) throws -> TimedModel
+    /// What there is to learn about time for this model, from a measurement of the baseline (milliseconds); `nil` if nothing.
+    func learningPlan(baseline: Double, conditions: LatencyConditions, cancellation: Cancellation) throws -> LearningPlan?
+    /// Milliseconds of single kernels.
+    func time(_ kernels: [Kernel], conditions: LatencyConditions, cancellation: Cancellation) throws -> [Kernel: Double]
+    /// How many cores other programs keep busy now; takes a moment. `nil` where the system does not say.
+    func foreignLoad() -> Double?
 
     // A live parameter.
     /// Which profile answers for a model; `nil` for one without a live parameter.
@@ -111,9 +118,21 @@ extension EngineSession: WorkbenchSession {
         try evaluate(model, split: .validation, limit: limit, cancellation: cancellation, update: update)
     }
 
-    func latency(of model: Model, cancellation: Cancellation) throws -> (figures: LatencyFigures, operators: [OperatorTime]) {
-        try latency(of: model, batch: 1, cancellation: cancellation)
+    func latency(of model: Model, conditions: LatencyConditions, seconds: Double, cancellation: Cancellation) throws -> TimedModel {
+        let (figures, operators) = try latency(
+            of: model, batch: conditions.batch, threads: conditions.threads, seconds: seconds, operators: true, cancellation: cancellation)
+        return TimedModel(figures: figures, operators: operators)
     }
+
+    func learningPlan(baseline: Double, conditions: LatencyConditions, cancellation: Cancellation) throws -> LearningPlan? {
+        try kernels.begin(baseline: baseline, conditions: conditions, cancellation: cancellation)
+    }
+
+    func time(_ kernels: [Kernel], conditions: LatencyConditions, cancellation: Cancellation) throws -> [Kernel: Double] {
+        try self.kernels.time(kernels, conditions: conditions, cancellation: cancellation)
+    }
+
+    func foreignLoad() -> Double? { ProcessorLoad.foreignCoresNow() }
 
     func profileKey(of model: Model) -> ContentHash? { TechniqueRegistry.profiler(of: model)?.key }
     func knownProfile(_ key: ContentHash) -> (any LiveProfile)? { profiles[key] }

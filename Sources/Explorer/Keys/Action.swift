@@ -44,6 +44,7 @@ public enum Action: String, CaseIterable, Sendable, Codable {
     case compare
     case train
     case previewRecovery = "preview-recovery"
+    case curveMeasure = "curve-measure"
     case axisX = "axis-x"
     case axisY = "axis-y"
     // Layers

@@ -25,12 +25,16 @@ public struct ExplorerModel: Sendable {
     public let keyMap: KeyMap
     public let capabilities: Capabilities
     public let request: OpenRequest
+    /// Processor cores of the machine.
+    public let cores: Int
     /// Where the session is logged; shown with the equivalent command.
     public var logPath: String?
 
     // The terminal.
     public var theme: Theme
     public var isMouseOn: Bool
+    /// Latency is measured without being asked for.
+    public let measuresLatency: Bool
     public var size: Size
     /// Seconds since the session began.
     public var now: Double = 0
@@ -58,8 +62,10 @@ public struct ExplorerModel: Sendable {
 
     public init(
         request: OpenRequest, catalog: TechniqueCatalog = .registered, keyMap: KeyMap = KeyMap(), capabilities: Capabilities = Capabilities(),
-        size: Size, settings: ExplorerSettings = ExplorerSettings(), logPath: String? = nil
+        size: Size, settings: ExplorerSettings = ExplorerSettings(), logPath: String? = nil,
+        cores: Int = 1
     ) {
+        self.cores = cores
         self.keyMap = keyMap
         self.capabilities = capabilities
         self.request = request
@@ -67,6 +73,7 @@ public struct ExplorerModel: Sendable {
         self.logPath = logPath
         theme = settings.theme(capabilities.theme)
         isMouseOn = settings.mouse && capabilities.hasMouse
+        measuresLatency = settings.measuresLatency
         session = RecipeSession(catalog: catalog)
         ui = InterfaceState(view: settings.view, export: ExportForm(modelPath: request.modelPath))
     }

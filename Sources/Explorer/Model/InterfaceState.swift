@@ -1,4 +1,5 @@
 import CompressionEngine
+import Measurement
 import TerminalCells
 
 /// What is looked at, and how: nothing here changes what the engine does.
@@ -12,6 +13,8 @@ public struct InterfaceState: Sendable {
     public var filters: [Pane: String] = [:]
     public var overlay: Overlay?
     public var layerSort = LayerSort()
+    /// What the what-if curve is of; `nil` for the data set's metric.
+    public var curveMeasure: Measure?
     public var histogram: (layer: String, canonical: String, value: WeightHistogram?)?
     /// The bin whose exact count is shown.
     public var histogramCursor: Int?

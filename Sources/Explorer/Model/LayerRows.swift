@@ -1,7 +1,6 @@
 import CompressionEngine
 import Measurement
 import ModelGraph
-import Recipes
 import Techniques
 
 /// A layer of the baseline beside what became of it.
@@ -14,6 +13,14 @@ public struct LayerRow: Sendable {
     public var own: OwnValue
     /// Milliseconds, where the profiler knew the node.
     public var milliseconds: Double?
+    /// The same in the baseline.
+    public var baselineMilliseconds: Double?
+
+    /// Whether the layer takes longer than in the baseline, by more than timing is off.
+    public var isSlower: Bool {
+        guard let milliseconds, let baselineMilliseconds else { return false }
+        return milliseconds > baselineMilliseconds * 1.1 && milliseconds > baselineMilliseconds + 0.005
+    }
 
     public enum OwnValue: Sendable, Hashable {
         /// The technique is not in the recipe: the value it would have.
@@ -33,12 +40,13 @@ extension ExplorerModel {
         let baselineByID = Dictionary((facts.baseline?.layers ?? []).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
         let figures = figuresNow
         let nowByID = Dictionary((figures?.layers ?? []).map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
-        let times = Dictionary((result?.operators ?? []).map { ($0.node, $0.milliseconds) }, uniquingKeysWith: +)
+        let times = Self.withLinks((result?.operators ?? []).byLayer, info.layers)
+        let before = answers.baselineOperators.byLayer
         let own = ownValues
         var rows = info.layers.enumerated().map { position, layer in
             LayerRow(
                 position: position, layer: layer, baseline: baselineByID[layer.id], now: nowByID[layer.id], own: own[position],
-                milliseconds: nowByID[layer.id]?.milliseconds ?? times[layer.id])
+                milliseconds: nowByID[layer.id]?.milliseconds ?? times[layer.id], baselineMilliseconds: before[layer.id])
         }
         if !query.isEmpty { rows = rows.filter { matches(query, $0.layer.id) || matches(query, $0.layer.opType) || matches(query, $0.layer.kind.rawValue) } }
         let column = ui.layerSort.column
@@ -50,6 +58,18 @@ extension ExplorerModel {
             }
         }
         return rows
+    }
+
+    /// Times of layers that became several, each named after the one it came from, are those of their parts together.
+    private static func withLinks(_ times: [String: Double], _ layers: [Layer]) -> [String: Double] {
+        let known = Set(layers.map(\.id))
+        var result = times
+        for (id, time) in times where !known.contains(id) {
+            guard let cut = id.lastIndex(of: "/") else { continue }
+            let whole = String(id[..<cut])
+            if known.contains(whole), times[whole] == nil { result[whole, default: 0] += time }
+        }
+        return result
     }
 
     private static func compare(_ a: LayerRow, _ b: LayerRow, by column: LayerColumn) -> Int {

@@ -33,6 +33,12 @@ extension ExplorerModel {
         return answers.staleAccuracy.map { ($0, true) }
     }
 
+    /// What latency is expected of the present recipe.
+    public var latencyPrediction: LatencyPrediction? {
+        guard !isBaseline, let predicted = answers.prediction?.latency, predicted.conditions == answers.conditions else { return nil }
+        return predicted
+    }
+
     public var latencyNow: (figures: LatencyFigures, isStale: Bool)? {
         if let latency = result?.latency { return (latency, false) }
         return isBaseline ? nil : answers.staleLatency.map { ($0, true) }
@@ -61,6 +67,14 @@ extension ExplorerModel {
 
     /// A row for each measure that a model of this data set can have.
     public var measureRows: [MeasureRow] { Self.shownMeasures(metric: facts.info?.metric).map(row) }
+
+    /// Measures that a what-if curve can be of, beside the metric.
+    static var curveMeasures: [Measure] { [.latency] + shownMeasures(metric: nil).filter(\.isOfFigures) }
+
+    /// The value of a measure in predicted figures.
+    static func predicted(_ measure: Measure, _ figures: ModelFigures) -> Double? {
+        measure.isLatency ? figures.latency?.milliseconds ?? figures.live?.milliseconds : measure.figure(in: figures)?.value
+    }
 
     static func shownMeasures(metric: MetricKind?) -> [Measure] {
         Measure.all(metric: metric, atLeast: .pane).filter { $0.metric != nil || $0.isLatency || $0.isOfFigures }
@@ -127,6 +141,12 @@ extension ExplorerModel {
             return MeasureRow(
                 measure: measure, reference: shown(before), now: shown(now, standing: .estimated), change: change(measure.change(from: before, to: now), standing: .estimated),
                 verdict: measure.verdict(from: before, to: now))
+        }
+        if result?.latency == nil, ui.comparedState == nil, let predicted = latencyPrediction {
+            return MeasureRow(
+                measure: measure, reference: shown(predicted.baseline), now: shown(predicted.milliseconds, standing: .estimated),
+                change: change(predicted.ratio - 1, standing: .estimated),
+                verdict: predicted.interval.high < 1 ? .better : predicted.interval.low > 1 ? .worse : .unclear)
         }
         guard let now = latencyNow else { return MeasureRow(measure: measure, reference: .absent, now: .absent, change: .absent, verdict: .none) }
         // Against a pinned state only its own measurement can be compared, which was not taken in turns with this one.

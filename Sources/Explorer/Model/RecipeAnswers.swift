@@ -7,6 +7,14 @@ public struct RecipeAnswers: Sendable {
     public var results = RecipeResults()
     public var evaluation = Evaluation()
     public var latencyRun: LatencyRun?
+    /// The recipe whose latency was asked for last without the user, so that a failure or a cancellation is not repeated.
+    public var timedUnasked: String?
+    /// What was asked to be foreseen last.
+    var foreseenFor: ForeseenKey?
+    /// Times of the baseline's operators, once it was timed.
+    public var baselineOperators: [OperatorTime] = []
+    /// Under which conditions latency is measured.
+    public var conditions = LatencyConditions()
     /// Numbers the requests: answers to older ones are dropped.
     public var lastGeneration = 0
     /// Shown, marked stale, until the present recipe has its own.
@@ -36,4 +44,8 @@ public struct LatencyRun: Sendable {
     public var generation: Int
     public var canonical: String
     public var started: Double
+    /// The user asked for it and is told of the result.
+    public var isExplicit: Bool
+    /// It waits for other programs to leave the processor alone.
+    public var isWaiting = false
 }

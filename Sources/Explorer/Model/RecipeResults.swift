@@ -12,6 +12,8 @@ public struct RecipeResult: Sendable {
     /// What each step did: layers it refused, remarks.
     public var reports: [StepReport] = []
     public var problem: String?
+    /// Found before it was asked for: not stored as a trial yet.
+    public var isForeseen = false
 
     public init() {}
 }
@@ -23,6 +25,14 @@ public struct RecipeResults: Sendable {
     public init(capacity: Int = 400) { entries = BoundedCache(maximumCount: capacity) }
 
     public subscript(canonical: String) -> RecipeResult? { entries[canonical] }
+
+    /// Drops all latencies, because they are to be measured under other conditions.
+    public mutating func forgetLatencies() {
+        for canonical in entries.keys {
+            entries[canonical]?.latency = nil
+            entries[canonical]?.operators = []
+        }
+    }
 
     /// Drops what is known of a recipe, because it has changed.
     public mutating func forget(_ canonical: String) { entries[canonical] = nil }

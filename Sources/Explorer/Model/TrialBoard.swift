@@ -5,6 +5,8 @@ import Measurement
 public struct TrialBoard: Sendable {
     public var trials: [TrialRecord] = []
     public var axes = TrialAxes()
+    /// The user chose an axis: nothing else does any more.
+    public var areAxesChosen = false
     /// The trial under the cursor.
     public var cursor: String?
     public var sort = TrialSort()

@@ -33,7 +33,8 @@ public final class ExplorerRuntime {
         start = clock()
         queue = EventQueue(wake: port.waker)
         model = ExplorerModel(
-            request: request, catalog: catalog, keyMap: keyMap, capabilities: port.capabilities, size: port.size, settings: settings, logPath: log?.path)
+            request: request, catalog: catalog, keyMap: keyMap, capabilities: port.capabilities, size: port.size, settings: settings, logPath: log?.path,
+            cores: ProcessInfo.processInfo.activeProcessorCount)
     }
 
     public static func monotonicSeconds() -> Double { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 }
@@ -114,7 +115,8 @@ public final class ExplorerRuntime {
         switch effect {
         case .predict(let recipe): send(.predicted(canonical: recipe.canonical, engine.predict(recipe)))
         case .evaluate(let recipe, let generation): engine.evaluate(recipe, generation: generation)
-        case .measureLatency(let recipe, let generation): engine.measureLatency(recipe, generation: generation)
+        case .measureLatency(let recipe, let request, let generation): engine.measureLatency(recipe, request: request, generation: generation)
+        case .foresee(let recipes): engine.foresee(recipes)
         case .traceWhatIf(let recipe, let step, let parameter, let generation):
             engine.traceWhatIf(recipe, step: step, parameter: parameter, generation: generation)
         case .checkFiles(let paths): send(.existing(paths.filter { FileManager.default.fileExists(atPath: $0) }))

@@ -9,6 +9,8 @@ public struct ExplorerSettings: Hashable, Sendable {
     public var mouse = true
     /// The view that is shown first.
     public var view = ViewID.explore
+    /// Latency is measured by itself once the accuracy of a recipe is known; otherwise on a key.
+    public var measuresLatency = true
     /// Keys by action, instead of the default ones.
     public var keys: [String: [String]] = [:]
     /// How much of earlier work is kept on disk.

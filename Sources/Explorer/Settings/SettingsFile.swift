@@ -44,11 +44,14 @@ extension ExplorerSettings {
                 mouse = on
             case "view":
                 view = ViewID(rawValue: try Self.word(value, ViewID.allCases.map(\.rawValue), name, place)) ?? .explore
+            case "measure-latency":
+                guard let on = value.bool else { throw SettingsError("\(place): measure-latency: expected true or false") }
+                measuresLatency = on
             case "keys": keys = try Self.keys(value, file)
             case "kept-results": limits.trialsPerModel = try Self.count(value, name, place)
             case "kept-trainings": limits.trainingBytes = try Self.count(value, name, place) * 1_000_000
             default:
-                throw SettingsError("\(place): there is no setting '\(name)'; expected glyphs, colors, mouse, view, keys, kept-results or kept-trainings")
+                throw SettingsError("\(place): there is no setting '\(name)'; expected glyphs, colors, mouse, view, measure-latency, keys, kept-results or kept-trainings")
             }
         }
         do {
@@ -100,6 +103,7 @@ extension ExplorerSettings {
             "# Colors: auto, \(ColorTier.allCases.map(\.rawValue).joined(separator: ", ")). NO_COLOR in the environment means mono.", "#colors: auto", "",
             "# The mouse; m switches it while lathe runs.", "#mouse: true", "",
             "# First view: \(ViewID.allCases.map(\.rawValue).joined(separator: ", "))", "#view: explore", "",
+            "# Latency is measured by itself once accuracy is known; false: only on a key.", "#measure-latency: true", "",
             "# Results kept of each model and its data; the oldest that are not pinned go first.", "#kept-results: \(StoreLimits().trialsPerModel)", "",
             "# Megabytes of finished trainings and checkpoints; what was not used for longest goes first.",
             "#kept-trainings: \(StoreLimits().trainingBytes / 1_000_000)", "",
@@ -128,6 +132,7 @@ extension ExplorerSettings {
                 "colors": {"enum": \(list(["auto"] + ColorTier.allCases.map(\.rawValue)))},
                 "mouse": {"type": "boolean"},
                 "view": {"enum": \(list(ViewID.allCases.map(\.rawValue)))},
+                "measure-latency": {"type": "boolean"},
                 "kept-results": {"type": "integer", "minimum": 1},
                 "kept-trainings": {"type": "integer", "minimum": 1},
                 "keys": {

@@ -30,7 +30,8 @@ public enum Effect: Sendable {
     /// Answered at once by `Message.predicted`.
     case predict(Recipe)
     case evaluate(Recipe, generation: Int)
-    case measureLatency(Recipe, generation: Int)
+    case measureLatency(Recipe, LatencyRequest, generation: Int)
+    case foresee([Recipe])
     case traceWhatIf(Recipe, step: Int, parameter: String, generation: Int)
     case checkFiles([String])
     case export(Recipe, ExportRequest, job: Int)

@@ -27,6 +27,8 @@ extension ExplorerModel {
         case .existing(let paths): confirmOverwrite(paths)
         case .captured(let lines): for line in lines where !line.isEmpty { record(.info, "output: " + line) }
         }
+        measureWhenIdle()
+        foresee()
         updateHistogram()
         updateExportCommand()
         defer { effects = [] }
@@ -42,7 +44,9 @@ extension ExplorerModel {
     private var isBaselineRunning: Bool { facts.baselineRun.map { $0.finished == nil } ?? false }
 
     /// Work that Ctrl-C cancels before it quits.
-    public var isBusy: Bool { answers.evaluation.status == .running || answers.latencyRun != nil || tasks.jobs.contains(where: \.isRunning) }
+    public var isBusy: Bool {
+        answers.evaluation.status == .running || answers.latencyRun?.isExplicit == true || tasks.jobs.contains(where: \.isRunning)
+    }
 
     // MARK: - Messages
 
@@ -88,7 +92,7 @@ extension ExplorerModel {
     mutating func evaluate(again: Bool = false) {
         guard facts.phase == .ready else { return }
         let canonical = recipe.canonical
-        let isKnown = result?.figures != nil && (result?.accuracy?.isComplete ?? (whyNoAccuracy != nil))
+        let isKnown = result?.isForeseen != true && result?.figures != nil && (result?.accuracy?.isComplete ?? (whyNoAccuracy != nil))
         if isBaseline || (isKnown && !again) {
             if answers.evaluation.status == .running { effects.append(.cancel(job: nil)) }
             answers.evaluation.status = isBaseline ? .idle : .settled
@@ -122,14 +126,41 @@ extension ExplorerModel {
         effects.append(.traceWhatIf(request.recipe, step: request.index, parameter: parameter.name, generation: answers.lastGeneration))
     }
 
+    /// Latency follows by itself once nothing else is waited for.
+    private mutating func measureWhenIdle() {
+        let isSettled = isBaseline || (answers.evaluation.status == .settled && answers.evaluation.canonical == recipe.canonical)
+        guard measuresLatency, facts.phase == .ready, facts.isPrepared, facts.info?.runtimeVersion != nil, facts.info?.cannotRun == nil, isSettled,
+            answers.evaluation.status != .running, !isBaselineRunning, answers.latencyRun == nil, !tasks.jobs.contains(where: \.isRunning),
+            result?.latency == nil, answers.timedUnasked != recipe.canonical
+        else { return }
+        answers.timedUnasked = recipe.canonical
+        requestLatency(isExplicit: false)
+    }
+
+    private mutating func requestLatency(isExplicit: Bool) {
+        answers.lastGeneration += 1
+        answers.latencyRun = LatencyRun(generation: answers.lastGeneration, canonical: recipe.canonical, started: now, isExplicit: isExplicit)
+        effects.append(
+            .measureLatency(recipe, LatencyRequest(conditions: answers.conditions, isExplicit: isExplicit), generation: answers.lastGeneration))
+    }
+
+    /// Measures latency with another batch or number of threads from now on.
+    mutating func setConditions(_ conditions: LatencyConditions) {
+        guard conditions != answers.conditions else { return }
+        answers.conditions = conditions
+        answers.results.forgetLatencies()
+        (answers.staleLatency, answers.latencyRun, answers.timedUnasked) = (nil, nil, nil)
+        let text = "batch \(conditions.batch), \(conditions.threads) thread\(conditions.threads == 1 ? "" : "s")"
+        notify(.info, "latency is measured with \(text)")
+        if !measuresLatency { measureLatency() }
+    }
+
     mutating func measureLatency() {
         guard facts.phase == .ready else { return }
         guard let info = facts.info, info.runtimeVersion != nil else { return notify(.warning, "latency needs ONNX Runtime; ! tells why it cannot be used") }
         guard info.cannotRun == nil else { return notify(.warning, "ONNX Runtime does not run this model; ! tells why") }
-        guard answers.latencyRun == nil else { return notify(.info, "latency is being measured") }
-        answers.lastGeneration += 1
-        answers.latencyRun = LatencyRun(generation: answers.lastGeneration, canonical: recipe.canonical, started: now)
-        effects.append(.measureLatency(recipe, generation: answers.lastGeneration))
+        guard answers.latencyRun.map({ !$0.isExplicit }) ?? true else { return notify(.info, "latency is being measured") }
+        requestLatency(isExplicit: true)
     }
 
     /// Tells the recipe a histogram is of, and whether its graph has been rewritten yet.

@@ -59,8 +59,9 @@ extension ExplorerModel {
         case .finishJob: finishJob()
         case .pin: pin()
         case .compare: compare()
-        case .axisX: board.axes.x = next(board.axes.x, avoiding: board.axes.y)
-        case .axisY: board.axes.y = next(board.axes.y, avoiding: board.axes.x)
+        case .curveMeasure: nextCurveMeasure()
+        case .axisX: (board.axes.x, board.areAxesChosen) = (next(board.axes.x, avoiding: board.axes.y), true)
+        case .axisY: (board.axes.y, board.areAxesChosen) = (next(board.axes.y, avoiding: board.axes.x), true)
         case .previousTechnique: moveTechnique(by: -1)
         case .nextTechnique: moveTechnique(by: 1)
         case .previousParameter: moveParameter(by: -1)
@@ -163,6 +164,16 @@ extension ExplorerModel {
         theme.colorTier = offered[(index + 1) % offered.count]
         effects.append(.setColors(theme.colorTier))
         notify(.info, "colors: \(theme.colorTier.rawValue)" + (offered.count == 1 ? " (all this terminal shows)" : ""))
+    }
+
+    /// The data set's metric, then the measures that can be predicted.
+    private mutating func nextCurveMeasure() {
+        let all = Self.curveMeasures
+        guard let present = ui.curveMeasure, let index = all.firstIndex(of: present) else {
+            ui.curveMeasure = all.first
+            return
+        }
+        ui.curveMeasure = index + 1 < all.count ? all[index + 1] : nil
     }
 
     private func next(_ measure: Measure, avoiding other: Measure) -> Measure {

@@ -23,27 +23,43 @@ extension ExplorerModel {
             guard generation == answers.evaluation.generation else { return }
             let notes = reports.flatMap(\.notes)
             let old = answers.results[answers.evaluation.canonical]?.reports.flatMap(\.notes) ?? []
-            answers.results.update(answers.evaluation.canonical) { ($0.figures, $0.reports) = (figures, reports) }
+            answers.results.update(answers.evaluation.canonical) { ($0.figures, $0.reports) = (figures.completed(by: $0.figures), reports) }
             for note in notes where !old.contains(note) { record(.info, note) }
         case .accuracy(let generation, let estimate):
             guard generation == answers.evaluation.generation, answers.evaluation.status == .running else { return }
             answers.results.update(answers.evaluation.canonical) { $0.accuracy = estimate }
             if estimate.isComplete { addToCurve(estimate) }
         case .latency(let generation, let figures, let operators):
+            if generation == answers.evaluation.generation {
+                // A model that runs in the same way was timed before.
+                return answers.results.update(answers.evaluation.canonical) { ($0.latency, $0.operators) = (figures, operators) }
+            }
             guard let run = answers.latencyRun, run.generation == generation else { return }
             answers.latencyRun = nil
             answers.results.update(run.canonical) { ($0.latency, $0.operators) = (figures, operators) }
+            if isBaseline { answers.baselineOperators = operators }
+            guard run.isExplicit else { return }
             if let warning = figures.warning { record(.warning, "latency: \(warning)") }
             let factor = Measure.latency.factorText(from: 1, to: figures.ratio, times: theme.glyphs.times).map { "\($0) than the baseline" } ?? "the same as the baseline"
             notify(.success, "latency \(Measure.latency.numberFormat.text(figures.candidate)), \(factor)")
+        case .foreseen(let recipe, let figures, let reports, let estimate):
+            let canonical = recipe.canonical
+            guard answers.results[canonical]?.accuracy?.isComplete != true else { return }
+            answers.results.update(canonical) { ($0.figures, $0.reports, $0.accuracy, $0.isForeseen) = (figures, reports, estimate, true) }
+        case .latencyWaits(let generation): if answers.latencyRun?.generation == generation { answers.latencyRun?.isWaiting = true }
         case .settled(let generation):
             guard generation == answers.evaluation.generation, answers.evaluation.status == .running else { return }
             answers.evaluation.status = .settled
             answers.evaluation.finished = now
+            answers.results.update(answers.evaluation.canonical) { $0.isForeseen = false }
             logResult()
             startQueuedTraining()
         case .whatIf(let generation, let point): insert(point, generation)
-        case .trials(let records): board.trials = records
+        case .whatIfForecast(let generation, let points): insert(points, generation)
+        case .trials(let records):
+            board.trials = records
+            // Latency against accuracy is what most people ask, once there is something to see.
+            if !board.areAxesChosen, records.count(where: { $0.figures[.latency] != nil && !$0.recipe.activeSteps.isEmpty }) > 1 { board.axes.x = .latency }
         case .jobUpdated(let update): jobUpdated(update)
         case .exported(let job, let files):
             guard let index = tasks.jobs.firstIndex(where: { $0.id == job }) else { return }
@@ -103,6 +119,14 @@ extension ExplorerModel {
         whatIf.curves[request.key, default: WhatIfCurve()].insert(point, at: parameter.axisPosition(point.value))
     }
 
+    private mutating func insert(_ points: [WhatIfForecast], _ generation: Int) {
+        guard let request = whatIf.request, request.generation == generation,
+            let parameter = catalog[request.key.step.technique]?.parameter(request.key.parameter)
+        else { return }
+        whatIf.forecasts[request.key] = points.map { WhatIfForecastPoint(x: parameter.axisPosition($0.value), value: $0.value, figures: $0.figures) }
+            .sorted { $0.x < $1.x }
+    }
+
     private mutating func jobUpdated(_ update: JobUpdate) {
         guard let index = tasks.jobs.firstIndex(where: { $0.id == update.id }) else {
             tasks.jobs.append(Job(update: update))
@@ -130,8 +154,9 @@ extension ExplorerModel {
         }
         if let generation {
             if generation == answers.latencyRun?.generation {
+                let isExplicit = answers.latencyRun?.isExplicit ?? true
                 answers.latencyRun = nil
-                notify(.failure, "latency: \(message)")
+                if isExplicit { notify(.failure, "latency: \(message)") } else { record(.warning, "latency: \(message)") }
             } else if generation == answers.evaluation.generation, answers.evaluation.status == .running {
                 answers.evaluation.status = .failed(message)
                 answers.evaluation.finished = now

@@ -13,6 +13,8 @@ public enum PaletteEntry: Sendable, Hashable {
     case set(StepAddress, String, ParameterValue)
     case sort(LayerColumn)
     case axis(Measure, isX: Bool)
+    /// Measures latency under other conditions.
+    case conditions(LatencyConditions)
     /// Takes a recipe that comes with the program.
     case preset(String)
     case unusable
@@ -55,6 +57,14 @@ extension ExplorerModel {
             }
         }
         for preset in RecipePreset.all { add(Command("preset: \(preset.title)", group: "preset \(preset.id)"), .preset(preset.id)) }
+        for threads in LatencyConditions.threadCounts(cores: cores) where threads != answers.conditions.threads {
+            let conditions = LatencyConditions(batch: answers.conditions.batch, threads: threads)
+            add(Command("latency with \(threads) thread\(threads == 1 ? "" : "s")", keys: "now \(answers.conditions.threads)", group: "threads"), .conditions(conditions))
+        }
+        for batch in LatencyConditions.batches where batch != answers.conditions.batch {
+            let conditions = LatencyConditions(batch: batch, threads: answers.conditions.threads)
+            add(Command("latency with batch \(batch)", keys: "now \(answers.conditions.batch)", group: "batch"), .conditions(conditions))
+        }
         for column in LayerColumn.allCases { add(Command("sort layers by \(column.title)", group: "sort \(column.rawValue)"), .sort(column)) }
         for measure in trialMeasures {
             let id = measure.metric == nil ? measure.id : Measure.accuracyID
@@ -104,7 +114,10 @@ extension ExplorerModel {
         case .sort(let column):
             ui.view = .layers
             sortLayers(by: column)
-        case .axis(let measure, let isX): if isX { board.axes.x = measure } else { board.axes.y = measure }
+        case .axis(let measure, let isX):
+            board.areAxesChosen = true
+            if isX { board.axes.x = measure } else { board.axes.y = measure }
+        case .conditions(let conditions): setConditions(conditions)
         case .preset(let id):
             guard let recipe = try? RecipePreset.all.first(where: { $0.id == id })?.recipe() else { return }
             act(.edit(.replace(recipe, why: "preset: \(recipe.name)")))

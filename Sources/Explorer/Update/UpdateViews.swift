@@ -57,7 +57,8 @@ extension ExplorerModel {
                 JobRow(
                     source: .latency,
                     update: JobUpdate(
-                        id: -2, title: "Measure latency", phase: "baseline and candidate in turns", fraction: nil, elapsedSeconds: now - run.started,
+                        id: -2, title: "Measure latency", phase: run.isWaiting ? "waits: other programs are busy" : "baseline and candidate in turns", fraction: nil,
+                        elapsedSeconds: now - run.started,
                         remainingSeconds: nil, state: .running),
                     files: []))
         }

@@ -40,7 +40,7 @@ extension Painter {
             let percent = job.update.fraction.map { " \(Int($0 * 100))%" } ?? ""
             return StyledLine("\(spinner) \(job.update.title)\(percent)", .accent)
         }
-        if model.answers.latencyRun != nil { return StyledLine("\(spinner) timing", .accent) }
+        if let run = model.answers.latencyRun { return StyledLine(run.isWaiting ? "\(spinner) machine busy" : "\(spinner) timing", .accent) }
         let estimate = model.accuracyNow
         switch model.answers.evaluation.status {
         case .running:

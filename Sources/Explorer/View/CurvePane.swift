@@ -11,9 +11,17 @@ extension Painter {
         let parameter = model.focusedParameter
         let curve = model.whatIf.request.flatMap { model.whatIf.curves[$0.key] }
         var badge = StyledLine()
-        if let count = curve?.points.count { badge = StyledLine("\(count) value\(count == 1 ? "" : "s")", .muted) }
+        if let curve {
+            let count = curve.points.count
+            let range = parameter.map { leavesOutLosses(curve, $0) } ?? false ? ", losses to 10 pt" : ""
+            badge = StyledLine("\(count) value\(count == 1 ? "" : "s")\(range)", .muted)
+        }
         let isOff = entry?.isEnabled == false
         let title = parameter.map { "\(isOff ? "If switched on" : "What if"): \($0.title)" } ?? "What if"
+        if let measure = model.ui.curveMeasure {
+            let content = panel(.curve, in: rect, title: title, badge: StyledLine("\(measure.name), predicted", .muted), footer: forecastFooter(measure, parameter))
+            return drawForecast(of: measure, in: content)
+        }
         let content = panel(.curve, in: rect, title: title, badge: badge, footer: curveFooter(curve, parameter))
         guard let entry, let parameter else { return text([StyledLine("this technique has no parameter to vary", .muted)], in: content) }
         guard let curve, !curve.points.isEmpty else {
@@ -88,11 +96,27 @@ extension Painter {
         // The band belongs to the picture: the axis holds it, and the baseline.
         let measure = model.metric
         let reference = measure.baselineBelongsOnAxis ? model.facts.baselineAccuracy?.value : nil
-        let range = measure.axisRange(of: band.flatMap { [$0.low, $0.high] } + (reference.map { [$0] } ?? []))
+        var range = measure.axisRange(of: band.flatMap { [$0.low, $0.high] } + (reference.map { [$0] } ?? []))
+        if leavesOutLosses(curve, parameter), let floor = lossFloor { range = floor...max(range.upperBound, floor + 0.01) }
         let chart = LineChart(
             series: [.init(measure.name, points { _ in true }, marked: points(\.isComplete), estimated: points { !$0.isComplete })], x: x,
             y: Axis(measure.name, format: measure.numberFormat, range: range), band: band, cursor: here, reference: reference)
         grid.draw(chart, in: rect, theme: theme)
+    }
+
+    /// Where nobody would go: ten points below the baseline. `nil` for metrics that are no percentages.
+    private var lossFloor: Double? {
+        guard model.metric.comparison == .points, model.metric.direction == .higher, let baseline = model.facts.baselineAccuracy?.value else { return nil }
+        return baseline - 0.1
+    }
+
+    /// Whether the curve shows only losses that somebody might take: not where the present value is beyond them, nor in a zoomed pane.
+    private func leavesOutLosses(_ curve: WhatIfCurve, _ parameter: ParameterDescriptor) -> Bool {
+        guard let floor = lossFloor, !model.ui.isZoomed else { return false }
+        let values = curve.points.compactMap { point in point.point.accuracy.map { (x: point.x, value: $0.value) } }
+        let here = parameter.axisPosition(model.value(of: parameter))
+        guard let present = values.min(by: { abs($0.x - here) < abs($1.x - here) }), present.value >= floor else { return false }
+        return values.contains { $0.value < floor } && values.count { $0.value >= floor } > 1
     }
 
     /// Sizes from nothing up: of a file that stays as large, a range that fits would show noise.

@@ -142,6 +142,12 @@ extension Painter {
 
     private var latencyDetail: [StyledLine] {
         if model.result?.latency == nil, model.figuresNow?.live?.milliseconds != nil { return [StyledLine("mean over samples, predicted", .muted)] }
+        if model.result?.latency == nil, let predicted = model.latencyPrediction {
+            let change = { (ratio: Double) in Measure.latency.changeFormat.numberFormat.text(ratio - 1) }
+            let waits = model.answers.latencyRun?.isWaiting == true ? ", waits: machine busy" : ""
+            return [StyledLine("predicted: \(change(predicted.interval.low)) to \(change(predicted.interval.high))\(waits)", .muted)]
+        }
+        if let run = model.answers.latencyRun, run.isWaiting { return [StyledLine("waits: other programs are busy", .muted)] }
         guard let latency = model.latencyNow, !latency.isStale else {
             guard model.answers.latencyRun == nil, model.facts.info?.runtimeVersion != nil, model.facts.info?.cannotRun == nil else { return [] }
             let key = model.keyMap.binding(of: .measureLatency, in: model.pane).flatMap { model.keyMap.reachableKeys(of: $0, in: model.pane).first }
@@ -150,7 +156,9 @@ extension Painter {
         let figures = latency.figures
         return [
             StyledLine(
-                "now p90 \(Measure.latency.numberFormat.text(figures.candidateP90)), \(figures.threads) thread\(figures.threads == 1 ? "" : "s"), \(figures.instructionSet)", .muted
+                "now p90 \(Measure.latency.numberFormat.text(figures.candidateP90)), "
+                    + (figures.batch == 1 ? "" : "batch \(figures.batch), ")
+                    + "\(figures.threads) thread\(figures.threads == 1 ? "" : "s"), \(figures.instructionSet)", .muted
             )
         ]
     }

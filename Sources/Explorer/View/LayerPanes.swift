@@ -86,7 +86,9 @@ extension Painter {
         case .file: return number(figures?.serializedBytes, .bytes)
         case .packed: return number(figures?.packedBytes, .bytes)
         case .macs: return number(figures?.macs, .count)
-        case .time: return StyledLine(ShownFigure(row.milliseconds, .milliseconds).span(theme: theme))
+        case .time:
+            let time = ShownFigure(row.milliseconds, .milliseconds).span(theme: theme)
+            return row.isSlower ? [Span(String(glyphs.warning), .warning), time] : StyledLine(time)
         case .op: return StyledLine(row.layer.opType, .muted)
         case .shape: return StyledLine(row.layer.weightShape.map(String.init).joined(separator: String(glyphs.times)), .muted)
         }
@@ -134,7 +136,9 @@ extension Painter {
             line("archive", before?.packedBytes, after?.packedBytes, .bytes),
             line("MACs", before?.macs, after?.macs, .count),
         ]
-        lines.append([Span("time     ", .muted), ShownFigure(row.milliseconds, .milliseconds).span(theme: theme, over: .bold)])
+        var time = line("time", model.isBaseline ? row.milliseconds : row.baselineMilliseconds, row.milliseconds, .milliseconds)
+        if row.isSlower { time += Span(" slower", .warning) }
+        lines.append(time)
         if after == nil, !model.isBaseline { lines.append(StyledLine("replaced by other layers", .muted)) }
         return lines
     }

@@ -66,11 +66,17 @@ public struct LeastSquaresReconstruction: Technique {
         let constants = model.graph.constantNames()
         var names = NameSupply(model.graph)
         let stages = LayerStages.byDepth(targets.map(\.layer).filter { pairs[$0.id] != nil }, in: model)
+        // The model before the recipe is run once for all stages, where its values fit into memory.
+        let limit = parameters.integer("samples")
+        let kept = try context.calibration.flatMap {
+            try KeptValues(
+                of: baseline, values: Array(Set(pairs.values.map(\.wanted))).sorted(), limit: limit, source: $0, cancellation: context.cancellation)
+        }
         for (number, stage) in stages.enumerated() {
             try context.cancellation.check()
             context.progress(Double(number) / Double(stages.count), stage.first?.id ?? "")
             let seen = try InputOutputStatistics.gather(
-                of: model, like: baseline, pairs: stage.compactMap { pairs[$0.id] }, limit: parameters.integer("samples"), context: context)
+                of: model, like: baseline, pairs: stage.compactMap { pairs[$0.id] }, kept: kept, limit: limit, context: context)
             var jobs: [Job] = []
             var sites: [BiasSite?] = []
             for layer in stage {

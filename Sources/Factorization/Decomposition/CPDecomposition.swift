@@ -120,6 +120,21 @@ public struct CPDecomposition: Technique {
 
     public var forecastFacets: [any ForecastFacet.Type] { [Spectra.self] }
 
+    /// 1 × 1 to the rank, one depthwise convolution for each axis, 1 × 1 to the outputs.
+    private static func links(_ layer: Layer, _ extents: FactorForecast.Extents, rank: Double) -> [LayerLink] {
+        guard layer.kind == .conv, let out = extents.outputPositions else { return [] }
+        let window = Array(layer.weightShape[2...])
+        let ones = window.map { _ in 1 }
+        let axes = window.indices.filter { window[$0] > 1 }
+        let steps = axes.enumerated().map { number, axis -> LayerLink in
+            var own = ones
+            own[axis] = window[axis]
+            return LayerLink(inputs: rank, outputs: rank, window: own, group: rank, positions: number == axes.count - 1 ? out : extents.middlePositions ?? out)
+        }
+        return [LayerLink(inputs: extents.inputs, outputs: rank, window: ones, positions: extents.inputPositions ?? out)] + steps
+            + [LayerLink(inputs: rank, outputs: extents.outputs, window: ones, positions: out)]
+    }
+
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (index, parameters) in targets {
             let (summary, layer) = (summaries[index], summaries[index].layer)
@@ -141,7 +156,8 @@ public struct CPDecomposition: Technique {
                     macs = macs.map { $0 + rank * positions * extent }
                 }
             }
-            FactorForecast.apply(weights: rank * component, macs: macs, nodes: 2 + axes.count, to: &states[index], summary)
+            FactorForecast.apply(
+                weights: rank * component, macs: macs, nodes: 2 + axes.count, links: Self.links(layer, extents, rank: rank), to: &states[index], summary)
         }
     }
 }

@@ -39,7 +39,9 @@ package enum FactorForecast {
     ///   - weights: elements of all factors together.
     ///   - macs: of all factors; `nil` leaves the MACs unknown.
     ///   - nodes: nodes in the layer's place.
-    package static func apply(weights: Double, macs: Double?, nodes: Int, to state: inout LayerState, _ summary: LayerSummary) {
+    ///   - links: those of them that multiply by weights, where they are known.
+    ///   - moved: elements that are copied between them.
+    package static func apply(weights: Double, macs: Double?, nodes: Int, links: [LayerLink] = [], moved: Double = 0, to state: inout LayerState, _ summary: LayerSummary) {
         state.weightCount = weights
         state.density = 1
         state.distinctValues = nil
@@ -47,5 +49,8 @@ package enum FactorForecast {
         // Further nodes, their names and those of their values.
         state.overheadBits += Double(nodes - 1) * Double(3 * summary.layer.id.utf8.count + 120) * 8
         state.macs = macs
+        state.links = links
+        state.nodes = nodes
+        state.movedElements = moved
     }
 }

@@ -46,6 +46,18 @@ public struct SVDFactorization: Technique {
         }
     }
 
+    /// A convolution to the rank and one of 1 × 1 behind it, or two products.
+    private static func links(_ summary: LayerSummary, _ state: LayerState, rank: Double) -> [LayerLink] {
+        let extents = FactorForecast.Extents(summary, state)
+        guard summary.layer.kind == .conv || summary.layer.kind == .gemm || summary.layer.kind == .matMul, let positions = extents.outputPositions else { return [] }
+        let window = summary.layer.kind == .conv ? Array(summary.layer.weightShape[2...]) : []
+        let groups = Double(summary.layer.group)
+        return [
+            LayerLink(inputs: extents.inputs * groups, outputs: rank, window: window, positions: positions),
+            LayerLink(inputs: rank, outputs: extents.outputs, window: window.map { _ in 1 }, positions: positions),
+        ]
+    }
+
     static func predict(_ state: inout LayerState, _ summary: LayerSummary, _ choice: RankChoice, spectrum: Spectrum?) {
         guard let (rows, columns) = SingularValues.matrixShape(of: summary.layer) else { return }
         // Channels removed by steps before this one.
@@ -58,6 +70,7 @@ public struct SVDFactorization: Technique {
         // Both factors work on as many positions as the layer did, so MACs shrink as weights do. An embedding had none, and has those
         // of its new dense layer.
         let macs = summary.layer.kind == .embedding ? summary.outputElements.map { $0 * Double(rank) } : state.macs.map { $0 * ratio }
-        FactorForecast.apply(weights: state.weightCount * ratio, macs: macs, nodes: 2, to: &state, summary)
+        FactorForecast.apply(
+            weights: state.weightCount * ratio, macs: macs, nodes: 2, links: links(summary, state, rank: Double(rank)), to: &state, summary)
     }
 }

@@ -124,7 +124,14 @@ public struct SpatialSVD: Technique {
             guard RankChoice.saves(rank, rows: Int(rows), columns: Int(columns)) else { continue }
             let r = Double(rank) * groups
             let macs = extents.outputPositions.map { $0 * r * columns + (extents.middlePositions ?? $0) * r * rows }
-            FactorForecast.apply(weights: r * (rows + columns), macs: macs, nodes: 2, to: &states[index], summary)
+            let links = extents.outputPositions.map { positions in
+                [
+                    LayerLink(
+                        inputs: extents.inputs * groups, outputs: r, window: [Int(height), 1], group: groups, positions: extents.middlePositions ?? positions),
+                    LayerLink(inputs: r, outputs: extents.outputs, window: [1, Int(width)], group: groups, positions: positions),
+                ]
+            }
+            FactorForecast.apply(weights: r * (rows + columns), macs: macs, nodes: 2, links: links ?? [], to: &states[index], summary)
         }
     }
 }

@@ -82,6 +82,24 @@ public struct TensorTrainFactorization: Technique {
 
     public var forecastFacets: [any ForecastFacet.Type] { [Spectra.self, TrainSpectra.self] }
 
+    /// 1 × 1, one convolution along each axis, 1 × 1.
+    /// - Parameter ranks: those of the bonds, with 1 at both ends.
+    private static func links(_ layer: Layer, _ extents: FactorForecast.Extents, _ ranks: [Double]) -> [LayerLink] {
+        guard let out = extents.outputPositions else { return [] }
+        let window = Array(layer.weightShape[2...])
+        let ones = window.map { _ in 1 }
+        let axes = window.indices.filter { window[$0] > 1 }
+        guard ranks.count == axes.count + 3 else { return [] }
+        var links = [LayerLink(inputs: extents.inputs, outputs: ranks[1], window: ones, positions: extents.inputPositions ?? out)]
+        for (number, axis) in axes.enumerated() {
+            var own = ones
+            own[axis] = window[axis]
+            links.append(
+                LayerLink(inputs: ranks[number + 1], outputs: ranks[number + 2], window: own, positions: number == axes.count - 1 ? out : extents.middlePositions ?? out))
+        }
+        return links + [LayerLink(inputs: ranks[axes.count + 1], outputs: extents.outputs, window: ones, positions: out)]
+    }
+
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (index, parameters) in targets {
             let (summary, layer) = (summaries[index], summaries[index].layer)
@@ -102,7 +120,8 @@ public struct TensorTrainFactorization: Technique {
                         macs = macs.map { $0 + positions * all[core] * Double(dims[core]) * all[core + 1] }
                     }
                 }
-                FactorForecast.apply(weights: Double(count), macs: macs, nodes: dims.count, to: &states[index], summary)
+                FactorForecast.apply(
+                    weights: Double(count), macs: macs, nodes: dims.count, links: Self.links(layer, extents, all), to: &states[index], summary)
             } else {
                 let shape = TrainOfProducts.Shape(outputs: Int(extents.outputs), inputs: Int(extents.inputs), cores: request.cores)
                 let bonds = (0..<request.cores - 1).map { WeightUnfolding.train(cores: request.cores, bond: $0) }
@@ -111,8 +130,10 @@ public struct TensorTrainFactorization: Technique {
                 guard count < shape.dims.reduce(1, *) else { continue }
                 let rows = states[index].macs.map { $0 / max(extents.outputs * extents.inputs, 1) }
                 // Four nodes for each core; the two shapes of its Reshapes take about the room of half a node.
+                let chain = rows.map { shape.links(ranks, rows: $0) }
                 FactorForecast.apply(
-                    weights: Double(count), macs: rows.map { $0 * shape.macs(ranks) }, nodes: 9 * request.cores / 2, to: &states[index], summary)
+                    weights: Double(count), macs: rows.map { $0 * shape.macs(ranks) }, nodes: 9 * request.cores / 2, links: chain?.links ?? [], moved: chain?.moved ?? 0,
+                    to: &states[index], summary)
             }
         }
     }

@@ -37,6 +37,20 @@ enum TrainOfProducts {
             return ([best] + split(number / best, into: count - 1)).sorted(by: >)
         }
 
+        /// One product for each core, over `rows` rows of inputs, and the elements that are transposed around them.
+        func links(_ ranks: [Int], rows: Double) -> (links: [LayerLink], moved: Double) {
+            let all = [1] + ranks + [1]
+            var links: [LayerLink] = []
+            var moved = 0.0
+            for core in dims.indices.reversed() {
+                let positions = rows * inputs[..<core].reduce(1.0) { $0 * Double($1) } * outputs[(core + 1)...].reduce(1.0) { $0 * Double($1) }
+                let link = LayerLink(inputs: Double(inputs[core] * all[core + 1]), outputs: Double(all[core] * outputs[core]), positions: positions)
+                links.append(link)
+                moved += positions * (link.inputs + link.outputs)
+            }
+            return (links, moved)
+        }
+
         /// Multiplications for one row of inputs.
         func macs(_ ranks: [Int]) -> Double {
             let all = [1] + ranks + [1]

@@ -183,7 +183,15 @@ public struct Tucker2: Technique {
                     (layer.kind == .conv ? out : into) * inputRank * outputRank * extents.kernel
                     + (inputRank < extents.inputs ? into * extents.inputs * inputRank : 0) + (outputRank < extents.outputs ? out * extents.outputs * outputRank : 0)
             }
-            FactorForecast.apply(weights: Double(count), macs: macs, nodes: 3, to: &states[index], summary)
+            let links = extents.outputPositions.map { out in
+                let window = Array(layer.weightShape[2...])
+                return [
+                    LayerLink(inputs: extents.inputs, outputs: inputRank, window: window.map { _ in 1 }, positions: extents.inputPositions ?? out),
+                    LayerLink(inputs: inputRank, outputs: outputRank, window: window, positions: out),
+                    LayerLink(inputs: outputRank, outputs: extents.outputs, window: window.map { _ in 1 }, positions: out),
+                ]
+            }
+            FactorForecast.apply(weights: Double(count), macs: macs, nodes: 3, links: layer.kind == .conv ? links ?? [] : [], to: &states[index], summary)
         }
     }
 }

@@ -80,7 +80,7 @@ enum CalibratedScaling {
         let limit = targets.map { $0.parameters.integer("samples") }.max() ?? 1
         var gathering = context
         gathering.progress = { fraction, what in context.progress(fraction * 0.6, what) }
-        let statistics = try InputStatistics.gather(of: model, layers: sites.flatMap(\.site.consumers), gram: gram, limit: limit, context: gathering)
+        let statistics = try InputStatistics.remembered(of: model, layers: sites.flatMap(\.site.consumers), gram: gram, limit: limit, context: gathering)
         var scaling = ChannelScaling(model)
         for (number, entry) in sites.enumerated() {
             try context.cancellation.check()

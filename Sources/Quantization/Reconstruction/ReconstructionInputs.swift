@@ -1,5 +1,4 @@
 import EngineSupport
-import Measurement
 import ModelGraph
 import Techniques
 
@@ -20,58 +19,31 @@ enum ReconstructionInputs {
 
     /// Statistics of the inputs of each layer, with x·xᵀ. Layers that share a weight get the same, over the inputs of all of them.
     static func gather(of model: Model, layers: [Layer], limit: Int, context: RewriteContext) throws -> [String: (inputs: LayerInputs, content: ContentHash)] {
-        guard let source = context.calibration else {
-            throw EngineError(.technique, "needs calibration data (--data) and ONNX Runtime")
-        }
-        let key = "gram \(model.contentHash) \(source.contentHash) \(limit) \(layers.map(\.id))"
-        let stored = try context.memo.tensors(key) {
-            let found = try InputStatistics.gather(of: model, layers: layers, gram: true, limit: limit, context: context)
-            return layers.flatMap { found[$0.id]?.tensors ?? LayerInputs.absent }
-        }
-        var result: [String: (inputs: LayerInputs, content: ContentHash)] = [:]
+        var found = try InputStatistics.remembered(of: model, layers: layers, gram: true, limit: limit, context: context)
         var shared: [WeightReaders.Place: [String]] = [:]
-        for (number, layer) in layers.enumerated() {
-            let tensors = Array(stored[(number * LayerInputs.tensorCount)..<((number + 1) * LayerInputs.tensorCount)])
-            guard let inputs = LayerInputs(tensors) else { continue }
-            result[layer.id] = (inputs, tensors[5].contentHash)
+        for layer in layers where found[layer.id] != nil {
             if let place = model.place(of: layer.weight, readBy: layer) { shared[place, default: []].append(layer.id) }
         }
         for ids in shared.values where ids.count > 1 {
-            let members = ids.sorted().compactMap { result[$0] }
-            guard let first = members.first, members.allSatisfy({ $0.inputs.shape == first.inputs.shape }) else { continue }
-            var merged = first.inputs
-            let rows = members.reduce(0) { $0 + $1.inputs.rows }
-            for index in merged.gram.indices {
-                merged.gram[index] = members.reduce(0) { $0 + $1.inputs.gram[index] * Float($1.inputs.rows) / Float(rows) }
+            let members = ids.sorted().compactMap { found[$0] }
+            guard let first = members.first, members.allSatisfy({ $0.shape == first.shape }) else { continue }
+            let merged = Self.merged(members)
+            for id in ids { found[id] = merged }
+        }
+        return found.mapValues { ($0, Tensor(name: "", floats: $0.gram, dims: [$0.gram.count]).contentHash) }
+    }
+
+    /// The first with the Gram matrix over the inputs of all.
+    private static func merged(_ members: [LayerInputs]) -> LayerInputs {
+        var result = members[0]
+        let rows = Float(members.reduce(0) { $0 + $1.rows })
+        result.gram.withUnsafeMutableBufferPointer { sums in
+            for index in sums.indices { sums[index] *= Float(members[0].rows) / rows }
+            for member in members.dropFirst() {
+                let weight = Float(member.rows) / rows
+                member.gram.withUnsafeBufferPointer { gram in for index in sums.indices { sums[index] += gram[index] * weight } }
             }
-            var content = ContentHash()
-            for member in members { content.combine(member.content) }
-            for id in ids { result[id] = (merged, content) }
         }
         return result
-    }
-}
-
-extension LayerInputs {
-    fileprivate static let tensorCount = 6
-    /// What stands for a layer whose inputs were never seen.
-    fileprivate static let absent = (0..<tensorCount).map { _ in Tensor(name: "", floats: [], dims: [0]) }
-
-    /// For `LayerMemo`.
-    fileprivate var tensors: [Tensor] {
-        [
-            Tensor(name: "", int64s: [shape.groups, shape.rows, shape.columns, rows].map(Int64.init), dims: [4]),
-            Tensor(name: "", floats: mean, dims: [mean.count]), Tensor(name: "", floats: meanSquare, dims: [meanSquare.count]),
-            Tensor(name: "", floats: meanMagnitude, dims: [meanMagnitude.count]),
-            Tensor(name: "", floats: largestMagnitude, dims: [largestMagnitude.count]), Tensor(name: "", floats: gram, dims: [gram.count]),
-        ]
-    }
-
-    fileprivate init?(_ tensors: [Tensor]) {
-        guard let numbers = tensors[0].integers(), numbers.count == 4 else { return nil }
-        self.init(
-            shape: WeightMatrix.Shape(groups: numbers[0], rows: numbers[1], columns: numbers[2]), rows: numbers[3], mean: tensors[1].floats() ?? [],
-            meanSquare: tensors[2].floats() ?? [], meanMagnitude: tensors[3].floats() ?? [], largestMagnitude: tensors[4].floats() ?? [],
-            gram: tensors[5].floats() ?? [])
     }
 }

@@ -37,54 +37,87 @@ package enum InputOutputStatistics {
         }
     }
 
-    /// - Parameter pairs: layers of `model` that passed `InputWindows.refusal`.
+    /// - Parameters:
+    ///   - pairs: layers of `model` that passed `InputWindows.refusal`.
+    ///   - kept: the other model's values, where they are in memory.
     /// - Returns: by layer id. Layers whose values never came in matching shapes are missing.
-    package static func gather(of model: Model, like other: Model, pairs: [Pair], limit: Int, context: RewriteContext) throws -> [String: LayerTransfer] {
+    package static func gather(of model: Model, like other: Model, pairs: [Pair], kept: KeptValues? = nil, limit: Int, context: RewriteContext) throws
+        -> [String: LayerTransfer]
+    {
         guard let source = context.calibration else { throw EngineError(.technique, "needs calibration data (--data) and ONNX Runtime") }
         Lapack.useOneThread()
-        let slots = pairs.map { Accumulator($0, node: model.graph.nodes[$0.layer.nodeIndex]) }
-        let inputs = Array(Set(slots.map(\.input))).sorted()
+        let slots = pairs.map { Accumulator.parts($0, node: model.graph.nodes[$0.layer.nodeIndex]) }
+        let parts = slots.flatMap(\.self)
+        let inputs = Array(Set(parts.map(\.input))).sorted()
         let outputs = Array(Set(pairs.map(\.wanted))).sorted()
         let inputPlace = Dictionary(uniqueKeysWithValues: inputs.enumerated().map { ($1, $0) })
         let outputPlace = Dictionary(uniqueKeysWithValues: outputs.enumerated().map { ($1, $0) })
-        try source.forEachBatch(
-            ofAll: [(model.truncated(to: inputs), inputs), (other.truncated(to: outputs), outputs)], limit: limit, cancellation: context.cancellation
-        ) { values in
+        func add(_ inputs: [CalibrationValue], _ outputs: [CalibrationValue]) {
             // The buffers stay valid until this call returns.
-            nonisolated(unsafe) let values = values
-            DispatchQueue.concurrentPerform(iterations: slots.count) { index in
-                if let x = inputPlace[slots[index].input], let y = outputPlace[slots[index].pair.wanted] { slots[index].add(values[0][x], values[1][y]) }
+            nonisolated(unsafe) let (inputs, outputs) = (inputs, outputs)
+            DispatchQueue.concurrentPerform(iterations: parts.count) { index in
+                if let x = inputPlace[parts[index].input], let y = outputPlace[parts[index].pair.wanted] { parts[index].add(inputs[x], outputs[y]) }
             }
         }
-        return Dictionary(slots.compactMap { slot in slot.result().map { (slot.pair.layer.id, $0) } }, uniquingKeysWith: { first, _ in first })
+        let part = model.truncated(to: inputs)
+        if let kept {
+            var start = 0
+            try source.forEachBatch(of: part, values: inputs, limit: limit, cancellation: context.cancellation) { values in
+                guard let rows = values.lazy.compactMap(\.shape.first).first, start + rows <= kept.count else { return }
+                kept.withValues(outputs, from: start, rows: rows) { add(values, $0) }
+                start += rows
+            }
+        } else {
+            try source.forEachBatch(ofAll: [(part, inputs), (other.truncated(to: outputs), outputs)], limit: limit, cancellation: context.cancellation) {
+                add($0[0], $0[1])
+            }
+        }
+        return Dictionary(
+            zip(pairs, slots).compactMap { pair, slot in Accumulator.result(slot).map { (pair.layer.id, $0) } }, uniquingKeysWith: { first, _ in first })
     }
 
     /// Sums over rows. Unchecked: `concurrentPerform` gives each to one iteration at a time and returns after all of them.
     private final class Accumulator: @unchecked Sendable {
         let pair: Pair
         let input: String
+        /// Which part of each batch is its own.
+        private let part: Int
+        private let parts: Int
         private let windows: InputWindows
         private let shape: WeightMatrix.Shape
         private var rows = 0
         private var gram: [Double]
         private var cross: [Double]
-        private var inputs: [Double]
-        private var outputs: [Double]
-        private var squares: [Double]
+        private var inputs: ColumnSums
+        private var outputs: ColumnSums
 
-        init(_ pair: Pair, node: Node) {
-            self.pair = pair
-            input = node.inputs[0]
-            windows = InputWindows(pair.layer, node: node)
-            shape = WeightMatrix.shape(of: pair.layer) ?? .init(groups: 1, rows: 1, columns: 1)
-            gram = [Double](repeating: 0, count: shape.groups * shape.columns * shape.columns)
-            cross = [Double](repeating: 0, count: shape.groups * shape.rows * shape.columns)
-            inputs = [Double](repeating: 0, count: shape.groups * shape.columns)
-            outputs = [Double](repeating: 0, count: shape.groups * shape.rows)
-            squares = outputs
+        /// The sums of one layer, over parts of each batch.
+        static func parts(_ pair: Pair, node: Node) -> [Accumulator] {
+            let windows = InputWindows(pair.layer, node: node)
+            let shape = WeightMatrix.shape(of: pair.layer) ?? .init(groups: 1, rows: 1, columns: 1)
+            let bytes = shape.groups * shape.columns * (shape.columns + shape.rows) * MemoryLayout<Double>.size
+            let parts = BatchParts.count(bytes: bytes, isSplittable: windows.isSplittable)
+            return (0..<parts).map { Accumulator(pair, windows, shape, input: node.inputs[0], part: $0, of: parts) }
         }
 
-        func add(_ x: CalibrationValue, _ y: CalibrationValue) {
+        private init(_ pair: Pair, _ windows: InputWindows, _ shape: WeightMatrix.Shape, input: String, part: Int, of parts: Int) {
+            self.pair = pair
+            self.input = input
+            self.part = part
+            self.parts = parts
+            self.windows = windows
+            self.shape = shape
+            gram = [Double](repeating: 0, count: shape.groups * shape.columns * shape.columns)
+            cross = [Double](repeating: 0, count: shape.groups * shape.rows * shape.columns)
+            inputs = ColumnSums(count: shape.groups * shape.columns)
+            outputs = ColumnSums(count: shape.groups * shape.rows)
+        }
+
+        func add(_ allInputs: CalibrationValue, _ allOutputs: CalibrationValue) {
+            // Where the first axes differ, as of one row for all samples, one part does it all.
+            let count = allInputs.shape.first == allOutputs.shape.first ? parts : 1
+            guard part < count else { return }
+            let (x, y) = (BatchParts.part(part, of: count, allInputs), BatchParts.part(part, of: count, allOutputs))
             let outputs = shape.groups * shape.rows
             let isConv = pair.layer.kind == .conv
             guard y.shape.count >= 2, let base = y.floats.baseAddress, y.shape.reduce(1, *) == y.floats.count else { return }
@@ -92,32 +125,32 @@ package enum InputOutputStatistics {
             guard pair.kept.map({ $0.count == outputs && $0.allSatisfy { $0 < channels } }) ?? (channels == outputs) else { return }
             // Output positions of a sample, or rows of all samples.
             let positions = isConv ? y.shape[2...].reduce(1, *) : 1
-            let count = y.floats.count / channels
+            let rowCount = y.floats.count / channels
             let samples = max(x.shape.first ?? 1, 1)
             let step = max(x.floats.count / samples / max(shape.columns, 1) / InputStatistics.rowsPerSample, 1)
             guard !isConv || y.shape[0] == samples else { return }
-            // The rows that `forEachBlock` gives, in its order: of each sample every step-th position, from its own offset.
-            var order: [Int] = []
+            // Where the outputs of the rows begin that `forEachBlock` gives, in its order: of each sample every step-th position, from its own offset.
+            var starts: [Int] = []
             if isConv {
-                for sample in 0..<samples { for position in stride(from: sample % step, to: positions, by: step) { order.append(sample * positions + position) } }
+                for sample in 0..<samples {
+                    for position in stride(from: sample % step, to: positions, by: step) { starts.append(sample * channels * positions + position) }
+                }
             } else {
-                order = Array(stride(from: 0, to: count, by: step))
+                starts = stride(from: 0, to: rowCount, by: step).map { $0 * channels }
             }
             var next = 0
             var group = 0
             windows.forEachBlock(x.floats, shape: x.shape, stride: step) { current, block, height in
                 if current != group { (group, next) = (current, 0) }
-                guard next + height <= order.count else { return }
+                guard next + height <= starts.count else { return }
                 var wanted = [Float](repeating: 0, count: height * shape.rows)
+                let (width, first) = (shape.rows, next)
                 wanted.withUnsafeMutableBufferPointer { wanted in
-                    for output in 0..<shape.rows {
-                        let own = group * shape.rows + output
-                        let channel = pair.kept?[own] ?? own
-                        for row in 0..<height {
-                            let place = order[next + row]
-                            wanted[row * shape.rows + output] =
-                                isConv
-                                ? base[(place / positions * channels + channel) * positions + place % positions] : base[place * channels + channel]
+                    starts.withUnsafeBufferPointer { starts in
+                        for output in 0..<width {
+                            let own = group * width + output
+                            let source = base + (pair.kept?[own] ?? own) * positions
+                            for row in 0..<height { wanted[row * width + output] = source[starts[first + row]] }
                         }
                     }
                 }
@@ -133,41 +166,41 @@ package enum InputOutputStatistics {
             var c = [Float](repeating: 0, count: outputs * columns)
             var (n, k, m) = (Int32(columns), Int32(height), Int32(outputs))
             var (one, zero): (Float, Float) = (1, 0)
-            // Column-major, blocks are columns × rows: X·Xᵀ, and X·Yᵀ, whose rows in memory are outputs.
-            sgemm_("N", "T", &n, &n, &k, &one, block, &n, block, &n, &zero, &x, &n)
+            // Column-major, blocks are columns × rows: one triangle of X·Xᵀ, and X·Yᵀ, whose rows in memory are outputs.
+            ssyrk_("U", "N", &n, &k, &one, block, &n, &zero, &x, &n)
             sgemm_("N", "T", &n, &m, &k, &one, block, &n, wanted, &m, &zero, &c, &n)
             Self.add(x, to: &gram, at: group * columns * columns)
             Self.add(c, to: &cross, at: group * outputs * columns)
-            inputs.withUnsafeMutableBufferPointer { sums in
-                for row in 0..<height {
-                    for column in 0..<columns { sums[group * columns + column] += Double(block[row * columns + column]) }
-                }
-            }
-            self.outputs.withUnsafeMutableBufferPointer { sums in
-                squares.withUnsafeMutableBufferPointer { squares in
-                    for row in 0..<height {
-                        for output in 0..<outputs {
-                            let value = Double(wanted[row * outputs + output])
-                            sums[group * outputs + output] += value
-                            squares[group * outputs + output] += value * value
-                        }
-                    }
-                }
-            }
+            inputs.add(block, rows: height, columns: columns, at: group * columns)
+            self.outputs.add(wanted, rows: height, columns: outputs, at: group * outputs)
         }
 
-        private static func add(_ values: [Float], to sums: inout [Double], at offset: Int) {
+        private static func add<Scalar: BinaryFloatingPoint>(_ values: [Scalar], to sums: inout [Double], at offset: Int) {
             sums.withUnsafeMutableBufferPointer { sums in
                 for index in values.indices { sums[offset + index] += Double(values[index]) }
             }
         }
 
-        func result() -> LayerTransfer? {
+        /// What all parts have summed.
+        static func result(_ parts: [Accumulator]) -> LayerTransfer? {
+            guard let all = parts.first else { return nil }
+            for part in parts.dropFirst() {
+                all.rows += part.rows
+                all.inputs.add(part.inputs)
+                all.outputs.add(part.outputs)
+                Self.add(part.gram, to: &all.gram, at: 0)
+                Self.add(part.cross, to: &all.cross, at: 0)
+            }
+            return all.result()
+        }
+
+        private func result() -> LayerTransfer? {
             guard rows > 0 else { return nil }
             let scale = 1 / Double(rows)
+            for group in 0..<shape.groups { SymmetricMatrix.complete(&gram, size: shape.columns, at: group * shape.columns * shape.columns, scale: scale) }
             return LayerTransfer(
-                shape: shape, rows: rows, gram: gram.map { $0 * scale }, cross: cross.map { $0 * scale }, meanInput: inputs.map { $0 * scale },
-                meanOutput: outputs.map { $0 * scale }, meanSquareOutput: squares.map { $0 * scale })
+                shape: shape, rows: rows, gram: gram, cross: cross.map { $0 * scale }, meanInput: inputs.sum.map { $0 * scale },
+                meanOutput: outputs.sum.map { $0 * scale }, meanSquareOutput: outputs.squares.map { $0 * scale })
         }
     }
 }

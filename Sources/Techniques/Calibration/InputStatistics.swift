@@ -66,8 +66,9 @@ package enum InputStatistics {
         var result: [String: LayerInputs] = [:]
         let total = Double(max(min(limit, source.sampleCount), 1))
         for (number, pass) in passes.enumerated() {
-            let slots = pass.map { Accumulator($0, node: model.graph.nodes[$0.nodeIndex], gram: gram) }
-            let names = Array(Set(slots.map(\.input))).sorted()
+            let slots = pass.map { Accumulator.parts($0, node: model.graph.nodes[$0.nodeIndex], gram: gram) }
+            let parts = slots.flatMap(\.self)
+            let names = Array(Set(parts.map(\.input))).sorted()
             let place = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, $0) })
             var done = 0.0
             // What lies behind the last of the values need not run.
@@ -75,52 +76,52 @@ package enum InputStatistics {
             try source.forEachBatch(of: part, values: names, limit: limit, cancellation: context.cancellation) { values in
                 // The buffers stay valid until this call returns.
                 nonisolated(unsafe) let values = values
-                DispatchQueue.concurrentPerform(iterations: slots.count) { index in
-                    if let position = place[slots[index].input] { slots[index].add(values[position]) }
+                DispatchQueue.concurrentPerform(iterations: parts.count) { index in
+                    if let position = place[parts[index].input] { parts[index].add(values[position]) }
                 }
                 done += Double(values.lazy.compactMap(\.shape.first).first ?? 1)
                 context.progress((Double(number) + min(done / total, 1)) / Double(passes.count), "measuring layers' inputs")
             }
-            for (layer, slot) in zip(pass, slots) { if let inputs = slot.result() { result[layer.id] = inputs } }
+            for (layer, slot) in zip(pass, slots) { if let inputs = Accumulator.result(slot) { result[layer.id] = inputs } }
         }
         return result
-    }
-
-    /// Sums over the rows of one column.
-    private struct Column {
-        var sum = 0.0
-        var squares = 0.0
-        var magnitudes = 0.0
-        var largest: Float = 0
-
-        @inline(__always) mutating func add(_ value: Float) {
-            sum += Double(value)
-            squares += Double(value) * Double(value)
-            magnitudes += Double(abs(value))
-            if abs(value) > largest { largest = abs(value) }
-        }
     }
 
     /// Sums over rows. Unchecked: `concurrentPerform` gives each to one iteration at a time and returns after all of them.
     private final class Accumulator: @unchecked Sendable {
         let input: String
+        /// Which part of each batch is its own.
+        private let part: Int
+        private let parts: Int
         private let windows: InputWindows
         private let shape: WeightMatrix.Shape
         private var rows = 0
-        private var columns: [Column]
+        private var sums: ColumnSums
+        /// Of symmetric matrices only one triangle is summed.
         private var gram: [Float]
 
-        init(_ layer: Layer, node: Node, gram: Bool) {
-            input = node.inputs[0]
-            windows = InputWindows(layer, node: node)
+        /// The sums of one layer, over parts of each batch.
+        static func parts(_ layer: Layer, node: Node, gram: Bool) -> [Accumulator] {
+            let windows = InputWindows(layer, node: node)
             let shape = WeightMatrix.shape(of: layer) ?? .init(groups: 1, rows: 1, columns: 1)
+            let bytes = shape.groups * shape.columns * (gram ? shape.columns : 1) * MemoryLayout<Float>.size
+            let parts = BatchParts.count(bytes: bytes, isSplittable: windows.isSplittable)
+            return (0..<parts).map { Accumulator(windows, shape, input: node.inputs[0], part: $0, of: parts, gram: gram) }
+        }
+
+        private init(_ windows: InputWindows, _ shape: WeightMatrix.Shape, input: String, part: Int, of parts: Int, gram: Bool) {
+            self.input = input
+            self.part = part
+            self.parts = parts
+            self.windows = windows
             self.shape = shape
-            columns = [Column](repeating: Column(), count: shape.groups * shape.columns)
-            self.gram = gram ? [Float](repeating: 0, count: columns.count * shape.columns) : []
+            sums = ColumnSums(count: shape.groups * shape.columns)
+            self.gram = gram ? [Float](repeating: 0, count: shape.groups * shape.columns * shape.columns) : []
             Lapack.useOneThread()
         }
 
-        func add(_ value: CalibrationValue) {
+        func add(_ batch: CalibrationValue) {
+            let value = BatchParts.part(part, of: parts, batch)
             let columns = shape.columns
             let samples = max(value.shape.first ?? 1, 1)
             let perSample = value.floats.count / samples
@@ -128,28 +129,39 @@ package enum InputStatistics {
             windows.forEachBlock(value.floats, shape: value.shape, stride: stride) { group, block, count in
                 if group == 0 { rows += count }
                 let base = group * columns
-                self.columns.withUnsafeMutableBufferPointer { sums in
-                    for row in 0..<count {
-                        let x = block + row * columns
-                        for column in 0..<columns { sums[base + column].add(x[column]) }
-                    }
-                }
+                sums.add(block, rows: count, columns: columns, at: base)
                 guard !gram.isEmpty else { return }
                 gram.withUnsafeMutableBufferPointer { gram in
                     // Column-major, the block is columns × rows: the product with its transpose is the Gram matrix.
                     var (n, k) = (Int32(columns), Int32(count))
                     var one: Float = 1
-                    sgemm_("N", "T", &n, &n, &k, &one, block, &n, block, &n, &one, gram.baseAddress! + base * columns, &n)
+                    ssyrk_("U", "N", &n, &k, &one, block, &n, &one, gram.baseAddress! + base * columns, &n)
                 }
             }
         }
 
-        func result() -> LayerInputs? {
+        /// What all parts have summed.
+        static func result(_ parts: [Accumulator]) -> LayerInputs? {
+            guard let all = parts.first else { return nil }
+            for part in parts.dropFirst() { all.add(part) }
+            return all.result()
+        }
+
+        private func add(_ other: Accumulator) {
+            rows += other.rows
+            sums.add(other.sums)
+            gram.withUnsafeMutableBufferPointer { gram in other.gram.withUnsafeBufferPointer { more in for index in gram.indices { gram[index] += more[index] } } }
+        }
+
+        private func result() -> LayerInputs? {
             guard rows > 0 else { return nil }
             let scale = 1 / Double(rows)
+            if !gram.isEmpty {
+                for group in 0..<shape.groups { SymmetricMatrix.complete(&gram, size: shape.columns, at: group * shape.columns * shape.columns, scale: Float(scale)) }
+            }
             return LayerInputs(
-                shape: shape, rows: rows, mean: columns.map { Float($0.sum * scale) }, meanSquare: columns.map { Float($0.squares * scale) },
-                meanMagnitude: columns.map { Float($0.magnitudes * scale) }, largestMagnitude: columns.map(\.largest), gram: gram.map { $0 * Float(scale) })
+                shape: shape, rows: rows, mean: sums.sum.map { Float($0 * scale) }, meanSquare: sums.squares.map { Float($0 * scale) },
+                meanMagnitude: sums.magnitudes.map { Float($0 * scale) }, largestMagnitude: sums.largest, gram: gram)
         }
     }
 }

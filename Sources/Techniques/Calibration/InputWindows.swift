@@ -43,16 +43,19 @@ package struct InputWindows {
         automatic = node.string("auto_pad") ?? "NOTSET"
     }
 
+    /// Whether the input's first axis runs over rows, so that parts of it are inputs of their own.
+    var isSplittable: Bool { inputAxis == 1 }
+
     /// Calls `body` with blocks of rows of one group: `rows` × columns floats, row-major, valid during the call.
     ///
-    /// - Parameters:
-    ///   - stride: only every stride-th output position.
-    ///   - blockRows: rows of a block at most.
+    /// - Parameter stride: only every stride-th output position.
     func forEachBlock(
-        _ input: UnsafeBufferPointer<Float>, shape: [Int], stride: Int = 1, blockRows: Int = 1024,
+        _ input: UnsafeBufferPointer<Float>, shape: [Int], stride: Int = 1,
         _ body: (_ group: Int, _ block: UnsafePointer<Float>, _ rows: Int) throws -> Void
     ) rethrows {
         guard !input.isEmpty, shape.reduce(1, *) == input.count else { return }
+        // About a megabyte, which stays in the cache for what is done with it; a product of matrices wants some hundred rows.
+        let blockRows = max(256, min(1024, (1 << 18) / max(columns, 1)))
         switch kind {
         case .conv: try forEachWindow(input, shape, stride, blockRows, body)
         default: try forEachRow(input, shape, stride, blockRows, body)
@@ -119,18 +122,32 @@ package struct InputWindows {
         let (depth, height, width) = (extent[0], extent[1], extent[2])
         let (kz, ky, kx) = (k[0], k[1], k[2])
         let (dz, dy, dx) = (d[0], d[1], d[2])
+        // Where the elements of a window lie, seen from its first.
+        var offsets: [Int] = []
+        offsets.reserveCapacity(columns)
+        for channel in 0..<perGroup {
+            for az in 0..<kz { for ay in 0..<ky { for ax in 0..<kx { offsets.append(channel * plane + (az * dz * height + ay * dy) * width + ax * dx) } } }
+        }
+        let (lastZ, lastY, lastX) = (depth - (kz - 1) * dz, height - (ky - 1) * dy, width - (kx - 1) * dx)
         for group in 0..<groups {
             var filled = 0
             // The offset of the stride moves from sample to sample, so that all positions are seen.
             for sample in 0..<shape[0] {
+                let source = base + (sample * channels + group * perGroup) * plane
                 for position in Swift.stride(from: sample % step, to: positions, by: step) {
                     let z = position / (out[1] * out[2]) * s[0] - before[0]
                     let y = position / out[2] % out[1] * s[1] - before[1]
                     let x = position % out[2] * s[2] - before[2]
                     block.withUnsafeMutableBufferPointer { block in
-                        var column = filled * columns
+                        guard let row = block.baseAddress.map({ $0 + filled * columns }) else { return }
+                        if z >= 0, z < lastZ, y >= 0, y < lastY, x >= 0, x < lastX {
+                            let first = source + (z * height + y) * width + x
+                            offsets.withUnsafeBufferPointer { offsets in for column in 0..<columns { row[column] = first[offsets[column]] } }
+                            return
+                        }
+                        var column = 0
                         for channel in 0..<perGroup {
-                            let source = base + (sample * channels + group * perGroup + channel) * plane
+                            let source = source + channel * plane
                             for az in 0..<kz {
                                 let iz = z + az * dz
                                 for ay in 0..<ky {
@@ -139,7 +156,7 @@ package struct InputWindows {
                                     let line = (iz * height + iy) * width
                                     for ax in 0..<kx {
                                         let ix = x + ax * dx
-                                        block[column] = inside && ix >= 0 && ix < width ? source[line + ix] : 0
+                                        row[column] = inside && ix >= 0 && ix < width ? source[line + ix] : 0
                                         column += 1
                                     }
                                 }

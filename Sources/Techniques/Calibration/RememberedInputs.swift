@@ -16,9 +16,12 @@ extension InputStatistics {
             prefixes[input] = prefix
             let node = model.graph.nodes[layer.nodeIndex]
             let form = node.attributes.map { "\($0.name)=\($0.value)" }.joined(separator: ",")
-            let key = "inputs gram=\(gram) \(limit) \(source.contentHash) \(prefix) \(node.opType) \(shape) \(layer.weightShape) \(form)"
-            keys[layer.id] = key
-            if let known = context.memo.known(key), let inputs = LayerInputs(known, shape: shape) {
+            func key(gram: Bool) -> String {
+                "inputs gram=\(gram) \(limit) \(source.contentHash) \(prefix) \(node.opType) \(shape) \(layer.weightShape) \(form)"
+            }
+            keys[layer.id] = key(gram: gram)
+            // What another technique asked for with the Gram matrix answers one that needs none.
+            if let known = context.memo.known(key(gram: true)) ?? (gram ? nil : context.memo.known(key(gram: false))), let inputs = LayerInputs(known, shape: shape) {
                 result[layer.id] = inputs
             } else {
                 missing.append(layer)

@@ -13,7 +13,7 @@ import Synchronization
 /// A session whose work takes as long as a test wants, and fails where a test wants.
 final class FakeSession: WorkbenchSession {
     enum Stage: String, Sendable, CaseIterable {
-        case open, refusals, shapes, summaries, completed, baselineFigures, baselineAccuracy, shown, figures, profiling, slowSizes, evaluate, latency, times
+        case open, refusals, shapes, summaries, completed, baselineFigures, baselineAccuracy, shown, figures, profiling, slowSizes, evaluate, latency, times, kernels
         case export, sensitivity, allocate, train
     }
 
@@ -36,6 +36,9 @@ final class FakeSession: WorkbenchSession {
         var calls: [Call] = []
         var profile: (any LiveProfile)?
         var ratio = 0.5
+        var plan: LearningPlan?
+        /// How often the machine is found busy.
+        var load = 0
         var watchers: [(stage: Stage, resume: CheckedContinuation<Void, Never>)] = []
     }
 
@@ -76,6 +79,12 @@ final class FakeSession: WorkbenchSession {
         get { state.withLock { $0.profile } }
         set { state.withLock { $0.profile = newValue } }
     }
+    /// What is to be learnt about time.
+    func setPlan(_ plan: LearningPlan) { state.withLock { $0.plan = plan } }
+
+    /// How often the machine is found busy from now on.
+    func setBusy(times: Int) { state.withLock { $0.load = times } }
+
     /// The latency's ratio to the baseline's.
     func setRatio(_ ratio: Double) { state.withLock { $0.ratio = ratio } }
 
@@ -179,14 +188,28 @@ final class FakeSession: WorkbenchSession {
         return estimate
     }
 
-    func latency(of model: Model, cancellation: Cancellation) throws -> (figures: LatencyFigures, operators: [OperatorTime]) {
+    func learningPlan(baseline: Double, conditions: LatencyConditions, cancellation: Cancellation) throws -> LearningPlan? { state.withLock { $0.plan } }
+
+    func time(_ kernels: [Kernel], conditions: LatencyConditions, cancellation: Cancellation) throws -> [Kernel: Double] {
+        try enter(.kernels, nil, cancellation)
+        return Dictionary(kernels.map { ($0, $0.macs * 1e-6) }, uniquingKeysWith: { $1 })
+    }
+
+    func foreignLoad() -> Double? {
+        state.withLock { state in
+            state.load -= 1
+            return state.load >= 0 ? 1 : 0
+        }
+    }
+
+    func latency(of model: Model, conditions: LatencyConditions, seconds: Double, cancellation: Cancellation) throws -> TimedModel {
         try enter(.latency, nil, cancellation)
         let ratio = state.withLock { $0.ratio }
-        return (
-            LatencyFigures(
+        return TimedModel(
+            figures: LatencyFigures(
                 baselineMedian: 0.1, baselineP90: 0.1, candidateMedian: 0.1 * ratio, candidateP90: 0.1 * ratio, ratio: ratio, ratioP90: ratio,
-                ratioInterval: Interval(low: ratio, high: ratio), batch: 1, threads: 1, rounds: 10, instructionSet: "AVX2", runtimeVersion: "1.17"), []
-        )
+                ratioInterval: Interval(low: ratio, high: ratio), batch: conditions.batch, threads: conditions.threads, rounds: 10, instructionSet: "AVX2", runtimeVersion: "1.17"),
+            operators: [])
     }
 
     func profileKey(of model: Model) -> ContentHash? { profile == nil ? nil : model.contentHash }
@@ -226,5 +249,5 @@ final class FakeSession: WorkbenchSession {
 
 extension ParameterValue {
     /// As a number, if it is one.
-    fileprivate var number: Double? { if case .real(let value) = self { value } else { nil } }
+    var number: Double? { if case .real(let value) = self { value } else { nil } }
 }

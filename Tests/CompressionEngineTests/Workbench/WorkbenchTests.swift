@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import CompressionEngine
@@ -64,6 +65,32 @@ import Testing
         #expect(bench.log.count { if case .accuracy = $0 { true } else { false } } == 3)
     }
 
+    // MARK: What may be asked for next
+
+    /// What was foreseen is not run again when it is asked for, and gives way to what is asked for.
+    @Test func foreseenRecipesAreRunOnce() async {
+        let bench = await Bench.opened()
+        bench.workbench.foresee([Bench.pruning(0.1), Bench.pruning(0.2)])
+        await bench.settle()
+        let foreseen = bench.log.all.compactMap { event -> Double? in
+            if case .foreseen(let recipe, _, _, let estimate) = event, estimate.isComplete { recipe.steps[0].parameters["sparsity"]?.number } else { nil }
+        }
+        #expect(foreseen == [0.1, 0.2])
+        let runs = bench.session.calls.count { $0.stage == .evaluate }
+        bench.workbench.evaluate(Bench.pruning(0.2), generation: 1)
+        await bench.log.wait { $0.isSettled(1) }
+        #expect(bench.session.calls.count { $0.stage == .evaluate } == runs)
+
+        bench.session.hold(.evaluate)
+        bench.workbench.foresee([Bench.pruning(0.3), Bench.pruning(0.4)])
+        await bench.session.began(.evaluate)
+        bench.workbench.evaluate(Bench.pruning(0.5), generation: 2)
+        bench.session.release(.evaluate)
+        await bench.log.wait { $0.isSettled(2) }
+        await bench.settle()
+        #expect(!bench.session.calls.contains { $0.sparsity == 0.4 }, "what was foreseen for another recipe is dropped")
+    }
+
     // MARK: Latency
 
     /// Latency waits for the evaluation and is dropped with the recipe that it was asked for.
@@ -72,7 +99,7 @@ import Testing
         bench.session.hold(.evaluate)
         bench.workbench.evaluate(Bench.pruning(0.1), generation: 1)
         await bench.session.began(.evaluate)
-        bench.workbench.measureLatency(Bench.pruning(0.1), generation: 2)
+        bench.workbench.measureLatency(Bench.pruning(0.1), request: LatencyRequest(isExplicit: true), generation: 2)
         bench.session.release(.evaluate)
         await bench.log.wait { $0.isSettled(2) }
         let looked: Set<FakeSession.Stage> = [.evaluate, .latency, .slowSizes]
@@ -81,7 +108,7 @@ import Testing
         #expect(order == expected)
 
         bench.session.hold(.latency, stubborn: true)
-        bench.workbench.measureLatency(Bench.pruning(0.1), generation: 3)
+        bench.workbench.measureLatency(Bench.pruning(0.1), request: LatencyRequest(isExplicit: true), generation: 3)
         await bench.session.began(.latency)
         bench.workbench.evaluate(Bench.pruning(0.3), generation: 4)
         bench.session.release(.latency)
@@ -89,11 +116,95 @@ import Testing
         #expect(!bench.log.all.contains { $0.generation == 3 })
     }
 
+    /// Weights' values do not count: a model that runs as one that was timed has its time with the rewriting, without being run.
+    @Test func equalStructuresAreTimedOnce() async throws {
+        let bench = await Bench.opened()
+        bench.workbench.measureLatency(Bench.pruning(0.1), request: LatencyRequest(), generation: 1)
+        await bench.log.wait { $0.isSettled(1) }
+        bench.workbench.evaluate(Bench.pruning(0.3), generation: 2)
+        await bench.log.wait { $0.isSettled(2) }
+        let kinds = bench.log.all.compactMap { event -> String? in
+            switch event {
+            case .rewritten(2, _, _): "rewritten"
+            case .latency(2, _, _): "latency"
+            case .accuracy(2, _): "accuracy"
+            default: nil
+            }
+        }
+        #expect(kinds.prefix(3) == ["rewritten", "latency", "accuracy"])
+        bench.workbench.measureLatency(Bench.pruning(0.5), request: LatencyRequest(), generation: 3)
+        await bench.log.wait { $0.isSettled(3) }
+        #expect(bench.session.calls.count { $0.stage == .latency } == 1)
+        // Other conditions are another measurement, and so is one that was asked for.
+        bench.workbench.measureLatency(Bench.pruning(0.5), request: LatencyRequest(conditions: LatencyConditions(threads: 2)), generation: 4)
+        await bench.log.wait { $0.isSettled(4) }
+        bench.workbench.measureLatency(Bench.pruning(0.5), request: LatencyRequest(isExplicit: true), generation: 5)
+        await bench.log.wait { $0.isSettled(5) }
+        #expect(bench.session.calls.count { $0.stage == .latency } == 3)
+    }
+
+    /// A busy machine is waited for, and said; an evaluation does not wait with it.
+    @Test func aBusyMachineIsWaitedFor() async {
+        let bench = await Bench.opened()
+        bench.session.setBusy(times: 2)
+        bench.workbench.measureLatency(Bench.pruning(0.1), request: LatencyRequest(), generation: 1)
+        await bench.log.wait { if case .latencyWaits(1) = $0 { true } else { false } }
+        await bench.clock.sleeper()
+        bench.clock.advance(by: .milliseconds(400))
+        await bench.clock.sleeper()
+        #expect(!bench.session.calls.contains { $0.stage == .latency })
+        bench.clock.advance(by: .milliseconds(400))
+        await bench.log.wait { $0.isSettled(1) }
+        #expect(bench.log.count { if case .latencyWaits = $0 { true } else { false } } == 1)
+
+        bench.session.setBusy(times: 1000)
+        bench.workbench.measureLatency(Bench.pruning(0.1), request: LatencyRequest(conditions: LatencyConditions(batch: 8)), generation: 2)
+        await bench.log.wait { if case .latencyWaits(2) = $0 { true } else { false } }
+        bench.workbench.evaluate(Bench.pruning(0.2), generation: 3)
+        await bench.log.wait { $0.isSettled(3) }
+        await bench.clock.sleeper()
+        bench.clock.advance(by: .seconds(1))
+        await bench.settle()
+        #expect(bench.session.calls.count { $0.stage == .latency } == 1, "what was replaced is not timed")
+
+        bench.workbench.measureLatency(Bench.pruning(0.1), request: LatencyRequest(conditions: LatencyConditions(batch: 8)), generation: 4)
+        await bench.log.wait { if case .latencyWaits(4) = $0 { true } else { false } }
+        await bench.clock.sleeper()
+        bench.clock.advance(by: .seconds(20))
+        await bench.log.wait { $0.isSettled(4) }
+        #expect(bench.session.calls.count { $0.stage == .latency } == 2, "patience ends")
+    }
+
+    /// Kernels are timed while nothing else is to do; an evaluation does not wait for them, and they are not forgotten over it.
+    @Test func theMachineIsLookedAtWhileIdle() async throws {
+        let folder = NSTemporaryDirectory() + "lathe-learning-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let bench = await Bench.opened()
+        let layer = try #require(bench.session.layers.first)
+        let kernels = [4, 8, 16].map { Kernel(product: 1, inputs: 8, outputs: $0) }
+        let forecast = LatencyForecast(
+            baseline: 0.1, profile: [layer.id: 0.08], total: 0.1, nodes: 2, layerIDs: bench.session.layers.map(\.id),
+            kernels: bench.session.layers.map { $0.id == layer.id ? kernels[0] : nil }, table: KernelTable())
+        let store = LatencyStore(runtime: "1", threads: 1, machine: "test", folder: folder)
+        bench.session.setPlan(LearningPlan(conditions: LatencyConditions(), forecast: forecast, groups: kernels.map { [$0] }, store: store))
+        #expect(bench.workbench.predict(Bench.pruning(0.1))?.latency == nil)
+        bench.session.hold(.kernels)
+        bench.workbench.measureLatency(Recipe(), request: LatencyRequest(), generation: 1)
+        await bench.session.began(.kernels)
+        #expect(bench.workbench.predict(Bench.pruning(0.1))?.latency?.ratio == 1)
+        bench.workbench.evaluate(Bench.pruning(0.1), generation: 2)
+        await bench.log.wait { $0.isSettled(2) }
+        bench.session.release(.kernels)
+        await bench.settle()
+        #expect(store.read().kernels.count == 3)
+        #expect(bench.session.calls.count { $0.stage == .kernels } >= 4, "the one that was cut short again")
+    }
+
     @Test func whatIsSlowerIsExplained() async {
         let session = FakeSession()
         session.setRatio(1.5)
         let bench = await Bench.opened(session)
-        bench.workbench.measureLatency(Bench.pruning(0.1), generation: 1)
+        bench.workbench.measureLatency(Bench.pruning(0.1), request: LatencyRequest(isExplicit: true), generation: 1)
         await bench.log.wait { $0.isSettled(1) }
         #expect(bench.log.remarks.contains { $0.contains("slower than the baseline") && $0.contains("so small") })
     }
@@ -159,7 +270,7 @@ import Testing
         let bench = await Bench.opened()
         bench.session.hold(.evaluate)
         bench.workbench.evaluate(Bench.pruning(0.1), generation: 1)
-        bench.workbench.measureLatency(Bench.pruning(0.1), generation: 2)
+        bench.workbench.measureLatency(Bench.pruning(0.1), request: LatencyRequest(isExplicit: true), generation: 2)
         await bench.session.began(.evaluate)
         bench.workbench.cancel(job: nil)
         await bench.settle()
@@ -225,7 +336,7 @@ import Testing
     @Test(arguments: [FakeSession.Stage.shown, .latency]) func latencyFailsOnce(stage: FakeSession.Stage) async {
         let bench = await Bench.opened()
         bench.session.fail(stage, "broken")
-        bench.workbench.measureLatency(Bench.pruning(0.1), generation: 1)
+        bench.workbench.measureLatency(Bench.pruning(0.1), request: LatencyRequest(isExplicit: true), generation: 1)
         await bench.settle()
         #expect(bench.log.failures == ["broken"] && !bench.log.all.contains { $0.isSettled(1) })
     }

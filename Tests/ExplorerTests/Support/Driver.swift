@@ -23,12 +23,12 @@ final class Driver {
 
     init(
         _ engine: FakeEngine = FakeEngine(), size: Size = Size(width: 80, height: 24), theme: Theme = Theme(glyphTier: .block, colorTier: .indexed), opens: Bool = true,
-        keyMap: KeyMap = KeyMap(), catalog: TechniqueCatalog = FakeCatalog.catalog
+        keyMap: KeyMap = KeyMap(), catalog: TechniqueCatalog = FakeCatalog.catalog, settings: ExplorerSettings = ExplorerSettings()
     ) {
         self.engine = engine
         model = ExplorerModel(
             request: OpenRequest(modelPath: "models/lenet-5.onnx", dataPath: "fashion-mnist.yaml"), catalog: catalog, keyMap: keyMap,
-            capabilities: Capabilities(theme: theme, canCopy: true, hasMouse: true), size: size, logPath: "session.jsonl")
+            capabilities: Capabilities(theme: theme, canCopy: true, hasMouse: true), size: size, settings: settings, logPath: "session.jsonl")
         if opens {
             let inbox = inbox
             engine.open(model.request, send: { inbox.put($0) })
@@ -79,7 +79,8 @@ final class Driver {
         switch effect {
         case .predict(let recipe): send(.predicted(canonical: recipe.canonical, engine.predict(recipe)))
         case .evaluate(let recipe, let generation): engine.evaluate(recipe, generation: generation)
-        case .measureLatency(let recipe, let generation): engine.measureLatency(recipe, generation: generation)
+        case .measureLatency(let recipe, let request, let generation): engine.measureLatency(recipe, request: request, generation: generation)
+        case .foresee(let recipes): engine.foresee(recipes)
         case .traceWhatIf(let recipe, let step, let parameter, let generation):
             engine.traceWhatIf(recipe, step: step, parameter: parameter, generation: generation)
         case .checkFiles(let paths): send(.existing(paths.filter { existingFiles.contains($0) }))

@@ -15,7 +15,8 @@ final class FakeEngine: ExplorerEngine {
         var request: OpenRequest?
         var evaluations: [(recipe: Recipe, generation: Int)] = []
         var traces: [(recipe: Recipe, step: Int, parameter: String, generation: Int)] = []
-        var latencies: [(recipe: Recipe, generation: Int)] = []
+        var latencies: [(recipe: Recipe, request: LatencyRequest, generation: Int)] = []
+        var foreseen: [Recipe] = []
         var exports: [ExportRequest] = []
         var analyzed: [SensitivityRequest] = []
         var goals: [AllocationGoal] = []
@@ -100,8 +101,8 @@ final class FakeEngine: ExplorerEngine {
         send(.trials(trials))
     }
 
-    func measureLatency(_ recipe: Recipe, generation: Int) {
-        state.withLock { $0.latencies.append((recipe, generation)) }
+    func measureLatency(_ recipe: Recipe, request: LatencyRequest, generation: Int) {
+        state.withLock { $0.latencies.append((recipe, request, generation)) }
         guard answersAtOnce else { return }
         send(
             .latency(
@@ -112,6 +113,8 @@ final class FakeEngine: ExplorerEngine {
                 operators: FakeModel.layers.map { OperatorTime(node: $0.id, opType: $0.opType, milliseconds: 0.07) }))
         send(.settled(generation: generation))
     }
+
+    func foresee(_ recipes: [Recipe]) { state.withLock { $0.foreseen = recipes } }
 
     func traceWhatIf(_ recipe: Recipe, step: Int, parameter: String, generation: Int) {
         state.withLock { $0.traces.append((recipe, step, parameter, generation)) }
