@@ -70,7 +70,7 @@ struct AdapterSites {
     private func refusal(of site: Site, _ leading: Set<String>) -> String? {
         guard [.float32, .float16, .float64].contains(site.type) else { return "its outputs are not floating point" }
         guard site.channels > 1 else { return "it has one output" }
-        guard let first = site.values.first else { return "nothing reads its outputs" }
+        guard !site.values.isEmpty else { return "nothing reads its outputs" }
         for value in site.values where index.consumers[value]?.contains(where: { graph.nodes[$0].opType == "QuantizeLinear" }) ?? false {
             return "its outputs are quantized: put adapters before quantization"
         }

@@ -6,7 +6,7 @@ import Techniques
 ///
 /// The baseline's time is measured; a recipe's is that plus what changes in each layer: t(new) − t(old), where both come from the table of kernels and
 /// are scaled so that t(old) is what the layer takes in the baseline's profile. Never from MACs alone. What remains wrong is learnt from whole models
-/// that were timed: their residuals shift later predictions for the same techniques and give the interval.
+/// that were timed: their residuals shift later predictions of the same kind of change and give the interval.
 package struct LatencyForecast: Sendable {
     /// Measured milliseconds of the baseline.
     private let baseline: Double
@@ -47,23 +47,31 @@ package struct LatencyForecast: Sendable {
         nodeCost = min(max((baseline - total) / Double(max(nodes, 1)), 0.0005), 0.0015)
     }
 
-    /// - Parameters:
-    ///   - techniques: those of the recipe's steps, in order.
-    ///   - initial: the layers before the recipe.
+    /// - Parameter initial: the layers before the recipe.
     /// - Returns: `nil` where too little is known.
-    package func prediction(techniques: [String], initial: [LayerState], states: [LayerState]) -> LatencyPrediction? {
+    package func prediction(initial: [LayerState], states: [LayerState]) -> LatencyPrediction? {
         guard baseline > 0, states.count == layers.count, let ratio = rawRatio(initial, states) else { return nil }
-        let isSame = !Self.changes(initial, states)
-        let (corrected, interval) = residuals.corrected(ratio, techniques: techniques, isSame: isSame)
+        let (corrected, interval) = residuals.corrected(ratio, changes: Self.changes(initial, states))
         return LatencyPrediction(milliseconds: baseline * corrected, ratio: corrected, interval: interval, baseline: baseline, conditions: conditions)
     }
 
-    /// Whether anything changed that time hangs on.
-    private static func changes(_ initial: [LayerState], _ states: [LayerState]) -> Bool {
-        zip(initial, states).contains { before, after in
-            before.form != after.form || !after.links.isEmpty || after.nodes != before.nodes || before.macs != after.macs || after.productMacs != 0
-                || after.outputsKept != 1 || after.inputsKept != 1
+    /// What changed that time hangs on, in words that recipes with the same kind of change have in common; empty for models that run as the baseline does.
+    package static func changes(_ initial: [LayerState], _ states: [LayerState]) -> [String] {
+        var words = Set<String>()
+        for (before, after) in zip(initial, states) {
+            if before.form != after.form { words.insert(after.form.rawValue) }
+            if after.outputsKept != 1 || after.inputsKept != 1 { words.insert("channels") }
+            if after.movedElements > 0 {
+                words.insert("train")
+            } else if !after.links.isEmpty {
+                words.insert("chain of \(after.links.count)")
+            } else if after.nodes != before.nodes {
+                words.insert("nodes")
+            }
+            if after.productMacs != 0 { words.insert("products") }
+            if before.macs != after.macs, after.links.isEmpty, after.outputsKept == 1, after.inputsKept == 1 { words.insert("work") }
         }
+        return words.sorted()
     }
 
     /// The ratio before what was learnt from whole models.
@@ -137,16 +145,17 @@ package struct LatencyForecast: Sendable {
     }
 }
 
-/// What timed models taught about predictions: by how much they were off, by technique.
+/// What timed models taught about predictions: by how much they were off, by the kind of change.
 package struct LatencyResiduals: Sendable, Codable {
     private struct Entry: Sendable, Codable {
-        var techniques: [String]
+        /// What changed (`LatencyForecast.changes`).
+        var changes: [String]
         /// Natural logarithms of the ratio as predicted, before correction, and of the measured by it.
         var predicted: Double
         var residual: Double
         /// Of the prediction that was shown: after correction.
         var shownResidual: Double
-        /// Whether the same techniques had been measured nearby.
+        /// Whether the same kind of change had been measured nearby.
         var wasKnown: Bool
     }
 
@@ -156,37 +165,39 @@ package struct LatencyResiduals: Sendable, Codable {
     private static let most = 600
     /// Share of measurements that the interval is to hold.
     private static let coverage = 0.9
-    /// Half widths, as natural logarithms, until enough was measured: of models that run as the baseline does, of techniques measured before, and of others.
+    /// Half widths, as natural logarithms, until enough was measured: of models that run as the baseline does, of changes measured before, and of others.
     private static let initial = (same: 0.04, known: 0.12, new: 0.35)
 
-    /// How much must have been measured nearby for a technique to count as known.
+    /// How far a measurement tells about others, as a natural logarithm of the predicted ratio.
+    private static let reach = 0.5
+    /// How much must have been measured nearby for a kind of change to count as known.
     private static let knownSupport = 0.5
 
     package init() {}
 
     package var count: Int { entries.count }
 
-    package func corrected(_ ratio: Double, techniques: [String], isSame: Bool) -> (ratio: Double, interval: Interval) {
-        guard !isSame else {
+    package func corrected(_ ratio: Double, changes: [String]) -> (ratio: Double, interval: Interval) {
+        guard !changes.isEmpty else {
             let half = Self.quantile(same, least: 0.01) ?? Self.initial.same
             return (1, Interval(low: exp(-half), high: exp(half)))
         }
         let place = log(ratio)
-        let (shift, support) = shift(at: place, techniques)
+        let (shift, support) = shift(at: place, changes)
         let half = halfWidth(isKnown: support > Self.knownSupport)
         let value = place + shift
         return (exp(value), Interval(low: exp(value - half), high: exp(value + half)))
     }
 
-    /// What nearby measurements of the same techniques say, and how much of it there is.
-    private func shift(at place: Double, _ techniques: [String]) -> (shift: Double, support: Double) {
-        let own = Set(techniques)
+    /// What nearby measurements of the same kind of change say, and how much of it there is.
+    private func shift(at place: Double, _ changes: [String]) -> (shift: Double, support: Double) {
+        let own = Set(changes)
         var (sum, weights) = (0.0, 0.0)
         for entry in entries {
-            let others = Set(entry.techniques)
+            let others = Set(entry.changes)
             let common = Double(own.intersection(others).count) / Double(max(own.union(others).count, 1))
             guard common > 0.4 else { continue }
-            let distance = (place - entry.predicted) / 0.25
+            let distance = (place - entry.predicted) / Self.reach
             let weight = common * exp(-distance * distance / 2)
             sum += weight * entry.residual
             weights += weight
@@ -210,16 +221,16 @@ package struct LatencyResiduals: Sendable, Codable {
 
     /// Takes in a measured ratio.
     /// - Parameter raw: the prediction before correction.
-    package mutating func learn(_ measured: Double, raw: Double, techniques: [String]) {
+    package mutating func learn(_ measured: Double, raw: Double, changes: [String]) {
         guard measured > 0, raw > 0, measured.isFinite, raw.isFinite else { return }
-        if raw == 1 {
+        if changes.isEmpty {
             same = same.suffix(Self.most - 1) + [log(measured)]
             return
         }
-        let (shift, support) = shift(at: log(raw), techniques)
+        let (shift, support) = shift(at: log(raw), changes)
         entries.append(
             Entry(
-                techniques: techniques, predicted: log(raw), residual: log(measured / raw), shownResidual: log(measured / raw) - shift,
+                changes: changes, predicted: log(raw), residual: log(measured / raw), shownResidual: log(measured / raw) - shift,
                 wasKnown: support > Self.knownSupport))
         if entries.count > Self.most { entries.removeFirst(entries.count - Self.most) }
     }

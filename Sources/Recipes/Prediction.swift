@@ -29,18 +29,17 @@ public struct Predictor: Sendable {
     /// - Throws: `EngineError` if the recipe does not fit the model.
     public func figures(for recipe: Recipe) throws(EngineError) -> ModelFigures {
         let states = try states(for: recipe)
-        let techniques = recipe.activeSteps.map(\.technique)
-        guard !techniques.isEmpty else { return baseline }
+        guard !recipe.activeSteps.isEmpty else { return baseline }
         var figures = combine(states)
         // What samples decide is known from their profile only.
-        if recipe.liveKnob == nil { figures.latency = latency?.prediction(techniques: techniques, initial: initial, states: states) }
+        if recipe.liveKnob == nil { figures.latency = latency?.prediction(initial: initial, states: states) }
         return figures
     }
 
     /// Takes in how long the model after a recipe was found to take.
     package mutating func learn(_ ratio: Double, of recipe: Recipe) {
         guard let states = try? states(for: recipe), let raw = latency?.rawRatio(initial, states), recipe.liveKnob == nil else { return }
-        latency?.residuals.learn(ratio, raw: raw, techniques: recipe.activeSteps.map(\.technique))
+        latency?.residuals.learn(ratio, raw: raw, changes: LatencyForecast.changes(initial, states))
     }
 
     /// The layers after a recipe.

@@ -34,7 +34,7 @@ import Testing
         #expect(store.read().kernels.isEmpty)
         let (first, second) = (Kernel(product: 1, inputs: 8, outputs: 4), Kernel(convolution: [8, 8], inputs: 3, outputs: 16, window: [3, 3]))
         var residuals = LatencyResiduals()
-        residuals.learn(0.5, raw: 0.6, techniques: ["svd"])
+        residuals.learn(0.5, raw: 0.6, changes: ["chain of 2"])
         store.add([first: 0.25], residuals: residuals)
         store.add([second: 0.5], residuals: residuals)
         #expect(store.read().kernels == [first: 0.25, second: 0.5] && store.read().residuals.count == 1)

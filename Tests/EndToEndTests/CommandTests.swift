@@ -84,6 +84,10 @@ import Testing
         #expect(ratio > 0.5 && ratio < 2)
         #expect(report["latency.instructionSet"]?.string?.isEmpty == false)
         #expect(report["latency.operators"]?.array.isEmpty == false)
+        #expect(report["latencies"] == nil)
+        let several = try Program.json(["evaluate", Samples.path("lenet-300-100"), "--data", Samples.data, "--limit", "64", "--threads", "2,1"])
+        #expect(several["latencies"]?.array.compactMap { $0["threads"]?.int } == [2, 1] && several["latency.threads"]?.int == 2)
+        for wrong in ["", "1,", "0", "1,x"] { #expect(try Program.run(["evaluate", Samples.path("lenet-300-100"), "--data", Samples.data, "--threads", wrong]).status == 2) }
     }
 
     /// Pruned weights in a dense tensor: the program says that the file is no smaller.

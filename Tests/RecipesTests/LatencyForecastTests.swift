@@ -33,7 +33,7 @@ import Testing
     @Test func zerosChangeNothing() throws {
         var pruned = states
         pruned[0].density = 0.1
-        let prediction = try #require(forecast().prediction(techniques: ["magnitude-pruning"], initial: states, states: pruned))
+        let prediction = try #require(forecast().prediction(initial: states, states: pruned))
         #expect(prediction.ratio == 1 && prediction.milliseconds == 1 && prediction.interval.low > 0.9 && prediction.interval.high < 1.1)
     }
 
@@ -43,7 +43,7 @@ import Testing
         changed[0].form = .staticInt8
         let made = forecast([kernel.with(form: .staticInt8): 0.1])
         #expect(abs(try #require(made.rawRatio(states, changed)) - 0.8) < 1e-9)
-        #expect(try #require(made.prediction(techniques: ["static-int8"], initial: states, states: changed)).interval.low < 0.8)
+        #expect(try #require(made.prediction(initial: states, states: changed)).interval.low < 0.8)
         // Slower is slower, whatever MACs say.
         let slow = forecast([kernel.with(form: .staticInt8): 0.5])
         #expect(abs(try #require(slow.rawRatio(states, changed)) - 1.6) < 1e-9)
@@ -73,20 +73,20 @@ import Testing
         #expect(abs(ratio - (1 - 0.8 * 0.7 - 0.2 * 0.5 * 0.8)) < 1e-9)
     }
 
-    /// Whole models that were timed correct later predictions for the same techniques, most where they are near, and narrow the interval.
+    /// Whole models that were timed correct later predictions of the same kind of change, most where they are near, and narrow the interval.
     @Test func measurementsCorrect() throws {
         var residuals = LatencyResiduals()
-        let before = residuals.corrected(0.5, techniques: ["svd"], isSame: false)
+        let before = residuals.corrected(0.5, changes: ["chain of 2"])
         #expect(before.ratio == 0.5)
-        for _ in 0..<4 { residuals.learn(0.7, raw: 0.5, techniques: ["svd"]) }
-        let after = residuals.corrected(0.5, techniques: ["svd"], isSame: false)
+        for _ in 0..<4 { residuals.learn(0.7, raw: 0.5, changes: ["chain of 2"]) }
+        let after = residuals.corrected(0.5, changes: ["chain of 2"])
         #expect(abs(after.ratio - 0.7) < 0.03)
         #expect(after.interval.high / after.interval.low < before.interval.high / before.interval.low, "measured nearby")
-        let far = residuals.corrected(2, techniques: ["svd"], isSame: false).ratio
-        #expect(abs(far - 2) < 0.01, "far away it says little")
-        #expect(residuals.corrected(0.5, techniques: ["static-int8"], isSame: false).ratio == 0.5, "nothing about others")
+        let far = residuals.corrected(8, changes: ["chain of 2"]).ratio
+        #expect(abs(far - 8) < 0.05, "far away it says little")
+        #expect(residuals.corrected(0.5, changes: ["static-int8"]).ratio == 0.5, "nothing about others")
         let copy = try JSONDecoder().decode(LatencyResiduals.self, from: JSONEncoder().encode(residuals))
-        #expect(copy.corrected(0.5, techniques: ["svd"], isSame: false).ratio == after.ratio)
+        #expect(copy.corrected(0.5, changes: ["chain of 2"]).ratio == after.ratio)
     }
 
     /// With enough measurements the interval holds nine of ten of them.
@@ -97,14 +97,14 @@ import Testing
         var hits = 0
         for number in 0..<600 {
             let raw = 0.4 + Double(number % 7) * 0.1
-            // Each technique for the first time, so that only the spread is known.
-            let techniques = ["technique-\(number)"]
+            // Each kind of change for the first time, so that only the spread is known.
+            let changes = ["change \(number)"]
             let measured = raw * exp(noise())
             if number >= 200 {
-                let interval = residuals.corrected(raw, techniques: techniques, isSame: false).interval
+                let interval = residuals.corrected(raw, changes: changes).interval
                 if (interval.low...interval.high).contains(measured) { hits += 1 }
             }
-            residuals.learn(measured, raw: raw, techniques: techniques)
+            residuals.learn(measured, raw: raw, changes: changes)
         }
         #expect((340...380).contains(hits), "nine of ten of 400: \(hits)")
     }

@@ -46,6 +46,8 @@ enum KeyPress {
             _ = explorer.update(.engine(event), at: 0)
             return if case .prepared = event { true } else { false }
         }
+        // With what is known about time, so that latency is predicted as well.
+        try LatencyStudy.learn(workbench, events) { _ = explorer.update(.engine($0), at: 0) }
         for techniques in [
             ["magnitude-pruning"], ["structured-pruning"], ["svd"], ["magnitude-pruning", "weight-sharing", "huffman"], ["structured-pruning", "weight-quantization"],
         ] {
@@ -59,7 +61,7 @@ enum KeyPress {
                 value = parameter.stepped(value, by: press % 60 < 30 ? 1 : -1)
                 recipe.steps[0].parameters[parameter.name] = value
                 let figures = times.measure { workbench.predict(recipe) }
-                if figures == nil { throw EngineError(.recipe, "\(techniques): no prediction") }
+                if figures?.latency == nil { throw EngineError(.recipe, "\(techniques): no prediction") }
             }
             times.printed(techniques.joined(separator: " + "))
         }

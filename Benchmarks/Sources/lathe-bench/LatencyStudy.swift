@@ -91,15 +91,7 @@ enum LatencyStudy {
             if case .opened(let info, _, let found, _) = event { (layers, refusals) = (info.layers.count, found) }
             return if case .prepared = event { true } else { false }
         }
-        workbench.measureLatency(Recipe(), request: LatencyRequest(isExplicit: true), generation: 1)
-        try events.wait { if case .settled(1) = $0 { true } else { false } }
-        // Learning is over when nothing more is prepared.
-        let looked = DispatchTime.now().uptimeNanoseconds
-        var last = looked
-        while DispatchTime.now().uptimeNanoseconds - last < 3_000_000_000 {
-            Thread.sleep(forTimeInterval: 0.2)
-            if events.drain().contains(where: { if case .prepared = $0 { true } else { false } }) { last = DispatchTime.now().uptimeNanoseconds }
-        }
+        let (looked, last) = try learn(workbench, events)
         print(
             String(
                 format: "  %@: ready after %.1f s, of which %.1f s to learn the machine", URL(fileURLWithPath: path).lastPathComponent as NSString,
@@ -125,11 +117,30 @@ enum LatencyStudy {
                 guard let measured else { continue }
                 pairs.append(
                     Pair(
-                        name: "\(URL(fileURLWithPath: path).lastPathComponent) \(descriptor.id) \(values.text)", predicted: predicted, measured: measured,
+                        model: model, name: "\(model) \(descriptor.id) \(values.text)", predicted: predicted, measured: measured,
                         isSame: predicted.ratio == 1))
             }
         }
         return pairs
+    }
+
+    /// Measures the baseline and waits until the machine was looked at.
+    /// - Returns: when that began, and when it ended.
+    @discardableResult
+    static func learn(_ workbench: Workbench, _ events: EventQueue, event: (EngineEvent) -> Void = { _ in }) throws -> (began: UInt64, ended: UInt64) {
+        workbench.measureLatency(Recipe(), request: LatencyRequest(isExplicit: true), generation: 1)
+        try events.wait { if case .settled(1) = $0 { true } else { false } }
+        // Learning is over when nothing more is prepared.
+        let began = DispatchTime.now().uptimeNanoseconds
+        var last = began
+        while DispatchTime.now().uptimeNanoseconds - last < 3_000_000_000 {
+            Thread.sleep(forTimeInterval: 0.2)
+            for found in events.drain() {
+                event(found)
+                if case .prepared = found { last = DispatchTime.now().uptimeNanoseconds }
+            }
+        }
+        return (began, last)
     }
 
     /// Three values of the first parameter that is a number, or the default alone.

@@ -23,9 +23,8 @@ extension WorkbenchCore {
             var figures = first
             if let profile { snapshot.note(profile: profile, of: recipe) }
             outlet.send(.rewritten(generation: generation, figures, reports: reports), ticket)
-            if let known = try await knownLatency(of: model, session, cancellation) {
-                outlet.send(.latency(generation: generation, known.figures, operators: known.operators), ticket)
-            }
+            let timed = try await knownLatency(of: model, session, cancellation)
+            if let timed { outlet.send(.latency(generation: generation, timed.figures, operators: timed.operators), ticket) }
             if profile != nil {
                 // Sizes do not wait for the samples.
                 figures = try await blocking(cancellation) { try session.figures(of: model, slowSizes: false, profiling: true, cancellation: cancellation) }
@@ -37,7 +36,7 @@ extension WorkbenchCore {
                 estimate = try await accuracy(of: model, limit: nil, session, cancellation) { outlet.send(.accuracy(generation: generation, $0), ticket) }
             }
             // Stored at once: who quits now, with the accuracy on the screen, finds it again.
-            if estimate != nil, let measured = shown.measured { await record(measured, figures, estimate, trainings: trainings) }
+            if estimate != nil, let measured = shown.measured { await record(measured, figures, estimate, latency: timed?.figures, trainings: trainings) }
             let counted = figures
             figures = try await blocking(cancellation) { try session.withSlowSizes(counted, of: model, cancellation: cancellation) }
             outlet.send(.rewritten(generation: generation, figures, reports: reports), ticket)

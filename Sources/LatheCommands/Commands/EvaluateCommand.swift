@@ -44,8 +44,8 @@ struct Evaluate: ParsableCommand {
     @Flag(help: "Do not measure latency.")
     var noLatency = false
 
-    @Option(help: ArgumentHelp("Threads of one call, for latency.", valueName: "count"))
-    var threads = PositiveCount(1)
+    @Option(help: ArgumentHelp("Threads of one call, for latency; with several numbers (1,2,4) each is measured, and limits are held against the first.", valueName: "counts"))
+    var threads = PositiveCounts(1)
 
     @Option(help: ArgumentHelp("Samples of one call, for latency.", valueName: "count"))
     var batch = PositiveCount(1)
@@ -91,12 +91,13 @@ struct Evaluate: ParsableCommand {
             applied.model, split: split.name, limit: limit?.value, cancellation: cancellation
         ) { progress.show("\($0.measure.name) \(Written.value($0.value, $0.measure))", Double($0.seen) / Double(max($0.total, 1))) }
 
-        var latency: (figures: LatencyFigures, operators: [OperatorTime])?
-        if !noLatency {
-            latency = try reference.latency(of: applied.model, batch: batch.value, threads: threads.value, cancellation: cancellation) {
-                progress.show("timing", $0)
-            }
+        var latencies: [(figures: LatencyFigures, operators: [OperatorTime])] = []
+        for count in noLatency ? [] : threads.values {
+            let title = threads.values.count == 1 ? "timing" : "timing with \(count) thread\(count == 1 ? "" : "s")"
+            latencies.append(
+                try reference.latency(of: applied.model, batch: batch.value, threads: count, cancellation: cancellation) { progress.show(title, $0) })
         }
+        let latency = latencies.first
         progress.show("measuring sizes")
         let isCompared = baseline != nil || !applied.reports.isEmpty
         // What the files before take on disk decides; a packed size that is demanded is measured in any case.
@@ -119,6 +120,7 @@ struct Evaluate: ParsableCommand {
             accuracy: EvaluateDocument.Accuracy(estimate, total: split == .validation ? session.info.validationCount : session.info.testCount),
             figures: EvaluateDocument.Figures(baseline: FiguresDocument(before), candidate: FiguresDocument(after)),
             latency: latency.map { EvaluateDocument.Latency($0.figures, operators: $0.operators) },
+            latencies: latencies.count > 1 ? latencies.map { EvaluateDocument.Latency($0.figures, operators: $0.operators) } : nil,
             requirements: try limits.map { try $0.check(findings) }, warnings: warnings)
     }
 

@@ -82,6 +82,8 @@ struct EvaluateDocument: JSONDocument {
     var accuracy: Accuracy
     var figures: Figures
     var latency: Latency?
+    /// Of each number of threads, where several were asked for; the first is `latency`.
+    var latencies: [Latency]?
     var requirements: [Requirement]
     /// What a user should know: the recipe is slower, the file is no smaller, …
     var warnings: [String]

@@ -11,7 +11,7 @@ enum EvaluateText {
         var lines = ["\(document.model.name): \(steps(document.recipe))", "\(document.data.name), \(document.data.split): \(part) samples", ""]
         lines += [figures(document), "", verdict(accuracy)]
         if let exits = document.figures.candidate.exits { lines.append(leaving(exits, accuracy.measure)) }
-        if let latency = document.latency { lines.append(timing(latency)) }
+        for latency in document.latencies ?? document.latency.map({ [$0] }) ?? [] { lines.append(timing(latency)) }
         for step in document.recipe.steps {
             for refusal in step.refused ?? [] { lines.append("note: \(step.technique) leaves \(refusal.layer.onOneLine) alone: \(refusal.reason.onOneLine)") }
             if let why = step.skipped { lines.append("note: \(step.technique) is skipped: \(why.onOneLine)") }
@@ -49,6 +49,11 @@ enum EvaluateText {
             add("latency, median", .latency, latency.baselineMedian, latency.candidateMedian)
             add("latency, p90", .latency, latency.baselineP90, latency.candidateP90)
             add("latency, mean", .latency, latency.baselineMean, latency.candidateMean)
+            for other in document.latencies?.dropFirst() ?? [] {
+                add(
+                    "latency, \(other.threads) thread\(other.threads == 1 ? "" : "s")", .latency, other.baselineMean ?? other.baselineMedian,
+                    other.candidateMean ?? other.candidateMedian)
+            }
         }
         return table.text
     }

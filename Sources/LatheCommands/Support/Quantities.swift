@@ -44,6 +44,23 @@ struct PositiveCount: ExpressibleByArgument, CustomStringConvertible {
     var defaultValueDescription: String { description }
 }
 
+/// Counts, with commas between: `1,2,4`.
+struct PositiveCounts: ExpressibleByArgument, CustomStringConvertible {
+    /// Not empty.
+    var values: [Int]
+
+    init(_ value: Int) { values = [value] }
+
+    init?(argument: String) {
+        let parts = argument.split(separator: ",", omittingEmptySubsequences: false).map { PositiveCount(argument: String($0))?.value }
+        guard !parts.isEmpty, !parts.contains(nil) else { return nil }
+        values = parts.compactMap(\.self)
+    }
+
+    var description: String { values.map(String.init).joined(separator: ",") }
+    var defaultValueDescription: String { description }
+}
+
 /// The shape of an input: `image=1x3x224x224`.
 struct InputShape: ExpressibleByArgument {
     var name: String
