@@ -135,8 +135,8 @@ Latency stands against accuracy once it is known; `x` and `y` choose other axes,
 the recipe of a point.
 TEXT
 keys 3
-for _ in $(seq 20); do t capture-pane -p | grep -q 'Archive, Accuracy' && break; keys x; done
-await 'Archive, Accuracy'
+for _ in $(seq 20); do t capture-pane -p | grep -q 'Packed archive, Top-1' && break; keys x; done
+await 'Packed archive, Top-1'
 screen
 
 say << 'TEXT'

@@ -179,7 +179,7 @@ package struct LatencyResiduals: Sendable, Codable {
 
     package func corrected(_ ratio: Double, changes: [String]) -> (ratio: Double, interval: Interval) {
         guard !changes.isEmpty else {
-            let half = Self.quantile(same, least: 0.01) ?? Self.initial.same
+            let half = Self.quantile(same, least: 0.03) ?? Self.initial.same
             return (1, Interval(low: exp(-half), high: exp(half)))
         }
         let place = log(ratio)

@@ -38,6 +38,8 @@ actor WorkbenchCore {
     private var jobs: [Int: RunningJob] = [:]
     /// Nothing of the opening goes on any more, which would disturb timing.
     private var hasOpened = false
+    /// How long the last evaluation on all samples took.
+    var evaluationSeconds: Double?
     /// What is being learnt about time; `nil` before latency was measured.
     var learning: Learning?
     /// The latency request that waits for a quiet machine, and since when.

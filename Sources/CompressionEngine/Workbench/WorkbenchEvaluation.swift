@@ -64,7 +64,9 @@ extension WorkbenchCore {
             update(known)
             return known
         }
+        let watch = clock.stopwatch()
         let estimate = try await blocking(cancellation) { try session.evaluate(model, limit: limit, cancellation: cancellation, update: update) }
+        if limit == nil, estimate.isComplete { evaluationSeconds = watch.seconds }
         if estimate.isComplete, estimate.difference != nil { results.accuracy[hash] = estimate }
         return estimate
     }
@@ -114,7 +116,8 @@ extension WorkbenchCore {
                 let causes = try await blocking(cancellation) { SlowdownCause.likely(baseline: session.model, candidate: model, figures: timed.figures) }
                 for cause in causes.prefix(2) { outlet.send(.remark("slower than the baseline, likely because \(cause)"), ticket) }
             }
-            if let measured = shown.measured { await record(measured, latency: timed.figures) }
+            // The baseline is no trial.
+            if let measured = shown.measured, !measured.activeSteps.isEmpty { await record(measured, latency: timed.figures) }
             outlet.send(.settled(generation: generation), ticket)
             if known == nil, timed.figures.warning == nil { await learn(from: timed, of: recipe, conditions: how.conditions, session, cancellation) }
         } catch {
@@ -147,9 +150,11 @@ extension WorkbenchCore {
 
     /// Weights above which packing and gzip are left until they are asked for.
     private static let mostForeseenBytes = 32 << 20
+    /// An evaluation that takes longer is not made for a key that may never be pressed.
+    private static let mostForeseenSeconds = 5.0
 
     func perform(foreseen recipe: Recipe, _ session: any WorkbenchSession, _ cancellation: Cancellation) async {
-        guard session.canEvaluate, !recipe.learns else { return }
+        guard session.canEvaluate, !recipe.learns, evaluationSeconds ?? 0 < Self.mostForeseenSeconds else { return }
         do {
             let (model, reports, counted) = try await blocking(cancellation) {
                 let shown = try session.shown(recipe, cancellation: cancellation).applied

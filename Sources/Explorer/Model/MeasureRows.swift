@@ -154,9 +154,11 @@ extension ExplorerModel {
         let candidate = now.figures.candidate
         let before = isPaired ? now.figures.baseline : reference.latency?.candidate
         // The ratio is that of paired rounds, not of the two medians.
-        let relative = isPaired ? now.figures.ratio - 1 : before.flatMap { measure.change(from: $0, to: candidate) }
+        // The baseline was timed against itself: what differs is noise.
+        let isItself = isPaired && isBaseline
+        let relative = isItself ? nil : isPaired ? now.figures.ratio - 1 : before.flatMap { measure.change(from: $0, to: candidate) }
         return MeasureRow(
             measure: measure, reference: shown(before, isStale: now.isStale), now: shown(candidate, isStale: now.isStale), change: change(relative, isStale: now.isStale),
-            verdict: isPaired ? now.figures.verdict : .unclear)
+            verdict: isItself ? .none : isPaired ? now.figures.verdict : .unclear)
     }
 }

@@ -116,6 +116,21 @@ import Testing
         #expect(!bench.log.all.contains { $0.generation == 3 })
     }
 
+    /// A timed baseline is no trial; a timed recipe is one, with the conditions of its measurement.
+    @Test func timedRecipesAreTrials() async {
+        let bench = await Bench.opened()
+        func trials() -> [TrialRecord] { bench.log.all.compactMap { if case .trials(let records) = $0 { records } else { nil } }.last ?? [] }
+        bench.workbench.measureLatency(Recipe(), request: LatencyRequest(), generation: 1)
+        await bench.log.wait { $0.isSettled(1) }
+        await bench.settle()
+        #expect(trials().isEmpty)
+        let conditions = LatencyConditions(batch: 8, threads: 2)
+        bench.workbench.measureLatency(Bench.pruning(0.1), request: LatencyRequest(conditions: conditions), generation: 2)
+        await bench.log.wait { $0.isSettled(2) }
+        await bench.settle()
+        #expect(trials().map(\.figures.latencyBatch) == [8] && trials().map(\.figures.latencyThreads) == [2])
+    }
+
     /// Weights' values do not count: a model that runs as one that was timed has its time with the rewriting, without being run.
     @Test func equalStructuresAreTimedOnce() async throws {
         let bench = await Bench.opened()
