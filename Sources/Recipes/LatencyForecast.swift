@@ -23,6 +23,8 @@ package struct LatencyForecast: Sendable {
     private static let millisecondsPerMovedElement = 4e-6
     /// Of a value that goes from the runtime's blocked layout into the plain one or back.
     private static let reordering = (perElement: 0.6e-6, fixed: 0.001)
+    /// How much of what belongs to no layer goes with the channels: each call costs something whatever its size.
+    private static let followingShare = 0.8
     package var table: KernelTable
     package var residuals: LatencyResiduals
 
@@ -32,8 +34,7 @@ package struct LatencyForecast: Sendable {
     ///   - nodes: how many nodes it has.
     package init(
         conditions: LatencyConditions = LatencyConditions(), baseline: Double, profile: [String: Double], total: Double, nodes: Int, layerIDs: [String], kernels: [Kernel?],
-        table: KernelTable,
-        residuals: LatencyResiduals = LatencyResiduals()
+        table: KernelTable, residuals: LatencyResiduals = LatencyResiduals()
     ) {
         // The profiler itself takes time for each node, so that the sum may be more than the whole: shares are what it tells.
         let scale = total > 0 ? min(baseline / total, 1) : 1
@@ -50,8 +51,8 @@ package struct LatencyForecast: Sendable {
     /// - Parameter initial: the layers before the recipe.
     /// - Returns: `nil` where too little is known.
     package func prediction(initial: [LayerState], states: [LayerState]) -> LatencyPrediction? {
-        guard baseline > 0, states.count == layers.count, let ratio = rawRatio(initial, states) else { return nil }
-        let (corrected, interval) = residuals.corrected(ratio, changes: Self.changes(initial, states))
+        guard baseline > 0, states.count == layers.count else { return nil }
+        let (corrected, interval) = residuals.corrected(rawRatio(initial, states), changes: Self.changes(initial, states))
         return LatencyPrediction(milliseconds: baseline * corrected, ratio: corrected, interval: interval, baseline: baseline, conditions: conditions)
     }
 
@@ -75,7 +76,7 @@ package struct LatencyForecast: Sendable {
     }
 
     /// The ratio before what was learnt from whole models.
-    package func rawRatio(_ initial: [LayerState], _ states: [LayerState]) -> Double? {
+    package func rawRatio(_ initial: [LayerState], _ states: [LayerState]) -> Double {
         var time = baseline
         var (outputs, kept) = (0.0, 0.0)
         for index in states.indices {
@@ -89,7 +90,7 @@ package struct LatencyForecast: Sendable {
         }
         time += reordered(states) - reordered(initial)
         // Activations, normalization and pooling go with the channels they work on.
-        if outputs > 0 { time -= rest * (1 - kept / outputs) * 0.8 }
+        if outputs > 0 { time -= rest * (1 - kept / outputs) * Self.followingShare }
         return max(time / baseline, 0.01)
     }
 

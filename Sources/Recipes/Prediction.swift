@@ -38,7 +38,7 @@ public struct Predictor: Sendable {
 
     /// Takes in how long the model after a recipe was found to take.
     package mutating func learn(_ ratio: Double, of recipe: Recipe) {
-        guard let states = try? states(for: recipe), let raw = latency?.rawRatio(initial, states), recipe.liveKnob == nil else { return }
+        guard recipe.liveKnob == nil, let states = try? states(for: recipe), let raw = latency?.rawRatio(initial, states) else { return }
         latency?.residuals.learn(ratio, raw: raw, changes: LatencyForecast.changes(initial, states))
     }
 

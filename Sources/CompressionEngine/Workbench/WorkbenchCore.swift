@@ -30,6 +30,8 @@ actor WorkbenchCore {
     var liveTrace: WhatIfTrace?
     /// The curve that was asked for last, to be predicted again when more is known about time.
     var lastTrace: WhatIfTrace?
+    /// Cancels the predictions for that curve.
+    var forecasting: Cancellation?
     let opening = Cancellation()
     /// Cancels what is being done for the present recipe; `nil` while nothing is.
     private var current: Cancellation?
@@ -180,6 +182,7 @@ actor WorkbenchCore {
     /// - Parameter idle: called once all work has ended; exports too remove what they had begun.
     func close(idle: @escaping @Sendable () -> Void) {
         isClosed = true
+        forecasting?.cancel()
         waiting = nil
         queue.clear()
         for cancellation in [opening, current].compactMap(\.self) + jobs.values.map(\.cancellation) { cancellation.cancel() }

@@ -74,9 +74,14 @@ extension WorkbenchCore {
     /// Predicts figures over a parameter's range.
     func forecast(_ trace: WhatIfTrace) {
         let (snapshot, outlet, values) = (snapshot, outlet, trace.values)
+        // A held key asks for a curve with every repetition: only the last is of use.
+        forecasting?.cancel()
+        let cancellation = Cancellation()
+        forecasting = cancellation
         track { _ in
-            let points = try? await BlockingThread.run("lathe.forecast", Cancellation()) {
-                values.compactMap { value -> WhatIfForecast? in
+            let points = try? await BlockingThread.run("lathe.forecast", cancellation) {
+                try values.compactMap { value -> WhatIfForecast? in
+                    try cancellation.check()
                     guard var figures = snapshot.predict(trace.recipe(with: value)) else { return nil }
                     figures.layers = []
                     return WhatIfForecast(value: value, figures: figures)

@@ -53,7 +53,6 @@ package struct KernelTable: Sendable {
     package init() {}
 
     package var count: Int { known.count }
-    package var all: [Kernel: Double] { known }
 
     package func contains(_ kernel: Kernel) -> Bool { known[kernel] != nil }
 
