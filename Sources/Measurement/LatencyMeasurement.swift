@@ -54,17 +54,44 @@ public enum OperatorProfile {
     public static func measure(
         _ model: Model, library: RuntimeLibrary, inputs: [(String, Value)], threads: Int, runs: Int = 15, cancellation: Cancellation
     ) throws -> [OperatorTime] {
+        let report = try report(of: model, library: library, inputs: inputs, threads: threads, runs: (runs + 1, runs + 1, 0), cancellation: cancellation)
+        return report.operators.map { OperatorTime(node: $0.node, opType: $0.opType, milliseconds: $0.medianMicroseconds / 1000) }
+            .assigned(to: model.layers(), of: model)
+            .sorted { $0.milliseconds > $1.milliseconds }
+    }
+
+    /// Milliseconds per node of one call, for comparisons: quicker, and a mean, since the profiler counts whole microseconds.
+    /// - Parameter runs: at least, at most, and seconds after which it is enough.
+    package static func nodes(
+        of model: Model, library: RuntimeLibrary, inputs: [(String, Value)], threads: Int, runs: (least: Int, most: Int, seconds: Double), cancellation: Cancellation
+    ) throws -> [(String, Double)] {
+        try report(of: model, library: library, inputs: inputs, threads: threads, runs: runs, cancellation: cancellation).operators.map {
+            ($0.node, KernelTiming.typical($0.microseconds) / 1000)
+        }
+    }
+
+    private static func report(
+        of model: Model, library: RuntimeLibrary, inputs: [(String, Value)], threads: Int, runs: (least: Int, most: Int, seconds: Double), cancellation: Cancellation
+    ) throws -> ProfileReport {
         let prefix = NSTemporaryDirectory() + "lathe-profile-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
         var options = SessionOptions()
         options.profilingFilePrefix = prefix
         let runner = try ModelRunner(model, library: library, threads: threads, options: options, label: "profiled model")
         let outputs = model.graph.outputs.map(\.name)
-        for _ in 0..<(runs + 1) { _ = try runner.run(inputs, outputs: outputs, cancellation: cancellation) }
+        let start = DispatchTime.now().uptimeNanoseconds
+        var count = 0
+        var failure: (any Error)?
+        do {
+            while count < runs.least || (count < runs.most && Double(DispatchTime.now().uptimeNanoseconds - start) / 1e9 < runs.seconds) {
+                _ = try runner.run(inputs, outputs: outputs, cancellation: cancellation)
+                count += 1
+            }
+        } catch {
+            failure = error
+        }
         let path = try runner.session.endProfiling()
         defer { unlink(path) }
-        let report = try ProfileReport.read(path: path)
-        return report.operators.map { OperatorTime(node: $0.node, opType: $0.opType, milliseconds: $0.medianMicroseconds / 1000) }
-            .assigned(to: model.layers(), of: model)
-            .sorted { $0.milliseconds > $1.milliseconds }
+        if let failure { throw failure }
+        return try ProfileReport.read(path: path)
     }
 }

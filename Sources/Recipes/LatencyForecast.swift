@@ -115,6 +115,13 @@ package struct LatencyForecast: Sendable {
             inputs: Int((Double(kernel.inputs) * state.inputsKept).rounded()), outputs: Int((Double(kernel.outputs) * state.outputsKept).rounded()), form: state.form)
     }
 
+    /// Milliseconds by the table, of the faster form where that is chosen.
+    private func milliseconds(_ kernel: Kernel, _ state: LayerState) -> Double? {
+        guard let time = table.milliseconds(kernel) else { return nil }
+        guard state.staysFloatIfFaster, let float = table.milliseconds(kernel.with(form: .float)) else { return time }
+        return min(time, float)
+    }
+
     /// How many times as long a layer takes after the recipe.
     private func factor(_ index: Int, _ before: LayerState, _ after: LayerState) -> Double {
         if after.macs == 0, before.macs != 0 { return 0 }
@@ -126,9 +133,9 @@ package struct LatencyForecast: Sendable {
             // What else changes work, such as a smaller picture or an adapter.
             let explained = kernel.macs > 0 ? changed.macs / kernel.macs : 1
             let other: Double = if let now = after.macs, let then = before.macs, then > 0, explained > 0 { pow(now / then / explained, 0.9) } else { 1 }
-            now = table.milliseconds(changed).map { $0 * other }
+            now = milliseconds(changed, after).map { $0 * other }
         } else {
-            let times = after.links.map { table.milliseconds(Self.kernel($0, like: kernel, after.form)) }
+            let times = after.links.map { milliseconds(Self.kernel($0, like: kernel, after.form), after) }
             now = times.contains { $0 == nil } ? nil : times.reduce(0) { $0 + ($1 ?? 0) }
         }
         return now.map { $0 / old } ?? work

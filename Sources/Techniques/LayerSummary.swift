@@ -101,6 +101,8 @@ public struct LayerState: Sendable {
     public var productMacs: Double = 0
     /// How the runtime computes it.
     public var form = KernelForm.float
+    /// Whether it stays float where `form` is slower.
+    public var staysFloatIfFaster = false
     /// Operators in its place, where a factorization put several; empty for one as it was.
     public var links: [LayerLink] = []
     /// Elements that are copied from place to place between them, by transpositions.

@@ -8,6 +8,8 @@ public struct RewriteContext: Sendable {
     public var calibration: (any CalibrationSource)?
     /// The model before the first step of the recipe, for steps that repair what earlier ones did; `nil` outside a recipe.
     public var baseline: Model?
+    /// Times models, for techniques that choose what is fastest here; `nil` where there is no runtime, or where nothing is to hang on the machine.
+    public var clock: (any OperatorClock)?
     /// What single families need beside, such as what to train on.
     public var facets = Facets()
     /// Shapes of intermediate values at batch 1, by value name, where known (from the runtime). Those of `baseline`.
@@ -23,11 +25,12 @@ public struct RewriteContext: Sendable {
     public var notes: Notes
 
     public init(
-        calibration: (any CalibrationSource)? = nil, baseline: Model? = nil, shapes: [String: [Int]] = [:], seed: UInt64 = 0,
+        calibration: (any CalibrationSource)? = nil, clock: (any OperatorClock)? = nil, baseline: Model? = nil, shapes: [String: [Int]] = [:], seed: UInt64 = 0,
         cancellation: Cancellation = Cancellation(), progress: @escaping @Sendable (Double, String) -> Void = { _, _ in },
         memo: LayerMemo = LayerMemo(), notes: Notes = Notes()
     ) {
         self.calibration = calibration
+        self.clock = clock
         self.baseline = baseline
         self.shapes = shapes
         self.seed = seed

@@ -23,6 +23,8 @@ public final class EngineSession: Sendable {
     public let trainings: TrainingStore
     /// Runs calibration data, where there is data and a runtime.
     public let calibration: (any CalibrationSource)?
+    /// Times models with that data.
+    let clock: (any OperatorClock)?
     /// Names what accuracies hang on beside model and recipe: validation samples, and the teacher if there is one.
     let evaluationHash: String
 
@@ -64,8 +66,9 @@ public final class EngineSession: Sendable {
         executor = RecipeExecutor(baseline: opened.model)
         if let runtime = opened.runtime, let samples = opened.calibration {
             calibration = CalibrationRun(samples: samples, library: runtime)
+            clock = MachineClock(samples: samples, library: runtime)
         } else {
-            calibration = nil
+            (calibration, clock) = (nil, nil)
         }
     }
 
@@ -107,7 +110,7 @@ extension EngineSession {
         progress: @escaping @Sendable (Double, String) -> Void = { _, _ in }
     ) throws -> AppliedModel {
         let shapes = (try? self.shapes(of: model, cancellation: cancellation))?.dims ?? [:]
-        var context = RewriteContext(calibration: calibration, shapes: shapes, seed: recipe.seed, cancellation: cancellation, progress: progress)
+        var context = RewriteContext(calibration: calibration, clock: clock, shapes: shapes, seed: recipe.seed, cancellation: cancellation, progress: progress)
         if recipe.learns { context.training = try training ?? trainingSource() }
         return try executor.apply(recipe, context: context)
     }

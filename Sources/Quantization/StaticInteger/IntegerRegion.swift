@@ -32,6 +32,17 @@ struct IntegerRegion {
         collect()
     }
 
+    /// Part of a region: only these of its nodes compute in integers.
+    init(_ whole: IntegerRegion, nodes: Set<Int>) {
+        (graph, index, opset) = (whole.graph, whole.index, whole.opset)
+        layers = whole.layers.intersection(nodes)
+        carried = whole.carried.intersection(nodes)
+        collect()
+    }
+
+    /// All nodes that compute in integers.
+    var nodes: Set<Int> { layers.union(carried) }
+
     // MARK: - Operators
 
     /// How a node may stay integer.
@@ -52,6 +63,18 @@ struct IntegerRegion {
         case "Concat", "GlobalAveragePool", "AveragePool", "LeakyRelu", "Sigmoid": return .computes
         default: return nil
         }
+    }
+
+    /// Values that a node reads as integers if it computes in them.
+    func operands(_ position: Int) -> [String] {
+        let inputs = dataInputs(graph.nodes[position])
+        return layers.contains(position) ? Array(inputs.prefix(1)) : inputs
+    }
+
+    /// Every value that some part of the region may quantize, in graph order.
+    var quantizable: [String] {
+        var seen = Set<String>()
+        return graph.nodes.indices.filter(isInteger).flatMap { operands($0) + [quantizationPoint($0)] }.filter { seen.insert($0).inserted }
     }
 
     /// Float values a node reads that are not constants.
@@ -144,7 +167,7 @@ struct IntegerRegion {
         var seen = Set<String>()
         for position in graph.nodes.indices where isInteger(position) {
             let node = graph.nodes[position]
-            for input in layers.contains(position) ? Array(dataInputs(node).prefix(1)) : dataInputs(node) where seen.insert(input).inserted {
+            for input in operands(position) where seen.insert(input).inserted {
                 quantized.append(input)
                 entering.insert(input)
             }
@@ -160,7 +183,6 @@ struct IntegerRegion {
 
     /// Whether a node reads a value as integers.
     func readsInteger(_ position: Int, _ value: String) -> Bool {
-        guard isInteger(position) else { return false }
-        return layers.contains(position) ? dataInputs(graph.nodes[position]).first == value : dataInputs(graph.nodes[position]).contains(value)
+        isInteger(position) && operands(position).contains(value)
     }
 }

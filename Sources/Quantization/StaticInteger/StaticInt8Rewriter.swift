@@ -32,26 +32,87 @@ struct StaticInt8Rewriter {
         foldNormalization()
         PadFolding.fold(&model) { layers[$0] != nil }
         mergeProductBiases()
-        let region = IntegerRegion(model, layers: Set(layers.keys), carry: settings.flag("carry"))
-        let grids = try calibrate(region)
+        let whole = IntegerRegion(model, layers: Set(layers.keys), carry: settings.flag("carry"))
+        let choosing = settings.choice("target") == "fastest" ? context.clock : nil
+        let ranges = try calibrate(choosing == nil ? whole.quantized.filter { whole.gridSource[$0] == nil } : whole.quantizable, whole)
         context.progress(0.95, "quantizing weights")
+        var region = whole
+        if let choosing { region = try fastest(whole, ranges, clock: choosing) }
+        var result = try emitted(model, region, ranges)
+        result.graph.removeDeadCode()
+        RequantizationGuard.protect(&result)
+        return try storingFloatLayers(of: result, region)
+    }
+
+    private func emitted(_ model: Model, _ region: IntegerRegion, _ ranges: [String: AffineGrid]) throws -> Model {
+        var grids = ranges
+        for name in region.quantized { if let source = region.gridSource[name] { grids[name] = ranges[source] } }
         var emitter = QDQEmitter(
             model, region: region, grids: grids, activationType: activationType, perAxis: layers.values.contains { $0.parameters.choice("weights") != "tensor" })
-        for (position, target) in layers.sorted(by: { $0.key < $1.key }) {
+        for (position, target) in layers.sorted(by: { $0.key < $1.key }) where region.layers.contains(position) {
             try context.cancellation.check()
             try quantizeWeights(of: position, target, region: region, grids: grids, into: &emitter)
         }
-        var result = emitter.finish()
-        result.graph.removeDeadCode()
-        RequantizationGuard.protect(&result)
-        return result
+        return emitter.finish()
+    }
+
+    // MARK: - What is worth it
+
+    /// The part of the region that is fastest in integers on this machine, as found now or earlier.
+    private func fastest(_ whole: IntegerRegion, _ ranges: [String: AffineGrid], clock: any OperatorClock) throws -> IntegerRegion {
+        var key = model.structureHash
+        let inputs = model.graph.inputs.map { "\($0.name) \(context.shapes[$0.name] ?? [])" }
+        key.combine("\(clock.conditions) \(inputs) \(whole.nodes.sorted()) \(activationType) \(settings.choice("weights"))")
+        let nodes: Set<Int>
+        if let known = clock.chosen(key) {
+            nodes = Set(known.compactMap { Int($0) })
+        } else {
+            context.progress(0.96, "timing integer layers")
+            let choice = IntegerChoice(model, whole: whole, shapes: context.shapes, clock: clock, cancellation: context.cancellation) { marked, region in
+                var result = try emitted(marked, region, ranges)
+                result.graph.removeDeadCode()
+                return result
+            }
+            nodes = try choice.best()
+            clock.keep(nodes.sorted().map(String.init), for: key)
+        }
+        let region = IntegerRegion(whole, nodes: nodes)
+        let float = whole.layers.subtracting(region.layers).sorted().compactMap { layers[$0]?.layer.id }
+        if !float.isEmpty {
+            let all = float.count == whole.layers.count
+            context.notes.add(
+                all
+                    ? "integers are slower than float on this machine: all layers compute in float, with 8-bit weights (target=integer: in integers)"
+                    : "\(float.count) of \(whole.layers.count) layers compute in float, with 8-bit weights, where integers are slower on this machine "
+                        + "(target=integer: all in integers): \(RewriteContext.Notes.list(float))")
+        }
+        return region
+    }
+
+    /// Layers that compute in float keep their weights in 8 bits.
+    private func storingFloatLayers(of model: Model, _ region: IntegerRegion) throws -> Model {
+        let float = layers.filter { !region.layers.contains($0.key) }.sorted { $0.key < $1.key }.map(\.value)
+        guard !float.isEmpty else { return model }
+        let present = Dictionary(model.layers().map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        var writer = WeightStorageWriter(model, context: context)
+        for target in float {
+            guard let layer = present[target.layer.id] else { continue }
+            let request = WeightStorageWriter.Request(
+                format: StaticInt8.weightFormat(target.parameters), granularity: StaticInt8.granularity(target.parameters), groupSize: 0, storage: .packed,
+                integerActivations: false)
+            _ = try writer.store(layer, request)
+        }
+        return writer.finish()
     }
 
     // MARK: - Bringing layers into shape
 
     private mutating func foldNormalization() {
-        let result = BatchNormFolding.fold(&model) { layers[$0] != nil }
+        let result = BatchNormFolding.fold(&model, arithmetic: true) { layers[$0] != nil }
         move(result.positions)
+        if !result.merged.isEmpty {
+            context.notes.add("scaling or bias behind \(result.merged.count) convolutions folded into them: \(RewriteContext.Notes.list(result.merged))")
+        }
         if !result.folded.isEmpty {
             context.notes.add("BatchNormalization folded into \(result.folded.count) convolutions: \(RewriteContext.Notes.list(result.folded))")
         }
@@ -107,29 +168,28 @@ struct StaticInt8Rewriter {
     /// Numbers of a value from which on its range is taken for known.
     private static let enough = 256
 
-    private func calibrate(_ region: IntegerRegion) throws -> [String: AffineGrid] {
+    /// The grid of each value.
+    private func calibrate(_ values: [String], _ region: IntegerRegion) throws -> [String: AffineGrid] {
         // A value goes by the layer that makes it, else by the first that reads it.
         var methods: [String: CalibrationMethod] = [:]
         for (position, target) in layers.sorted(by: { $0.key > $1.key }) {
-            if let input = model.graph.nodes[position].input(0), region.entering.contains(input) { methods[input] = method(target.parameters) }
+            if let input = region.operands(position).first { methods[input] = method(target.parameters) }
         }
         for (position, target) in layers { methods[region.quantizationPoint(position)] = method(target.parameters) }
-        let measured = region.quantized.filter { region.gridSource[$0] == nil }
-        let watch = Dictionary(uniqueKeysWithValues: measured.map { ($0, (methods[$0] ?? method(settings)).needsHistogram) })
+        let watch = Dictionary(uniqueKeysWithValues: values.map { ($0, (methods[$0] ?? method(settings)).needsHistogram) })
         let statistics = try ActivationCalibration.statistics(of: model, names: watch, limit: settings.integer("samples"), context: context)
         var grids: [String: AffineGrid] = [:]
-        let scarce = measured.filter { (1..<Self.enough).contains(statistics[$0]?.count ?? 0) }.sorted()
+        let scarce = region.quantized.filter { region.gridSource[$0] == nil && (1..<Self.enough).contains(statistics[$0]?.count ?? 0) }.sorted()
         if !scarce.isEmpty {
             context.notes.add("ranges from fewer than \(Self.enough) values, which other data may exceed; use more calibration samples: \(RewriteContext.Notes.list(scarce))")
         }
-        for name in measured {
+        for name in values {
             guard let seen = statistics[name] else { continue }
             let (low, high) = (methods[name] ?? method(settings)).range(seen, codes: activationCodes, symmetric: false)
             var grid = AffineGrid(minimum: low, maximum: high, codes: activationCodes, symmetric: false)
             if let bound = region.upperBound(name) { Self.keep(&grid, within: bound, codes: activationCodes) }
             grids[name] = grid
         }
-        for name in region.quantized { if let source = region.gridSource[name] { grids[name] = grids[source] } }
         return grids
     }
 

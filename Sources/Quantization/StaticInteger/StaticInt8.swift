@@ -14,6 +14,11 @@ public struct StaticInt8: Technique {
             Relu or Clip after a layer becomes part of the clamping of its codes. BatchNormalization after a convolution is folded into it first, and \
             so is zero padding before it; biases become int32. A matrix product that only float operators read gives floats directly.
 
+            Integers are not always faster: small and depthwise layers often are not, and every change between float and integers takes time. With target \
+            *fastest* the model is timed here, operator by operator, on one thread and one sample; layers that are faster in float stay so, with their \
+            weights in 8 bits, and a note names them. The choice is kept for this machine and runtime. On another machine it may differ: take target \
+            *integer* for a device that computes in integers only, or for the same model everywhere.
+
             Activation ranges come from histograms over calibration data: *minmax* (every value fits), *percentile*, *entropy* (least Kullback–Leibler \
             divergence) or *mse* (least squared error). On x86 unsigned activations with signed weights are fast; signed activations are slow. \
             Processors without VNNI saturate products of 8-bit weights: choose 7-bit weights if the model must give the same outputs everywhere. One \
@@ -46,6 +51,13 @@ public struct StaticInt8: Technique {
                 "weight-bits", title: "Weight range",
                 domain: .choice([.init("8", "−127…127"), .init("7", "−64…64: the same outputs on x86 without VNNI")]), default: .choice("8"), unit: "bits",
                 help: "Range of weight codes; stored as int8 either way."),
+            ParameterDescriptor(
+                "target", title: "Compute",
+                domain: .choice([
+                    .init("fastest", "in integers where that is faster on this machine, else in float with 8-bit weights"),
+                    .init("integer", "everything in integers, for devices that must"),
+                ]), default: .choice("fastest"),
+                help: "Which layers compute in integers: decided by timing them here, for the whole model."),
             ParameterDescriptor(
                 "carry", title: "Carry integers", domain: .flag, default: .flag(true),
                 help: "Add, pooling, Concat and similar operators between quantized layers work on integers too; off: they work on floats."),
@@ -113,7 +125,10 @@ public struct StaticInt8: Technique {
                 summary, bits: parameters.choice("weight-bits") == "7" ? 7 : 8, granularity: granularity, groupSize: 0)
             QuantizationForecast.apply(codes, to: &states[index])
             states[index].weightBits = 8
-            if summary.layer.kind != .embedding { (states[index].operandBits, states[index].form) = (8, .staticInt8) }
+            if summary.layer.kind != .embedding {
+                (states[index].operandBits, states[index].form) = (8, .staticInt8)
+                states[index].staysFloatIfFaster = parameters.choice("target") == "fastest"
+            }
             let scales = QuantizationForecast.scaleCount(summary.layer, weightCount: states[index].weightCount, granularity: granularity, groupSize: 0)
             QuantizationForecast.foldNormalization(into: &states[index], summary)
             let biasScales = states[index].biasCount > 0 ? scales * 32 : 0
