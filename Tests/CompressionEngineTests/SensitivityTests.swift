@@ -67,6 +67,33 @@ import Testing
         #expect(first.cells.joined().map { $0?.loss } == second.cells.joined().map { $0?.loss })
     }
 
+    /// Times by cell, counted from one time of the baseline, and an allocation by them that measures what it found.
+    @Test func cellsAreTimed() throws {
+        let session = try Fixture.session("resnet-8")
+        var request = try request("structured-pruning", values: [.real(0.3), .real(0.7)], samples: 200)
+        #expect(try SensitivityAnalysis(session).run(request).cells.joined().allSatisfy { $0?.latency == nil && $0?.saved[.latency] == nil })
+        request.latency = LatencyConditions()
+        let grid = try SensitivityAnalysis(session).run(request)
+        let baseline = try #require(grid.baseline[.latency])
+        #expect(baseline > 0)
+        for cell in grid.cells.joined() {
+            let latency = try #require(cell?.latency)
+            let saved = try #require(cell?.saved[.latency])
+            #expect(latency.threads == 1 && latency.rounds >= 10)
+            #expect(latency.verdict == .unclear ? saved == 0 : saved == baseline * (1 - latency.ratio))
+        }
+        // Most of the channels of the widest layers are time, on any machine.
+        #expect(grid.cells.joined().contains { ($0?.saved[.latency] ?? 0) > 0 })
+        let allocation = try Allocation(grid, measure: .latency)
+        #expect(zip(allocation.path, allocation.path.dropFirst()).allSatisfy { $0.value > $1.value })
+        let found = try session.allocate(allocation, within: baseline * 0.95, limit: 200)
+        let value = try #require(found.value)
+        #expect(value > 0 && found.isMet == (value <= baseline * 0.95))
+        #expect(
+            message { _ = try Allocation(try SensitivityGrid(request: request, units: grid.units, cells: grid.cells, baseline: [.size: 1]), measure: .latency) }.contains(
+                "not known"))
+    }
+
     @Test func wrongRequestsSayWhatWasExpected() throws {
         #expect(throws: EngineError.self) { try SensitivityRequest(step: RecipeStep(technique: "magnitude-pruning"), parameter: "bits") }
         #expect(throws: EngineError.self) { try SensitivityRequest(step: RecipeStep(technique: "magnitude-pruning"), values: [.real(2)]) }

@@ -46,6 +46,34 @@ import Testing
         #expect(driver.model.tasks.heatColumn == 0)
     }
 
+    /// The same map of milliseconds, where they were measured.
+    @Test func theMapShowsLatencyToo() throws {
+        let (driver, known) = try analyzed()
+        var grid = known
+        grid.request.latency = nil
+        driver.send(.engine(.sensitivity(job: driver.model.tasks.lastJob, grid)))
+        driver.press("w")
+        #expect(driver.screen.contains("latency was not measured") && !driver.model.ui.heatShowsLatency)
+        grid.request.latency = LatencyConditions()
+        for unit in grid.units.indices {
+            for column in grid.cells[unit].indices {
+                let ratio = unit == 0 && column == 2 ? 1.25 : 0.996
+                grid.cells[unit][column]?.latency = LatencyFigures(
+                    baselineMedian: 0.4, baselineP90: 0.5, candidateMedian: 0.4 * ratio, candidateP90: 0.6, ratio: ratio, ratioP90: 1.3,
+                    ratioInterval: Interval(low: ratio - 0.01, high: ratio + 0.01), batch: 1, threads: 1, rounds: 40, instructionSet: "AVX2", runtimeVersion: "1.31.1")
+            }
+        }
+        driver.send(.engine(.sensitivity(job: driver.model.tasks.lastJob, grid)))
+        driver.press("w right right")
+        #expect(driver.screen.contains("latency by"), "\(driver.screen)")
+        #expect(driver.screen.contains("400 µs") && driver.screen.contains("500 µs") && driver.screen.contains("1.25"), "\(driver.screen)")
+        #expect(!driver.screen.contains(", noise"))
+        driver.press("left")
+        #expect(driver.screen.contains(", noise"), "\(driver.screen)")
+        driver.press("w")
+        #expect(driver.screen.contains("loss by") && !driver.screen.contains("latency by"))
+    }
+
     /// Enter on a cell is that layer's own value; undo takes it back.
     @Test func aCellBecomesAnOwnValue() throws {
         let (driver, grid) = try analyzed()

@@ -33,6 +33,32 @@ import Testing
         }
     }
 
+    /// A second curve has its own scale, on the right: the same shape in other units lies on the same cells.
+    @Test(arguments: GlyphTier.allCases) func aSecondScaleStandsOnTheRight(tier: GlyphTier) {
+        let rising = (0...10).map { ChartPoint(Double($0), Double($0) / 10) }
+        let milliseconds = rising.map { ChartPoint($0.x, 2 + 3 * $0.y) }
+        let y = Axis("accuracy", format: .percent(), range: 0...1)
+        var chart = LineChart(
+            series: [.init("accuracy", [])], x: Axis("ratio"), y: y, right: .init(.init("latency", milliseconds), Axis("latency", format: .general, range: 2...5)), cursor: 10)
+        func drawn(_ chart: LineChart) -> CellGrid {
+            var grid = CellGrid(width: 50, height: 14, tier: tier)
+            grid.draw(chart, in: Rect(x: 0, y: 0, width: 50, height: 14), theme: Theme(glyphTier: tier))
+            return grid
+        }
+        let overlaid = drawn(chart)
+        let rows = (0..<14).map { row in String(overlaid.text(row: row).reversed().drop { $0 == " " }.reversed()) }
+        // Ticks of both, each on its side; the exact value says which scale it is of.
+        #expect(rows.contains { $0.hasPrefix("100 %") && $0.hasSuffix("5") && !$0.hasSuffix("0.5") }, "\(rows)")
+        #expect(rows.contains { $0.hasPrefix("  0 %") && $0.hasSuffix("2") })
+        #expect(rows[0].contains("latency (right) 5") && !rows[0].contains("accuracy (right)"), "\(rows[0])")
+        // The curve ends in the upper right corner as it would on the left scale.
+        chart.right = .init(.init("latency", rising), Axis("latency", format: .general, range: 0...1))
+        let same = (1..<11).map { String(drawn(chart).text(row: $0).dropFirst(7).prefix(38)) }
+        #expect(same == (1..<11).map { String(overlaid.text(row: $0).dropFirst(7).prefix(38)) })
+        chart.right = nil
+        #expect(!drawn(chart).text(row: 0).contains("right"))
+    }
+
     @Test func brailleDotsLieWhereTheyShould() {
         // Unicode 2800: dots 1 2 3 7 down the left column, 4 5 6 8 down the right one.
         let expected: [(Int, Int, Character)] = [

@@ -27,6 +27,9 @@ public struct Allocation: Sendable {
         public var loss: Double
     }
 
+    /// How latency is measured, if that is the measure.
+    var conditions: LatencyConditions { request.latency ?? LatencyConditions() }
+
     private let request: SensitivityRequest
     private let units: [SensitivityUnit]
 
@@ -130,6 +133,18 @@ extension EngineSession {
         public var applied: AppliedModel
         /// Whether the budget is met by measurement.
         public var isMet: Bool
+        /// The measure of the whole model, counted or measured, where the budget is one of it.
+        public var value: Double?
+    }
+
+    /// The measure of a model: counted, or of latency measured against the baseline.
+    private func value(of model: Model, _ allocation: Allocation, _ cancellation: Cancellation) throws -> Double {
+        guard allocation.measure == .latency else {
+            return allocation.measure.value(try figures(of: model, slowSizes: allocation.measure == .packed, cancellation: cancellation)) ?? .infinity
+        }
+        let conditions = allocation.conditions
+        let latency = try latency(of: model, batch: conditions.batch, threads: conditions.threads, seconds: 1, operators: false, cancellation: cancellation).0
+        return latency.ratio * (allocation.path.first?.value ?? latency.baseline)
     }
 
     /// The mildest recipe whose measure is at most `value`, by measurement where the measure can be counted.
@@ -137,11 +152,12 @@ extension EngineSession {
         var position = allocation.position(within: value)
         while true {
             let made = try measured(allocation, position, limit, cancellation)
-            let figures = try figures(of: made.applied.model, slowSizes: allocation.measure == .packed, cancellation: cancellation)
-            let met = (allocation.measure.value(figures) ?? .infinity) <= value
+            let found = try self.value(of: made.applied.model, allocation, cancellation)
+            let met = found <= value
             if met || position == allocation.path.count - 1 {
                 var result = made
                 result.isMet = met
+                result.value = found
                 return result
             }
             position += 1

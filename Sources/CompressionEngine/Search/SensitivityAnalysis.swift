@@ -43,11 +43,17 @@ public struct SensitivityAnalysis {
                 try cancellation.check()
                 let recipe = request.recipe(column, layers: units[unit].layers, of: session.layers)
                 var cell = try stored(recipe, request) ?? measured(recipe, request, prefix)
+                if cell.problem == nil, let conditions = request.latency { try time(&cell, recipe, conditions) }
+                if grid.baseline[.latency] == nil { grid.baseline[.latency] = cell.latency?.baseline }
                 if cell.problem == nil, let figures = try? predictor.figures(for: recipe) {
                     let after = AllocationMeasure.values(figures)
                     cell.saved = grid.baseline.reduce(into: [:]) { saved, entry in
                         if let now = after[entry.key] { saved[entry.key] = entry.value - now }
                     }
+                }
+                if let latency = cell.latency, let baseline = grid.baseline[.latency] {
+                    // All cells count from one time of the baseline; what noise may have made saves nothing.
+                    cell.saved[.latency] = latency.verdict == .unclear ? 0 : baseline * (1 - latency.ratio)
                 }
                 grid.cells[unit][column] = cell
                 update(grid)
@@ -87,6 +93,17 @@ public struct SensitivityAnalysis {
             cell.problem = error.message
         }
         return cell
+    }
+
+    /// Seconds behind the latency of one cell.
+    private static let latencySeconds = 0.3
+
+    /// Times are not stored: they hang on the hour as well as on the machine.
+    private func time(_ cell: inout SensitivityCell, _ recipe: Recipe, _ conditions: LatencyConditions) throws {
+        let applied = try session.apply(recipe, cancellation: cancellation)
+        cell.latency = try session.latency(
+            of: applied.model, batch: conditions.batch, threads: conditions.threads, seconds: Self.latencySeconds, operators: false, cancellation: cancellation
+        ).0
     }
 
     private func evaluate(_ candidate: Model, _ samples: Int, _ prefix: PrefixValues?) throws -> AccuracyEstimate {

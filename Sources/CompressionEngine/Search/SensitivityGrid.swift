@@ -14,6 +14,8 @@ public struct SensitivityRequest: Sendable {
     public var values: [ParameterValue]
     /// Validation samples behind one cell.
     public var samples: Int
+    /// Under which conditions each cell is timed against the baseline; `nil` for not at all.
+    public var latency: LatencyConditions?
 
     /// - Parameters:
     ///   - parameter: `nil` takes the technique's main parameter.
@@ -71,7 +73,10 @@ public struct SensitivityUnit: Sendable {
 public struct SensitivityCell: Sendable {
     /// Accuracy of the model with this unit alone changed, paired with the baseline on the same samples.
     public var accuracy: AccuracyEstimate?
-    /// Bytes of the ONNX file and of the packed archive, parameters, non-zeros and MACs that the change takes away, predicted.
+    /// Latency of the model with this unit alone changed, in turns with the baseline.
+    public var latency: LatencyFigures?
+    /// Bytes of the ONNX file and of the packed archive, parameters, non-zeros and MACs that the change takes away, predicted; and milliseconds, measured,
+    /// where they are beyond the noise.
     public var saved: [AllocationMeasure: Double] = [:]
     /// Why there is no number.
     public var problem: String?
@@ -118,10 +123,11 @@ public struct SensitivityGrid: Sendable {
 public enum AllocationMeasure: String, Sendable, CaseIterable, Codable {
     case size, packed, parameters
     case nonZeros = "non-zeros"
-    case macs
+    case macs, latency
 
+    /// What a model's counted figures say; nothing of latency, which is measured.
     public func value(_ figures: ModelFigures) -> Double? {
-        measure.figure(in: figures)?.value
+        self == .latency ? nil : measure.figure(in: figures)?.value
     }
 
     public var measure: Measure {
@@ -131,6 +137,7 @@ public enum AllocationMeasure: String, Sendable, CaseIterable, Codable {
         case .parameters: .parameters
         case .nonZeros: .nonZeros
         case .macs: .macs
+        case .latency: .latency
         }
     }
 

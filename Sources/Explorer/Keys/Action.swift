@@ -45,6 +45,7 @@ public enum Action: String, CaseIterable, Sendable, Codable {
     case train
     case previewRecovery = "preview-recovery"
     case curveMeasure = "curve-measure"
+    case curveOverlay = "curve-overlay"
     case axisX = "axis-x"
     case axisY = "axis-y"
     // Layers

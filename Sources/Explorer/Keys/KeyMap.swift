@@ -95,7 +95,9 @@ extension KeyMap {
         KeyBinding(.applyCell, "give the layer this value", hint: "set", .recipe, keys: "enter =", in: [.layerHeat]),
         KeyBinding(.histogramLeft, "move the histogram's cursor left", .moving, keys: ",", in: [.layerTable, .layerDetail]),
         KeyBinding(.histogramRight, "move the histogram's cursor right", hint: "read histogram", .moving, keys: ".", in: [.layerTable, .layerDetail]),
-        KeyBinding(.curveMeasure, "next measure of the what-if curve", hint: "curve", .measuring, keys: "w", in: [.techniques, .parameters, .figures, .curve]),
+        KeyBinding(
+            .curveMeasure, "next measure of the what-if curve or the map", hint: "curve", .measuring, keys: "w", in: [.techniques, .parameters, .figures, .curve, .layerHeat]),
+        KeyBinding(.curveOverlay, "second measure over the what-if curve", .measuring, keys: "W", in: [.techniques, .parameters, .figures, .curve]),
         KeyBinding(.axisX, "next measure on the x axis", hint: "x axis", .measuring, keys: "x", in: [.scatter, .paretoPlot, .paretoList, .paretoDetail]),
         KeyBinding(.axisY, "next measure on the y axis", hint: "y axis", .measuring, keys: "y", in: [.scatter, .paretoPlot, .paretoList, .paretoDetail]),
         KeyBinding(.restore, "use the trial's recipe", hint: "restore", .recipe, keys: "enter", in: [.scatter, .paretoPlot, .paretoList, .paretoDetail]),

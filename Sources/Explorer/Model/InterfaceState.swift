@@ -2,6 +2,12 @@ import CompressionEngine
 import Measurement
 import TerminalCells
 
+/// A second measure of the what-if curve.
+public enum CurveOverlay: Sendable, Equatable {
+    case none, metric
+    case measure(Measure)
+}
+
 /// What is looked at, and how: nothing here changes what the engine does.
 public struct InterfaceState: Sendable {
     public var view = ViewID.explore
@@ -15,6 +21,10 @@ public struct InterfaceState: Sendable {
     public var layerSort = LayerSort()
     /// What the what-if curve is of; `nil` for the data set's metric.
     public var curveMeasure: Measure?
+    /// What is laid over the what-if curve with a scale of its own: nothing, the data set's metric, or a measure that is predicted.
+    public var curveOverlay = CurveOverlay.none
+    /// Whether the map of sensitivities shows latency instead of losses.
+    public var heatShowsLatency = false
     public var histogram: (layer: String, canonical: String, value: WeightHistogram?)?
     /// The bin whose exact count is shown.
     public var histogramCursor: Int?

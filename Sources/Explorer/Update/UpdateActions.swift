@@ -60,6 +60,7 @@ extension ExplorerModel {
         case .pin: pin()
         case .compare: compare()
         case .curveMeasure: nextCurveMeasure()
+        case .curveOverlay: nextCurveOverlay()
         case .axisX: (board.axes.x, board.areAxesChosen) = (next(board.axes.x, avoiding: board.axes.y), true)
         case .axisY: (board.axes.y, board.areAxesChosen) = (next(board.axes.y, avoiding: board.axes.x), true)
         case .previousTechnique: moveTechnique(by: -1)
@@ -168,12 +169,26 @@ extension ExplorerModel {
 
     /// The data set's metric, then the measures that can be predicted.
     private mutating func nextCurveMeasure() {
+        if pane == .layerHeat {
+            guard tasks.sensitivity?.request.latency != nil else { return notify(.info, "latency was not measured with these sensitivities") }
+            ui.heatShowsLatency.toggle()
+            return
+        }
         let all = Self.curveMeasures
+        defer { if ui.curveOverlay == (ui.curveMeasure.map(CurveOverlay.measure) ?? .metric) { ui.curveOverlay = .none } }
         guard let present = ui.curveMeasure, let index = all.firstIndex(of: present) else {
             ui.curveMeasure = all.first
             return
         }
         ui.curveMeasure = index + 1 < all.count ? all[index + 1] : nil
+    }
+
+    /// Nothing, then every measure but the one that is shown.
+    private mutating func nextCurveOverlay() {
+        let measures = Self.curveMeasures.filter { $0 != ui.curveMeasure }.map(CurveOverlay.measure)
+        let all = [.none] + (ui.curveMeasure == nil ? [] : [.metric]) + measures
+        let index = all.firstIndex(of: ui.curveOverlay) ?? 0
+        ui.curveOverlay = all[(index + 1) % all.count]
     }
 
     private func next(_ measure: Measure, avoiding other: Measure) -> Measure {

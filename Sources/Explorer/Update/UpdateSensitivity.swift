@@ -28,7 +28,8 @@ extension ExplorerModel {
         do {
             var step = focusedStep ?? RecipeStep(technique: entry.descriptor.id)
             step.overrides = []
-            let request = try SensitivityRequest(step: step)
+            var request = try SensitivityRequest(step: step)
+            if measuresLatency { request.latency = answers.conditions }
             tasks.sensitivity = nil
             tasks.heatColumn = 0
             effects.append(.analyze(request, job: startJob("Sensitivity to \(entry.descriptor.title)")))

@@ -100,8 +100,32 @@ extension Painter {
         if leavesOutLosses(curve, parameter), let floor = lossFloor { range = floor...max(range.upperBound, floor + 0.01) }
         let chart = LineChart(
             series: [.init(measure.name, points { _ in true }, marked: points(\.isComplete), estimated: points { !$0.isComplete })], x: x,
-            y: Axis(measure.name, format: measure.numberFormat, range: range), band: band, cursor: here, reference: reference)
+            y: Axis(measure.name, format: measure.numberFormat, range: range), band: band, right: overlay(parameter), cursor: here, reference: reference)
         grid.draw(chart, in: rect, theme: theme)
+    }
+
+    /// The second measure of the curve, with its scale.
+    func overlay(_ parameter: ParameterDescriptor) -> LineChart.Right? {
+        guard let request = model.whatIf.request else { return nil }
+        switch model.ui.curveOverlay {
+        case .none: return nil
+        case .metric:
+            let measured = model.whatIf.curves[request.key]?.points.compactMap { point in point.point.accuracy.map { (x: point.x, estimate: $0) } } ?? []
+            guard !measured.isEmpty else { return nil }
+            let measure = model.metric
+            func points(_ choose: (AccuracyEstimate) -> Bool) -> [ChartPoint] { measured.filter { choose($0.estimate) }.map { ChartPoint($0.x, $0.estimate.value) } }
+            let line = points { _ in true }
+            return LineChart.Right(
+                .init(measure.name, line, marked: points(\.isComplete), estimated: points { !$0.isComplete }),
+                Axis(measure.name, format: measure.numberFormat, range: measure.axisRange(of: line.map(\.y))))
+        case .measure(let measure):
+            let line = model.whatIf.forecasts[request.key]?.compactMap { point in ExplorerModel.predicted(measure, point.figures).map { ChartPoint(point.x, $0) } } ?? []
+            guard !line.isEmpty else { return nil }
+            let highest = line.map(\.y).max() ?? 1
+            return LineChart.Right(
+                .init(measure.name, line, estimated: line),
+                Axis(measure.name, format: measure.numberFormat, range: 0...max(highest * 1.05, .leastNormalMagnitude)))
+        }
     }
 
     /// Where nobody would go: ten points below the baseline. `nil` for metrics that are no percentages.

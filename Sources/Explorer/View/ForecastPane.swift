@@ -52,7 +52,8 @@ extension Painter {
             let highest = (line.map(\.y) + band.map(\.high) + [baseline ?? 0]).max() ?? 1
             let chart = LineChart(
                 series: [.init(measure.name, line, marked: counted, estimated: line)], x: x,
-                y: Axis(measure.name, format: measure.numberFormat, range: 0...max(highest * 1.05, .leastNormalMagnitude)), band: band, cursor: here, reference: baseline)
+                y: Axis(measure.name, format: measure.numberFormat, range: 0...max(highest * 1.05, .leastNormalMagnitude)), band: band, right: overlay(parameter), cursor: here,
+                reference: baseline)
             grid.draw(chart, in: rect, theme: theme)
         case .choice, .flag:
             let present = model.value(of: parameter)

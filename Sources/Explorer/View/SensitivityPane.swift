@@ -18,11 +18,12 @@ extension Painter {
                 ], in: content)
         }
         let technique = model.catalog.title(grid.request.step.technique)
+        let isOfLatency = model.ui.heatShowsLatency && grid.request.latency != nil
         let progress = grid.isComplete ? StyledLine() : StyledLine("\(grid.done) of \(grid.total)", .muted)
         let parameter = grid.request.parameter.flatMap { model.catalog[grid.request.step.technique]?.parameter($0)?.title }
         let content = panel(
             .layerHeat, in: rect, title: "Sensitivity: \(technique)", badge: progress,
-            footer: StyledLine(parameter.map { "loss by \($0.lowercased())" } ?? "loss when on", .muted))
+            footer: StyledLine(parameter.map { "\(isOfLatency ? "latency" : "loss") by \($0.lowercased())" } ?? "\(isOfLatency ? "latency" : "loss") when on", .muted))
         let columns = grid.request.values.isEmpty ? ["on"] : grid.request.values.map(\.text)
         let losses = grid.cells.map { row in row.map { $0?.loss.map { max($0, 0) } } }
         let metric = grid.cells.joined().lazy.compactMap { $0?.accuracy?.measure }.first ?? model.metric
@@ -30,19 +31,38 @@ extension Painter {
         // Where the baseline is a far ceiling every layer loses much: colors then tell the layers apart, not each from nothing.
         let lowest = metric.baselineBelongsOnAxis ? 0 : known.min() ?? 0
         let cell = model.heatCell
-        let map = HeatMap(
+        var map = HeatMap(
             rowLabels: grid.units.map(\.title), columnLabels: columns, values: losses, format: metric.comparison == .points ? .percent(digits: 1) : metric.numberFormat,
             // Differences below a point are mostly noise at these sample counts, not a pattern.
             range: lowest...max(known.max() ?? 0, lowest + metric.visibleLoss), cursor: cell.map { ($0.unit, $0.column) })
+        if isOfLatency {
+            // Dark is slow. Less than a twentieth either way is no pattern.
+            map.values = grid.cells.map { row in row.map { $0?.latency?.ratio } }
+            map.format = .ratio()
+            let ratios = map.values.joined().compactMap { $0 }
+            map.range = min(ratios.min() ?? 1, 0.95)...max(ratios.max() ?? 1, 1.05)
+        }
         let parts = content.rows([.fill, .fixed(1)])
         // The map's own last line is covered by one that knows the interval.
         draw(map, in: Rect(x: parts[0].x, y: parts[0].y, width: parts[0].width, height: parts[0].height + 1))
         let line = Rect(x: parts[1].x, y: parts[1].y, width: parts[1].width, height: 1)
         self.grid.fill(line, with: " ", style: Style())
-        self.grid.put(cell.map { exact(grid, $0.unit, $0.column) } ?? StyledLine("this layer was not measured", .muted), in: line)
+        self.grid.put(
+            cell.map { isOfLatency ? exactLatency(grid, $0.unit, $0.column) : exact(grid, $0.unit, $0.column) } ?? StyledLine("this layer was not measured", .muted), in: line)
     }
 
     private mutating func draw(_ map: HeatMap, in rect: Rect) { grid.draw(map, in: rect, theme: theme) }
+
+    private func exactLatency(_ sensitivity: SensitivityGrid, _ unit: Int, _ column: Int) -> StyledLine {
+        guard let cell = sensitivity.cells[unit][column] else { return StyledLine("not measured yet", .muted) }
+        guard let latency = cell.latency else { return StyledLine(cell.problem ?? "not timed", cell.problem == nil ? .muted : Style(.warning)) }
+        let format = Measure.latency.numberFormat
+        var line: StyledLine = [Span("\(format.text(latency.baseline)) \(glyphs.arrowRight) \(format.text(latency.candidate))", .bold)]
+        let interval = latency.ratioInterval
+        line += Span(" \(NumberFormat.ratio().text(latency.ratio)) [\(NumberFormat.ratio().text(interval.low)), \(NumberFormat.ratio().text(interval.high))]", .muted)
+        if latency.verdict == .unclear { line += Span(", noise", .muted) }
+        return line
+    }
 
     private func exact(_ sensitivity: SensitivityGrid, _ unit: Int, _ column: Int) -> StyledLine {
         guard let cell = sensitivity.cells[unit][column] else { return StyledLine("not measured yet", .muted) }

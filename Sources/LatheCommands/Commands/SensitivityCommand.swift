@@ -43,13 +43,19 @@ struct Sensitivity: ParsableCommand {
     enum Budgeted: String, CaseIterable, ExpressibleByArgument {
         case size, packed, parameters
         case nonZeros = "non-zeros"
-        case macs
+        case macs, latency
 
         var measure: AllocationMeasure { AllocationMeasure(rawValue: rawValue) ?? .size }
     }
 
-    @Option(help: ArgumentHelp("What the budget is counted in: ONNX file, packed archive, parameters, non-zero parameters or MACs."))
+    @Option(help: ArgumentHelp("What the budget is counted in: ONNX file, packed archive, parameters, non-zero parameters, MACs or latency."))
     var measure: Budgeted = .size
+
+    @Flag(help: "Time every cell against the baseline as well, a third of a second each; --measure latency does so too.")
+    var latency = false
+
+    @Option(help: ArgumentHelp("Threads behind each latency.", valueName: "count"))
+    var threads = PositiveCount(1)
 
     @Option(help: ArgumentHelp("Allocate: keep this share of the baseline's measure at the least loss.", valueName: "percent"))
     var budget: PercentQuantity?
@@ -92,7 +98,9 @@ struct Sensitivity: ParsableCommand {
             }
             list = try values.split(separator: ",").map { try found.parse(String($0)) }
         }
-        return try SensitivityRequest(step: step, parameter: parameter, values: list, samples: limit.value)
+        var request = try SensitivityRequest(step: step, parameter: parameter, values: list, samples: limit.value)
+        if latency || measure == .latency { request.latency = LatencyConditions(threads: threads.value) }
+        return request
     }
 
     private func analyzed(_ step: RecipeStep, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> SensitivityDocument {

@@ -16,7 +16,10 @@ struct SensitivityDocument: JSONDocument {
         /// What of the metric is lost, with its 95 % interval for paired samples.
         var loss: Double?
         var lossInterval: Interval?
-        /// What the change takes away, predicted, by measure.
+        /// Latency against the baseline's, in turns, with its 95 % interval; where asked for.
+        var latencyRatio: Double?
+        var latencyInterval: Interval?
+        /// What the change takes away by measure: predicted; of latency measured, in milliseconds, 0 where noise may have made it.
         var saved: [String: Double]
         var problem: String?
         /// Found in the store, not run now.
@@ -58,6 +61,8 @@ struct SensitivityDocument: JSONDocument {
     var technique: String
     var parameter: String?
     var metric: String?
+    /// Milliseconds of the baseline, where latency was asked for.
+    var baselineMilliseconds: Double?
     var rows: [Row]
     var allocation: Allocation?
 }
@@ -68,6 +73,7 @@ extension SensitivityDocument {
         technique = grid.request.step.technique
         parameter = grid.request.parameter
         metric = grid.cells.joined().compactMap { $0?.accuracy?.metric.title }.first
+        baselineMilliseconds = grid.baseline[.latency]
         rows = zip(grid.units, grid.cells).map { unit, cells in
             Row(
                 layers: unit.layers.map { session.layers[$0].id },
@@ -86,6 +92,8 @@ extension SensitivityDocument.Cell {
         baseline = cell.accuracy?.baseline
         loss = cell.loss
         lossInterval = cell.accuracy?.differenceInterval.map { Interval(low: -$0.high, high: -$0.low) }
+        latencyRatio = cell.latency?.ratio
+        latencyInterval = cell.latency?.ratioInterval
         saved = Dictionary(uniqueKeysWithValues: cell.saved.map { ($0.key.rawValue, $0.value) })
         problem = cell.problem
         stored = cell.isStored
@@ -101,7 +109,7 @@ extension SensitivityDocument.Allocation {
         met = found.isMet
         self.measure = measure.rawValue
         self.before = before
-        after = measure.value(figures)
+        after = measure.value(figures) ?? found.value
         accuracy = found.accuracy.value
         difference = found.accuracy.difference
         differenceInterval = found.accuracy.differenceInterval

@@ -1,6 +1,7 @@
 import CompressionEngine
 import Datasets
 import Explorer
+import Foundation
 import Measurement
 
 /// What `lathe sensitivity` prints for people: a row for each layer, a column for each value, the loss with its margin.
@@ -20,6 +21,7 @@ enum SensitivityText {
             table.rows.append([name.onOneLine] + row.cells.map { cell(metric, $0) })
         }
         lines.append(table.text)
+        if let baseline = document.baselineMilliseconds { lines += ["", times(document, values, baseline)] }
         let coupled = document.rows.filter { $0.layers.count > 1 }
         if !coupled.isEmpty {
             lines.append("")
@@ -36,6 +38,24 @@ enum SensitivityText {
         // A loss is written as a fall, so that it reads like everywhere else.
         let margin = metric.changeFormat.magnitude((interval.high - interval.low) / 2)
         return "\(Written.change(-loss, metric)) ±\(margin.prefix { $0 != " " })"
+    }
+
+    /// Milliseconds that each cell changes, measured.
+    private static func times(_ document: SensitivityDocument, _ values: [String], _ baseline: Double) -> String {
+        // To a hundredth of a percent of the model, about.
+        let digits = max(0, 3 - Int(log10(max(baseline, 1e-6)).rounded(.down)))
+        var table = TextTable([("layer", .left)] + values.map { ($0, .right) })
+        for row in document.rows {
+            let name = row.layers.count > 1 ? "\(row.layers[0]) +\(row.layers.count - 1)" : row.layers.first ?? ""
+            table.rows.append(
+                [name.onOneLine]
+                    + row.cells.map { cell in
+                        guard let ratio = cell.latencyRatio, let interval = cell.latencyInterval else { return "×" }
+                        let half = (interval.high - interval.low) / 2 * baseline
+                        return String(format: "%+.*f ±%.*f", digits, (ratio - 1) * baseline, digits, half)
+                    })
+        }
+        return "latency \(Written.value(baseline, .latency)); milliseconds that one row changed adds, ± half the 95 % interval, measured in turns\n\n\(table.text)"
     }
 
     private static func text(_ allocation: SensitivityDocument.Allocation, _ metric: Measure) -> [String] {

@@ -2,16 +2,17 @@
 struct ChartFrame {
     let plot: Rect
     let x: Axis
-    let y: Axis
+    private(set) var y: Axis
     let xDomain: ClosedRange<Double>
-    let yDomain: ClosedRange<Double>
+    private(set) var yDomain: ClosedRange<Double>
     private let frame: Rect
+    private let right: (axis: Axis, domain: ClosedRange<Double>, ticks: [Double], labels: [String])?
     private let yTicks: [Double]
     private let yLabels: [String]
 
     /// Lays out axes for the given data. On the left the tick labels of y, below a line, the tick labels of x and its label;
-    /// above the plot the label of y.
-    init(in rect: Rect, x: Axis, y: Axis, xValues: [Double], yValues: [Double]) {
+    /// above the plot the label of y. A second axis of y has its tick labels on the right.
+    init(in rect: Rect, x: Axis, y: Axis, xValues: [Double], yValues: [Double], right: (axis: Axis, values: [Double])? = nil) {
         self.x = x
         self.y = y
         frame = rect
@@ -22,7 +23,25 @@ struct ChartFrame {
         yTicks = y.ticks(in: yDomain, atMost: max(2, min(8, (height + 1) / 2)))
         yLabels = y.labels(for: yTicks)
         let labelWidth = min(max(3, yLabels.map(DisplayWidth.of(_:)).max() ?? 3), max(0, rect.width / 3))
-        plot = Rect(x: rect.x + labelWidth + 1, y: rect.y + 1, width: rect.width - labelWidth - 1, height: height)
+        var rightWidth = 0
+        if let right {
+            let domain = right.axis.domain(of: right.values)
+            let ticks = right.axis.ticks(in: domain, atMost: max(2, min(8, (height + 1) / 2)))
+            let labels = right.axis.labels(for: ticks)
+            self.right = (right.axis, domain, ticks, labels)
+            rightWidth = min(max(3, labels.map(DisplayWidth.of(_:)).max() ?? 3), rect.width / 4) + 1
+        } else {
+            self.right = nil
+        }
+        plot = Rect(x: rect.x + labelWidth + 1, y: rect.y + 1, width: rect.width - labelWidth - 1 - rightWidth, height: height)
+    }
+
+    /// The same plot with the right axis as that of y; `nil` where there is none.
+    var onRight: ChartFrame? {
+        guard let right else { return nil }
+        var other = self
+        (other.y, other.yDomain) = (right.axis, right.domain)
+        return other
     }
 
     /// Whether there is room for more than the frame.
@@ -78,7 +97,19 @@ struct ChartFrame {
                 StyledLine(label, .muted), in: Rect(x: frame.x, y: row, width: axisX - frame.x, height: 1),
                 alignment: .right)
         }
+        drawRight(on: &grid, glyphs: glyphs)
         drawX(on: &grid, glyphs: glyphs)
+    }
+
+    private func drawRight(on grid: inout CellGrid, glyphs: Glyphs) {
+        guard let right, let other = onRight else { return }
+        grid.fill(Rect(x: plot.maxX, y: plot.y, width: 1, height: plot.height), with: glyphs.axisVertical, style: .muted)
+        var lastRow = Int.max
+        for (tick, label) in zip(right.ticks, right.labels) {
+            guard let row = other.row(tick), row < lastRow else { continue }
+            lastRow = row
+            grid.put(StyledLine(label, .muted), in: Rect(x: plot.maxX + 1, y: row, width: frame.maxX - plot.maxX - 1, height: 1))
+        }
     }
 
     private func drawX(on grid: inout CellGrid, glyphs: Glyphs) {

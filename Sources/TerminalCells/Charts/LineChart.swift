@@ -45,11 +45,23 @@ public struct LineChart: Widget, Hashable, Sendable {
         }
     }
 
+    /// A curve and its scale.
+    public struct Right: Hashable, Sendable {
+        public var series: Series
+        public var axis: Axis
+        public init(_ series: Series, _ axis: Axis) {
+            self.series = series
+            self.axis = axis
+        }
+    }
+
     public var series: [Series]
     public var x: Axis
     public var y: Axis
     /// By ascending x; drawn shaded behind the curves.
     public var band: [BandPoint]
+    /// A curve with a scale of its own, on the right.
+    public var right: Right?
     /// The x under the cursor.
     public var cursor: Double?
     /// An x to mark (the current setting), drawn as a dotted vertical line.
@@ -58,13 +70,14 @@ public struct LineChart: Widget, Hashable, Sendable {
     public var reference: Double?
 
     public init(
-        series: [Series], x: Axis, y: Axis, band: [BandPoint] = [], cursor: Double? = nil, current: Double? = nil,
+        series: [Series], x: Axis, y: Axis, band: [BandPoint] = [], right: Right? = nil, cursor: Double? = nil, current: Double? = nil,
         reference: Double? = nil
     ) {
         self.series = series
         self.x = x
         self.y = y
         self.band = band
+        self.right = right
         self.cursor = cursor
         self.current = current
         self.reference = reference
@@ -76,22 +89,27 @@ public struct LineChart: Widget, Hashable, Sendable {
         let points = series.flatMap { $0.points + $0.marked }
         let frame = ChartFrame(
             in: rect, x: x, y: y,
-            xValues: points.map(\.x) + band.map(\.x) + [cursor, current].compactMap { $0 },
-            yValues: points.map(\.y) + band.flatMap { [$0.low, $0.high] } + [reference].compactMap { $0 })
+            xValues: points.map(\.x) + (right?.series.points.map(\.x) ?? []) + band.map(\.x) + [cursor, current].compactMap { $0 },
+            yValues: points.map(\.y) + band.flatMap { [$0.low, $0.high] } + [reference].compactMap { $0 },
+            right: right.map { ($0.axis, ($0.series.points + $0.series.marked).map(\.y)) })
         guard frame.isDrawable else { return }
         frame.draw(on: &grid, theme: theme)
         grid.withClip(frame.plot) { grid in
             drawBand(frame, on: &grid, theme: theme)
             drawCurves(frame, on: &grid, theme: theme)
         }
-        let noData = !points.contains {
-            x.position($0.x, in: frame.xDomain) != nil && y.position($0.y, in: frame.yDomain) != nil
+        let noData = curves(frame).allSatisfy { series, frame in
+            !(series.points + series.marked).contains { x.position($0.x, in: frame.xDomain) != nil && frame.y.position($0.y, in: frame.yDomain) != nil }
         }
         if noData {
             let place = frame.plot.centered(width: frame.plot.width, height: 1)
             grid.put(StyledLine("no data yet", .disabled), in: place, alignment: .center)
         }
-        frame.header(cursor.map { readout(at: $0, theme: theme) } ?? legend(theme: theme), on: &grid)
+        if let cursor {
+            frame.header(readout(at: cursor, theme: theme), readout(at: cursor, theme: theme, isShort: true), on: &grid)
+        } else {
+            frame.header(legend(theme: theme), on: &grid)
+        }
     }
 
     /// Dashes need points finer than a cell; in ASCII every curve but the first is drawn in a letter of its own.
@@ -100,7 +118,12 @@ public struct LineChart: Widget, Hashable, Sendable {
         return DotRaster(columns: columns, rows: rows, tier: theme.glyphTier, mark: mark)
     }
 
-    private func style(of index: Int) -> Style { Style(series[index].role ?? .series(UInt8(index % 8))) }
+    /// All curves with the frame that each is drawn in.
+    private func curves(_ frame: ChartFrame) -> [(series: Series, frame: ChartFrame)] {
+        series.map { ($0, frame) } + (right.flatMap { right in frame.onRight.map { [(right.series, $0)] } } ?? [])
+    }
+
+    private func style(of index: Int) -> Style { Style((index < series.count ? series[index].role : right?.series.role) ?? .series(UInt8(index % 8))) }
 
     private func drawBand(_ frame: ChartFrame, on grid: inout CellGrid, theme: Theme) {
         guard band.count > 1 else { return }
@@ -143,12 +166,14 @@ public struct LineChart: Widget, Hashable, Sendable {
                 style: Style(.accent, .bold))
         }
         // The first series is drawn last, on top.
-        for index in series.indices.reversed() {
+        let curves = curves(frame)
+        for index in curves.indices.reversed() {
+            let (series, frame) = curves[index]
             var raster = raster(of: index, columns: frame.plot.width, rows: frame.plot.height, theme: theme)
             let style = style(of: index)
             var previous: (x: Double, y: Double)?
             var phase = 0
-            for point in series[index].points {
+            for point in series.points {
                 let place = frame.point(point.x, point.y, in: raster)
                 if let previous, let place {
                     raster.line(from: previous, to: place, style: style, dash: Self.dashes[index % 8], phase: &phase)
@@ -159,7 +184,8 @@ public struct LineChart: Widget, Hashable, Sendable {
             }
             raster.draw(at: frame.plot.origin, on: &grid)
         }
-        for index in series.indices.reversed() {
+        for index in curves.indices.reversed() {
+            let (series, frame) = curves[index]
             func mark(_ points: [ChartPoint], _ marker: Character) {
                 for point in points {
                     guard let cell = frame.cell(point.x, point.y) else { continue }
@@ -167,15 +193,16 @@ public struct LineChart: Widget, Hashable, Sendable {
                 }
             }
             // Full markers for what is measured lie over the hollow ones of estimates.
-            mark(series[index].estimated, theme.glyphs.markers[(index + 4) % 8])
-            mark(series[index].marked, theme.glyphs.markers[index % 8])
+            mark(series.estimated, theme.glyphs.markers[(index + 4) % 8])
+            mark(series.marked, theme.glyphs.markers[index % 8])
         }
     }
 
     private func legend(theme: Theme) -> StyledLine {
-        guard series.count > 1 else { return StyledLine(series.first?.name ?? "", .muted) }
+        let all = series + (right.map { [$0.series] } ?? [])
+        guard all.count > 1 else { return StyledLine(all.first?.name ?? "", .muted) }
         var line = StyledLine()
-        for index in series.indices {
+        for index in all.indices {
             var raster = raster(of: index, columns: 3, rows: 1, theme: theme)
             var phase = 0
             let middle = Double(raster.height / 2)
@@ -186,22 +213,25 @@ public struct LineChart: Widget, Hashable, Sendable {
             raster.draw(at: Point(x: 0, y: 0), on: &sample)
             if index > 0 { line += Span("  ") }
             line += Span(sample.text(row: 0), style(of: index))
-            line += Span(" " + series[index].name, .muted)
+            line += Span(" " + all[index].name + (index < series.count ? "" : " (right)"), .muted)
         }
         return line
     }
 
     /// The exact values nearest to the cursor.
-    private func readout(at value: Double, theme: Theme) -> StyledLine {
-        var line = StyledLine("\(x.label) \(x.format.text(value))", .bold)
-        for index in series.indices {
-            let candidates = series[index].marked + series[index].points
+    /// - Parameter isShort: values alone, in the order of the curves.
+    private func readout(at value: Double, theme: Theme, isShort: Bool = false) -> StyledLine {
+        var line = isShort ? StyledLine() : StyledLine("\(x.label) \(x.format.text(value))", .bold)
+        let all = series.map { ($0, y) } + (right.map { [($0.series, $0.axis)] } ?? [])
+        for (index, entry) in all.enumerated() {
+            let (series, axis) = entry
+            let candidates = series.marked + series.points
             let near = candidates.filter { $0.y.isFinite }.min { abs($0.x - value) < abs($1.x - value) }
             guard let near else { continue }
-            let name = series.count > 1 ? series[index].name + " " : ""
-            let figure = Figure(near.y, y.format, standing: series[index].estimated.contains(near) && !series[index].marked.contains(near) ? .estimated : .measured)
+            let name = all.count > 1 && !isShort ? series.name + (index < self.series.count ? " " : " (right) ") : index < self.series.count ? "" : "right "
+            let figure = Figure(near.y, axis.format, standing: series.estimated.contains(near) && !series.marked.contains(near) ? .estimated : .measured)
             line += Span("  \(name)\(figure.text(tier: theme.glyphTier))", style(of: index).adding(.bold))
-            if near.x != value { line += Span(" at \(x.format.text(near.x))", .muted) }
+            if near.x != value, !isShort { line += Span(" at \(x.format.text(near.x))", .muted) }
         }
         return line
     }
