@@ -10,7 +10,7 @@ extension Model {
     public static func read(path: String) throws(ModelGraphError) -> Model {
         let file = try MappedFile(path: path)
         do {
-            return try read(bytes: file.bytes, owner: file, directory: (path as NSString).deletingLastPathComponent)
+            return try read(bytes: file.bytes, owner: file, directory: path.folder)
         } catch {
             throw ModelGraphError(error.kind, "\(path): \(error.message)")
         }
@@ -41,6 +41,7 @@ extension Model {
         guard proto.hasGraph else { throw damaged(": it holds no graph") }
         var reader = OnnxReader(bytes: bytes, owner: owner, directory: directory)
         var model = try reader.model(proto)
+        try model.validate()
         model.inlineFunctions()
         model.normalizeConstants()
         return model
@@ -60,6 +61,12 @@ extension Model {
 }
 
 extension String {
+    /// The folder of a file's path; empty for a file of the working folder. (Foundation's own ends the program on a path of one character.)
+    package var folder: String {
+        guard let slash = lastIndex(of: "/") else { return "" }
+        return slash == startIndex ? "/" : String(self[..<slash])
+    }
+
     /// Line breaks become spaces, so that an error stays one line.
     var oneLine: String { split(whereSeparator: \.isNewline).joined(separator: " ") }
 }

@@ -95,7 +95,7 @@ import Testing
 
         /// Gives its thread back while it waits: a test that holds one of the pool's keeps others from running.
         func run(_ what: String, until done: (ExplorerModel) -> Bool) async throws {
-            let deadline = Date().addingTimeInterval(600)
+            let deadline = Date().addingTimeInterval(1800)
             while !done(model) {
                 try #require(Date() < deadline, "waited too long for \(what)")
                 let news = events.drain()

@@ -68,7 +68,7 @@ struct Bench {
 
     /// With another executor, which remembers nothing of other recipes, and another memory of trainings.
     private func applyAfresh(_ recipe: Recipe) throws -> Model {
-        var context = RewriteContext(calibration: session.calibration, shapes: try session.shapes(of: session.model)?.dims ?? [:], seed: recipe.seed)
+        var context = RewriteContext(calibration: session.calibration, clock: session.clock, shapes: try session.shapes(of: session.model)?.dims ?? [:], seed: recipe.seed)
         if recipe.learns { context.training = try session.trainingSource(store: stores[1]) }
         return try RecipeExecutor(baseline: session.model).apply(recipe, context: context).model
     }

@@ -24,7 +24,7 @@ public final class EngineSession: Sendable {
     /// Runs calibration data, where there is data and a runtime.
     public let calibration: (any CalibrationSource)?
     /// Times models with that data.
-    let clock: (any OperatorClock)?
+    package let clock: (any OperatorClock)?
     /// Names what accuracies hang on beside model and recipe: validation samples, and the teacher if there is one.
     let evaluationHash: String
 

@@ -45,7 +45,7 @@ struct LatencyStore: Sendable {
         let contents = Contents(
             version: Self.version, kernels: known.map { Contents.Timed(kernel: $0.key, milliseconds: $0.value) }, residuals: residuals)
         guard let data = try? JSONEncoder().encode(contents) else { return }
-        try? FileManager.default.createDirectory(atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
+        try? FileManager.default.createDirectory(atPath: path.folder, withIntermediateDirectories: true)
         try? AtomicFile.write(Array(data), to: path)
     }
 }

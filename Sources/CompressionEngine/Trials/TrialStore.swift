@@ -2,6 +2,7 @@ import Datasets
 import EngineSupport
 import Foundation
 import GRDB
+import ModelGraph
 import Synchronization
 
 /// Results of everything that was tried, found again by content: a SQLite file in WAL mode that several processes may use
@@ -60,7 +61,7 @@ public final class TrialStore: Sendable {
 
     /// - Throws: `EngineError` if the folder or the file cannot be written, or a newer version of lathe made it.
     public convenience init(path: String, limits: StoreLimits = StoreLimits()) throws {
-        let folder = (path as NSString).deletingLastPathComponent
+        let folder = path.folder
         if !folder.isEmpty {
             do {
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)

@@ -52,7 +52,8 @@ struct QDQEmitter {
         let scales = weightScales.map { inputScale * $0 }
         let codes = bias.enumerated().map { index, value -> Int32 in
             let code = (Double(value) / Double(scales[scales.count == 1 ? 0 : index])).rounded(.toNearestOrEven)
-            return Int32(max(min(code, Double(Int32.max)), Double(Int32.min)))
+            // Nothing over nothing, where weights and inputs were all 0.
+            return code.isNaN ? 0 : Int32(max(min(code, Double(Int32.max)), Double(Int32.min)))
         }
         let codesName = shared(Tensor(name: "", int32s: codes, dims: [codes.count]), "\(name)_quantized")
         let scaleName = shared(Tensor(name: "", floats: scales, dims: weight.scales.dims), "\(name)_bias_scale")

@@ -83,6 +83,7 @@ public struct StaticInt8: Technique {
             guard let tensor = graph.initializers[bias], tensor.elementType == .float32 else { return "the bias is not a float32 constant" }
             let outputs = layer.weightShape[layer.outputAxis]
             guard tensor.count == 1 || (tensor.count == outputs && tensor.dims.last == outputs) else { return "the bias is a matrix" }
+            guard tensor.floats()?.allSatisfy(\.isFinite) ?? false else { return "the bias has numbers that are not finite" }
         }
         return nil
     }

@@ -64,8 +64,9 @@ extension ChannelTracer {
 
     /// A dimension counted from the end; `nil` if that needs a rank that is not known.
     func fromEnd(_ dimension: Int, rank: Int?) -> Int? {
-        if dimension < 0 { return dimension }
-        return rank.map { dimension - $0 }
+        guard let rank else { return dimension < 0 ? dimension : nil }
+        let place = dimension < 0 ? dimension : dimension - rank
+        return (-rank..<0).contains(place) ? place : nil
     }
 
     // MARK: Elementwise

@@ -89,7 +89,8 @@ extension ChannelTracer {
                 return Extent(position: position, count: nil)
             case .known(0) where !keepsZero:
                 return Extent(position: position, count: input.indices.contains(position) ? input[position].count : nil)
-            case .known(let count): return Extent(position: position, count: count)
+            // More than that no tensor holds.
+            case .known(let count): return Extent(position: position, count: (0...(1 << 40)).contains(count) ? count : nil)
             case .extent(let axis): return Extent(position: position, count: axes[axis].isBlocked ? nil : axes[axis].channels.count)
             case .dimension(let value, let dimension):
                 return Extent(position: position, count: value == x.name ? extent(of: x, dimension) : extent(value, dimension) ?? probed(name, position, shape.count))
@@ -97,13 +98,20 @@ extension ChannelTracer {
             }
         }
         if let inferred {
-            let total = input.reduce(Int?(1)) { product, dimension in product.flatMap { a in dimension.count.map { a * $0 } } }
-            let others = result.enumerated().reduce(Int?(1)) { product, entry in
-                entry.offset == inferred ? product : product.flatMap { a in entry.element.count.map { a * $0 } }
-            }
+            let total = Self.product(input.map(\.count))
+            let others = Self.product(result.enumerated().filter { $0.offset != inferred }.map(\.element.count))
             if let total, let others, others > 0, total % others == 0 { result[inferred].count = total / others }
         }
         return result
+    }
+
+    /// `nil` where a count is not known, or where there are more elements than an integer counts.
+    private static func product(_ counts: [Int?]) -> Int? {
+        counts.reduce(Int?(1)) { total, count in
+            guard let total, let count else { return nil }
+            let (product, overflows) = total.multipliedReportingOverflow(by: count)
+            return overflows ? nil : product
+        }
     }
 
     private func probed(_ name: String, _ position: Int, _ rank: Int) -> Int? {
@@ -127,12 +135,16 @@ extension ChannelTracer {
             while left != right {
                 if left < right {
                     guard i > front, let more = reshape.input[i - 1].count, more > 0 else { break }
+                    let (product, overflows) = left.multipliedReportingOverflow(by: more)
+                    guard !overflows else { break }
                     i -= 1
-                    left *= more
+                    left = product
                 } else {
                     guard o > front, let more = reshape.output[o - 1].count, more > 0 else { break }
+                    let (product, overflows) = right.multipliedReportingOverflow(by: more)
+                    guard !overflows else { break }
                     o -= 1
-                    right *= more
+                    right = product
                 }
             }
             guard left == right else { break }
@@ -205,7 +217,7 @@ extension ChannelTracer {
         guard let source = carried(dimensions, x, rank, site), let axis = x.axes[source.position - rank],
             let place = dimensions.firstIndex(where: { $0.position == source.position })
         else { return nil }
-        func product(_ part: ArraySlice<Extent>) -> Int? { part.reduce(Int?(1)) { total, next in total.flatMap { a in next.count.map { a * $0 } } } }
+        func product(_ part: ArraySlice<Extent>) -> Int? { Self.product(part.map(\.count)) }
         guard let outer = product(dimensions[..<place]) else {
             freeze(axis: axis, because: "\(site.title) merges it with dimensions of unknown size")
             return nil
@@ -229,14 +241,15 @@ extension ChannelTracer {
         var known = parts
         let total = axes[axis].channels.count
         if let unknown = known.firstIndex(where: { $0.count == nil }) {
-            let others = known.reduce(1) { $0 * ($1.count ?? 1) }
+            let others = known.reduce(1) { $0 &* ($1.count ?? 1) }
             guard known.count(where: { $0.count == nil }) == 1, others > 0, total % others == 0 else { return nil }
             known[unknown].count = total / others
         }
         guard let place = known.firstIndex(where: { $0.position == carrier.position }), let count = known[place].count, count > 1,
-            known.reduce(1, { $0 * ($1.count ?? 1) }) == total
+            known.reduce(1, { $0 &* ($1.count ?? 1) }) == total
         else { return nil }
-        let inner = known[(place + 1)...].reduce(1) { $0 * ($1.count ?? 1) }
+        let inner = known[(place + 1)...].reduce(1) { $0 &* ($1.count ?? 1) }
+        guard inner > 0, (count - 1) * inner < total else { return nil }
         mergeEqual(axis) { ($0 / inner) % count }
         return newAxis((0..<count).map { axes[axis].channels[$0 * inner] })
     }
