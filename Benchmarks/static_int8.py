@@ -10,6 +10,7 @@ Run `make real-models` first; nothing else should run on the machine.
 
 import argparse
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -25,7 +26,7 @@ import numpy as np
 import onnx
 import onnx.version_converter
 import onnxruntime
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -38,19 +39,9 @@ SAMPLES = ["lenet-300-100", "lenet-5", "resnet-8", "ds-cnn", "transformer", "lst
 BURST, TURNS = 0.02, 15
 
 
-class Feeds(CalibrationDataReader):
-    def __init__(self, feeds):
-        self.feeds = iter(feeds)
-
-    def get_next(self):
-        return next(self.feeds, None)
-
-
-def session(path):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+# Both quantize the same samples in the same way as that benchmark.
+quantization = importlib.import_module("compare-quantization")
+session = quantization.session
 
 
 class Subject:
@@ -64,14 +55,15 @@ class Subject:
         else:
             self.production(key)
 
-    def sample(self, key):
-        from importlib import import_module
+    def short(self, said):
+        """What a tool said, without the folders of this machine."""
+        return " ".join(said.replace(f"{self.folder}/", "").replace(f"{ROOT}/", "").split())[:160]
 
-        reader = import_module("compare-quantization")
+    def sample(self, key):
         self.model = ROOT / f"SampleModels/{key}.onnx"
-        calibration = reader.images("heldout-images-idx3-ubyte.gz")[:256]
+        calibration = quantization.images("heldout-images-idx3-ubyte.gz")[:256]
         self.calibration = [{"image": calibration[start : start + 32]} for start in range(0, 256, 32)]
-        self.images, self.labels = reader.images("t10k-images-idx3-ubyte.gz")[:2000], reader.idx("t10k-labels-idx1-ubyte.gz", 8)[:2000]
+        self.images, self.labels = quantization.images("t10k-images-idx3-ubyte.gz")[:2000], quantization.idx("t10k-labels-idx1-ubyte.gz", 8)[:2000]
         self.timed = {"image": self.images[:1]}
         self.data = self.folder / "data.yaml"
         text = (ROOT / "SampleModels/data/fashion-mnist.yaml").read_text()
@@ -117,12 +109,12 @@ class Subject:
                     onnx.save(model, lifted)
                     quant_pre_process(str(lifted), str(prepared), skip_symbolic_shape=True)
                     quantize_static(
-                        str(prepared), str(beside), Feeds(self.calibration), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
+                        str(prepared), str(beside), quantization.Feeds(self.calibration), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
                         weight_type=QuantType.QInt8, calibrate_method=CalibrationMethod.MinMax)
                     session(beside).run(None, self.timed)
                 beside.rename(path)
             except Exception as error:  # whatever it says
-                note.write_text(" ".join(str(error).split())[:160])
+                note.write_text(self.short(str(error)))
                 return None, note.read_text()
             finally:
                 lifted.unlink(missing_ok=True)
@@ -136,7 +128,7 @@ class Subject:
         environment.setdefault("LATHE_ONNXRUNTIME", str(next((ROOT / ".deps/onnxruntime").glob("libonnxruntime.so.*"))))
         command = [program, "apply", self.model, "--data", self.data, "--step", step, "--output", path]
         done = subprocess.run([str(part) for part in command], env=environment, capture_output=True, text=True)
-        return (path, None) if done.returncode == 0 else (None, done.stderr.strip()[:160])
+        return (path, None) if done.returncode == 0 else (None, self.short(done.stderr.removeprefix("lathe: ")))
 
 
 def quiet():
@@ -197,7 +189,7 @@ def main():
             try:
                 subject = Subject(key, work / key)
             except Exception as error:
-                left.append((key, "the original does not run: " + " ".join(str(error).split())[:90]))
+                left.append((key, "the original does not run: " + " ".join(str(error).replace(f"{ROOT}/", "").split())[:90]))
                 continue
             theirs, problem = subject.theirs()
             ours, refusal = subject.ours(options.lathe, options.step)
