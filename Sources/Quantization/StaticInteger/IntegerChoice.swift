@@ -47,6 +47,9 @@ struct IntegerChoice {
         self.cancellation = cancellation
         self.make = make
         var marked = model
+        // Weights that are listed as inputs too, as IR version 3 has them, are no constants to the runtime, which then computes in slower ways; in the file that is
+        // written they are constants in either form.
+        marked.graph.inputs = marked.graph.requiredInputs
         for position in marked.graph.nodes.indices { marked.graph.nodes[position].name = "\(Self.mark)\(position)." }
         self.marked = marked
         index = GraphIndex(model.graph)
