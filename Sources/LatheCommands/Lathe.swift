@@ -1,4 +1,5 @@
 import ArgumentParser
+import CompressionEngine
 import Foundation
 
 /// The program: its commands, and how it ends.
@@ -18,7 +19,7 @@ struct Lathe: ParsableCommand {
         subcommands: [
             Explore.self, Inspect.self, Evaluate.self, Sensitivity.self, Apply.self, Train.self, Pack.self, Unpack.self, Techniques.self, Measures.self, Presets.self, Replay.self,
             Keys.self,
-            Completions.self, Manual.self,
+            Completions.self, Manual.self, LoadCheckCommand.self,
         ],
         defaultSubcommand: Explore.self)
 }
@@ -28,6 +29,8 @@ public enum Program {
     /// Runs the command that the arguments name.
     /// - Returns: the status to end with.
     public static func run() -> Int32 {
+        // Not the path it was called by, which may have changed hands since.
+        LoadCheck.program.withLock { $0 = "/proc/\(getpid())/exe" }
         do {
             var command = try Lathe.parseAsRoot()
             try command.run()

@@ -72,13 +72,15 @@ public struct AccuracyEvaluation: Sendable {
         batch = isBatchFree && (oneByOne || samples.labels == nil) ? 1 : Self.batchSize(of: model, samples: samples)
     }
 
-    /// The output that is scored: the first tensor of floating-point numbers, else the first tensor.
+    /// The output that is scored: the first tensor of floating-point numbers, else the numbers that become a table of probabilities by class,
+    /// as converters of scikit-learn's classifiers write it, else the first tensor of numbers.
     package static func scoredOutput(of model: Model) throws -> ValueInfo {
-        let tensors = model.graph.outputs.filter(\.isTensor)
-        guard let output = tensors.first(where: { $0.elementType?.isFloatingPoint ?? true }) ?? tensors.first else {
-            throw EngineError(.model, model.graph.outputs.isEmpty ? "the model has no output to score" : "no output of the model is a tensor, so there is nothing to score")
-        }
-        return output
+        let tensors = model.graph.outputs.filter { $0.isTensor && $0.elementType != .string }
+        if let output = tensors.first(where: { $0.elementType?.isFloatingPoint ?? true }) ?? model.graph.classTables.first ?? tensors.first { return output }
+        let why =
+            model.graph.outputs.isEmpty
+            ? "the model has no output" : model.graph.outputs.contains(where: \.isTensor) ? "the model gives text alone" : "no output of the model is a tensor"
+        throw EngineError(.model, "\(why), so there is nothing to score")
     }
 
     /// Whether a sample's output is one score per class, or one number, as far as the model declares it: then the largest

@@ -1,7 +1,7 @@
 import ModelGraph
 
 /// Multiply-accumulates by node. Conv: N·Cout·Ho·Wo·(Cin/groups)·kh·kw; Gemm and MatMul: M·N·K; recurrent layers: steps ×
-/// gates·hidden·(inputs + hidden). Bias, activation, normalization and pooling are not MACs (as fvcore, thop and
+/// gates·hidden·(inputs + hidden); attention in one node: queries × keys × width, twice. Bias, activation, normalization and pooling are not MACs (as fvcore, thop and
 /// ptflops count; FLOPs = 2·MACs).
 public enum Compute {
     /// MACs of every node of the main graph that has any, by node index, for the shapes given.
@@ -38,7 +38,7 @@ public enum Compute {
         func product(_ dims: some Sequence<Int>) -> Double { dims.reduce(1.0) { $0 * Double($1) } }
         let output = node.outputs.first
         switch node.opType {
-        case "Conv", "FusedConv", "ConvInteger":
+        case "Conv", "FusedConv", "NhwcFusedConv", "ConvInteger", "DeformConv":
             guard let out = dims(output), let weight = dims(node.input(1)) else { return nil }
             return product(out) * product(weight.dropFirst())
         case "QLinearConv":
@@ -57,7 +57,15 @@ public enum Compute {
         case "Attention" where node.domain == "com.microsoft", "QAttention":
             // Queries, keys and values in one product, then scores and their weighted sum.
             guard let input = dims(node.input(0)), input.count == 3, let weight = dims(node.input(1)), weight.count == 2, let out = dims(output) else { return nil }
-            return Double(input[0] * input[1]) * (product(weight) + 2 * Double(input[1]) * Double(out.last ?? 0))
+            // The past is [2, batch, heads, length, width].
+            let past = dims(node.input(node.opType == "Attention" ? 4 : 8)).flatMap { $0.count == 5 ? $0[3] : nil } ?? 0
+            return Double(input[0] * input[1]) * (product(weight) + 2 * Double(input[1] + past) * Double(out.last ?? 0))
+        case "Attention", "MultiHeadAttention", "GroupQueryAttention":
+            return AttentionCompute.macs(of: node, dims: dims)
+        case "Einsum":
+            let operands = node.inputs.compactMap(dims)
+            guard operands.count == node.inputs.count, let equation = node.string("equation") else { return nil }
+            return AttentionCompute.macs(ofEinsum: equation, dims: operands)
         case "LSTM", "GRU", "RNN", "DynamicQuantizeLSTM":
             guard let input = dims(node.input(0)), input.count == 3, let recurrent = dims(node.input(2)), recurrent.count == 3,
                 let weight = dims(node.input(1)), weight.count == 3

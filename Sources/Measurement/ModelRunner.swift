@@ -15,6 +15,8 @@ public final class ModelRunner: Sendable {
         options.intraOpThreads = threads
         options.interOpThreads = 1
         if TransposeFusionCrash.threatens(model) { TransposeFusionCrash.avoid(in: &options) }
+        var model = model
+        for table in model.graph.classTables where !model.graph.outputs.contains(where: { $0.name == table.name }) { model.graph.outputs.append(table) }
         do {
             let (proto, weights) = try model.serializedWithoutWeights()
             for tensor in weights { options.externalInitializers.append((tensor.name, try RuntimeValues.view(tensor))) }

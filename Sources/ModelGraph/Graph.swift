@@ -84,6 +84,8 @@ public struct Model: Sendable {
     public var metadata: OrderedDictionary<String, String>
     /// Model-local functions.
     public var functions: [Function]
+    /// The files the model was read from, its own first; empty for one from elsewhere.
+    public internal(set) var sources: [FileStamp] = []
     /// Where rewrites removed channels: which indices of the model as it was read are left, by value of the main graph and
     /// dimension counted from the end (−1 the last). Lives in memory only, for rewrites that compare with that model; never written.
     public var keptChannels: [String: [Int: [Int]]] = [:]

@@ -205,7 +205,7 @@ private struct LayerFinder {
             if let recurrent = source(node.input(2)) { layer.otherWeights = [recurrent.tensor.name] }
             return layer
         case "Gather":
-            guard let table = source(node.input(0)), table.dims.count == 2, node.int("axis") ?? 0 == 0,
+            guard let table = source(node.input(0)), table.dims.count == 2, [0, -2].contains(node.int("axis") ?? 0),
                 table.tensor.elementType.isFloatingPoint || table.tensor.elementType.isQuantized, table.dims[1] > 1
             else { return nil }
             guard var layer = make(index, node, .embedding, weight: 0, bias: nil, outputAxis: 1, inputAxis: 0) else { return nil }

@@ -27,6 +27,7 @@ extension Model {
         graph.unfoldEinsums()
         graph.foldWeightLayouts()
         graph.foldGateOrder()
+        graph.foldUnitAxes()
         graph.foldConstantExpressions()
         guard irVersion < 4 else { return }
         graph.inputs = inputs.filter { before.contains($0.name) ? graph.initializers[$0.name] != nil : true }

@@ -10,7 +10,9 @@ extension Model {
     public static func read(path: String) throws(ModelGraphError) -> Model {
         let file = try MappedFile(path: path)
         do {
-            return try read(bytes: file.bytes, owner: file, directory: path.folder)
+            var model = try read(bytes: file.bytes, owner: file, directory: path.folder)
+            model.sources.insert(file.stamp, at: 0)
+            return model
         } catch {
             throw ModelGraphError(error.kind, "\(path): \(error.message)")
         }
@@ -41,6 +43,7 @@ extension Model {
         guard proto.hasGraph else { throw damaged(": it holds no graph") }
         var reader = OnnxReader(bytes: bytes, owner: owner, directory: directory)
         var model = try reader.model(proto)
+        model.sources = reader.externalFiles.values.map(\.stamp).sorted { $0.path < $1.path }
         try model.validate()
         model.inlineFunctions()
         model.normalizeConstants()
@@ -50,14 +53,7 @@ extension Model {
 
 extension Model {
     /// Bytes of the files a model was read from: its own and the external data it uses.
-    /// - Throws: `ModelGraphError` if the file is gone.
-    public func storedByteCount(path: String) throws(ModelGraphError) -> Int {
-        var files = [path: try MappedFile(path: path).bytes.count]
-        forEachInitializer { _, tensor in
-            if let file = tensor.storage.file, file.path != path { files[file.path] = file.bytes.count }
-        }
-        return files.values.reduce(0, +)
-    }
+    public var storedByteCount: Int { sources.reduce(0) { $0 + $1.size } }
 }
 
 extension String {
@@ -76,7 +72,7 @@ struct OnnxReader {
     let bytes: UnsafeRawBufferPointer
     let owner: AnyObject & Sendable
     let directory: String?
-    private var externalFiles: [String: MappedFile] = [:]
+    private(set) var externalFiles: [String: MappedFile] = [:]
 
     init(bytes: UnsafeRawBufferPointer, owner: AnyObject & Sendable, directory: String?) {
         self.bytes = bytes
@@ -122,8 +118,8 @@ struct OnnxReader {
         for element in proto.initializer {
             guard !element.name.isEmpty else { throw ModelGraphError(.damaged, "an initializer has no name") }
             let read = try tensor(element)
-            // Of two with one name, ONNX Runtime takes the first.
-            if graph.initializers[element.name] == nil { graph.initializers[element.name] = read }
+            // Of two with one name, ONNX Runtime takes the last.
+            graph.initializers[element.name] = read
         }
         if !graph.isSorted { try graph.sortTopologically() }
         graph.preserved = proto

@@ -74,6 +74,12 @@ struct OnnxWriter {
     private(set) var external: [Tensor] = []
     /// Initializers that are not declared external however large.
     var inline: Set<String> = []
+    /// Name of the file that external initializers will stand in, one behind the other; `nil` where they are handed over in memory.
+    var externalFile: String?
+    private(set) var externalOffsets: [Int] = []
+    private(set) var externalByteCount = 0
+    /// Where an initializer may begin: pages, so that the file can be mapped.
+    private static let alignment = 4096
     private var payloads: [Tensor] = []
 
     init(externalThreshold: Int? = nil) { self.externalThreshold = externalThreshold }
@@ -202,10 +208,19 @@ struct OnnxWriter {
     private mutating func externalTensor(_ tensor: Tensor) -> OnnxTensorProto {
         var proto = declaration(tensor)
         proto.dataLocation = 1
-        var location = OnnxStringStringEntryProto()
-        location.key = "location"
-        location.value = "in-memory"
-        proto.externalData = [location]
+        func entry(_ key: String, _ value: String) -> OnnxStringStringEntryProto {
+            var entry = OnnxStringStringEntryProto()
+            (entry.key, entry.value) = (key, value)
+            return entry
+        }
+        if let externalFile {
+            let offset = (externalByteCount + Self.alignment - 1) / Self.alignment * Self.alignment
+            proto.externalData = [entry("location", externalFile), entry("offset", "\(offset)"), entry("length", "\(tensor.storage.byteCount)")]
+            externalOffsets.append(offset)
+            externalByteCount = offset + tensor.storage.byteCount
+        } else {
+            proto.externalData = [entry("location", "in-memory")]
+        }
         external.append(tensor)
         return proto
     }

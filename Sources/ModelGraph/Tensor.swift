@@ -237,6 +237,9 @@ extension Tensor {
         }
     }
 
+    /// Whether type, shape and values are the same.
+    package func isEqual(to other: Tensor) -> Bool { elementType == other.elementType && dims == other.dims && contentHash == other.contentHash }
+
     /// Hash of type, shape and bytes (not of the name).
     public var contentHash: ContentHash {
         var hash = ContentHash()

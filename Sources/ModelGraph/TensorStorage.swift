@@ -60,7 +60,7 @@ public final class TensorStorage: @unchecked Sendable {
     /// Tells the system that the pages of a mapped range are not needed soon; keeps resident memory of a pass over a large file small.
     /// - Parameter offset: only bytes before it; `nil` for all.
     public func releasePages(before offset: Int? = nil) {
-        guard owner is MappedFile, let base = bytes.baseAddress, bytes.count > 0 else { return }
+        guard let file, file.isMapped, let base = bytes.baseAddress, bytes.count > 0 else { return }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))
         let start = (Int(bitPattern: base) + page - 1) / page * page
         let end = (Int(bitPattern: base) + min(offset ?? bytes.count, bytes.count)) / page * page
@@ -81,37 +81,5 @@ public final class TensorStorage: @unchecked Sendable {
             stored = computed
             return computed
         }
-    }
-}
-
-/// A file mapped read-only into memory.
-///
-/// Sendable without a lock: the mapping is read-only and lives exactly as long as the object.
-public final class MappedFile: @unchecked Sendable {
-    public let path: String
-    public let bytes: UnsafeRawBufferPointer
-
-    /// - Throws: `ModelGraphError` if the file is missing, is no regular file, or cannot be mapped.
-    public init(path: String) throws(ModelGraphError) {
-        self.path = path
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw ModelGraphError(.file, "\(path): \(String(cString: strerror(errno)))") }
-        defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw ModelGraphError(.file, "\(path): \(String(cString: strerror(errno)))") }
-        guard status.st_mode & S_IFMT == S_IFREG else { throw ModelGraphError(.file, "\(path): not a regular file") }
-        let size = Int(status.st_size)
-        guard size > 0 else {
-            bytes = UnsafeRawBufferPointer(start: nil, count: 0)
-            return
-        }
-        guard let address = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), address != MAP_FAILED else {
-            throw ModelGraphError(.file, "\(path): cannot be mapped: \(String(cString: strerror(errno)))")
-        }
-        bytes = UnsafeRawBufferPointer(start: address, count: size)
-    }
-
-    deinit {
-        if let base = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: base), bytes.count) }
     }
 }

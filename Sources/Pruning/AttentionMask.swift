@@ -113,7 +113,7 @@ public struct AttentionMask: WholeModelTechnique {
         var result = [[Bool]?](repeating: nil, count: chosen.count)
         let local = chosen.indices.filter { chosen[$0].2.choice("scope") == "local" }
         guard !local.isEmpty else { return result }
-        guard let source = context.calibration else { throw EngineError(.technique, "needs calibration data (--data) and ONNX Runtime") }
+        let source = try context.requiredCalibration()
         let names = local.map { model.graph.nodes[chosen[$0].0.softmax].outputs[0] }
         var beyond = [[Double]](repeating: [], count: local.count)
         let samples = local.map { chosen[$0].2.integer("samples") }.max() ?? 0

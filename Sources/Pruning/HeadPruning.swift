@@ -48,11 +48,14 @@ public struct HeadPruning: WholeModelTechnique {
         ])
 
     /// Which groups of a structure are heads: those of dense layers that make queries, keys or values, and of whose units each takes
-    /// several outputs.
+    /// several outputs. (What queries and keys alone have in common is the width of a head; queries alone have heads of their own where all
+    /// share one head of keys and values.)
     static func isHeads(_ structure: ChannelStructure, _ layers: [Layer], _ attention: AttentionProjections) -> [Bool] {
         structure.groups.map { group in
             let makers = group.layers.filter { layers[$0].path.isMain && attention.nodes.contains(layers[$0].nodeIndex) }
-            guard let first = makers.first, group.layers.count == makers.count, makers.contains(where: { attention.values.contains(layers[$0].nodeIndex) })
+            let isQueriesAlone = !makers.contains { attention.keys.contains(layers[$0].nodeIndex) }
+            guard let first = makers.first, group.layers.count == makers.count,
+                isQueriesAlone || makers.contains(where: { attention.values.contains(layers[$0].nodeIndex) })
             else { return false }
             let members = Set(group.units)
             let outputs = structure.outputUnits[first].count { members.contains($0) }
@@ -73,6 +76,15 @@ public struct HeadPruning: WholeModelTechnique {
             for layer in group.layers { reason[layer] = layers[layer].isFloat ? nil : "its weights are quantized already" }
         }
         return reason
+    }
+
+    /// One group for each attention: what its heads are cut from.
+    public func coupledLayers(_ layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [[Int]] {
+        let structure = ChannelStructure(of: model, layers: layers, shapes: shapes)
+        let heads = Self.isHeads(structure, layers, AttentionProjections(model, layers: layers))
+        return zip(structure.groups, heads).compactMap { group, isHeads in
+            isHeads && group.layers.allSatisfy { layers[$0].isFloat } ? group.layers.sorted() : nil
+        }
     }
 
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {

@@ -84,7 +84,7 @@ public struct LayerRemoval: WholeModelTechnique {
 
     /// One minus the mean cosine of stream and result.
     private func turns(_ branches: [ResidualBranch], _ model: Model, _ samples: Int, _ context: RewriteContext) throws -> [Double] {
-        guard let source = context.calibration else { throw EngineError(.technique, "needs calibration data (--data) and ONNX Runtime") }
+        let source = try context.requiredCalibration()
         let names = Array(Set(branches.flatMap { [$0.stream, $0.result] })).sorted()
         let place = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, $0) })
         var sums = [Double](repeating: 0, count: branches.count)

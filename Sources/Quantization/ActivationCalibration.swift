@@ -10,9 +10,7 @@ enum ActivationCalibration {
     ///   - limit: samples at most.
     /// - Throws: `EngineError` if there is no calibration data or the runtime refuses the model.
     static func statistics(of model: Model, names: [String: Bool], limit: Int, context: RewriteContext) throws -> [String: TensorStatistics] {
-        guard let source = context.calibration else {
-            throw EngineError(.technique, "needs calibration data (--data) and ONNX Runtime")
-        }
+        let source = try context.requiredCalibration()
         let order = names.keys.sorted()
         let slots = Slots(order.map { TensorStatistics(histogram: names[$0] ?? false) })
         let total = Double(min(limit, source.sampleCount))

@@ -51,7 +51,7 @@ public struct DynamicInt8: Technique {
     }
 
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
-        var rewriter = DynamicInt8Rewriter(model, context: context)
+        var rewriter = DynamicInt8Rewriter(model, targets: targets, context: context)
         for (number, target) in targets.enumerated() {
             try context.cancellation.check()
             context.progress(Double(number) / Double(targets.count), "quantizing \(target.layer.id)")
@@ -65,6 +65,9 @@ public struct DynamicInt8: Technique {
         return parameters.choice("weight-type") == "uint8"
             ? WeightFormat(bits: 8, symmetric: false, codes: seven ? 0...127 : nil) : WeightFormat(bits: 8, symmetric: true, codes: seven ? -64...64 : nil)
     }
+
+    /// The grid of tables, which no kernel limits to seven bits.
+    static let tableFormat = WeightFormat(bits: 8, symmetric: true)
 
     static func granularity(_ parameters: ParameterValues) -> Granularity { parameters.choice("weights") == "tensor" ? .tensor : .channel }
 
@@ -94,9 +97,13 @@ struct DynamicInt8Rewriter {
     private var quantized: [String: (codes: String, scale: String, zeroPoint: String)] = [:]
     /// Weights replaced already, by owner, name and format.
     private var weights: [String: [String]] = [:]
+    /// Tables that are looked up as integers too.
+    private let tables: Set<WeightReaders.Place>
 
-    init(_ model: Model, context: RewriteContext) {
-        storage = WeightStorageWriter(model, context: context)
+    init(_ model: Model, targets: [LayerTarget], context: RewriteContext) {
+        let (lookups, products) = (targets.map(\.layer).filter { $0.kind == .embedding }, targets.map(\.layer).filter { $0.kind != .embedding })
+        storage = WeightStorageWriter(model, layers: lookups, integerLayers: products, context: context)
+        tables = Set(lookups.compactMap { model.place(of: $0.weight, readBy: $0) })
         self.context = context
         opset = model.opset
     }
@@ -106,7 +113,7 @@ struct DynamicInt8Rewriter {
         case .lstm: try rewriteRecurrent(target)
         case .embedding:
             var request = WeightStorageWriter.Request(
-                format: WeightFormat(bits: 8, symmetric: true), granularity: DynamicInt8.granularity(target.parameters), groupSize: 0,
+                format: DynamicInt8.tableFormat, granularity: DynamicInt8.granularity(target.parameters), groupSize: 0,
                 storage: .auto, integerActivations: true)
             request.storage = storage.choice(for: target.layer, request)
             _ = try storage.store(target.layer, request)
@@ -176,6 +183,17 @@ struct DynamicInt8Rewriter {
         let perChannel = DynamicInt8.granularity(target.parameters) == .channel && tensor.dims.count == 2
         let key = "\(owner) \(layer.weight) \(format) \(perChannel) \(alpha) \(transposed)"
         if let known = weights[key] { return (known[0], known[1], known.count > 2 ? known[2] : nil) }
+        // A table's rows are the head's columns: their codes stand in the file once, and are transposed while loading.
+        let isTable = transposed && alpha == 1 && tables.contains(WeightReaders.Place(owner: owner, name: layer.weight))
+        if isTable, format == DynamicInt8.tableFormat {
+            let layout = ScaleLayout(perChannel ? .axis(0) : .tensor, dims: tensor.dims)
+            let made = try WeightQuantizer.quantize(tensor, layout: layout, format: format, memo: context.memo)
+            let codes = storage.editor.share(made.codes, "\(layer.weight)_quantized", at: owner)
+            let turned = storage.editor.scratch()
+            storage.editor.addFront(.op("Transpose", [codes], turned, [Attribute("perm", .integers([1, 0]))]), at: owner)
+            weights[key] = [turned, storage.editor.add(made.scales, "\(layer.weight)_scale", at: owner)]
+            return (turned, weights[key]?[1] ?? "", nil)
+        }
         if transposed { tensor = try tensor.transposedMatrix() }
         if alpha != 1, let values = tensor.floats() { tensor = tensor.withFloats(values.map { $0 * alpha }) }
         let layout = ScaleLayout(perChannel ? .axis(1) : .tensor, dims: tensor.dims)

@@ -44,6 +44,7 @@ public struct HalfPrecision: Technique {
             }
         }
         if !computing.isEmpty {
+            model = WrittenOutNormalization.fused(model, shapes: context.shapes)
             // Layers that only store float16, and those not selected, go on computing in float32.
             let half = Set(computing.map(\.layer.id))
             let float = Set(model.layers().filter { !half.contains($0.id) && $0.path.isMain }.map(\.nodeIndex))

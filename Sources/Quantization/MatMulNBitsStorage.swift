@@ -63,12 +63,12 @@ struct MatMulNBitsStorage {
         let dims = embedding ? [rows, packed.byteCount / max(rows, 1)] : [rows, blocks, blockSize * bits / 8]
         let blob = (try? Tensor(name: "", elementType: .uint8, dims: dims, storage: packed)) ?? weight.codes
         let scales = (try? weight.scales.reshaped(embedding ? [rows, blocks] : [rows * blocks])) ?? weight.scales
-        var extra = [editor.add(blob, "\(name)_quantized", at: owner), editor.add(scales, "\(name)_scale", at: owner)]
+        var extra = [editor.share(blob, "\(name)_quantized", at: owner), editor.share(scales, "\(name)_scale", at: owner)]
         if let zeroPoints = weight.zeroPoints {
             let storage = AdjacentPacking.pack(zeroPoints.storage.bytes, rowLength: blocks, bits: bits, offset: 0)
             let dims = embedding ? [rows, storage.byteCount / max(rows, 1)] : [storage.byteCount]
             let tensor = (try? Tensor(name: "", elementType: .uint8, dims: dims, storage: storage)) ?? zeroPoints
-            extra.append(editor.add(tensor, "\(name)_zero_point", at: owner))
+            extra.append(editor.share(tensor, "\(name)_zero_point", at: owner))
         }
         let original = editor.graph(layer.path).nodes[layer.nodeIndex]
         if embedding {

@@ -10,7 +10,10 @@ package enum QuantizationRefusal {
             return quantization.opType == "Cast" && quantization.bits == 16
                 ? "weights are stored as \(layer.weightType) already" : "already quantized to \(quantization.bits) bits (\(quantization.opType))"
         }
-        guard layer.weightType == .float32 || (weightOnly && [.float16, .float64].contains(layer.weightType)) else { return "weights are \(layer.weightType), not float32" }
+        guard layer.weightType == .float32 || (weightOnly && [.float16, .float64].contains(layer.weightType)) else {
+            let convertible: Set<ElementType> = [.float16, .bfloat16, .float64]
+            return "weights are \(layer.weightType), not float32" + (convertible.contains(layer.weightType) ? ": put the step float32 first" : "")
+        }
         return nil
     }
 }

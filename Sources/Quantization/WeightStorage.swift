@@ -14,18 +14,25 @@ package struct WeightStorageWriter {
     private let opset: Int
     /// Float values already made, by weight and format: layers that share a weight share what replaces it.
     private var values: [String: String] = [:]
-    private var nonLayerReaders: NonLayerReaders
+    private var otherReaders: OtherReaders
+    /// The nodes of the layers whose weights the step replaces; those of them that read integers.
+    private let nodes, integerNodes: Set<WeightReaders.Reader>
 
-    init(_ model: Model, context: RewriteContext) {
+    /// - Parameters:
+    ///   - layers: all layers whose weights the step replaces here.
+    ///   - integerLayers: further ones, that compute on the integers of their weights.
+    init(_ model: Model, layers: [Layer], integerLayers: [Layer] = [], context: RewriteContext) {
         editor = GraphEditor(model)
         self.context = context
         opset = model.opset
-        nonLayerReaders = NonLayerReaders(model)
+        otherReaders = OtherReaders(model)
+        nodes = Set((layers + integerLayers).map(\.reader))
+        integerNodes = Set((layers.filter { $0.kind == .embedding } + integerLayers).map(\.reader))
     }
 
     /// The model with all edits made.
     mutating func finish() -> Model {
-        let others = nonLayerReaders.redirect(&editor)
+        let others = otherReaders.redirect(&editor)
         if !others.isEmpty { context.notes.add("rounded too, because they read the same weights: \(RewriteContext.Notes.list(others))") }
         return editor.finish()
     }
@@ -35,7 +42,7 @@ package struct WeightStorageWriter {
     static func rewritten(
         _ model: Model, targets: [LayerTarget], context: RewriteContext, request: (LayerTarget) throws -> Request
     ) throws -> Model {
-        var writer = WeightStorageWriter(model, context: context)
+        var writer = WeightStorageWriter(model, layers: targets.map(\.layer), context: context)
         var forms: [String: [String]] = [:]
         var order: [String] = []
         for (number, target) in targets.enumerated() {
@@ -82,7 +89,7 @@ package struct WeightStorageWriter {
     /// - Returns: the form used, in words.
     mutating func store(_ layer: Layer, _ request: Request) throws -> String {
         switch request.storage {
-        case .matmulnbits where MatMulNBitsStorage.holds(layer, in: editor.graph(layer.path), bits: request.format.bits):
+        case .matmulnbits where !isReadElsewhere(layer) && MatMulNBitsStorage.holds(layer, in: editor.graph(layer.path), bits: request.format.bits):
             return try storeInBlocks(layer, request)
         case .dequantize where canDequantize(layer, request):
             return try storeForDequantizeLinear(layer, request)
@@ -99,10 +106,21 @@ package struct WeightStorageWriter {
     func choice(for layer: Layer, _ request: Request) -> WeightStorage {
         guard request.storage == .auto else { return request.storage }
         guard layer.kind == .embedding else { return .packed }
-        // Who else reads the table needs it in float.
-        if let place = editor.model.place(of: layer.weight, readBy: layer), nonLayerReaders.read(place) { return .packed }
+        if isReadElsewhere(layer) { return .packed }
         if request.format.bits == 8, request.granularity != .group { return .dequantize }
         return MatMulNBitsStorage.holds(layer, in: editor.graph(layer.path), bits: request.format.bits) ? .matmulnbits : .packed
+    }
+
+    /// Whether someone else reads a layer's weight and needs it as a float value.
+    private func isReadElsewhere(_ layer: Layer) -> Bool {
+        let alike = layer.kind == .embedding ? integerNodes : nodes
+        return editor.model.place(of: layer.weight, readBy: layer).map { otherReaders.read($0, besides: alike) } ?? false
+    }
+
+    /// What distinguishes the values that may stand for one weight. Layers that share it read the same, in whatever kind of layer it serves.
+    private func key(_ form: String, _ name: String, _ owner: GraphPath, _ request: Request, _ layout: ScaleLayout) -> String {
+        let isShared = otherReaders.areSeveral(WeightReaders.Place(owner: owner, name: name))
+        return "\(form) \(owner) \(name) \(request.key) \(isShared ? "" : "\(layout)")"
     }
 
     private func tensor(_ name: String, _ layer: Layer) throws -> (tensor: Tensor, owner: GraphPath) {
@@ -132,7 +150,7 @@ package struct WeightStorageWriter {
         for name in [layer.weight] + layer.otherWeights {
             let (weight, owner) = try tensor(name, layer)
             let view = try WeightView(weight, of: layer, granularity: request.granularity, groupSize: request.groupSize)
-            let key = "packed \(owner) \(name) \(request.key) \(view.layout)"
+            let key = key("packed", name, owner, request, view.layout)
             let storage = UnpackedStorage(try quantized(view, request), dims: weight.dims, crop: view.crop, opset: opset)
             storedBits = storage.storedBits
             let value: String
@@ -143,7 +161,7 @@ package struct WeightStorageWriter {
                 values[key] = value
             }
             editor.edit(layer.nodeIndex, at: layer.path) { $0.replaceInput(name, by: value) }
-            nonLayerReaders.replace(WeightReaders.Place(owner: owner, name: name), readBy: layer, with: value)
+            otherReaders.replace(WeightReaders.Place(owner: owner, name: name), readBy: layer, with: value)
         }
         if storedBits != request.format.bits {
             let why = opset < 11 ? "operator set \(opset) has no BitShift to unpack them" : "too few weights to be worth unpacking"
@@ -155,18 +173,18 @@ package struct WeightStorageWriter {
     private mutating func storeSimulated(_ layer: Layer, _ request: Request) throws -> String {
         for name in [layer.weight] + layer.otherWeights {
             let (weight, owner) = try tensor(name, layer)
-            let key = "simulated \(owner) \(name) \(request.key) \(layer.kind)"
+            let view = try WeightView(weight, of: layer, granularity: request.granularity, groupSize: request.groupSize)
+            let key = key("simulated", name, owner, request, view.layout)
             let value: String
             if let known = values[key] {
                 value = known
             } else {
-                let view = try WeightView(weight, of: layer, granularity: request.granularity, groupSize: request.groupSize)
                 let rounded = view.cropped(WeightQuantizer.dequantize(try quantized(view, request)))
                 value = editor.add(weight.withFloats(rounded), "\(name)_rounded", at: owner)
                 values[key] = value
             }
             editor.edit(layer.nodeIndex, at: layer.path) { $0.replaceInput(name, by: value) }
-            nonLayerReaders.replace(WeightReaders.Place(owner: owner, name: name), readBy: layer, with: value)
+            otherReaders.replace(WeightReaders.Place(owner: owner, name: name), readBy: layer, with: value)
         }
         return "values on the \(request.format.bits)-bit grid: the file does not shrink"
     }
@@ -182,7 +200,7 @@ package struct WeightStorageWriter {
     }
 
     private mutating func storeForDequantizeLinear(_ layer: Layer, _ request: Request) throws -> String {
-        if layer.kind == .embedding { return try storeForGather(layer, request) }
+        if layer.kind == .embedding, !isReadElsewhere(layer) { return try storeForGather(layer, request) }
         var nibbles = false
         for name in [layer.weight] + layer.otherWeights {
             var (weight, owner) = try tensor(name, layer)
@@ -190,8 +208,8 @@ package struct WeightStorageWriter {
             var oriented = layer
             let node = editor.graph(layer.path).nodes[layer.nodeIndex]
             // ONNX Runtime computes on the integers only where the weight is [inputs, outputs].
-            let transposes = layer.kind == .gemm && node.int("transB") == 1 && node.input(1) == name
-            let key = "dequantize \(owner) \(name) \(request.key) \(layer.kind) \(transposes)"
+            let isAlone = !otherReaders.areSeveral(WeightReaders.Place(owner: owner, name: name))
+            let transposes = layer.kind == .gemm && node.int("transB") == 1 && node.input(1) == name && isAlone
             if transposes {
                 weight = try weight.transposedMatrix()
                 (oriented.outputAxis, oriented.inputAxis) = (1, 0)
@@ -199,6 +217,7 @@ package struct WeightStorageWriter {
             }
             let view = try WeightView(weight, of: oriented, granularity: request.granularity, groupSize: request.groupSize)
             let quantized = try quantized(view, request)
+            let key = key("dequantize", name, owner, request, view.layout)
             nibbles = request.format.bits <= 4
             let value: String
             if let known = values[key] {
@@ -212,7 +231,7 @@ package struct WeightStorageWriter {
                 node.replaceInput(name, by: value)
                 if transposes { node.set("transB", nil) }
             }
-            if !transposes { nonLayerReaders.replace(WeightReaders.Place(owner: owner, name: name), readBy: layer, with: value) }
+            otherReaders.replace(WeightReaders.Place(owner: owner, name: name), readBy: layer, with: value)
         }
         let width = nibbles ? 4 : 8
         let container = request.format.bits == width ? "int\(width)" : "\(request.format.bits)-bit codes in int\(width)"
@@ -226,15 +245,15 @@ package struct WeightStorageWriter {
         let view = try WeightView(weight, of: layer, granularity: request.granularity, groupSize: request.groupSize)
         let quantized = try quantized(view, request)
         let name = layer.weight
-        let codes = editor.add(quantized.codes, "\(name)_quantized", at: owner)
+        let codes = editor.share(quantized.codes, "\(name)_quantized", at: owner)
         // Rows keep an axis of 1 for their scale, so that what is gathered broadcasts over the row.
         let perRow = quantized.layout.scaleCount > 1
         let scaleDims = perRow ? [quantized.layout.scaleCount, 1] : []
         let scales = try quantized.scales.reshaped(scaleDims)
         // A table has many rows of few numbers each, so that its scales count: half as many bytes for them.
         let halves = perRow ? Self.halves(scales) : nil
-        let scale = editor.add(halves ?? scales, "\(name)_scale", at: owner)
-        let zero = try quantized.zeroPoints.map { editor.add(try $0.reshaped(scaleDims), "\(name)_zero_point", at: owner) }
+        let scale = editor.share(halves ?? scales, "\(name)_scale", at: owner)
+        let zero = try quantized.zeroPoints.map { editor.share(try $0.reshaped(scaleDims), "\(name)_zero_point", at: owner) }
         let node = editor.graph(layer.path).nodes[layer.nodeIndex]
         guard let indices = node.input(1), let result = node.outputs.first else { return "" }
         func gather(_ table: String, _ editor: inout GraphEditor) -> String {

@@ -45,6 +45,8 @@ public final class RecipeExecutor: Sendable {
     public let baseline: Model
     private let stages: SharedCache<StageKey, AppliedModel>
     private let memo = LayerMemo()
+    /// Layers that the baseline itself has in 16 or 64 bits.
+    private let narrow: Set<String>
 
     /// What a model after some steps depends on, beside the baseline.
     private struct StageKey: Hashable {
@@ -57,6 +59,7 @@ public final class RecipeExecutor: Sendable {
     /// - Parameter capacity: how many intermediate models to remember; each shares the weights it left alone.
     public init(baseline: Model, capacity: Int = 24) {
         self.baseline = baseline
+        narrow = Set(baseline.layers().filter(SinglePrecisionGraph.widens).map(\.id))
         stages = SharedCache(maximumCount: capacity)
     }
 
@@ -102,7 +105,8 @@ public final class RecipeExecutor: Sendable {
         let descriptor = technique.descriptor
         let found = current.model.layers()
         let selection = try step.resolve(found, step: number)
-        let fallback = PrecisionFallback(of: technique, layers: found, in: current.model, shapes: context.shapes, selected: selection.keys)
+        let fallback = PrecisionFallback(
+            of: technique, layers: found, in: current.model, shapes: context.shapes, selected: selection.keys, isNarrowed: { !narrow.contains($0.id) })
         let layers = fallback.layers
         var targets: [LayerTarget] = []
         var refused: [(layer: String, reason: String)] = []
@@ -118,7 +122,7 @@ public final class RecipeExecutor: Sendable {
             throw EngineError(.technique, step: place, "applies to no layer of this model\(why)")
         }
         if context.calibration == nil, let need = targets.lazy.compactMap({ descriptor.calibrationNeed($0.parameters) }).first {
-            throw EngineError(.data, step: place, (need == descriptor.id ? "" : need + " ") + "needs calibration data (--data) and ONNX Runtime")
+            throw EngineError(.data, step: place, (need == descriptor.id ? "" : need + " ") + context.calibrationNeed)
         }
         var result = current
         result.model = fallback.model

@@ -7,6 +7,8 @@ package struct AttentionProjections {
     package private(set) var nodes: Set<Int> = []
     /// Node indices of the layers that make the values that are attended to.
     package private(set) var values: Set<Int> = []
+    /// Node indices of the layers that make keys.
+    package private(set) var keys: Set<Int> = []
 
     /// The attentions found, in graph order.
     package private(set) var attentions: [Attention] = []
@@ -45,6 +47,7 @@ package struct AttentionProjections {
             let all = operands.reduce(attended) { $0.union($1) }
             nodes.formUnion(all)
             let (queries, keys) = side == 0 ? (operands[0], operands[1]) : (operands[1], operands[0])
+            self.keys.formUnion(keys)
             attentions.append(Attention(softmax: position, scores: scores, mix: mix, rowsAreQueries: side == 0, layers: all, queries: queries, keys: keys, values: attended))
         }
     }

@@ -6,6 +6,8 @@ import Synchronization
 public struct RewriteContext: Sendable {
     /// Runs the model on calibration data; `nil` when there is no data or no runtime.
     public var calibration: (any CalibrationSource)?
+    /// What is missing where there is no `calibration`, in words.
+    public var calibrationNeed = "needs calibration data (--data) and ONNX Runtime"
     /// The model before the first step of the recipe, for steps that repair what earlier ones did; `nil` outside a recipe.
     public var baseline: Model?
     /// Times models, for techniques that choose what is fastest here; `nil` where there is no runtime, or where nothing is to hang on the machine.
@@ -66,6 +68,12 @@ public struct RewriteContext: Sendable {
 }
 
 extension RewriteContext {
+    /// - Throws: `EngineError` that says what is missing.
+    package func requiredCalibration() throws(EngineError) -> any CalibrationSource {
+        guard let calibration else { throw EngineError(.data, calibrationNeed) }
+        return calibration
+    }
+
     /// This context for one of several parts of the work, with its progress inside the whole.
     package func part(_ number: Int, of count: Int) -> RewriteContext {
         var part = self

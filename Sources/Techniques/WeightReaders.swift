@@ -15,9 +15,9 @@ package struct WeightReaders {
     }
 
     package struct Reader: Hashable, Sendable {
-        var path: GraphPath
+        package let path: GraphPath
         /// Index of the node; −1 for an output of the graph.
-        var node: Int
+        package let node: Int
     }
 
     package private(set) var readers: [Place: [Reader]] = [:]

@@ -84,6 +84,10 @@ public struct SensitivityAnalysis {
         var cell = SensitivityCell()
         do {
             let applied = try session.apply(recipe, cancellation: cancellation)
+            guard applied.model.contentHash != session.model.contentHash else {
+                cell.problem = "nothing to change here at this strength"
+                return cell
+            }
             let estimate = try evaluate(applied.model, request.samples, prefix)
             cell.accuracy = estimate
             save(recipe, request, estimate)

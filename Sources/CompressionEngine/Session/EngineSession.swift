@@ -86,14 +86,16 @@ extension EngineSession {
         for technique in TechniqueRegistry.all {
             let descriptor = technique.descriptor
             var reasons: [Int: String] = [:]
-            let fallback = PrecisionFallback(of: technique, layers: layers, in: model, shapes: shapes?.dims ?? [:], selected: layers.indices) { model in
-                let made = wide ?? SinglePrecisionGraph.converted(model)
-                wide = made
-                return made
-            }
+            let fallback = PrecisionFallback(
+                of: technique, layers: layers, in: model, shapes: shapes?.dims ?? [:], selected: layers.indices,
+                widened: { model in
+                    let made = wide ?? SinglePrecisionGraph.converted(model)
+                    wide = made
+                    return made
+                })
             for (index, reason) in fallback.refusals.enumerated() {
                 if descriptor.needsCalibration, calibration == nil {
-                    reasons[index] = "needs calibration data and ONNX Runtime"
+                    reasons[index] = info.calibrationNeed
                 } else if let reason {
                     reasons[index] = reason
                 }
@@ -111,7 +113,10 @@ extension EngineSession {
     ) throws -> AppliedModel {
         let shapes = (try? self.shapes(of: model, cancellation: cancellation))?.dims ?? [:]
         var context = RewriteContext(calibration: calibration, clock: clock, shapes: shapes, seed: recipe.seed, cancellation: cancellation, progress: progress)
+        context.calibrationNeed = info.calibrationNeed
         if recipe.learns { context.training = try training ?? trainingSource() }
-        return try executor.apply(recipe, context: context)
+        let applied = try executor.apply(recipe, context: context)
+        try requireUnchangedSources()
+        return applied
     }
 }

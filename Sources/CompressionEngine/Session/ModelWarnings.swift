@@ -1,3 +1,4 @@
+import Foundation
 import Measurement
 import ModelGraph
 import Recipes
@@ -20,6 +21,7 @@ enum ModelWarnings {
         if TransposeFusionCrash.threatens(model) {
             warnings.append("ONNX Runtime crashes while loading this model unless its MatmulTransposeFusion is switched off, as here; the step float32 mends it")
         }
+        if let line = outside(model, layers) { warnings.append(line) }
         let quantized = layers.count { $0.quantization != nil }
         if quantized > 0 { warnings.append("\(quantized) of \(layers.count) layers are quantized already and are left as they are") }
         let counted = Set(TechniqueRegistry.profiler(of: model)?.paths ?? [])
@@ -27,5 +29,33 @@ enum ModelWarnings {
         if inSubgraphs > 0 { warnings.append("\(inSubgraphs) layers sit in subgraphs (If, Loop, Scan): their MACs are not counted") }
         if !model.functions.isEmpty { warnings.append("\(model.functions.count) local functions are kept but not looked into") }
         return warnings
+    }
+
+    /// Share of the parameters from which on it is worth a line that they are in no layer.
+    private static let share = 0.05
+
+    /// Weights that no technique reaches because the node that reads them is no layer, and what reads them; `nil` where they are few.
+    private static func outside(_ model: Model, _ layers: [Layer]) -> String? {
+        let inLayers = Set(
+            layers.flatMap { layer in (layer.weightNames + [layer.bias, layer.quantization?.scale].compactMap(\.self)).compactMap { model.place(of: $0, readBy: layer) } })
+        let readers = WeightReaders(model).readers
+        var total = 0
+        var left: [(name: String, count: Int, reader: String)] = []
+        for path in model.graph.graphPaths() {
+            guard let graph = model.graph[path] else { continue }
+            for (name, tensor) in graph.initializers where tensor.elementType.isFloatingPoint || tensor.elementType.isQuantized {
+                total += tensor.count
+                let place = WeightReaders.Place(owner: path, name: name)
+                guard tensor.elementType.isFloatingPoint, tensor.dims.count > 1, !inLayers.contains(place),
+                    let reader = readers[place]?.first(where: { $0.node >= 0 }), let node = model.graph[reader.path]?.nodes[reader.node]
+                else { continue }
+                left.append((name, tensor.count, node.opType))
+            }
+        }
+        let count = left.reduce(0) { $0 + $1.count }
+        guard total > 0, Double(count) >= share * Double(total) else { return nil }
+        let largest = left.sorted { $0.count > $1.count }.prefix(3).map { "\($0.name) (\($0.reader))" }.joined(separator: ", ")
+        let percent = (Double(count) / Double(total) * 100).formatted(.number.precision(.fractionLength(0)).locale(Locale(identifier: "en_US")))
+        return "\(percent) % of the parameters are in no layer, and techniques leave them as they are: \(largest)\(left.count > 3 ? " and \(left.count - 3) more" : "")"
     }
 }

@@ -55,7 +55,7 @@ extension OpenedModel {
         info.inputs = model.graph.requiredInputs.map(\.summary)
         info.outputs = model.graph.outputs.map(\.summary)
         info.warnings = ModelWarnings.of(model, layers)
-        info.fileBytes = try model.storedByteCount(path: request.modelPath)
+        info.fileBytes = model.storedByteCount
         progress("loading ONNX Runtime", nil)
         var result = OpenedModel(model: model, layers: layers, info: info, inputShapes: inputShapes, limits: request.limits)
         do {

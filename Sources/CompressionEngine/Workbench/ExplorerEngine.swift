@@ -153,6 +153,14 @@ public struct SessionInfo: Sendable {
         testCount = 0
         warnings = []
     }
+
+    /// What is missing for calibration, in words, where something is.
+    package var calibrationNeed: String {
+        guard let dataName else { return "needs calibration data (--data)" }
+        guard calibrationCount == 0 else { return "needs ONNX Runtime" }
+        return "needs calibration data, and that split of \(dataName) is empty: its \(validationCount + testCount) samples went to validation"
+            + (testCount > 0 ? " and test" : "") + "; give more, or splits of their own in a declaration"
+    }
 }
 
 public enum EngineEvent: Sendable {
@@ -192,6 +200,8 @@ public enum EngineEvent: Sendable {
     case allocated(job: Int, Recipe, isMet: Bool)
     /// `generation` is that of the request that failed, `job` that of a job.
     case failed(generation: Int?, job: Int?, message: String)
+    /// A file of the model is no longer what was opened. Everything goes on with the model as it was.
+    case sourceChanged(path: String)
     /// A remark for the message log.
     case remark(String)
 }

@@ -36,15 +36,14 @@ extension EngineSession {
         recipe.modelHash = info.modelHash
         progress(0.05, "applying the recipe")
         let applied = try apply(recipe, cancellation: cancellation)
-        progress(0.2, "writing the model")
-        let staged = paths.map { $0 + ".partial-\(getpid())" }
-        var complete = false
-        defer { if !complete { for path in staged { unlink(path) } } }
-        try applied.model.serialized().write(to: staged[0])
-        try AtomicFile.write(recipe.yaml, to: staged[1])
+        progress(0.2, "writing the recipe")
+        // The model comes last: nothing stands under its name before all else is there.
+        let staged = paths.dropFirst().map { $0 + ".partial-\(getpid())" }
+        defer { for path in staged { unlink(path) } }
+        try AtomicFile.write(recipe.yaml, to: staged[0])
         if request.includeArchive {
             progress(0.3, "packing the archive")
-            try Archive.write(applied.model, to: staged[3], cancellation: cancellation) { fraction, name in
+            try Archive.write(applied.model, to: staged[2], cancellation: cancellation) { fraction, name in
                 progress(0.3 + 0.1 * fraction, "packing \(name)")
             }
         }
@@ -52,14 +51,14 @@ extension EngineSession {
         let report = try ExportReport.make(
             self, recipe: recipe, applied: applied, modelPath: paths[0], recipePath: paths[1], cancellation: cancellation
         ) { fraction, phase in progress(0.4 + 0.55 * fraction, phase) }
-        try AtomicFile.write(report, to: staged[2])
-        try cancellation.check()
-        for (from, to) in zip(staged, paths) {
+        try AtomicFile.write(report, to: staged[1])
+        progress(0.95, "loading what was written")
+        _ = try write(applied.model, to: paths[0], cancellation: cancellation)
+        for (from, to) in zip(staged, paths.dropFirst()) {
             guard rename(from, to) == 0 else {
                 throw EngineError(.data, "\(to): cannot be renamed into place: \(String(cString: strerror(errno)))")
             }
         }
-        complete = true
         progress(1, "done")
         return paths
     }

@@ -36,6 +36,7 @@ extension WorkbenchCore {
         self.session = session
         snapshot.session = session
         outlet.send(.opened(session.info, baseline: first.figures, refusals: first.refusals, recipe: recipe))
+        watchSources(of: session)
         let shapes = try await shapes(session, first.figures, first.refusals)
         // Shapes may let techniques do more than the graph alone did.
         let (refusals, summaries, counted) = try await blocking {
@@ -55,6 +56,22 @@ extension WorkbenchCore {
         }
         prepared(baseline, session, try await blocking { try session.completed(summaries, cancellation: cancellation) }, refusals)
         opened()
+    }
+
+    /// Says each time that the model's files become others than those that were opened.
+    private func watchSources(of session: any WorkbenchSession) {
+        let opened = session.model.sources
+        guard !opened.isEmpty else { return }
+        Task {
+            var last: [FileStamp?] = opened
+            while !isClosed {
+                try? await Task.sleep(for: .seconds(1))
+                let now = session.sourcesNow
+                defer { last = now }
+                guard now != last, let changed = zip(opened, now).first(where: { $0 != $1 })?.0.path else { continue }
+                outlet.send(.sourceChanged(path: changed))
+            }
+        }
     }
 
     /// Shapes of the model's values; `nil` where it does not run, which is said.

@@ -18,6 +18,8 @@ protocol WorkbenchSession: Sendable {
     var evaluationHash: String { get }
     /// How much is kept on disk.
     var limits: StoreLimits { get }
+    /// What the model's files are now, in the order of `model.sources`; `nil` for one that is gone.
+    var sourcesNow: [FileStamp?] { get }
     /// What was removed of stored trainings to keep within the limits since this was last asked; `nil` if nothing was.
     func takeStoreRemark() -> String?
 
@@ -73,6 +75,10 @@ struct ShownModel: Sendable {
     var applied: AppliedModel
     /// The recipe whose numbers the model's are; `nil` if it takes no recipe without training to get there.
     var measured: Recipe?
+}
+
+extension WorkbenchSession {
+    var sourcesNow: [FileStamp?] { model.sources.map { try? FileStamp(path: $0.path) } }
 }
 
 extension EngineSession: WorkbenchSession {

@@ -60,8 +60,7 @@ extension ExplorerModel {
         guard let info = facts.info else { return nil }
         if info.layers.isEmpty { return "the model has no layers with weights" }
         if descriptor.calibrationNeed(step?.parameters ?? ParameterValues()) != nil {
-            if info.runtimeVersion == nil { return "needs ONNX Runtime" }
-            if info.calibrationCount == 0 { return info.dataName == nil ? "needs data: --data FILE" : "needs calibration data: this split of \(info.dataName ?? "") is empty" }
+            if info.runtimeVersion == nil || info.calibrationCount == 0 { return info.calibrationNeed }
         }
         if let refused = facts.refusals[descriptor.id], info.layers.indices.allSatisfy({ refused[$0] != nil }) {
             return Self.prevailing(info.layers.indices.compactMap { refused[$0] })

@@ -18,7 +18,7 @@ public struct BiasCorrection: Technique {
             labels. With order layer-by-layer each layer is measured with the layers before it already corrected; with one-pass all are measured once.
 
             Convolutions and Gemm without a bias get one, which costs one number per channel; after a MatMul the constant of the Add is changed. It \
-            works after weight quantization as long as biases are floats, and after mild pruning. Heavy pruning also makes the spread of activations \
+            works after quantization, where the 32-bit codes of a bias are changed, and after mild pruning. Heavy pruning also makes the spread of activations \
             smaller; correct means alone can then silence the layers after a ReLU. Use least-squares reconstruction there or, with BatchNormalization, \
             its re-estimation.
             """,

@@ -5,6 +5,8 @@ struct BiasSite {
     enum Place {
         /// Input 2 of the layer's node; `nil` where it has none yet.
         case own(String?)
+        /// Input 2 of the layer's node, as 32-bit codes of a step for each channel.
+        case codes(String, scale: String)
         /// A constant that an Add behind a MatMul reads as input `input`.
         case add(node: Int, input: Int, name: String)
     }
@@ -54,8 +56,21 @@ struct BiasSite {
     }
 
     private static func own(_ node: Node, _ model: Model, _ count: Int, _ dimension: Int, _ scale: Float) -> Result<BiasSite, Refusal> {
-        guard let name = node.input(2) else { return .success(BiasSite(place: .own(nil), count: count, dimension: dimension, scale: scale)) }
-        guard let tensor = model.graph.initializers[name] else { return .failure("its bias is quantized or computed") }
+        guard let name = node.input(2) else {
+            let isInteger = [0, 1].allSatisfy { place in
+                node.input(place).map { input in model.graph.nodes.contains { $0.opType == "DequantizeLinear" && $0.outputs.first == input } } ?? false
+            }
+            guard !isInteger else { return .failure("it computes on integers and has no bias: one in float would end that") }
+            return .success(BiasSite(place: .own(nil), count: count, dimension: dimension, scale: scale))
+        }
+        guard let tensor = model.graph.initializers[name] else {
+            guard let maker = model.graph.nodes.first(where: { $0.outputs.first == name }), maker.opType == "DequantizeLinear",
+                let codes = maker.input(0), let stored = model.graph.initializers[codes], stored.elementType == .int32, stored.dims == [count],
+                let step = maker.input(1), let steps = model.graph.initializers[step]?.floats(), [1, count].contains(steps.count), steps.allSatisfy({ $0 > 0 }),
+                maker.input(2).map({ model.graph.initializers[$0]?.integers()?.allSatisfy { $0 == 0 } ?? false }) ?? true
+            else { return .failure("its bias is computed") }
+            return .success(BiasSite(place: .codes(codes, scale: step), count: count, dimension: dimension, scale: scale))
+        }
         guard tensor.elementType.isFloatingPoint else { return .failure("its bias is quantized") }
         guard tensor.count == 1 || tensor.count == count && (tensor.dims.last ?? 1) == count else { return .failure("its bias has an unusual shape") }
         return .success(BiasSite(place: .own(name), count: count, dimension: dimension, scale: scale))
@@ -63,13 +78,20 @@ struct BiasSite {
 
     /// The bias as it is, one number per channel.
     func values(in model: Model) -> [Float] {
+        if case .codes(let codes, let step) = place { return Self.dequantized(codes, step, model) }
         let name: String? =
             switch place {
             case .own(let name): name
             case .add(_, _, let name): name
+            case .codes: nil
             }
         guard let values = name.flatMap({ model.graph.initializers[$0]?.floats() }) else { return [Float](repeating: 0, count: count) }
         return values.count == count ? values : [Float](repeating: values.first ?? 0, count: count)
+    }
+
+    private static func dequantized(_ codes: String, _ step: String, _ model: Model) -> [Float] {
+        let steps = model.graph.initializers[step]?.floats() ?? [1]
+        return (model.graph.initializers[codes]?.integers() ?? []).enumerated().map { Float(Double($1) * Double(steps[steps.count == 1 ? 0 : $0])) }
     }
 
     /// Puts other values in. A constant that others read too, or that a caller may override, is left and a new one made.
@@ -94,6 +116,19 @@ struct BiasSite {
             model.graph.nodes[layer.nodeIndex].inputs[2] = target
         case .add(let node, let input, let name):
             model.graph.nodes[node].inputs[input] = put(name)
+        case .codes(let codes, let step):
+            let steps = model.graph.initializers[step]?.floats() ?? [1]
+            let rounded = values.enumerated().map { index, value in
+                let code = (Double(value) / Double(steps[steps.count == 1 ? 0 : index])).rounded(.toNearestOrEven)
+                return Int32(max(min(code, Double(Int32.max)), Double(Int32.min)))
+            }
+            // The node that dequantizes it reads a tensor of its own from here on, where another reads the old one.
+            let target = index.useCount(codes) == 1 ? codes : names.fresh(codes + "_repaired")
+            model.graph.initializers[target] = Tensor(name: target, int32s: rounded, dims: [count])
+            guard target != codes, let bias = model.graph.nodes[layer.nodeIndex].input(2),
+                let maker = model.graph.nodes.firstIndex(where: { $0.outputs.first == bias })
+            else { return }
+            model.graph.nodes[maker].inputs[0] = target
         }
     }
 

@@ -46,24 +46,40 @@ public struct LeastSquaresReconstruction: Technique {
     }
 
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
-        guard let baseline = context.baseline, let parameters = targets.first?.parameters else {
+        guard var baseline = context.baseline, let parameters = targets.first?.parameters else {
             throw EngineError(.technique, "least-squares-reconstruction: there is no model to compare with")
         }
         let counterparts = BaselineValues(baseline: baseline, present: model)
+        let index = GraphIndex(model.graph)
+        let constants = model.graph.constantNames()
+        var sites: [String: BiasSite] = [:]
+        var products = BaselineProducts(baseline)
         var pairs: [String: InputOutputStatistics.Pair] = [:]
         for target in targets {
             let layer = target.layer
             guard let output = model.graph.nodes[layer.nodeIndex].outputs.first else { continue }
             let dimension = layer.kind == .conv ? -(layer.weightShape.count - 1) : -1
-            if let wanted = counterparts.counterpart(of: output, dimension: dimension) {
-                pairs[layer.id] = InputOutputStatistics.Pair(layer: layer, wanted: wanted.name, kept: wanted.kept)
-            } else {
+            guard let wanted = counterparts.counterpart(of: output, dimension: dimension) else {
                 context.notes.add("\(layer.id) left as it is: the model before the recipe has no such layer")
+                continue
+            }
+            var value: String? = wanted.name
+            let site = try? BiasSite.find(layer, in: model, index: index, constants: constants).get()
+            switch site?.place {
+            // A bias of its own only where the layer has one: none is added.
+            case .own(nil): break
+            case .own, .add, .codes: sites[layer.id] = site
+            // What is added is no bias that could be fitted: the product alone is.
+            case nil: if model.graph.nodes[layer.nodeIndex].input(2) != nil { value = products.product(of: wanted.name) }
+            }
+            if let value {
+                pairs[layer.id] = InputOutputStatistics.Pair(layer: layer, wanted: value, kept: wanted.kept)
+            } else {
+                context.notes.add("\(layer.id) left as it is: what it adds to its product is no bias, and was not added so before the recipe")
             }
         }
+        baseline = products.baseline
         guard !pairs.isEmpty else { throw EngineError(.technique, "least-squares-reconstruction: none of the layers was in the model before the recipe") }
-        let index = GraphIndex(model.graph)
-        let constants = model.graph.constantNames()
         var names = NameSupply(model.graph)
         let stages = LayerStages.byDepth(targets.map(\.layer).filter { pairs[$0.id] != nil }, in: model)
         // The model before the recipe is run once for all stages, where its values fit into memory.
@@ -78,26 +94,21 @@ public struct LeastSquaresReconstruction: Technique {
             let seen = try InputOutputStatistics.gather(
                 of: model, like: baseline, pairs: stage.compactMap { pairs[$0.id] }, kept: kept, limit: limit, context: context)
             var jobs: [Job] = []
-            var sites: [BiasSite?] = []
             for layer in stage {
                 guard let transfer = seen[layer.id], let tensor = model.initializer(layer.weight, from: .main)?.tensor else {
                     context.notes.add("\(layer.id) left as it is: it has other channels than before the recipe")
                     continue
                 }
-                var site = try? BiasSite.find(layer, in: model, index: index, constants: constants).get()
-                // A bias of its own only where the layer has one: none is added.
-                if case .own(nil)? = site?.place { site = nil }
-                jobs.append(Job(layer: layer, tensor: tensor, transfer: transfer, ridge: parameters.real("ridge"), isCentered: site != nil))
-                sites.append(site)
+                jobs.append(Job(layer: layer, tensor: tensor, transfer: transfer, ridge: parameters.real("ridge"), isCentered: sites[layer.id] != nil))
             }
             let fits = try Parallel.map(jobs) { try $0.fit(context.cancellation) }
-            for ((job, site), fit) in zip(zip(jobs, sites), fits) {
+            for (job, fit) in zip(jobs, fits) {
                 guard let fit else {
                     context.notes.add("\(job.layer.id) left as it is: no better weights were found")
                     continue
                 }
                 model.graph.initializers[job.layer.weight] = fit.weight
-                guard let site else { continue }
+                guard let site = sites[job.layer.id] else { continue }
                 var bias = fit.intercept
                 // The output of a MatMul is without the constant that is added behind.
                 if case .add = site.place { bias = zip(site.values(in: model), fit.intercept).map(+) }

@@ -19,11 +19,11 @@ struct ComputedWeightWriter {
     private(set) var editor: GraphEditor
     private let model: Model
     private let targets: [LayerTarget]
-    private var nonLayerReaders: NonLayerReaders
+    private var otherReaders: OtherReaders
 
     init(_ model: Model, targets: [LayerTarget]) {
         editor = GraphEditor(model)
-        nonLayerReaders = NonLayerReaders(model)
+        otherReaders = OtherReaders(model)
         self.model = model
         self.targets = targets
     }
@@ -46,7 +46,7 @@ struct ComputedWeightWriter {
                 guard let place = model.place(of: name, readBy: target.layer), known.insert(place).inserted,
                     let tensor = model.graph[place.owner]?.initializers[place.name], tensor.elementType.isFloatingPoint
                 else { continue }
-                guard nonLayerReaders.areLayers(of: place, among: nodes) else {
+                guard otherReaders.areLayers(of: place, among: nodes) else {
                     context.notes.add("\(target.layer.id): its weights are read elsewhere too; left as they are")
                     continue
                 }
@@ -67,14 +67,14 @@ struct ComputedWeightWriter {
         for target in targets {
             for name in target.layer.weightNames where model.place(of: name, readBy: target.layer) == job.place {
                 editor.edit(target.layer.nodeIndex, at: target.layer.path) { $0.replaceInput(name, by: value) }
-                nonLayerReaders.replace(job.place, readBy: target.layer, with: value)
+                otherReaders.replace(job.place, readBy: target.layer, with: value)
             }
         }
     }
 
     /// The model with all weights replaced, for whoever reads them.
     mutating func finish() -> Model {
-        _ = nonLayerReaders.redirect(&editor)
+        _ = otherReaders.redirect(&editor)
         return editor.finish()
     }
 }

@@ -7,9 +7,9 @@ import Techniques
 /// and other readers keep the old one.
 struct SharedWeightStorage {
     private let shared: [SharedWeight]
-    private let readers: NonLayerReaders
+    private let readers: OtherReaders
 
-    init(_ shared: [SharedWeight], readers: NonLayerReaders) {
+    init(_ shared: [SharedWeight], readers: OtherReaders) {
         self.shared = shared
         self.readers = readers
     }

@@ -98,7 +98,7 @@ public struct WeightSharing: Technique {
         try context.cancellation.check()
         var shared: [SharedWeight] = []
         for (_, result) in results.withLock({ $0 }).sorted(by: { $0.key < $1.key }) { shared += try result.get() }
-        try SharedWeightStorage(shared, readers: NonLayerReaders(model)).apply(to: &model)
+        try SharedWeightStorage(shared, readers: OtherReaders(model)).apply(to: &model)
     }
 
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {

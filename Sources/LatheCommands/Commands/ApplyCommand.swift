@@ -30,6 +30,8 @@ struct Apply: ParsableCommand {
     @Option(help: ArgumentHelp("The data set, for techniques that calibrate or train.", valueName: "file"), completion: .file(extensions: ["yaml", "yml", "npz"]))
     var data: String?
 
+    @OptionGroup var checking: CheckOptions
+
     @OptionGroup var printing: OutputOptions
 
     func validate() throws {
@@ -62,7 +64,7 @@ struct Apply: ParsableCommand {
         var document = ApplyDocument(model: ModelReference(session.info), recipe: RecipeDocument(recipe, reports: applied.reports))
         if let output {
             progress.show("writing \(output)")
-            try applied.model.serialized().write(to: output)
+            for remark in try session.write(applied.model, to: output, check: checking.check, cancellation: cancellation) { Console.warn("\(output): \(remark)") }
             try document.add(.model, output)
         }
         if let pack, let packed {
@@ -75,6 +77,7 @@ struct Apply: ParsableCommand {
             try AtomicFile.write(saved.yaml, to: saveRecipe)
             try document.add(.recipe, saveRecipe)
         }
+        session.changedSources.forEach(SourceChanges.warn)
         return document
     }
 

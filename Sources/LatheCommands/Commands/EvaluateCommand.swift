@@ -98,6 +98,7 @@ struct Evaluate: ParsableCommand {
                 try reference.latency(of: applied.model, batch: batch.value, threads: count, cancellation: cancellation) { progress.show(title, $0) })
         }
         let latency = latencies.first
+        for changed in Set([session, reference].flatMap(\.changedSources)).sorted() { SourceChanges.warn(changed) }
         progress.show("measuring sizes")
         let isCompared = baseline != nil || !applied.reports.isEmpty
         // What the files before take on disk decides; a packed size that is demanded is measured in any case.

@@ -9,7 +9,8 @@ struct Pack: ParsableCommand {
         abstract: "Pack a model into an entropy-coded archive.",
         discussion: """
             Each tensor takes the smallest of these forms: relative-index sparse matrices, codebooks, canonical Huffman codes, range codes. A recipe's \
-            huffman or range-coding step decides which codes are used. 'unpack' gives the ONNX file back, byte by byte. --compare also packs it \
+            huffman or range-coding step decides which codes are used. 'unpack' gives the ONNX file back, byte by byte if lathe wrote it; of \
+            other files constants and weights come back in lathe's form, which computes the same, and a line says so. --compare also packs it \
             with each code alone and by gzip, and measures how fast one core decodes each.
             """)
 
@@ -24,6 +25,19 @@ struct Pack: ParsableCommand {
 
     @OptionGroup var printing: OutputOptions
 
+    /// Whether a file holds what lathe would write of the model.
+    private static func isWritten(_ model: Model, _ path: String) -> Bool {
+        guard let file = try? MappedFile(path: path), let written = try? model.serialized() else { return false }
+        var offset = 0
+        var isEqual = written.byteCount == file.bytes.count
+        written.forEachChunk { chunk in
+            guard isEqual, !chunk.isEmpty else { return }
+            isEqual = memcmp(file.bytes.baseAddress! + offset, chunk.baseAddress!, chunk.count) == 0
+            offset += chunk.count
+        }
+        return isEqual
+    }
+
     func run() throws {
         guard !Apply.isSameFile(output, model) else { throw BadInput("\(output): would overwrite the model itself") }
         let cancellation = Interruption.watch()
@@ -32,6 +46,10 @@ struct Pack: ParsableCommand {
             progress.show("reading \(model)")
             let read = try Model.read(path: model)
             let packed = try Archive.write(read, to: output, cancellation: cancellation) { progress.show("packing \($1)", $0) }
+            if let file = read.sources.first, read.sources.count > 1 || packed.serializedByteCount != file.size || !Self.isWritten(read, file.path) {
+                Console.warn(
+                    "\(model): not written by lathe: what 'unpack' gives has \(read.graph.nodes.count) nodes and \(packed.serializedByteCount) bytes, and computes the same")
+            }
             if compare { progress.show("comparing codes") }
             return PackDocument(
                 model: model, archive: output, packed: packed, comparison: compare ? try CodingComparison(read, cancellation: cancellation) : nil)

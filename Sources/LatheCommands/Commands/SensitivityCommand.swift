@@ -117,6 +117,7 @@ struct Sensitivity: ParsableCommand {
             progress.show("\(grid.done) of \(grid.total) cells", Double(grid.done) / Double(max(grid.total, 1)))
         }
         if let remark = store.takeRemark() { Console.warn(remark) }
+        session.changedSources.forEach(SourceChanges.warn)
         var document = SensitivityDocument(grid, session)
         guard budget != nil || maxDrop != nil else { return document }
         progress.show("allocating")

@@ -65,6 +65,8 @@ struct Train: ParsableCommand {
     @Flag(help: "Train again, even if this training is remembered or has a checkpoint.")
     var anew = false
 
+    @OptionGroup var checking: CheckOptions
+
     @OptionGroup var printing: OutputOptions
 
     func validate() throws {
@@ -127,7 +129,8 @@ struct Train: ParsableCommand {
         if !quiet { last.printNewEpochs() }
         if let remark = session.trainings.takeRemark() { Console.warn(remark) }
         progress.show("writing \(output)")
-        try applied.model.serialized().write(to: output)
+        for remark in try session.write(applied.model, to: output, check: checking.check, cancellation: cancellation) { Console.warn("\(output): \(remark)") }
+        session.changedSources.forEach(SourceChanges.warn)
         return try TrainDocument(
             session: session, recipe: recipe, applied: applied, summary: applied.reports.last?.training, seconds: Date().timeIntervalSince(began), output: output,
             split: source.samples.count)

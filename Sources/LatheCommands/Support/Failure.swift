@@ -1,4 +1,5 @@
 import ArgumentParser
+import CompressionEngine
 import EngineSupport
 import Explorer
 import Foundation
@@ -33,6 +34,7 @@ enum Failure {
             return 0
         }
         Console.error(line(for: error))
+        if error is RefusedModel { return requirementNotMet.rawValue }
         return badInput
     }
 
@@ -44,6 +46,7 @@ enum Failure {
             case let error as EngineError: error.message
             case let error as OnnxRuntimeError: error.description
             case let error as BadInput: error.description
+            case let error as RefusedModel: error.message
             case let error as SettingsError: error.description
             case let error as TerminalError: error.description
             default: Lathe.message(for: error) + (Lathe.exitCode(for: error) == .validationFailure ? " (see 'lathe --help')" : "")
@@ -57,7 +60,7 @@ enum Failure {
             return try body()
         } catch let error as EngineError where error.kind == .cancelled {
             throw error
-        } catch let error where !(error is ExitCode) {
+        } catch let error where !(error is ExitCode || error is RefusedModel) {
             let line = line(for: error)
             throw BadInput(line.contains(file) ? line : "\(file): \(line)")
         }

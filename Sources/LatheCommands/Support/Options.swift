@@ -58,6 +58,12 @@ struct TeacherOptions: ParsableArguments {
     var teacher: String?
 }
 
+/// Whether what is written is tried.
+struct CheckOptions: ParsableArguments {
+    @Flag(inversion: .prefixedNo, help: "Load the written model in ONNX Runtime, and keep it under another name, with status 1, if that fails.")
+    var check = true
+}
+
 /// How a command prints.
 struct OutputOptions: ParsableArguments {
     @Flag(help: "Print JSON with a versioned schema instead of text.")

@@ -67,7 +67,7 @@ public struct EarlyExits: WholeModelTechnique, LiveTechnique {
     }
 
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
-        guard let source = context.calibration else { throw EngineError(.technique, "needs calibration data (--data) and ONNX Runtime") }
+        let source = try context.requiredCalibration()
         guard let parameters = targets.first?.parameters else { return }
         let (sites, layers, places) = ExitSites.chosen(parameters.integer("exits"), &model, targets: targets, context: context)
         context.progress(0, "collecting features")

@@ -7,7 +7,7 @@ package struct GraphEditor {
     private var front: [GraphPath: [Node]] = [:]
     private var before: [GraphPath: [Int: [Node]]] = [:]
     private var after: [GraphPath: [Int: [Node]]] = [:]
-    /// Small constants by path and content, made once.
+    /// Constants by path and content, made once.
     private var constants: [String: String] = [:]
     private var serial = 0
 
@@ -37,11 +37,18 @@ package struct GraphEditor {
     }
 
     /// A constant that many nodes may share.
-    package mutating func constant(_ tensor: Tensor, at path: GraphPath) -> String {
+    package mutating func constant(_ tensor: Tensor, at path: GraphPath) -> String { share(tensor, nil, at: path) }
+
+    /// Adds an initializer under a name made from `base`, or gives the name of an equal one that is there.
+    package mutating func share(_ tensor: Tensor, _ base: String?, at path: GraphPath) -> String {
         let key = "\(path)\(tensor.contentHash)"
         if let known = constants[key] { return known }
-        serial += 1
-        let name = add(tensor, "_q\(serial)", at: path)
+        // Codes of a table that another step, or another form of the same layer's weight, has put there.
+        if base != nil, let known = model.graph[path]?.initializers.values.first(where: { $0.isEqual(to: tensor) }) {
+            return known.name
+        }
+        if base == nil { serial += 1 }
+        let name = add(tensor, base ?? "_q\(serial)", at: path)
         constants[key] = name
         return name
     }

@@ -137,8 +137,18 @@ struct ScalingSites {
                         vector(position, 1), node.input(2) == nil || vector(position, 2)
                     else { return .failure("the LayerNormalization before it has no constants per channel") }
                     return .success(nil)
+                case "RMSNormalization":
+                    guard rank == nil, node.int("axis") ?? -1 == -1 || vectorCount(node, 1) == channels, vector(position, 1) else {
+                        return .failure("the RMSNormalization before it has no constants per channel")
+                    }
+                    return .success(nil)
+                case "SimplifiedLayerNormalization":
+                    guard rank == nil, vector(position, 1) else { return .failure("the \(node.opType) before it has no constants per channel") }
+                    return .success(nil)
                 case "BatchNormalization", "InstanceNormalization":
-                    guard rank != nil, node.int("training_mode") ?? 0 == 0, node.int("spatial") ?? 1 == 1, vector(position, 1), vector(position, 2) else {
+                    guard rank != nil || sites.graph.rank(of: node.inputs[0], index: sites.index) == 2, node.int("training_mode") ?? 0 == 0, node.int("spatial") ?? 1 == 1,
+                        vector(position, 1), vector(position, 2)
+                    else {
                         return .failure("the \(node.opType) before it has no constants per channel")
                     }
                     return .success(nil)

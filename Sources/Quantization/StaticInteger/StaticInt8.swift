@@ -90,22 +90,24 @@ public struct StaticInt8: Technique {
 
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
         // A table has no activations to calibrate: its rows are fetched as integers and scaled.
-        let tables = targets.filter { $0.layer.kind == .embedding }
         let products = targets.filter { $0.layer.kind != .embedding }
+        var stored = targets.filter { $0.layer.kind == .embedding }
         if !products.isEmpty {
             var rewriter = try StaticInt8Rewriter(model, targets: products, context: context)
             model = try rewriter.rewritten()
+            // Layers that compute in float keep their weights in 8 bits.
+            stored += rewriter.floatLayers
         }
-        guard !tables.isEmpty else { return }
+        guard !stored.isEmpty else { return }
         let present = Dictionary(model.layers().map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
-        var writer = WeightStorageWriter(model, context: context)
-        for target in tables {
-            guard let layer = present[target.layer.id] else { continue }
+        stored = stored.compactMap { target in present[target.layer.id].map { LayerTarget(layer: $0, parameters: target.parameters) } }
+        var writer = WeightStorageWriter(model, layers: stored.map(\.layer), context: context)
+        for target in stored {
             var request = WeightStorageWriter.Request(
                 format: Self.weightFormat(target.parameters), granularity: Self.granularity(target.parameters), groupSize: 0, storage: .auto,
                 integerActivations: false)
-            request.storage = writer.choice(for: layer, request)
-            _ = try writer.store(layer, request)
+            request.storage = writer.choice(for: target.layer, request)
+            _ = try writer.store(target.layer, request)
         }
         model = writer.finish()
     }

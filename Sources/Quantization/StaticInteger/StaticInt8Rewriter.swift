@@ -11,6 +11,8 @@ struct StaticInt8Rewriter {
     private let activationCodes: ClosedRange<Int>
     private let activationType: ElementType
     private let settings: ParameterValues
+    /// The layers that compute in float, where integers are slower.
+    private(set) var floatLayers: [LayerTarget] = []
 
     /// - Throws: `EngineError` if the model's operator set cannot be raised as far as needed.
     init(_ model: Model, targets: [LayerTarget], context: RewriteContext) throws {
@@ -41,7 +43,8 @@ struct StaticInt8Rewriter {
         var result = try emitted(model, region, ranges)
         result.graph.removeDeadCode()
         RequantizationGuard.protect(&result)
-        return try storingFloatLayers(of: result, region)
+        floatLayers = layers.filter { !region.layers.contains($0.key) }.sorted { $0.key < $1.key }.map(\.value)
+        return result
     }
 
     private func emitted(_ model: Model, _ region: IntegerRegion, _ ranges: [String: AffineGrid]) throws -> Model {
@@ -87,22 +90,6 @@ struct StaticInt8Rewriter {
                         + "(target=integer: all in integers): \(RewriteContext.Notes.list(float))")
         }
         return region
-    }
-
-    /// Layers that compute in float keep their weights in 8 bits.
-    private func storingFloatLayers(of model: Model, _ region: IntegerRegion) throws -> Model {
-        let float = layers.filter { !region.layers.contains($0.key) }.sorted { $0.key < $1.key }.map(\.value)
-        guard !float.isEmpty else { return model }
-        let present = Dictionary(model.layers().map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
-        var writer = WeightStorageWriter(model, context: context)
-        for target in float {
-            guard let layer = present[target.layer.id] else { continue }
-            let request = WeightStorageWriter.Request(
-                format: StaticInt8.weightFormat(target.parameters), granularity: StaticInt8.granularity(target.parameters), groupSize: 0, storage: .packed,
-                integerActivations: false)
-            _ = try writer.store(layer, request)
-        }
-        return writer.finish()
     }
 
     // MARK: - Bringing layers into shape

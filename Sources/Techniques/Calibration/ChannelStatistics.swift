@@ -28,7 +28,7 @@ package enum ChannelStatistics {
 
     /// - Returns: by value; those that never came as floats with that dimension are missing.
     package static func gather(of model: Model, values: [Value], limit: Int, context: RewriteContext) throws -> [Value: ChannelMoments] {
-        guard let source = context.calibration else { throw EngineError(.technique, "needs calibration data (--data) and ONNX Runtime") }
+        let source = try context.requiredCalibration()
         guard !values.isEmpty else { return [:] }
         let names = Array(Set(values.map(\.name))).sorted()
         let place = Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, $0) })
@@ -51,11 +51,14 @@ package enum ChannelStatistics {
     private struct Channel {
         /// A first guess at the mean, from which deviations are summed: squares of small differences keep their digits.
         let origin: Double
+        var count = 0
         var sum = 0.0
         var squares = 0.0
         var zeros = 0
+        var size: Double { Double(max(count, 1)) }
 
-        @inline(__always) mutating func add(_ line: UnsafePointer<Float>, _ count: Int) {
+        /// Numbers that are not finite are left out.
+        mutating func add(_ line: UnsafePointer<Float>, _ count: Int) {
             var (total, square, none) = (0.0, 0.0, 0)
             for index in 0..<count {
                 let value = Double(line[index]) - origin
@@ -63,6 +66,11 @@ package enum ChannelStatistics {
                 square += value * value
                 if !(line[index] > 0) { none += 1 }
             }
+            guard total.isFinite else {
+                for index in 0..<count where line[index].isFinite { add(line + index, 1) }
+                return
+            }
+            self.count += count
             sum += total
             squares += square
             zeros += none
@@ -86,7 +94,8 @@ package enum ChannelStatistics {
             let outer = shape[..<axis].reduce(1, *)
             if self.channels.isEmpty {
                 self.channels = (0..<channels).map { channel in
-                    Channel(origin: (0..<inner).reduce(0) { $0 + Double(base[channel * inner + $1]) } / Double(max(inner, 1)))
+                    let mean = (0..<inner).reduce(0) { $0 + Double(base[channel * inner + $1]) } / Double(max(inner, 1))
+                    return Channel(origin: mean.isFinite ? mean : 0)
                 }
             }
             guard self.channels.count == channels else { return }
@@ -100,10 +109,10 @@ package enum ChannelStatistics {
 
         func result() -> ChannelMoments? {
             guard count > 0 else { return nil }
-            let n = Double(count)
             return ChannelMoments(
-                count: count, mean: channels.map { $0.sum / n + $0.origin },
-                variance: channels.map { max($0.squares / n - ($0.sum / n) * ($0.sum / n), 0) }, zeroShare: channels.map { Double($0.zeros) / n })
+                count: count, mean: channels.map { $0.sum / $0.size + $0.origin },
+                variance: channels.map { max($0.squares / $0.size - ($0.sum / $0.size) * ($0.sum / $0.size), 0) },
+                zeroShare: channels.map { Double($0.zeros) / $0.size })
         }
     }
 }

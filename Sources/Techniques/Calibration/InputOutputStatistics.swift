@@ -44,7 +44,7 @@ package enum InputOutputStatistics {
     package static func gather(of model: Model, like other: Model, pairs: [Pair], kept: KeptValues? = nil, limit: Int, context: RewriteContext) throws
         -> [String: LayerTransfer]
     {
-        guard let source = context.calibration else { throw EngineError(.technique, "needs calibration data (--data) and ONNX Runtime") }
+        let source = try context.requiredCalibration()
         Lapack.useOneThread()
         let slots = pairs.map { Accumulator.parts($0, node: model.graph.nodes[$0.layer.nodeIndex]) }
         let parts = slots.flatMap(\.self)
@@ -85,7 +85,8 @@ package enum InputOutputStatistics {
         private let parts: Int
         private let windows: InputWindows
         private let shape: WeightMatrix.Shape
-        private var rows = 0
+        /// Rows summed, by group.
+        private var rows: [Int]
         private var gram: [Double]
         private var cross: [Double]
         private var inputs: ColumnSums
@@ -107,6 +108,7 @@ package enum InputOutputStatistics {
             self.parts = parts
             self.windows = windows
             self.shape = shape
+            rows = [Int](repeating: 0, count: shape.groups)
             gram = [Double](repeating: 0, count: shape.groups * shape.columns * shape.columns)
             cross = [Double](repeating: 0, count: shape.groups * shape.rows * shape.columns)
             inputs = ColumnSums(count: shape.groups * shape.columns)
@@ -155,8 +157,15 @@ package enum InputOutputStatistics {
                     }
                 }
                 next += height
-                if group == 0 { rows += height }
-                sum(block, wanted, height, group)
+                let others = Set(
+                    FiniteRows.others(block, rows: height, columns: shape.columns)
+                        + wanted.withUnsafeBufferPointer { FiniteRows.others($0.baseAddress!, rows: height, columns: width) }
+                ).sorted()
+                rows[group] += height - others.count
+                guard !others.isEmpty else { return sum(block, wanted, height, group) }
+                let clear = wanted.withUnsafeBufferPointer { FiniteRows.clearing(others, of: $0.baseAddress!, rows: height, columns: width) }
+                FiniteRows.clearing(others, of: block, rows: height, columns: shape.columns)
+                    .withUnsafeBufferPointer { sum($0.baseAddress!, clear, height, group) }
             }
         }
 
@@ -185,7 +194,7 @@ package enum InputOutputStatistics {
         static func result(_ parts: [Accumulator]) -> LayerTransfer? {
             guard let all = parts.first else { return nil }
             for part in parts.dropFirst() {
-                all.rows += part.rows
+                for group in all.rows.indices { all.rows[group] += part.rows[group] }
                 all.inputs.add(part.inputs)
                 all.outputs.add(part.outputs)
                 Self.add(part.gram, to: &all.gram, at: 0)
@@ -195,12 +204,14 @@ package enum InputOutputStatistics {
         }
 
         private func result() -> LayerTransfer? {
-            guard rows > 0 else { return nil }
-            let scale = 1 / Double(rows)
-            for group in 0..<shape.groups { SymmetricMatrix.complete(&gram, size: shape.columns, at: group * shape.columns * shape.columns, scale: scale) }
+            guard let most = rows.max(), most > 0 else { return nil }
+            let scales = rows.map { 1 / Double(max($0, 1)) }
+            let (columns, outputs) = (shape.columns, shape.rows)
+            for group in 0..<shape.groups { SymmetricMatrix.complete(&gram, size: columns, at: group * columns * columns, scale: scales[group]) }
+            func means(_ sums: [Double], of width: Int) -> [Double] { sums.indices.map { sums[$0] * scales[$0 / width] } }
             return LayerTransfer(
-                shape: shape, rows: rows, gram: gram, cross: cross.map { $0 * scale }, meanInput: inputs.sum.map { $0 * scale },
-                meanOutput: outputs.sum.map { $0 * scale }, meanSquareOutput: outputs.squares.map { $0 * scale })
+                shape: shape, rows: most, gram: gram, cross: means(cross, of: outputs * columns), meanInput: means(inputs.sum, of: columns),
+                meanOutput: means(self.outputs.sum, of: outputs), meanSquareOutput: means(self.outputs.squares, of: outputs))
         }
     }
 }

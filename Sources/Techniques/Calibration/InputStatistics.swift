@@ -7,8 +7,10 @@ import ModelGraph
 /// What calibration data says about the inputs of one layer, in the columns of its `WeightMatrix`.
 package struct LayerInputs {
     package var shape: WeightMatrix.Shape
-    /// Rows (output positions) seen, for each group the same.
+    /// Rows (output positions) seen, of the group with the most.
     package var rows: Int
+    /// Rows left out because they hold NaN or an infinity.
+    package var leftOut: Int
     /// groups × columns each.
     package var mean: [Float]
     package var meanSquare: [Float]
@@ -18,10 +20,11 @@ package struct LayerInputs {
     package var gram: [Float]
 
     package init(
-        shape: WeightMatrix.Shape, rows: Int, mean: [Float], meanSquare: [Float], meanMagnitude: [Float], largestMagnitude: [Float], gram: [Float]
+        shape: WeightMatrix.Shape, rows: Int, leftOut: Int = 0, mean: [Float], meanSquare: [Float], meanMagnitude: [Float], largestMagnitude: [Float], gram: [Float]
     ) {
         self.shape = shape
         self.rows = rows
+        self.leftOut = leftOut
         self.mean = mean
         self.meanSquare = meanSquare
         self.meanMagnitude = meanMagnitude
@@ -48,9 +51,7 @@ package enum InputStatistics {
     package static func gather(
         of model: Model, layers: [Layer], gram: Bool, limit: Int, context: RewriteContext
     ) throws -> [String: LayerInputs] {
-        guard let source = context.calibration else {
-            throw EngineError(.technique, "needs calibration data (--data) and ONNX Runtime")
-        }
+        let source = try context.requiredCalibration()
         var passes: [[Layer]] = []
         var bytes = 0
         for layer in layers {
@@ -95,7 +96,9 @@ package enum InputStatistics {
         private let parts: Int
         private let windows: InputWindows
         private let shape: WeightMatrix.Shape
-        private var rows = 0
+        /// Rows summed, by group, and those left out.
+        private var rows: [Int]
+        private var leftOut = 0
         private var sums: ColumnSums
         /// Of symmetric matrices only one triangle is summed.
         private var gram: [Float]
@@ -115,6 +118,7 @@ package enum InputStatistics {
             self.parts = parts
             self.windows = windows
             self.shape = shape
+            rows = [Int](repeating: 0, count: shape.groups)
             sums = ColumnSums(count: shape.groups * shape.columns)
             self.gram = gram ? [Float](repeating: 0, count: shape.groups * shape.columns * shape.columns) : []
             Lapack.useOneThread()
@@ -127,16 +131,24 @@ package enum InputStatistics {
             let perSample = value.floats.count / samples
             let stride = max(perSample / max(columns, 1) / InputStatistics.rowsPerSample, 1)
             windows.forEachBlock(value.floats, shape: value.shape, stride: stride) { group, block, count in
-                if group == 0 { rows += count }
-                let base = group * columns
-                sums.add(block, rows: count, columns: columns, at: base)
-                guard !gram.isEmpty else { return }
-                gram.withUnsafeMutableBufferPointer { gram in
-                    // Column-major, the block is columns × rows: the product with its transpose is the Gram matrix.
-                    var (n, k) = (Int32(columns), Int32(count))
-                    var one: Float = 1
-                    ssyrk_("U", "N", &n, &k, &one, block, &n, &one, gram.baseAddress! + base * columns, &n)
-                }
+                let others = FiniteRows.others(block, rows: count, columns: columns)
+                rows[group] += count - others.count
+                guard !others.isEmpty else { return sum(block, count, group) }
+                leftOut += others.count
+                FiniteRows.clearing(others, of: block, rows: count, columns: columns).withUnsafeBufferPointer { sum($0.baseAddress!, count, group) }
+            }
+        }
+
+        private func sum(_ block: UnsafePointer<Float>, _ count: Int, _ group: Int) {
+            let columns = shape.columns
+            let base = group * columns
+            sums.add(block, rows: count, columns: columns, at: base)
+            guard !gram.isEmpty else { return }
+            gram.withUnsafeMutableBufferPointer { gram in
+                // Column-major, the block is columns × rows: the product with its transpose is the Gram matrix.
+                var (n, k) = (Int32(columns), Int32(count))
+                var one: Float = 1
+                ssyrk_("U", "N", &n, &k, &one, block, &n, &one, gram.baseAddress! + base * columns, &n)
             }
         }
 
@@ -148,20 +160,23 @@ package enum InputStatistics {
         }
 
         private func add(_ other: Accumulator) {
-            rows += other.rows
+            for group in rows.indices { rows[group] += other.rows[group] }
+            leftOut += other.leftOut
             sums.add(other.sums)
             gram.withUnsafeMutableBufferPointer { gram in other.gram.withUnsafeBufferPointer { more in for index in gram.indices { gram[index] += more[index] } } }
         }
 
         private func result() -> LayerInputs? {
-            guard rows > 0 else { return nil }
-            let scale = 1 / Double(rows)
+            guard let most = rows.max(), most > 0 else { return nil }
+            let scales = rows.map { 1 / Double(max($0, 1)) }
+            let columns = shape.columns
             if !gram.isEmpty {
-                for group in 0..<shape.groups { SymmetricMatrix.complete(&gram, size: shape.columns, at: group * shape.columns * shape.columns, scale: Float(scale)) }
+                for group in 0..<shape.groups { SymmetricMatrix.complete(&gram, size: columns, at: group * columns * columns, scale: Float(scales[group])) }
             }
+            func means(_ sums: [Double]) -> [Float] { sums.indices.map { Float(sums[$0] * scales[$0 / columns]) } }
             return LayerInputs(
-                shape: shape, rows: rows, mean: sums.sum.map { Float($0 * scale) }, meanSquare: sums.squares.map { Float($0 * scale) },
-                meanMagnitude: sums.magnitudes.map { Float($0 * scale) }, largestMagnitude: sums.largest, gram: gram)
+                shape: shape, rows: most, leftOut: leftOut, mean: means(sums.sum), meanSquare: means(sums.squares),
+                meanMagnitude: means(sums.magnitudes), largestMagnitude: sums.largest, gram: gram)
         }
     }
 }

@@ -27,10 +27,15 @@ extension InputStatistics {
                 missing.append(layer)
             }
         }
-        guard !missing.isEmpty else { return result }
-        for (id, inputs) in try gather(of: model, layers: missing, gram: gram, limit: limit, context: context) {
-            result[id] = inputs
-            if let key = keys[id] { _ = context.memo.tensors(key) { inputs.tensors } }
+        if !missing.isEmpty {
+            for (id, inputs) in try gather(of: model, layers: missing, gram: gram, limit: limit, context: context) {
+                result[id] = inputs
+                if let key = keys[id] { _ = context.memo.tensors(key) { inputs.tensors } }
+            }
+        }
+        let partial = layers.map(\.id).filter { (result[$0]?.leftOut ?? 0) > 0 }
+        if !partial.isEmpty {
+            context.notes.add("inputs that are NaN or infinite on calibration data were left out: \(RewriteContext.Notes.list(partial))")
         }
         return result
     }
@@ -40,13 +45,13 @@ extension LayerInputs {
     fileprivate var tensors: [Tensor] {
         func tensor(_ values: [Float]) -> Tensor { Tensor(name: "", floats: values, dims: [values.count]) }
         return [tensor(mean), tensor(meanSquare), tensor(meanMagnitude), tensor(largestMagnitude), tensor(gram)]
-            + [Tensor(name: "", int64s: [Int64(rows)], dims: [1])]
+            + [Tensor(name: "", int64s: [Int64(rows), Int64(leftOut)], dims: [2])]
     }
 
     fileprivate init?(_ tensors: [Tensor], shape: WeightMatrix.Shape) {
         let floats = tensors.prefix(5).compactMap { $0.floats() }
-        guard tensors.count == 6, floats.count == 5, let rows = tensors[5].integers()?.first else { return nil }
+        guard tensors.count == 6, floats.count == 5, let counts = tensors[5].integers(), counts.count == 2 else { return nil }
         self.init(
-            shape: shape, rows: rows, mean: floats[0], meanSquare: floats[1], meanMagnitude: floats[2], largestMagnitude: floats[3], gram: floats[4])
+            shape: shape, rows: counts[0], leftOut: counts[1], mean: floats[0], meanSquare: floats[1], meanMagnitude: floats[2], largestMagnitude: floats[3], gram: floats[4])
     }
 }

@@ -145,7 +145,7 @@ package struct ChannelImportance {
     /// (Σ gradient · weight)² over an output's weights, the mean over batches: how much the loss changes to first order without it
     /// (Molchanov et al. 2019, equation 8).
     private func taylor() throws -> [[Float]] {
-        guard let calibration = context.calibration else { throw EngineError(.data, "criterion taylor needs calibration data") }
+        let calibration = try context.requiredCalibration()
         let seen = layers.map { layer in
             layer.path.isMain && layer.isFloat
                 ? tensors(layer).filter { $0.dims.indices.contains(layer.outputAxis) && $0.dims[layer.outputAxis] == layer.weightShape[layer.outputAxis] } : []

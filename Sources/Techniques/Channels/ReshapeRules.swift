@@ -205,9 +205,13 @@ extension ChannelTracer {
     }
 
     /// Which part of a split dimension stands for channels: the first if the last dimension of the input is split (features into heads:
-    /// whole heads go), else the longest (channels into groups: the same place in all groups).
+    /// whole heads go), but the second of three where queries, keys and values stand one behind the other; else the longest (channels into
+    /// groups: the same place in all groups).
     private func carrier(of targets: [Extent], _ source: Extent, _ reshape: Reshape) -> Extent? {
-        if source.position == reshape.rank - 1 { return targets.first }
+        if source.position == reshape.rank - 1 {
+            let isStacked = targets.count == 3 && [2, 3].contains(targets[0].count) && ![2, 3].contains(targets[1].count)
+            return isStacked ? targets[1] : targets.first
+        }
         return targets.max { ($0.count ?? 0, $0.position) < ($1.count ?? 0, $1.position) }
     }
 

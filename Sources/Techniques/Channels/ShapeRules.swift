@@ -132,7 +132,7 @@ extension ChannelTracer {
             return x.axes.isEmpty ? setOutput(site, axes: [:], rank: nil) : opaque(site)
         }
         let added = Set(listed.map { $0 < 0 ? $0 : $0 - rank })
-        let kept = (-rank...(-1)).filter { !added.contains($0) }
+        let kept = (-rank..<0).filter { !added.contains($0) }
         var axes: [Int: Int] = [:]
         for (position, dimension) in kept.enumerated() { axes[dimension] = x.axes[position - kept.count] }
         setOutput(site, axes: axes, rank: rank)

@@ -8,7 +8,7 @@ package enum HalfStorage {
         _ layers: [Layer], in model: Model, suffix: String, context: RewriteContext, convert: (Tensor) throws -> Tensor?
     ) throws -> Model {
         var editor = GraphEditor(model)
-        var nonLayerReaders = NonLayerReaders(model)
+        var otherReaders = OtherReaders(model)
         var values: [String: String] = [:]
         for (number, layer) in layers.enumerated() {
             try context.cancellation.check()
@@ -29,10 +29,10 @@ package enum HalfStorage {
                     values[key] = value
                 }
                 editor.edit(layer.nodeIndex, at: layer.path) { $0.replaceInput(name, by: value) }
-                nonLayerReaders.replace(WeightReaders.Place(owner: owner, name: name), readBy: layer, with: value)
+                otherReaders.replace(WeightReaders.Place(owner: owner, name: name), readBy: layer, with: value)
             }
         }
-        let others = nonLayerReaders.redirect(&editor)
+        let others = otherReaders.redirect(&editor)
         if !others.isEmpty { context.notes.add("16-bit too, because they read the same weights: \(RewriteContext.Notes.list(others))") }
         return editor.finish()
     }

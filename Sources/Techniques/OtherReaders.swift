@@ -1,10 +1,10 @@
 import ModelGraph
 
-/// Readers of weights that are no layers: the Transpose before a language model's head that is tied to its embedding, say.
+/// Who else reads a weight that a step replaces: the Transpose before a language model's head that is tied to its embedding, say, or a
+/// layer that the technique itself leaves alone.
 ///
-/// Once every layer over a weight reads what replaces it, these are to read that too. Otherwise the weight would stay in the file beside its
-/// replacement, and a file that was to shrink would grow.
-package struct NonLayerReaders {
+/// They are to read the replacement too. Otherwise the weight would stay in the file beside it, and a file that was to shrink would grow.
+package struct OtherReaders {
     private typealias Replacement = (value: String, layers: Set<WeightReaders.Reader>)
 
     private let readers: WeightReaders
@@ -21,14 +21,13 @@ package struct NonLayerReaders {
         }
     }
 
-    /// Readers of a constant that are no layers over it, outputs of a graph left out.
-    private func others(_ place: WeightReaders.Place) -> [WeightReaders.Reader] {
-        let own = layers[place] ?? []
-        return (readers.readers[place] ?? []).filter { !own.contains($0) && $0.node >= 0 }
+    /// Whether some node that is not among `nodes` reads a constant.
+    package func read(_ place: WeightReaders.Place, besides nodes: Set<WeightReaders.Reader>) -> Bool {
+        (readers.readers[place] ?? []).contains { $0.node >= 0 && !nodes.contains($0) }
     }
 
-    /// Whether a constant has such readers.
-    package func read(_ place: WeightReaders.Place) -> Bool { !others(place).isEmpty }
+    /// Whether several nodes read a constant.
+    package func areSeveral(_ place: WeightReaders.Place) -> Bool { (readers.readers[place] ?? []).count > 1 }
 
     /// Whether all layers over a constant are among `nodes`, and no output of a graph is the constant itself.
     package func areLayers(of place: WeightReaders.Place, among nodes: Set<WeightReaders.Reader>) -> Bool {
@@ -41,12 +40,12 @@ package struct NonLayerReaders {
         replaced[place, default: (value, [])].layers.insert(layer.reader)
     }
 
-    /// Lets nonLayerReaders read what replaced a weight for all of its layers.
+    /// Lets all other readers read what replaced a weight.
     /// - Returns: names of the nodes that now compute with changed weights, in order; a Loop that hands them to its layers is none.
     package func redirect(_ editor: inout GraphEditor) -> [String] {
         var names = Set<String>()
-        for (place, replacement) in replaced where (layers[place] ?? []).isSubset(of: replacement.layers) {
-            for reader in others(place) {
+        for (place, replacement) in replaced {
+            for reader in readers.readers[place] ?? [] where reader.node >= 0 && !replacement.layers.contains(reader) {
                 editor.edit(reader.node, at: reader.path) { node in
                     node.replaceInput(place.name, by: replacement.value)
                     if node.subgraphs.isEmpty { names.insert(node.name.isEmpty ? node.outputs.first ?? "" : node.name) }

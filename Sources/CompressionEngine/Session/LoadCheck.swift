@@ -1,0 +1,78 @@
+import EngineSupport
+import Foundation
+import OnnxRuntime
+import Synchronization
+
+/// Loads a model file as a deployment would, in the runtime at hand with its default options, in a process of its own where there is a program
+/// for that: a graph that makes the runtime crash is an answer like any other.
+package enum LoadCheck {
+    /// What a file takes and gives.
+    package struct Contract: Codable, Equatable, Sendable {
+        package struct Value: Codable, Equatable, Sendable {
+            package var name: String
+            /// The element type's number in ONNX; 0 for what is no tensor.
+            package var type: Int
+        }
+        package var inputs: [Value]
+        package var outputs: [Value]
+    }
+
+    package enum Answer: Sendable {
+        case loads(Contract)
+        /// In words.
+        case refused(String)
+    }
+
+    /// The program that answers `load-check FILE --runtime LIBRARY`; `nil` to load in this process.
+    package static let program = Mutex<String?>(nil)
+    /// Seconds after which a file counts as refused.
+    private static let limit = 600.0
+
+    /// - Parameter path: of the file, its external data beside it.
+    package static func answer(_ path: String, runtime: RuntimeLibrary, cancellation: Cancellation = Cancellation()) throws -> Answer {
+        guard let program = program.withLock({ $0 }) else { return loaded(path, runtime) }
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: program)
+        process.arguments = ["load-check", path, "--runtime", runtime.path]
+        let (output, errors) = (Pipe(), Pipe())
+        process.standardOutput = output
+        process.standardError = errors
+        process.standardInput = FileHandle.nullDevice
+        do {
+            try process.run()
+        } catch {
+            return loaded(path, runtime)
+        }
+        let began = Date()
+        while process.isRunning {
+            if cancellation.isCancelled || Date().timeIntervalSince(began) > limit {
+                kill(process.processIdentifier, SIGKILL)
+                process.waitUntilExit()
+                try cancellation.check()
+                return .refused("it did not load within \(Int(limit)) seconds")
+            }
+            usleep(2000)
+        }
+        // Both are a line or two, which a pipe holds.
+        let (text, problem) = (output.fileHandleForReading.readDataToEndOfFile(), errors.fileHandleForReading.readDataToEndOfFile())
+        guard process.terminationReason == .exit else {
+            return .refused("ONNX Runtime crashed over it (\(String(cString: strsignal(process.terminationStatus))))")
+        }
+        if process.terminationStatus == 0, let contract = try? JSONDecoder().decode(Contract.self, from: text) { return .loads(contract) }
+        let line = String(decoding: problem, as: UTF8.self).split(separator: "\n").last.map(String.init) ?? "it ended with status \(process.terminationStatus)"
+        return .refused(line.hasPrefix("lathe: ") ? String(line.dropFirst(7)) : line)
+    }
+
+    /// The same in this process.
+    package static func loaded(_ path: String, _ runtime: RuntimeLibrary) -> Answer {
+        do {
+            let session = try Session(library: runtime, path: path)
+            func values(_ descriptions: [ValueDescription]) -> [Contract.Value] {
+                descriptions.map { Contract.Value(name: $0.name, type: $0.elementType.map { Int($0.rawValue) } ?? 0) }
+            }
+            return .loads(Contract(inputs: values(session.inputs), outputs: values(session.outputs)))
+        } catch {
+            return .refused("\(error)")
+        }
+    }
+}

@@ -1,0 +1,113 @@
+import EngineSupport
+import Foundation
+import ModelGraph
+
+/// A file that was written and that the runtime at hand does not load: it does not stand under the name asked for.
+public struct RefusedModel: Error, Sendable, CustomStringConvertible {
+    /// One line for the user.
+    public let message: String
+    public var description: String { message }
+}
+
+extension EngineSession {
+    /// Writes a model, loads what was written as a deployment would, compares what it takes and gives with the baseline, and puts it into its place.
+    ///
+    /// A model beyond protobuf's limit is two files: the second, with the weights, is named after the first, with `.data` behind it.
+    /// - Parameter check: whether to load it.
+    /// - Returns: remarks, one line each: that it is two files, or that it could not be checked.
+    /// - Throws: `RefusedModel` where the runtime refuses the file, which is then kept under another name; `ModelGraphError` if it cannot be written.
+    public func write(_ model: Model, to path: String, check: Bool = true, cancellation: Cancellation = Cancellation()) throws -> [String] {
+        let serialized = try model.serialized()
+        let isLarge = serialized.byteCount >= ModelWithExternalData.limit
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            guard !isLarge else { throw EngineError(.model, "\(path): not a regular file, and the model is two files, since it is beyond protobuf's 2 GiB") }
+            try serialized.write(to: path)
+            return []
+        }
+        let name = (path as NSString).lastPathComponent
+        let weights = name + ".data"
+        if isLarge, let source = model.sources.first(where: { Self.isSameFile($0.path, path + ".data") }) {
+            throw EngineError(.model, "\(path).data: would replace \(source.path), which the model is read from")
+        }
+        // In a folder of its own beside its place, where the graph's file finds that of its weights.
+        let staging = path + ".partial-\(getpid())"
+        guard mkdir(staging, 0o755) == 0 || errno == EEXIST else { throw ModelGraphError(.file, "\(path): cannot be written: \(String(cString: strerror(errno)))") }
+        defer { for file in [name, weights, ""] { remove("\(staging)/\(file)") } }
+        let staged = "\(staging)/\(name)"
+        var remarks: [String] = []
+        if isLarge {
+            let pair = try ModelWithExternalData(model, fileName: weights)
+            try pair.writeWeights(to: "\(staging)/\(weights)")
+            try pair.graph.write(to: staged)
+            remarks.append("the model is beyond protobuf's 2 GiB: its weights are in \(path).data, which goes with it")
+        } else {
+            try serialized.write(to: staged)
+        }
+        if check, let problem = try problem(staged, model: model, remarks: &remarks, cancellation: cancellation) {
+            let kept = isLarge ? path + ".refused" : Self.refusedName(path)
+            _ = rename(isLarge ? staging : staged, kept)
+            throw RefusedModel(message: "\(path): not written, because the result cannot be used: \(problem) (it is kept as \(kept))")
+        }
+        try cancellation.check()
+        for (from, to) in (isLarge ? [("\(staging)/\(weights)", path + ".data")] : []) + [(staged, path)] {
+            guard rename(from, to) == 0 else { throw ModelGraphError(.file, "\(to): cannot be renamed into place: \(String(cString: strerror(errno)))") }
+        }
+        return remarks
+    }
+
+    /// Why a written file is of no use; `nil` if it loads, or if that cannot be found out.
+    private func problem(_ path: String, model: Model, remarks: inout [String], cancellation: Cancellation) throws -> String? {
+        guard let runtime else {
+            remarks.append("not tried in ONNX Runtime, which is missing")
+            return nil
+        }
+        switch try LoadCheck.answer(path, runtime: runtime, cancellation: cancellation) {
+        case .loads(let contract): return difference(contract)
+        case .refused(let reason):
+            // What the runtime does not take to begin with is not the result's fault.
+            if case .refused(let before) = try LoadCheck.answer(info.modelPath, runtime: runtime, cancellation: cancellation) {
+                remarks.append("not tried in ONNX Runtime, which does not load the model itself: \(before)")
+                return nil
+            }
+            return reason
+        }
+    }
+
+    /// What differs between the inputs and outputs of a result and those of the model. Outputs may have been added.
+    private func difference(_ contract: LoadCheck.Contract) -> String? {
+        let given = Dictionary(contract.inputs.map { ($0.name, $0.type) }, uniquingKeysWith: { first, _ in first })
+        let wanted = model.graph.requiredInputs
+        if let extra = contract.inputs.first(where: { input in !wanted.contains { $0.name == input.name } }) { return "it takes '\(extra.name)', which the model does not" }
+        for input in wanted {
+            guard let type = given[input.name] else { return "it does not take '\(input.name)' any more" }
+            if let before = input.elementType, Int(before.rawValue) != type { return "it takes '\(input.name)' as \(Self.title(type)), the model as \(before)" }
+        }
+        let made = Dictionary(contract.outputs.map { ($0.name, $0.type) }, uniquingKeysWith: { first, _ in first })
+        for output in model.graph.outputs {
+            guard let type = made[output.name] else { return "it does not give '\(output.name)' any more" }
+            if let before = output.elementType, Int(before.rawValue) != type { return "it gives '\(output.name)' as \(Self.title(type)), the model as \(before)" }
+        }
+        return nil
+    }
+
+    private static func title(_ type: Int) -> String { type == 0 ? "no tensor" : "\(ElementType(rawValue: Int32(type)))" }
+
+    private static func refusedName(_ path: String) -> String {
+        path.hasSuffix(".onnx") ? String(path.dropLast(5)) + ".refused.onnx" : path + ".refused"
+    }
+
+    private static func isSameFile(_ first: String, _ second: String) -> Bool {
+        var (a, b) = (stat(), stat())
+        return stat(first, &a) == 0 && stat(second, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino
+    }
+
+    /// Files of the model that are not what they were when it was opened. Everything shown is of the model as it was opened.
+    public var changedSources: [String] { model.sources.filter { !$0.isCurrent }.map(\.path) }
+
+    /// - Throws: `EngineError` if a file that is too large to be held in memory was rewritten: what was just computed may be of either.
+    func requireUnchangedSources() throws {
+        guard let path = model.sources.first(where: { $0.isMapped && !$0.isCurrent })?.path else { return }
+        throw EngineError(.model, "\(path): changed since it was opened; open it again")
+    }
+}
