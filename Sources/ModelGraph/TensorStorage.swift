@@ -92,9 +92,13 @@ public final class MappedFile: @unchecked Sendable {
     public let bytes: UnsafeRawBufferPointer
 
     /// - Throws: `ModelGraphError` if the file is missing, is no regular file, or cannot be mapped.
-    public init(path: String) throws(ModelGraphError) {
+    public convenience init(path: String) throws(ModelGraphError) { try self.init(path: path, resolved: nil) }
+
+    /// - Parameter resolved: the path with its links followed, if that was looked at: what is opened is then no other file.
+    init(path: String, resolved: String?) throws(ModelGraphError) {
         self.path = path
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // O_NONBLOCK: opening a pipe without a writer must not wait for one.
+        let descriptor = open(resolved ?? path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (resolved == nil ? 0 : O_NOFOLLOW))
         guard descriptor >= 0 else { throw ModelGraphError(.file, "\(path): \(String(cString: strerror(errno)))") }
         defer { close(descriptor) }
         var status = stat()
