@@ -12,7 +12,8 @@ struct Lathe: ParsableCommand {
             does one thing without a terminal.
 
             Exit status: 0 on success; 1 when a stated requirement is not met; 2 on bad input, with one line on \
-            standard error. No command leaves a half-written file.
+            standard error; 141 when whoever reads standard output left before the end. No command leaves a half-written file, and files are \
+            written even if nobody reads what is printed.
             """,
         version: "lathe \(Version.number)",
         subcommands: [
@@ -28,6 +29,11 @@ public enum Program {
     /// Runs the command that the arguments name.
     /// - Returns: the status to end with.
     public static func run() -> Int32 {
+        Console.prepare()
+        return Console.status(after: ended())
+    }
+
+    private static func ended() -> Int32 {
         do {
             var command = try Lathe.parseAsRoot()
             try command.run()
