@@ -8,7 +8,7 @@ extension String {
 
     private func cut(to limit: Int) -> String { count <= limit ? self : "\(prefix(limit * 5 / 8))…\(suffix(limit - limit * 5 / 8 - 1))" }
 
-    /// A message in which long names are cut: what stands in quotes, and words. Paths of files that exist stay whole.
+    /// A message in which long names are cut: what stands in quotes, and words. Paths stay whole.
     /// - Parameter whole: what else stays, such as what the user typed.
     package func namesShortened(keeping whole: [String] = []) -> String {
         guard utf8.count > Self.longName else { return self }
@@ -19,12 +19,19 @@ extension String {
             kept[mark] = part
             text = text.replacing(part, with: String(mark))
         }
-        let words = text.quotedNamesCut.split(separator: " ", omittingEmptySubsequences: false).map { word -> String in
-            let path = String(word.hasSuffix(":") ? word.dropLast() : word)
-            return word.count > Self.longName && !FileManager.default.fileExists(atPath: path) ? String(word).cut(to: Self.longName) : String(word)
+        let words = text.quotedNamesCut.split(separator: " ", omittingEmptySubsequences: false).map { word in
+            word.count > Self.longName && !String(word).isPath ? String(word).cut(to: Self.longName) : String(word)
         }
         let line = words.joined(separator: " ").cut(to: Self.longLine)
         return kept.isEmpty ? line : line.reduce(into: "") { $0 += kept[$1] ?? String($1) }
+    }
+
+    /// Whether the text leads to a file, or would if there were one: names in graphs are made of slashes as well, but not of folders.
+    private var isPath: Bool {
+        guard count <= 1024 else { return false }
+        let path = hasSuffix(":") || hasSuffix(";") ? String(dropLast()) : self
+        let top = path.split(separator: "/").first.map { "/" + $0 } ?? path
+        return FileManager.default.fileExists(atPath: path) || path.hasPrefix("/") && FileManager.default.fileExists(atPath: top)
     }
 
     private static let longName = 80

@@ -32,6 +32,7 @@ import Testing
         let deep = Array(repeating: String(repeating: "d", count: 60), count: 3).joined(separator: "/")
         let file = try folder.write("\(deep)/m.onnx", "no model")
         #expect("\(file): not an ONNX model".namesShortened().hasPrefix(file + ":"))
+        #expect("\(file).damaged: cannot be made".namesShortened() == "\(file).damaged: cannot be made")
         let missing = folder.file("\(deep)/missing.onnx")
         #expect("\(missing): No such file".namesShortened(keeping: [missing]) == "\(missing): No such file")
         #expect("'\(missing)': No such file".namesShortened(keeping: [missing]) == "'\(missing)': No such file")
