@@ -33,7 +33,7 @@ import Testing
         let folder = try TemporaryFolder()
         try FileManager.default.createSymbolicLink(atPath: folder.file("null"), withDestinationPath: "/dev/null")
         try AtomicFile.write("gone", to: folder.file("null"))
-        #expect(isLink(folder.file("null")) && (try OutputPlace(folder.file("null"))) == .stream)
+        #expect(try isLink(folder.file("null")) && OutputPlace(folder.file("null")) == .stream)
         #expect(throws: ModelGraphError.self) { try AtomicFile.write("no room", to: "/dev/full") }
 
         try #require(mkfifo(folder.file("pipe"), 0o644) == 0)
