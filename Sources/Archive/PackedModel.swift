@@ -92,10 +92,13 @@ public enum Archive {
 
     /// Writes the ONNX file in an archive to its own place. What comes out is a model that can be read, not only
     /// undamaged bytes.
+    /// - Returns: the bytes of that file.
     /// - Throws: `EngineError` or `ModelGraphError` with one line that names the file.
-    public static func extract(path: String, to destination: String, maximumBytes: Int? = nil, cancellation: Cancellation = Cancellation()) throws {
+    @discardableResult
+    public static func extract(path: String, to destination: String, maximumBytes: Int? = nil, cancellation: Cancellation = Cancellation()) throws -> Int {
         let file = try named(path) { try unpackFile($0, maximumBytes: maximumBytes, cancellation: cancellation).file }
         try AtomicFile.write(to: destination) { try $0.write(file.bytes) }
+        return file.byteCount
     }
 
     private static func named<R>(_ path: String, _ body: (UnsafeRawBufferPointer) throws -> R) throws -> R {

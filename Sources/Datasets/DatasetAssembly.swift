@@ -1,5 +1,6 @@
 import EngineSupport
 import Foundation
+import ModelGraph
 
 /// From a declaration to splits: opens files, checks that everything fits together and that splits are disjoint.
 struct DatasetAssembly {
@@ -131,13 +132,13 @@ struct DatasetAssembly {
         if let name = declaration.input {
             guard let input = inputs.first(where: { $0.name == name }) else {
                 throw EngineError(
-                    .data, "\(declaration.file): input '\(name)': the model has \(inputs.map { "'\($0.name)'" }.joined(separator: ", "))")
+                    .data, "\(declaration.file): input '\(name)': the model has \(inputs.map { "'\($0.name.shortened)'" }.joined(separator: ", "))")
             }
             return input
         }
         guard inputs.count == 1 else {
             throw EngineError(
-                .data, "\(file): the model has \(inputs.count) inputs (\(inputs.map(\.name).joined(separator: ", "))); an .npz can hold them all")
+                .data, "\(file): the model has \(inputs.count) inputs (\(inputs.map(\.name.shortened).joined(separator: ", "))); an .npz can hold them all")
         }
         return inputs[0]
     }

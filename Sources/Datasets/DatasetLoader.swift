@@ -31,6 +31,17 @@ public enum DatasetLoader {
         try DatasetAssembly(declaration, path: declaration.file, inputs: inputs, notes: []).dataset()
     }
 
+    /// The files that `open` reads, of all splits: the path itself, what it declares, and images of folders.
+    public static func files(of path: String) throws -> [String] {
+        let declaration = try declaration(for: path, inputs: []).declaration
+        let sources = (declaration.source.map { [$0] } ?? []) + declaration.splits.values
+        return try [path]
+            + sources.flatMap { source in
+                if case .images(let folder) = source.files { return try ImageFolder(path: folder).files }
+                return source.files.paths
+            }
+    }
+
     private static func declaration(for path: String, inputs: [ModelInputDescription]) throws -> (declaration: DatasetDeclaration, notes: [String]) {
         guard InputFile.exists(path) else { throw EngineError(.data, "\(path): no such file or folder") }
         let trimmed = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path

@@ -1,5 +1,6 @@
 import EngineSupport
 import Foundation
+import ModelGraph
 
 /// The way of one raw array's rows to one model input: shape, type and preprocessing settled once, checked once.
 struct ArrayPreparation: Sendable {
@@ -45,7 +46,7 @@ struct ArrayPreparation: Sendable {
             target = preprocessing.shape ?? wanted.sampleShape ?? Self.completed(rawShape, by: wanted.shape)
             guard target.elementCount == rawShape.elementCount else {
                 throw EngineError(
-                    .data, "\(place): samples have shape \(rawShape.shapeText), expected \(target.shapeText) for input '\(wanted.name)'")
+                    .data, "\(place): samples have shape \(rawShape.shapeText), expected \(target.shapeText) for input '\(wanted.name.shortened)'")
             }
             let transposed = Self.transposition(from: rawShape, to: target, layout: preprocessing.layout)
             if transposed != 0 || !preprocessing.keepsValues {
@@ -54,7 +55,7 @@ struct ArrayPreparation: Sendable {
                 route = .copy
             } else if let type = wanted.type, !type.isFloatingPoint {
                 guard !rawType.isFloatingPoint, type != .bool else {
-                    throw EngineError(.data, "\(place): holds \(rawType), input '\(wanted.name)' takes \(type)")
+                    throw EngineError(.data, "\(place): holds \(rawType), input '\(wanted.name.shortened)' takes \(type)")
                 }
                 route = .integers
             } else {
@@ -68,7 +69,7 @@ struct ArrayPreparation: Sendable {
         case .floats, .pixels:
             type = wanted.type ?? .float32
             guard type.isFloatingPoint else {
-                throw EngineError(.data, "\(place): preprocessing gives real numbers, input '\(wanted.name)' takes \(type)")
+                throw EngineError(.data, "\(place): preprocessing gives real numbers, input '\(wanted.name.shortened)' takes \(type)")
             }
         }
         input = SampleInput(name: wanted.name, type: type, shape: target, isWhole: isWhole)

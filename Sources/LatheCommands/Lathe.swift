@@ -13,7 +13,8 @@ struct Lathe: ParsableCommand {
             does one thing without a terminal.
 
             Exit status: 0 on success; 1 when a stated requirement is not met; 2 on bad input, with one line on \
-            standard error. No command leaves a half-written file.
+            standard error; 141 when whoever reads standard output left before the end. No command leaves a half-written file, and files are \
+            written even if nobody reads what is printed.
             """,
         version: "lathe \(Version.number)",
         subcommands: [
@@ -31,6 +32,11 @@ public enum Program {
     public static func run() -> Int32 {
         // Not the path it was called by, which may have changed hands since.
         LoadCheck.program.withLock { $0 = "/proc/\(getpid())/exe" }
+        Console.prepare()
+        return Console.status(after: ended())
+    }
+
+    private static func ended() -> Int32 {
         do {
             var command = try Lathe.parseAsRoot()
             try command.run()

@@ -99,8 +99,11 @@ public struct AccuracyEvaluation: Sendable {
         let dynamic: Set<String> = ["DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"]
         let graphs = model.graph.graphPaths().lazy.compactMap { model.graph[$0] }
         if graphs.contains(where: { $0.nodes.contains { dynamic.contains($0.opType) } }) { return 1 }
-        return max(1, min(64, (4 << 20) / max(samples.sampleBytes, 1)))
+        return max(1, min(largestBatch, (4 << 20) / max(samples.sampleBytes, 1)))
     }
+
+    /// Of a model that takes any batch.
+    package static let largestBatch = 64
 
     /// Scores of every sample below `limit`.
     ///

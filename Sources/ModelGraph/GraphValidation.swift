@@ -99,8 +99,3 @@ extension Node {
         return Dictionary(uniqueKeysWithValues: names.flatMap { count, words in words.split(separator: " ").map { (String($0), count) } })
     }()
 }
-
-extension String {
-    /// Names in a message: of long ones the middle is left out, so that the message stays a line.
-    var shortened: String { count <= 96 ? oneLine : "\(prefix(60))…\(suffix(32))".oneLine }
-}

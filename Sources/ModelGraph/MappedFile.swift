@@ -16,11 +16,14 @@ public final class MappedFile: @unchecked Sendable {
     var isMapped: Bool { stamp.isMapped }
 
     /// - Throws: `ModelGraphError` if the file is missing, is no regular file, or cannot be read.
-    public init(path: String) throws(ModelGraphError) {
+    public convenience init(path: String) throws(ModelGraphError) { try self.init(path: path, resolved: nil) }
+
+    /// - Parameter resolved: the path with its links followed, if that was looked at: what is opened is then no other file.
+    init(path: String, resolved: String?) throws(ModelGraphError) {
         self.path = path
         func failure() -> ModelGraphError { ModelGraphError(.file, "\(path): \(String(cString: strerror(errno)))") }
         // Opening a pipe would wait for a writer.
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        let descriptor = open(resolved ?? path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (resolved == nil ? 0 : O_NOFOLLOW))
         guard descriptor >= 0 else { throw failure() }
         defer { close(descriptor) }
         var status = stat()

@@ -10,7 +10,8 @@ extension Model {
     public static func read(path: String) throws(ModelGraphError) -> Model {
         let file = try MappedFile(path: path)
         do {
-            var model = try read(bytes: file.bytes, owner: file, directory: path.folder)
+            var reader = OnnxReader(bytes: file.bytes, owner: file, external: ExternalData(folder: path.folder, model: path))
+            var model = try reader.read()
             model.sources.insert(file.stamp, at: 0)
             return model
         } catch {
@@ -18,36 +19,20 @@ extension Model {
         }
     }
 
+    /// The files that `read(path:)` reads: the model's own first, then those with external data.
+    public static func files(path: String) throws(ModelGraphError) -> [String] {
+        let file = try MappedFile(path: path)
+        var reader = OnnxReader(bytes: file.bytes, owner: file, external: ExternalData(folder: path.folder, model: path))
+        _ = try reader.model(try reader.message())
+        return [path] + reader.externalFiles.values.map(\.path).sorted()
+    }
+
     /// Reads a model from memory that `owner` keeps alive. `directory` is where external data is looked for.
     public static func read(
         bytes: UnsafeRawBufferPointer, owner: AnyObject & Sendable, directory: String?
     ) throws(ModelGraphError) -> Model {
-        guard bytes.count > 0 else { throw ModelGraphError(.damaged, "empty file, expected an ONNX model") }
-        func damaged(_ why: String) -> ModelGraphError {
-            ModelGraphError(.damaged, "not an ONNX model" + (ForeignFormat.description(of: bytes).map { " but \($0)" } ?? why).oneLine)
-        }
-        let skeleton: [UInt8]
-        do {
-            skeleton = try WireFormat.skeleton(of: bytes)
-        } catch {
-            throw damaged(", or damaged: \(error.message)")
-        }
-        let proto: OnnxModelProto
-        do {
-            var options = BinaryDecodingOptions()
-            options.messageDepthLimit = 4 * WireFormat.maximumDepth
-            proto = try OnnxModelProto(serializedBytes: skeleton, options: options)
-        } catch {
-            throw damaged(": its bytes do not parse as one (\(error))")
-        }
-        guard proto.hasGraph else { throw damaged(": it holds no graph") }
-        var reader = OnnxReader(bytes: bytes, owner: owner, directory: directory)
-        var model = try reader.model(proto)
-        model.sources = reader.externalFiles.values.map(\.stamp).sorted { $0.path < $1.path }
-        try model.validate()
-        model.inlineFunctions()
-        model.normalizeConstants()
-        return model
+        var reader = OnnxReader(bytes: bytes, owner: owner, external: directory.map { ExternalData(folder: $0) })
+        return try reader.read()
     }
 }
 
@@ -71,13 +56,47 @@ extension String {
 struct OnnxReader {
     let bytes: UnsafeRawBufferPointer
     let owner: AnyObject & Sendable
-    let directory: String?
+    /// `nil` where there can be none.
+    let external: ExternalData?
     private(set) var externalFiles: [String: MappedFile] = [:]
 
-    init(bytes: UnsafeRawBufferPointer, owner: AnyObject & Sendable, directory: String?) {
+    init(bytes: UnsafeRawBufferPointer, owner: AnyObject & Sendable, external: ExternalData?) {
         self.bytes = bytes
         self.owner = owner
-        self.directory = directory
+        self.external = external
+    }
+
+    mutating func read() throws(ModelGraphError) -> Model {
+        var model = try model(try message())
+        model.sources = externalFiles.values.map(\.stamp).sorted { $0.path < $1.path }
+        try model.validate()
+        model.inlineFunctions()
+        model.normalizeConstants()
+        return model
+    }
+
+    /// The file as a protobuf message, weights left where they are.
+    func message() throws(ModelGraphError) -> OnnxModelProto {
+        guard bytes.count > 0 else { throw ModelGraphError(.damaged, "empty file, expected an ONNX model") }
+        func damaged(_ why: String) -> ModelGraphError {
+            ModelGraphError(.damaged, "not an ONNX model" + (ForeignFormat.description(of: bytes).map { " but \($0)" } ?? why).oneLine)
+        }
+        let skeleton: [UInt8]
+        do {
+            skeleton = try WireFormat.skeleton(of: bytes)
+        } catch {
+            throw damaged(", or damaged: \(error.message)")
+        }
+        let proto: OnnxModelProto
+        do {
+            var options = BinaryDecodingOptions()
+            options.messageDepthLimit = 4 * WireFormat.maximumDepth
+            proto = try OnnxModelProto(serializedBytes: skeleton, options: options)
+        } catch {
+            throw damaged(": its bytes do not parse as one (\(error))")
+        }
+        guard proto.hasGraph else { throw damaged(": it holds no graph") }
+        return proto
     }
 
     mutating func model(_ proto: OnnxModelProto) throws(ModelGraphError) -> Model {
@@ -136,7 +155,15 @@ struct OnnxReader {
         return graph
     }
 
-    private func restorePayload(_ proto: inout OnnxTensorProto) throws(ModelGraphError) {
+    private mutating func restorePayload(_ proto: inout OnnxTensorProto) throws(ModelGraphError) {
+        if proto.dataLocation == 1 {
+            // Taken into the file: what is written has no other beside it.
+            let expected = try Tensor.byteCount(name: proto.name, elementType: ElementType(rawValue: proto.dataType), dims: proto.dims.map(Int.init))
+            proto.rawData = Data(try externalStorage(proto, expected).bytes)
+            proto.externalData = []
+            proto.clearDataLocation()
+            return
+        }
         guard proto.hasPayloadTicket else { return }
         let range = try payload(proto)
         proto.rawData = Data(bytes[range])
@@ -259,14 +286,14 @@ extension OnnxReader {
         let ticket = proto.payloadTicket.withUnsafeBytes { WireFormat.ticket($0) }
         guard let ticket, ticket.offset >= 0, ticket.length >= 0, ticket.offset <= bytes.count,
             ticket.length <= bytes.count - ticket.offset
-        else { throw ModelGraphError(.damaged, "tensor '\(proto.name)': its data is outside the file") }
+        else { throw ModelGraphError(.damaged, "tensor '\(proto.name.shortened)': its data is outside the file") }
         return ticket.offset..<(ticket.offset + ticket.length)
     }
 
     private mutating func storage(_ proto: OnnxTensorProto, _ type: ElementType, _ expected: Int) throws(ModelGraphError) -> TensorStorage {
         func mismatch(_ has: Int) -> ModelGraphError {
             ModelGraphError(
-                .damaged, "tensor '\(proto.name)': \(type) \(proto.dims) needs \(expected) bytes, the file has \(has)")
+                .damaged, "tensor '\(proto.name.shortened)': \(type) \(proto.dims) needs \(expected) bytes, the file has \(has)")
         }
         if proto.dataLocation == 1 { return try externalStorage(proto, expected) }
         if proto.hasPayloadTicket {
@@ -302,34 +329,26 @@ extension OnnxReader {
 
     private mutating func externalStorage(_ proto: OnnxTensorProto, _ expected: Int) throws(ModelGraphError) -> TensorStorage {
         let entries = Dictionary(proto.externalData.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 })
-        guard let location = entries["location"], let directory else {
-            throw ModelGraphError(.damaged, "tensor '\(proto.name)': external data without a location")
-        }
-        // The specification confines external data to the model's own folder.
-        guard !location.hasPrefix("/"), !location.split(separator: "/").contains("..") else {
-            throw ModelGraphError(.damaged, "tensor '\(proto.name)': external data '\(location)' is outside the model's folder")
+        guard let location = entries["location"], let external else {
+            throw ModelGraphError(.damaged, "tensor '\(proto.name.shortened)': external data without a location")
         }
         let file: MappedFile
         if let known = externalFiles[location] {
             file = known
         } else {
-            do {
-                file = try MappedFile(path: directory.isEmpty ? location : directory + "/" + location)
-            } catch {
-                throw ModelGraphError(.file, "external data of tensor '\(proto.name)': \(error.message)")
-            }
+            file = try external.file(location, tensor: proto.name)
             externalFiles[location] = file
         }
         func number(_ key: String, else standard: Int) throws(ModelGraphError) -> Int {
             guard let text = entries[key] else { return standard }
-            guard let value = Int(text) else { throw ModelGraphError(.damaged, "tensor '\(proto.name)': external data with \(key) '\(text)'") }
+            guard let value = Int(text) else { throw ModelGraphError(.damaged, "tensor '\(proto.name.shortened)': external data with \(key) '\(text)'") }
             return value
         }
         let offset = try number("offset", else: 0)
         let length = try number("length", else: expected)
         guard offset >= 0, length == expected, offset <= file.bytes.count, length <= file.bytes.count - offset else {
             throw ModelGraphError(
-                .damaged, "tensor '\(proto.name)': needs \(expected) bytes at \(offset) of '\(location)', which has \(file.bytes.count)")
+                .damaged, "tensor '\(proto.name.shortened)': needs \(expected) bytes at \(offset) of '\(location)', which has \(file.bytes.count)")
         }
         return TensorStorage(viewing: UnsafeRawBufferPointer(rebasing: file.bytes[offset..<(offset + length)]), owner: file)
     }

@@ -20,7 +20,7 @@ public struct Tensor: Sendable {
         let expected = try Self.byteCount(name: name, elementType: elementType, dims: dims)
         guard storage.byteCount == expected else {
             throw ModelGraphError(
-                .tensor, "tensor '\(name)': \(elementType) \(dims) needs \(expected) bytes, has \(storage.byteCount)")
+                .tensor, "tensor '\(name.shortened)': \(elementType) \(dims) needs \(expected) bytes, has \(storage.byteCount)")
         }
         self.name = name
         self.elementType = elementType
@@ -32,7 +32,7 @@ public struct Tensor: Sendable {
     init(name: String, strings: [Data], dims: [Int]) throws(ModelGraphError) {
         let count = try Self.elementCount(name: name, dims: dims)
         guard count == strings.count else {
-            throw ModelGraphError(.tensor, "tensor '\(name)': shape \(dims) needs \(count) strings, has \(strings.count)")
+            throw ModelGraphError(.tensor, "tensor '\(name.shortened)': shape \(dims) needs \(count) strings, has \(strings.count)")
         }
         self.name = name
         elementType = .string
@@ -53,7 +53,7 @@ public struct Tensor: Sendable {
     /// either: strides are their products.
     static func elementCount(name: String, dims: [Int]) throws(ModelGraphError) -> Int {
         guard let count = elementCount(dims.map { $0 == 0 ? 1 : $0 }) else {
-            throw ModelGraphError(.tensor, "tensor '\(name)': impossible shape \(dims)")
+            throw ModelGraphError(.tensor, "tensor '\(name.shortened)': impossible shape \(dims)")
         }
         return dims.contains(0) ? 0 : count
     }
@@ -71,7 +71,7 @@ public struct Tensor: Sendable {
 
     static func byteCount(name: String, elementType: ElementType, dims: [Int]) throws(ModelGraphError) -> Int {
         guard let bytes = elementType.byteCount(of: try elementCount(name: name, dims: dims)) else {
-            throw ModelGraphError(.tensor, "tensor '\(name)': element type \(elementType) is not supported")
+            throw ModelGraphError(.tensor, "tensor '\(name.shortened)': element type \(elementType) is not supported")
         }
         return bytes
     }

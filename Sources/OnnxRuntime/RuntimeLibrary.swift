@@ -56,6 +56,12 @@ public final class RuntimeLibrary: @unchecked Sendable {
         throw .libraryNotFound(tried: tried)
     }
 
+    /// The files among which `load(path:)` chooses.
+    public static func files(path: String? = nil) -> [String] {
+        if let named = LibrarySearch.named(path: path, environment: ProcessInfo.processInfo.environment) { return [named.path] }
+        return LibrarySearch.candidates().map(\.path).filter { $0.contains("/") }
+    }
+
     /// The library this process uses: the first that was loaded, whoever named it; if none was, `load()`.
     public static func current() throws(OnnxRuntimeError) -> RuntimeLibrary {
         if let first = loaded.withLock({ $0.first }) { return first }
@@ -99,14 +105,18 @@ public final class RuntimeLibrary: @unchecked Sendable {
         init(_ pointer: UnsafePointer<OrtApi>) { bits = UInt(bitPattern: pointer) }
     }
 
+    /// A tool for local work sends nothing anywhere. Switching telemetry off through the interface comes too late: opened, the library has already
+    /// looked up its maker's host and written an identity of the device into the user's cache.
+    private static let telemetryIsOff: Void = { setenv("ORT_DISABLE_TELEMETRY", "1", 1) }()
+
     private static func open(_ candidate: LibrarySearch.Candidate) -> Result<RuntimeLibrary, Refusal> {
         func refuse(_ reason: String) -> Result<RuntimeLibrary, Refusal> {
             .failure(
                 Refusal(attempt: LibraryAttempt(path: candidate.path, origin: candidate.origin, reason: reason)))
         }
-        if candidate.path.contains("/"), !FileManager.default.fileExists(atPath: candidate.path) {
-            return refuse("no such file")
-        }
+        // A name without a folder is the loader's to find.
+        if candidate.path.contains("/"), let problem = LibraryFile.problem(candidate.path) { return refuse(problem) }
+        _ = telemetryIsOff
         guard let handle = dlopen(candidate.path, RTLD_NOW | RTLD_LOCAL) else {
             return refuse(dlerror().map { String(cString: $0).onOneLine } ?? "cannot be loaded")
         }
@@ -164,7 +174,7 @@ public final class RuntimeLibrary: @unchecked Sendable {
             throw .failed(code: .fail, message: "no environment came back", doing: starting)
         }
         (self.environment, self.allocator, processorMemory) = (environment, allocator, memory)
-        // A tool for local work sends nothing anywhere. Builds without telemetry ignore this.
+        // Again through the interface, for builds that know that one only. Builds without telemetry ignore this.
         if let status = api.pointee.DisableTelemetryEvents(environment) { api.pointee.ReleaseStatus(status) }
     }
 

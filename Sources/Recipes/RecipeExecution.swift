@@ -199,7 +199,7 @@ extension LayerPattern {
             if alike.indices.contains(occurrence) { found = [alike[occurrence]] }
         }
         guard found.isEmpty else { return found }
-        let known = layers.prefix(6).map(\.id).joined(separator: ", ")
+        let known = layers.prefix(6).map(\.id.shortened).joined(separator: ", ")
         throw EngineError(.recipe, step: step, "no layer matches '\(text)'; the model has \(known)\(layers.count > 6 ? ", …" : "")")
     }
 

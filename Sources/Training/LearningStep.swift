@@ -29,7 +29,7 @@ package enum LearningStep {
             }
             return describe(summary, source, context)
         }
-        if source.demand == .checkpoint, try source.store?.checkpoint(key) == nil {
+        if source.demand == .checkpoint, source.store?.checkpoint(key) == nil {
             throw EngineError(.data, "there is no checkpoint of this training (the same model, data, recipe and parameters) to resume from")
         }
         guard source.mayTrain else {

@@ -56,7 +56,7 @@ public struct Trainer {
         let use = key.flatMap { source.store?.hold($0) }
         defer { withExtendedLifetime(use) {} }
         var record = Record()
-        if let key, let found = try source.store?.checkpoint(key) {
+        if let key, let found = source.store?.checkpoint(key, fits: fits) {
             try step.restore(found.state)
             record = found.record
         } else {
@@ -117,6 +117,11 @@ public struct Trainer {
         return Outcome(
             model: try step.model(best), epochs: record.epochs, kept: record.kept, steps: record.step, trainedParameters: step.trainedCount,
             bytes: step.trainingBytes, stepMilliseconds: times.isEmpty ? 0 : times.sorted()[times.count / 2], notes: notes)
+    }
+
+    /// Whether a checkpoint is one of this training.
+    private func fits(_ checkpoint: Checkpoint) -> Bool {
+        checkpoint.record.step <= step.totalSteps && step.fits(checkpoint.state) && (checkpoint.record.best.map(step.fits) ?? false)
     }
 
     /// How far a training has come.

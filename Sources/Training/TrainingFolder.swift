@@ -6,16 +6,34 @@ struct TrainingFolder: Sendable {
     let path: String
     /// Bytes that all files together may take.
     let limit: Int
-    private let removed = Removed()
+    private let remarks = Remarks()
 
     init(path: String, limit: Int) {
         self.path = path
         self.limit = limit
     }
 
-    /// What was removed since it was last said.
-    private final class Removed: Sendable {
-        let files = Mutex<(count: Int, bytes: Int)>((0, 0))
+    /// What was removed, and what else there is to say, since it was last said.
+    private final class Remarks: Sendable {
+        struct Content {
+            var count = 0
+            var bytes = 0
+            var lines: [String] = []
+            /// Lines are said once, however often their reason comes.
+            var said: Set<String> = []
+        }
+        let content = Mutex(Content())
+    }
+
+    func say(_ line: String) {
+        remarks.content.withLock { remarks in if remarks.said.insert(line).inserted { remarks.lines.append(line) } }
+    }
+
+    /// Moves a file that cannot be used out of the way, where it goes in its turn like any other, and says so.
+    func setAside(_ file: String) {
+        let aside = "\(file.dropLast(".onnx".count)).damaged-\(Int(Date().timeIntervalSince1970)).onnx"
+        let moved = rename(file, aside) == 0
+        say("\(file) was damaged or of another version: \(moved ? "moved to \(aside)" : "it is not used")")
     }
 
     /// Says that a file is in use, so that it is not among the first to go.
@@ -37,16 +55,21 @@ struct TrainingFolder: Sendable {
             // Whoever trains holds the lock; a training that nobody is at is ours to remove.
             guard let use = Use.begin(folder: path, key: file.key), unlink(file.path) == 0 else { continue }
             withExtendedLifetime(use) { total -= file.bytes }
-            removed.files.withLock { $0 = ($0.count + 1, $0.bytes + file.bytes) }
+            remarks.content.withLock { ($0.count, $0.bytes) = ($0.count + 1, $0.bytes + file.bytes) }
         }
     }
 
-    /// What was removed since this was last asked, in one line; `nil` if nothing was.
+    /// What there is to say since this was last asked, in one line; `nil` for nothing.
     func takeRemark() -> String? {
-        let (count, bytes) = removed.files.withLock { files in
-            defer { files = (0, 0) }
-            return files
+        let (count, bytes, lines) = remarks.content.withLock { remarks in
+            defer { (remarks.count, remarks.bytes, remarks.lines) = (0, 0, []) }
+            return (remarks.count, remarks.bytes, remarks.lines)
         }
+        let all = lines + [removal(count, bytes)].compactMap(\.self)
+        return all.isEmpty ? nil : all.joined(separator: "; ")
+    }
+
+    private func removal(_ count: Int, _ bytes: Int) -> String? {
         guard count > 0 else { return nil }
         let megabytes = { (bytes: Int) in String(format: "%.0f MB", Double(bytes) / 1e6) }
         return "\(path): \(count == 1 ? "a training" : "\(count) trainings") not used for longest removed (\(megabytes(bytes))) to keep within \(megabytes(limit))"

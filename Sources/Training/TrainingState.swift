@@ -17,11 +17,15 @@ extension TrainingStep {
         State(weights: try weights.map { try $0.floats() }, states: try states.map { try $0.floats() }, statistics: statistics, masks: pruning?.state ?? [])
     }
 
-    /// - Throws: `EngineError` if the state is of another training.
+    /// Whether a state is one of this training: as many numbers, of the same things.
+    func fits(_ state: State) -> Bool {
+        let each = optimizerStateCount
+        return state.weights.map(\.count) == trained.map(\.start.count) && state.states.map(\.count) == trained.flatMap { Array(repeating: $0.start.count, count: each) }
+            && state.statistics.mapValues(\.count) == statistics.mapValues(\.count) && state.masks.map(\.count) == (pruning?.state ?? []).map(\.count)
+    }
+
+    /// - Parameter state: one that fits.
     func restore(_ state: State) throws {
-        guard state.weights.count == trained.count, state.states.count == states.count, state.masks.count == pruning?.state.count ?? 0,
-            zip(state.weights, trained).allSatisfy({ $0.count == $1.start.count })
-        else { throw EngineError(.data, "the checkpoint belongs to another training") }
         for (values, place) in zip(state.weights + state.states, weights + states) { try place.store(values) }
         statistics = state.statistics
         pruning?.state = state.masks

@@ -200,6 +200,8 @@ final class TrainingStep {
         return max(2, min(8, (512 << 20) / max(bytes, 1)))
     }
 
+    /// Tensors that the optimizer keeps for each weight.
+    var optimizerStateCount: Int { optimizer.stateCount }
     /// Numbers that are trained, a peer's not counted.
     var trainedCount: Int { trained.reduce(0) { $0 + ($1.isPeer ? 0 : $1.start.count) } }
     var stepsPerEpoch: Int { max(1, source.samples.count / batch) }

@@ -1,15 +1,17 @@
 import EngineSupport
 import Foundation
 import ModelGraph
+import Synchronization
 import Techniques
 
 /// Keeps trainings on disk: a checkpoint after every epoch, and what came of finished ones, so that nothing is trained twice and a
 /// killed process loses one epoch at most.
 ///
-/// Files are ONNX models that hold tensors and no nodes, written beside and renamed. All together they keep within a limit: what was not used for
+/// Files are ONNX models that hold tensors and no nodes, written beside and renamed. One that is damaged is set aside. All together they keep within a limit: what was not used for
 /// longest goes first, but nothing that some process is training.
 public struct TrainingStore: Sendable {
     private let files: TrainingFolder
+    private let memory = Memory()
     public var folder: String { files.path }
 
     /// - Parameters:
@@ -22,9 +24,9 @@ public struct TrainingStore: Sendable {
         TrainingStore(folder: StateFolder.path("trainings"), limit: limit)
     }
 
-    private func path(_ key: String, _ kind: String) -> String { (folder as NSString).appendingPathComponent("\(key).\(kind).onnx") }
+    private func path(_ key: String, _ kind: Kind) -> String { (folder as NSString).appendingPathComponent("\(key).\(kind.rawValue).onnx") }
 
-    /// What was removed to keep within the limit since this was last asked, in one line; `nil` if nothing was.
+    /// What went wrong with files, and what was removed to keep within the limit, since this was last asked, in one line; `nil` for nothing.
     public func takeRemark() -> String? { files.takeRemark() }
 
     /// Keeps the files of a training from being removed for as long as the result lives.
@@ -35,12 +37,14 @@ public struct TrainingStore: Sendable {
 
     // MARK: Finished trainings
 
-    /// Trained tensors of a finished training by name, with what happened; `nil` if there is none or it cannot be read.
+    /// Trained tensors of a finished training by name, with what happened; `nil` if there is none that can be used.
     package func result(_ key: String) -> (tensors: [Tensor], record: TrainingSummary)? {
-        guard let model = try? Model.read(path: path(key, "result")), let text = model.metadata["summary"],
-            let summary = try? JSONDecoder().decode(TrainingSummary.self, from: Data(text.utf8))
-        else { return nil }
-        files.touch(path(key, "result"))
+        guard let model = container(key, .result) else { return nil }
+        guard let summary: TrainingSummary = decoded(model, "summary"), summary.isPossible else {
+            setAside(key, .result)
+            return nil
+        }
+        files.touch(path(key, .result))
         return (Array(model.graph.initializers.values), summary)
     }
 
@@ -49,26 +53,92 @@ public struct TrainingStore: Sendable {
         let changed = outcome.model.graph.initializers.values.filter { tensor in
             before.graph.initializers[tensor.name].map { $0.storage !== tensor.storage } ?? true
         }
-        let summary = TrainingSummary(outcome)
-        try write(changed, ["summary": String(decoding: JSONEncoder().encode(summary), as: UTF8.self)], to: path(key, "result"), opset: outcome.model.opset)
-        try? FileManager.default.removeItem(atPath: path(key, "checkpoint"))
+        try keep(changed, ["summary": encoded(TrainingSummary(outcome))], key, .result, opset: outcome.model.opset)
+        forget(key, .checkpoint)
         files.prune(keeping: key)
     }
 
     /// Removes what is kept of a training.
-    package func forget(_ key: String) {
-        for kind in ["result", "checkpoint"] { try? FileManager.default.removeItem(atPath: path(key, kind)) }
+    package func forget(_ key: String) { for kind in Kind.allCases { forget(key, kind) } }
+
+    // MARK: Files
+
+    private enum Kind: String, CaseIterable {
+        case result, checkpoint
     }
 
-    private func write(_ tensors: [Tensor], _ metadata: [String: String], to path: String, opset: Int) throws {
-        do {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        } catch {
-            throw EngineError(.data, "\(folder): cannot be made: \(error.localizedDescription)")
+    /// What could not be written, by path: kept as long as the program runs.
+    private final class Memory: Sendable {
+        let kept = Mutex<[String: Model]>([:])
+    }
+
+    private static let checksumKey = "checksum"
+
+    /// Of all that a file holds but this. Numbers that a damaged file is believed would become weights, or figures.
+    private static func checksum(_ container: Model) -> String {
+        var hash = ContentHash(of: "training file 1")
+        for (key, value) in container.metadata where key != checksumKey {
+            hash.combine(key)
+            hash.combine(value)
         }
+        for tensor in container.graph.initializers.values {
+            hash.combine("\(tensor.name) \(tensor.elementType) \(tensor.dims)")
+            hash.combine(tensor.storage.contentHash)
+        }
+        return hash.description
+    }
+
+    /// Keeps tensors in a file, or in memory where none can be written: what a training has cost is not given up for that.
+    private func keep(_ tensors: [Tensor], _ metadata: [String: String], _ key: String, _ kind: Kind, opset: Int) throws {
+        let path = path(key, kind)
         var container = Model(graph: Graph(name: "training", initializers: tensors), opset: opset)
         for (key, value) in metadata.sorted(by: { $0.key < $1.key }) { container.metadata[key] = value }
-        try container.serialized().write(to: path)
+        container.metadata[Self.checksumKey] = Self.checksum(container)
+        let file = try container.serialized()
+        do {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            try file.write(to: path)
+            memory.kept.withLock { $0[path] = nil }
+        } catch {
+            memory.kept.withLock { $0[path] = container }
+            files.say("\(folder): cannot be written; trainings are kept for this session only")
+        }
+    }
+
+    /// What is kept; `nil` if there is nothing, or a file that is not what was written, which is set aside.
+    private func container(_ key: String, _ kind: Kind) -> Model? {
+        let path = path(key, kind)
+        if let kept = memory.kept.withLock({ $0[path] }) { return kept }
+        guard access(path, F_OK) == 0 else { return nil }
+        guard let model = try? Model.read(path: path), model.metadata[Self.checksumKey] == Self.checksum(model) else {
+            setAside(key, kind)
+            return nil
+        }
+        return model
+    }
+
+    private func setAside(_ key: String, _ kind: Kind) {
+        let path = path(key, kind)
+        if memory.kept.withLock({ $0.removeValue(forKey: path) }) == nil { files.setAside(path) }
+    }
+
+    private func forget(_ key: String, _ kind: Kind) {
+        let path = path(key, kind)
+        memory.kept.withLock { $0[path] = nil }
+        unlink(path)
+    }
+
+    /// Metrics such as SQNR can be infinite.
+    private func encoded(_ value: some Encodable) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.nonConformingFloatEncodingStrategy = .convertToString(positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        return String(decoding: try encoder.encode(value), as: UTF8.self)
+    }
+
+    private func decoded<Value: Decodable>(_ container: Model, _ key: String) -> Value? {
+        let decoder = JSONDecoder()
+        decoder.nonConformingFloatDecodingStrategy = .convertFromString(positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        return container.metadata[key].flatMap { try? decoder.decode(Value.self, from: Data($0.utf8)) }
     }
 
     // MARK: Checkpoints
@@ -99,34 +169,55 @@ public struct TrainingStore: Sendable {
         let progress = Progress(
             step: record.step, epochs: record.epochs, metric: record.metric, kept: record.kept, bestAccuracy: record.bestAccuracy,
             counts: [checkpoint.state.weights.count, checkpoint.state.states.count, checkpoint.state.masks.count], statistics: names)
-        try write(tensors, ["progress": String(decoding: JSONEncoder().encode(progress), as: UTF8.self)], to: path(key, "checkpoint"), opset: 17)
+        try keep(tensors, ["progress": encoded(progress)], key, .checkpoint, opset: 17)
         files.prune(keeping: key)
     }
 
-    /// The last checkpoint of a training; `nil` if there is none.
-    /// - Throws: `EngineError` if there is one that cannot be read.
-    package func checkpoint(_ key: String) throws -> Trainer.Checkpoint? {
-        let path = path(key, "checkpoint")
-        guard FileManager.default.fileExists(atPath: path) else { return nil }
-        guard let model = try? Model.read(path: path), let text = model.metadata["progress"],
-            let progress = try? JSONDecoder().decode(Progress.self, from: Data(text.utf8)), progress.counts.count == 3
-        else { throw EngineError(.data, "\(path): is not a checkpoint of this version; remove it to start again") }
-        let tensors = model.graph.initializers
+    /// The last checkpoint of a training; `nil` if there is none that can be used.
+    /// - Parameter fits: whether a checkpoint is one of the training at hand; one that is not is set aside like a damaged one.
+    package func checkpoint(_ key: String, fits: (Trainer.Checkpoint) -> Bool = { _ in true }) -> Trainer.Checkpoint? {
+        guard let model = container(key, .checkpoint) else { return nil }
+        guard let progress: Progress = decoded(model, "progress"), let found = Self.checkpoint(model.graph.initializers.values.map { $0.floats() ?? [] }, progress), fits(found)
+        else {
+            setAside(key, .checkpoint)
+            return nil
+        }
+        return found
+    }
+
+    /// - Parameter tensors: all of the file, in its order.
+    private static func checkpoint(_ tensors: [[Float]], _ progress: Progress) -> Trainer.Checkpoint? {
+        // No count above that of all tensors: then their sums are no problem either.
+        guard progress.counts.count == 3, progress.counts.allSatisfy({ (0...tensors.count).contains($0) }) else { return nil }
         let (weights, states, statistics) = (progress.counts[0], progress.counts[1], progress.statistics.count)
         let each = weights + states + statistics + progress.counts[2]
-        guard tensors.count == 2 * each else { throw EngineError(.data, "\(path): holds \(tensors.count) tensors, not \(2 * each)") }
-        func state(from first: Int) -> TrainingStep.State {
-            func values(_ index: Int) -> [Float] { tensors["t\(first + index)"]?.floats() ?? [] }
+        guard tensors.count == 2 * each, Set(progress.statistics).count == statistics, progress.step >= 0, progress.epochs.indices.contains(progress.kept),
+            progress.epochs.enumerated().allSatisfy({ $0 == $1.number && $1.isPossible })
+        else { return nil }
+        func state(_ values: ArraySlice<[Float]>) -> TrainingStep.State {
+            let values = Array(values)
             return TrainingStep.State(
-                weights: (0..<weights).map(values), states: (weights..<weights + states).map(values),
-                statistics: Dictionary(uniqueKeysWithValues: progress.statistics.enumerated().map { ($1, values(weights + states + $0)) }),
-                masks: (weights + states + statistics..<each).map(values))
+                weights: Array(values[..<weights]), states: Array(values[weights..<weights + states]),
+                statistics: Dictionary(uniqueKeysWithValues: zip(progress.statistics, values[(weights + states)...])),
+                masks: Array(values[(weights + states + statistics)...]))
         }
         var record = Trainer.Record(
             step: progress.step, epochs: progress.epochs, metric: progress.metric, kept: progress.kept, bestAccuracy: progress.bestAccuracy)
-        record.best = state(from: each)
-        return Trainer.Checkpoint(state: state(from: 0), record: record)
+        record.best = state(tensors[each...])
+        return Trainer.Checkpoint(state: state(tensors[..<each]), record: record)
     }
+}
+
+extension TrainingSummary {
+    /// Whether the numbers are such as a training gives.
+    fileprivate var isPossible: Bool {
+        [kept, steps, trainedParameters, bytes].allSatisfy { $0 >= 0 } && stepMilliseconds >= 0 && stepMilliseconds.isFinite && epochs.allSatisfy(\.isPossible)
+            && (epochs.isEmpty || epochs.contains { $0.number == kept })
+    }
+}
+
+extension TrainingEpoch {
+    fileprivate var isPossible: Bool { number >= 0 && seconds >= 0 && seconds.isFinite }
 }
 
 extension TrainingSummary {

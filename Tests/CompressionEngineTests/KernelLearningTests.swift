@@ -43,6 +43,13 @@ import Testing
         #expect(LatencyStore(runtime: "1.30.0", threads: 1, machine: "here", folder: folder).read().kernels.isEmpty)
         for file in try FileManager.default.contentsOfDirectory(atPath: folder) { try Data("{".utf8).write(to: URL(fileURLWithPath: folder + "/" + file)) }
         #expect(store.read().kernels.isEmpty, "a damaged file is begun anew")
+        // Numbers that no kernel has would end the program where they are multiplied.
+        store.add([first: 0.25, second: 0.5], residuals: residuals)
+        for file in try FileManager.default.contentsOfDirectory(atPath: folder) {
+            let text = try String(contentsOfFile: folder + "/" + file, encoding: .utf8)
+            try text.replacingOccurrences(of: "\"inputs\":3", with: "\"inputs\":9223372036854775807").write(toFile: folder + "/" + file, atomically: true, encoding: .utf8)
+        }
+        #expect(store.read().kernels.isEmpty, "numbers that were not written are not believed")
         store.add([first: 0.25], residuals: residuals)
         #expect(store.read().kernels == [first: 0.25])
     }

@@ -130,6 +130,76 @@ struct TrialStoreTests {
         #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count { $0.contains("damaged-") } == 2)
     }
 
+    /// What opening the file does not show comes out when it is used.
+    @Test(
+        "A table or column that is missing: the file is set aside when that comes out, and what is stored then is found",
+        arguments: [
+            "DROP TABLE trial", "ALTER TABLE trial DROP COLUMN label", "ALTER TABLE trial RENAME COLUMN recipe TO formula", "DROP TABLE grdb_migrations",
+            "DROP TABLE trial; CREATE VIEW trial AS SELECT 1 AS address",
+        ])
+    func damageThatOpeningDoesNotShow(_ sql: String) throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/trials.sqlite"
+        do { try TrialStore(path: path).save(trial("a")) }
+        try Python.run("import sqlite3\nc = sqlite3.connect(args[0])\nc.executescript(args[1])\nc.commit()", path, sql)
+        let store = TrialStore.open(path: path)
+        #expect(try store.trial(key("a")) == nil)
+        try store.save(trial("b"))
+        #expect(try store.trial(key("b")) != nil && store.path == path)
+        let lines = [store.warning, store.takeRemark()].compactMap(\.self)
+        #expect(lines.count == 1 && lines[0].contains("damaged") && !lines[0].contains("\n"), "\(sql): \(lines)")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count { $0.contains("damaged-") } == 1)
+        let again = TrialStore.open(path: path)
+        #expect(try again.warning == nil && again.count() == 1 && again.takeRemark() == nil)
+    }
+
+    @Test("A file that is damaged while it is open is set aside once, however many threads come upon it")
+    func damageWhileOpen() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/trials.sqlite"
+        let store = TrialStore.open(path: path)
+        try store.save(trial("a"))
+        try Python.run("import sqlite3\nc = sqlite3.connect(args[0])\nc.execute('DROP TABLE trial')\nc.commit()", path)
+        let trials = (0..<8).map { trial("\($0)") }
+        let failed = Mutex(0)
+        DispatchQueue.concurrentPerform(iterations: trials.count) { index in
+            do { try store.save(trials[index]) } catch { failed.withLock { $0 += 1 } }
+        }
+        #expect(try failed.withLock { $0 } == 0 && store.count() == trials.count)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count { $0.contains("damaged-") } == 1)
+        #expect(store.takeRemark()?.contains("damaged") == true && store.takeRemark() == nil)
+    }
+
+    @Test("A process that holds the file and does not let go is waited for a few seconds; then results are kept in memory", .timeLimit(.minutes(2)), arguments: [true, false])
+    func heldForGood(_ whileOpening: Bool) throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path + "/trials.sqlite"
+        do { try TrialStore(path: path).save(trial("a")) }
+        let before = whileOpening ? nil : TrialStore.open(path: path)
+        let other = Process()
+        other.executableURL = URL(fileURLWithPath: Python.executable)
+        let out = Pipe()
+        other.standardOutput = out
+        other.arguments = [
+            "-c",
+            """
+            import fcntl, sqlite3, sys, time
+            if sys.argv[2] == 'true': f = open(sys.argv[1] + '.lock', 'r+'); fcntl.flock(f, fcntl.LOCK_EX)
+            else: c = sqlite3.connect(sys.argv[1], isolation_level=None); c.execute('BEGIN IMMEDIATE')
+            print('locked', flush=True); time.sleep(600)
+            """, path, "\(whileOpening)",
+        ]
+        try other.run()
+        defer { kill(other.processIdentifier, SIGKILL) }
+        #expect(String(decoding: out.fileHandleForReading.availableData, as: UTF8.self).contains("locked"))
+        kill(other.processIdentifier, SIGSTOP)
+        let store = before ?? TrialStore.open(path: path)
+        try store.save(trial("b"))
+        #expect(try store.path == nil && store.trial(key("b")) != nil)
+        let lines = [store.warning, store.takeRemark()].compactMap(\.self)
+        #expect(lines.count == 1 && lines[0].contains("does not let go") && lines[0].contains(path), "\(lines)")
+    }
+
     @Test("A store that a newer version made is left alone; one that cannot be written is replaced by memory")
     func unusable() throws {
         let folder = try TemporaryFolder()

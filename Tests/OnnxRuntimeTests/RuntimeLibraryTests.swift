@@ -73,6 +73,52 @@ import Testing
         #expect(attempt.reason == "it is release 1.16.3, and 1.17 or later is needed")
     }
 
+    /// Cut short anywhere, a library is refused before the system's loader maps what is not there.
+    @Test func aLibraryThatIsCutShortIsRefused() throws {
+        let path = try compile("const void *OrtGetApiBase(void) { return 0; } char table[100000] = {1};")
+        let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+        try #require(whole.count > 100_000 && LibraryFile.problem(path) == nil)
+        let cut = try scratchFolder().appendingPathComponent("libonnxruntime.so")
+        for length in [0, 3, 4, 63, 64, 100, 1000, 4096, whole.count / 2, whole.count - 5000, whole.count - 1] {
+            try whole.prefix(length).write(to: cut)
+            guard case .libraryUnusable(let attempt) = failure({ try RuntimeLibrary.load(path: cut.path) }) else {
+                Issue.record("\(length) of \(whole.count) bytes are not refused")
+                continue
+            }
+            #expect(attempt.reason.contains("cut short") || attempt.reason.contains("empty") || attempt.reason.contains("no ELF header"), "\(length): \(attempt.reason)")
+        }
+        try FileManager.default.removeItem(at: cut)
+        try #require(mkfifo(cut.path, 0o644) == 0)
+        guard case .libraryUnusable(let attempt) = failure({ try RuntimeLibrary.load(path: cut.path) }) else {
+            Issue.record("a pipe is not refused")
+            return
+        }
+        #expect(attempt.reason == "not a regular file")
+    }
+
+    /// The library looks for it while it is being opened: this one tells by its version what it found.
+    @Test func telemetryIsOffBeforeTheLibraryIsOpened() throws {
+        let path = try compile(
+            """
+            #include <stdlib.h>
+            #include <string.h>
+            static const char *version = "1.1";
+            __attribute__((constructor)) static void look(void) {
+                const char *off = getenv("ORT_DISABLE_TELEMETRY");
+                if (off && !strcmp(off, "1")) version = "1.2";
+            }
+            static const void *get_api(unsigned number) { return 0; }
+            static const char *get_version(void) { return version; }
+            static const struct { const void *(*get_api)(unsigned); const char *(*version)(void); } base = {get_api, get_version};
+            const void *OrtGetApiBase(void) { return &base; }
+            """)
+        guard case .libraryUnusable(let attempt) = failure({ try RuntimeLibrary.load(path: path) }) else {
+            Issue.record("not refused as too old")
+            return
+        }
+        #expect(attempt.reason.hasPrefix("it is release 1.2"))
+    }
+
     @Test func theEnvironmentNamesTheLibraryUnlessTheCallerDoes() {
         let environment = ["LATHE_ONNXRUNTIME": "/a/libonnxruntime.so"]
         #expect(LibrarySearch.named(path: nil, environment: environment)?.path == "/a/libonnxruntime.so")

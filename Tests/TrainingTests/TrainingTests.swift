@@ -105,7 +105,7 @@ import Testing
         let cancellation = Cancellation()
         source.progress = { if $0.epochs.count == 2, $0.step == 3 { cancellation.cancel() } }
         #expect(throws: EngineError.self) { try Trainer(session.model, plan: plan, source: source).run(key: "test", cancellation: cancellation) }
-        let checkpoint = try #require(try store.checkpoint("test"))
+        let checkpoint = try #require(store.checkpoint("test"))
         #expect(checkpoint.record.epochs.count == 2 && checkpoint.record.step == 2)
         source.progress = { _ in }
         let outcome = try Trainer(session.model, plan: plan, source: source).run(key: "test")

@@ -37,7 +37,8 @@ final class PrefixValues: Sendable {
         self.samples = samples
         self.library = library
         self.shapes = shapes
-        self.limit = min(limit, samples.count)
+        // A batch that is not full is filled with neighbors, which may lie beyond the limit.
+        self.limit = min(max(limit, AccuracyEvaluation.largestBatch), samples.count)
         self.budget = budget
     }
 

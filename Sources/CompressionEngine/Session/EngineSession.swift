@@ -37,7 +37,7 @@ public final class EngineSession: Sendable {
     /// Whom steps that learn take as their teacher, in place of `model`; `nil` for none.
     public var teacher: Model? { opened.teacher }
     /// How much is kept on disk.
-    var limits: StoreLimits { opened.limits }
+    var limits: StoreLimits { opened.request.limits }
 
     /// Opens model, data and runtime.
     ///
@@ -62,7 +62,7 @@ public final class EngineSession: Sendable {
         latencies = SessionLatency(opened, shapeProbes)
         kernels = SessionKernels(opened, shapeProbes, latencies)
         profiles = SessionProfiles(opened, shapeProbes, accuracies)
-        trainings = .standard(limit: opened.limits.trainingBytes)
+        trainings = .standard(limit: opened.request.limits.trainingBytes)
         executor = RecipeExecutor(baseline: opened.model)
         if let runtime = opened.runtime, let samples = opened.calibration {
             calibration = CalibrationRun(samples: samples, library: runtime)

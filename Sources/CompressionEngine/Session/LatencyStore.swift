@@ -32,7 +32,7 @@ struct LatencyStore: Sendable {
 
     /// What is stored; nothing where there is no file, or one that cannot be read, which is no loss: it is learnt again.
     func read() -> (kernels: [Kernel: Double], residuals: LatencyResiduals) {
-        guard let data = FileManager.default.contents(atPath: path), let contents = try? JSONDecoder().decode(Contents.self, from: data),
+        guard let data = CheckedFile.read(path), let contents = try? JSONDecoder().decode(Contents.self, from: data),
             contents.version == Self.version
         else { return ([:], LatencyResiduals()) }
         return (Dictionary(contents.kernels.map { ($0.kernel, $0.milliseconds) }, uniquingKeysWith: { $1 }), contents.residuals)
@@ -45,7 +45,6 @@ struct LatencyStore: Sendable {
         let contents = Contents(
             version: Self.version, kernels: known.map { Contents.Timed(kernel: $0.key, milliseconds: $0.value) }, residuals: residuals)
         guard let data = try? JSONEncoder().encode(contents) else { return }
-        try? FileManager.default.createDirectory(atPath: path.folder, withIntermediateDirectories: true)
-        try? AtomicFile.write(Array(data), to: path)
+        CheckedFile.write(data, to: path)
     }
 }

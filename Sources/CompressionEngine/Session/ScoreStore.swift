@@ -39,12 +39,9 @@ struct ScoreStore: Sendable {
 
     /// - Parameter count: samples of the split.
     func read(_ key: String, count: Int) -> Kept? {
-        guard let data = FileManager.default.contents(atPath: path(key)) else { return nil }
+        guard let body = CheckedFile.read(path(key)) else { return nil }
         let header = Self.magic.count + 1
-        let hashLength = Self.checksum([]).utf8.count
-        guard data.count == header + count * 4 + hashLength, Array(data.prefix(Self.magic.count)) == Self.magic else { return nil }
-        let body = Array(data.dropLast(hashLength))
-        guard Self.checksum(body) == String(decoding: data.suffix(hashLength), as: UTF8.self) else { return nil }
+        guard body.count == header + count * 4, Array(body.prefix(Self.magic.count)) == Self.magic else { return nil }
         let scores = (0..<count).map { index in
             Float(bitPattern: (0..<4).reduce(UInt32(0)) { $0 | UInt32(body[header + index * 4 + $1]) << (8 * UInt32($1)) })
         }
@@ -57,15 +54,8 @@ struct ScoreStore: Sendable {
         var body = Self.magic + [kept.areIndependent ? 1 : 0]
         body.reserveCapacity(body.count + kept.scores.count * 4 + 32)
         for score in kept.scores { for byte in 0..<4 { body.append(UInt8(truncatingIfNeeded: score.bitPattern >> (8 * UInt32(byte)))) } }
-        try? FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        try? AtomicFile.write(body + Array(Self.checksum(body).utf8), to: path(key))
+        CheckedFile.write(Data(body), to: path(key))
         removeOldest()
-    }
-
-    private static func checksum(_ bytes: [UInt8]) -> String {
-        var hash = ContentHash()
-        bytes.withUnsafeBytes { hash.combine(bytes: $0) }
-        return hash.description
     }
 
     private func removeOldest() {

@@ -19,8 +19,7 @@ struct OpenedModel: Sendable {
     var inputShapes: [String: [Int]] = [:]
     /// Whom steps that learn take as their teacher, in place of `model`; `nil` for none.
     var teacher: Model?
-    /// How much is kept on disk.
-    var limits = StoreLimits()
+    let request: OpenRequest
 
     /// - Throws: `EngineError.runtime` without one.
     func requiredRuntime() throws -> RuntimeLibrary {
@@ -57,7 +56,7 @@ extension OpenedModel {
         info.warnings = ModelWarnings.of(model, layers)
         info.fileBytes = model.storedByteCount
         progress("loading ONNX Runtime", nil)
-        var result = OpenedModel(model: model, layers: layers, info: info, inputShapes: inputShapes, limits: request.limits)
+        var result = OpenedModel(model: model, layers: layers, info: info, inputShapes: inputShapes, request: request)
         do {
             let runtime = try RuntimeLibrary.load(path: request.runtimePath)
             result.runtime = runtime

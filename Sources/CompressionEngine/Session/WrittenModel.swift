@@ -9,25 +9,32 @@ public struct RefusedModel: Error, Sendable, CustomStringConvertible {
     public var description: String { message }
 }
 
+/// What became of writing a model.
+public struct WrittenModel: Sendable {
+    /// Bytes of its files.
+    public var byteCount: Int
+    /// One line each: that it is two files, or that it could not be tried.
+    public var remarks: [String] = []
+}
+
 extension EngineSession {
     /// Writes a model, loads what was written as a deployment would, compares what it takes and gives with the baseline, and puts it into its place.
     ///
     /// A model beyond protobuf's limit is two files: the second, with the weights, is named after the first, with `.data` behind it.
     /// - Parameter check: whether to load it.
-    /// - Returns: remarks, one line each: that it is two files, or that it could not be checked.
     /// - Throws: `RefusedModel` where the runtime refuses the file, which is then kept under another name; `ModelGraphError` if it cannot be written.
-    public func write(_ model: Model, to path: String, check: Bool = true, cancellation: Cancellation = Cancellation()) throws -> [String] {
+    public func write(_ model: Model, to path: String, check: Bool = true, cancellation: Cancellation = Cancellation()) throws -> WrittenModel {
         let serialized = try model.serialized()
         let isLarge = serialized.byteCount >= ModelWithExternalData.limit
-        var status = stat()
-        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+        if try OutputPlace(path) != .file {
             guard !isLarge else { throw EngineError(.model, "\(path): not a regular file, and the model is two files, since it is beyond protobuf's 2 GiB") }
             try serialized.write(to: path)
-            return []
+            return WrittenModel(byteCount: serialized.byteCount)
         }
         let name = (path as NSString).lastPathComponent
         let weights = name + ".data"
-        if isLarge, let source = model.sources.first(where: { Self.isSameFile($0.path, path + ".data") }) {
+        let replaced = FileIdentity(path: path + ".data")
+        if isLarge, replaced != nil, let source = self.model.sources.first(where: { FileIdentity(path: $0.path) == replaced }) {
             throw EngineError(.model, "\(path).data: would replace \(source.path), which the model is read from")
         }
         // In a folder of its own beside its place, where the graph's file finds that of its weights.
@@ -35,16 +42,17 @@ extension EngineSession {
         guard mkdir(staging, 0o755) == 0 || errno == EEXIST else { throw ModelGraphError(.file, "\(path): cannot be written: \(String(cString: strerror(errno)))") }
         defer { for file in [name, weights, ""] { remove("\(staging)/\(file)") } }
         let staged = "\(staging)/\(name)"
-        var remarks: [String] = []
+        var written = WrittenModel(byteCount: serialized.byteCount)
         if isLarge {
             let pair = try ModelWithExternalData(model, fileName: weights)
             try pair.writeWeights(to: "\(staging)/\(weights)")
             try pair.graph.write(to: staged)
-            remarks.append("the model is beyond protobuf's 2 GiB: its weights are in \(path).data, which goes with it")
+            written.byteCount = pair.graph.byteCount + pair.weightByteCount
+            written.remarks.append("the model is beyond protobuf's 2 GiB: its weights are in \(path).data, which goes with it")
         } else {
             try serialized.write(to: staged)
         }
-        if check, let problem = try problem(staged, model: model, remarks: &remarks, cancellation: cancellation) {
+        if check, let problem = try problem(staged, model: model, remarks: &written.remarks, cancellation: cancellation) {
             let kept = isLarge ? path + ".refused" : Self.refusedName(path)
             _ = rename(isLarge ? staging : staged, kept)
             throw RefusedModel(message: "\(path): not written, because the result cannot be used: \(problem) (it is kept as \(kept))")
@@ -53,7 +61,7 @@ extension EngineSession {
         for (from, to) in (isLarge ? [("\(staging)/\(weights)", path + ".data")] : []) + [(staged, path)] {
             guard rename(from, to) == 0 else { throw ModelGraphError(.file, "\(to): cannot be renamed into place: \(String(cString: strerror(errno)))") }
         }
-        return remarks
+        return written
     }
 
     /// Why a written file is of no use; `nil` if it loads, or if that cannot be found out.
@@ -95,11 +103,6 @@ extension EngineSession {
 
     private static func refusedName(_ path: String) -> String {
         path.hasSuffix(".onnx") ? String(path.dropLast(5)) + ".refused.onnx" : path + ".refused"
-    }
-
-    private static func isSameFile(_ first: String, _ second: String) -> Bool {
-        var (a, b) = (stat(), stat())
-        return stat(first, &a) == 0 && stat(second, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino
     }
 
     /// Files of the model that are not what they were when it was opened. Everything shown is of the model as it was opened.

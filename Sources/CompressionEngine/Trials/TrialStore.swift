@@ -8,19 +8,25 @@ import Synchronization
 /// Results of everything that was tried, found again by content: a SQLite file in WAL mode that several processes may use
 /// at once.
 ///
-/// A store is a cache: losing it costs time, never correctness. So nothing about its file stops the program. It keeps within limits: the oldest
-/// results that are not pinned go first.
+/// A store is a cache: losing it costs time, never correctness. So nothing about its file stops the program: a damaged one is set aside for a new one, and
+/// where no file can be had results are kept in memory. It keeps within limits: the oldest results that are not pinned go first.
 public final class TrialStore: Sendable {
     /// Where it lies; `nil` for a store in memory.
-    public let path: String?
+    public var path: String? { state.withLock { $0.file?.path } }
     /// What went wrong with the file when it was opened, in one line; `nil` if nothing did.
     public let warning: String?
-    /// `nil` where SQLite cannot work even in memory: then every use throws.
-    private let database: (any DatabaseWriter)?
     private let limits: StoreLimits
-    private let state = Mutex(State())
+    private let state: Mutex<State>
+    /// One thread at a time sees to a database that fails.
+    private let mending = Mutex(())
 
     private struct State {
+        /// `nil` for a store in memory.
+        var file: StoreFile?
+        /// `nil` where SQLite cannot work even in memory: then every use throws.
+        var database: (any DatabaseWriter)?
+        /// What went wrong since it was last said.
+        var problems: [String] = []
         /// Saved since the limits were last looked at.
         var saved = 0
         /// Removed since it was last said.
@@ -37,25 +43,30 @@ public final class TrialStore: Sendable {
             return try TrialStore(path: path, limits: limits)
         } catch {
             let reason = "\(error)".split(whereSeparator: \.isNewline).first.map(String.init) ?? ""
-            return inMemory(warning: "\(path): \(reason); results are kept for this session only")
+            return inMemory(warning: sessionOnly(path, reason), limits: limits)
         }
     }
+
+    private static func sessionOnly(_ path: String, _ reason: String) -> String { "\(path): \(reason); results are kept for this session only" }
 
     /// A store that is gone with the process.
     public static func inMemory(warning: String? = nil, limits: StoreLimits = StoreLimits()) -> TrialStore {
         do {
-            let queue = try DatabaseQueue(configuration: configuration)
-            try TrialSchema.migrator.migrate(queue)
-            return TrialStore(database: queue, path: nil, warning: warning, limits: limits)
+            return TrialStore(State(database: try memory()), warning: warning, limits: limits)
         } catch {
-            return TrialStore(database: nil, path: nil, warning: warning ?? "results cannot be stored: \(error)", limits: limits)
+            return TrialStore(State(), warning: warning ?? "results cannot be stored: \(error)", limits: limits)
         }
     }
 
-    private init(database: (any DatabaseWriter)?, path: String?, warning: String?, limits: StoreLimits) {
+    private static func memory() throws -> any DatabaseWriter {
+        let queue = try DatabaseQueue(configuration: configuration)
+        try TrialSchema.migrator.migrate(queue)
+        return queue
+    }
+
+    private init(_ state: State, warning: String?, limits: StoreLimits) {
         self.limits = limits
-        self.database = database
-        self.path = path
+        self.state = Mutex(state)
         self.warning = warning
     }
 
@@ -69,8 +80,8 @@ public final class TrialStore: Sendable {
                 throw EngineError(.data, "the folder \(folder) cannot be made")
             }
         }
-        let (database, warning) = try StoreFile(path: path).opened()
-        self.init(database: database, path: path, warning: warning, limits: limits)
+        let (file, database, aside) = try StoreFile.open(path)
+        self.init(State(file: file, database: database), warning: aside.map { StoreFile.damage(path, $0) }, limits: limits)
         try? prune()
     }
 
@@ -127,12 +138,13 @@ public final class TrialStore: Sendable {
         state.withLock { $0.removed += removed }
     }
 
-    /// What was removed to keep within the limits since this was last asked, in one line; `nil` if nothing was.
+    /// What went wrong, and what was removed to keep within the limits, since this was last asked, in one line; `nil` if there is nothing to say.
     public func takeRemark() -> String? {
-        let count = state.withLock { state in
-            defer { state.removed = 0 }
-            return state.removed
+        let (count, problems) = state.withLock { state in
+            defer { (state.removed, state.problems) = (0, []) }
+            return (state.removed, state.problems)
         }
+        if !problems.isEmpty { return problems.joined(separator: "; ") }
         guard count > 0 else { return nil }
         return "\(path ?? "stored results"): the \(count == 1 ? "oldest unpinned result" : "\(count) oldest unpinned results") removed, "
             + "to keep within \(limits.trialsPerModel) for a model and its data, \(max(limits.trials, limits.trialsPerModel)) in all"
@@ -162,48 +174,114 @@ public final class TrialStore: Sendable {
 
     public func count() throws -> Int { try read { try TrialRow.fetchCount($0) } }
 
-    private func read<T: Sendable>(_ body: @Sendable (Database) throws -> T) throws -> T {
-        do { return try usable().read(body) } catch { throw describe(error) }
-    }
+    private func read<T: Sendable>(_ body: @Sendable (Database) throws -> T) throws -> T { try use { try $0.read(body) } }
 
-    private func write<T: Sendable>(_ body: @Sendable (Database) throws -> T) throws -> T {
-        do { return try usable().write(body) } catch { throw describe(error) }
-    }
+    private func write<T: Sendable>(_ body: @Sendable (Database) throws -> T) throws -> T { try use { try $0.write(body) } }
 
-    private func usable() throws -> any DatabaseWriter {
-        guard let database else { throw EngineError(.data, "there is no store") }
-        return database
-    }
-
-    private func describe(_ error: any Error) -> EngineError {
-        error as? EngineError ?? EngineError(.data, "\(path ?? "trials"): \((error as? DatabaseError)?.message ?? "\(error)")")
-    }
-}
-
-/// Opening the file, whatever state it is in.
-private struct StoreFile {
-    let path: String
-
-    func opened() throws -> (any DatabaseWriter, warning: String?) {
-        // One process at a time judges and repairs: two must not both move a damaged file aside.
-        let lock = open(path + ".lock", O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
-        if lock >= 0 { flock(lock, LOCK_EX) }
-        defer { if lock >= 0 { close(lock) } }
+    /// Does something with the database. If the file fails it, it is done once more with what takes the file's place.
+    private func use<T>(_ body: (any DatabaseWriter) throws -> T) throws -> T {
         do {
-            return (try pool(), nil)
-        } catch let error as DatabaseError where error.resultCode == .SQLITE_NOTADB || error.resultCode == .SQLITE_CORRUPT {
-            let aside = try moveAside()
+            let database = try usable()
             do {
-                return (try pool(), "\(path) was damaged: moved to \(aside), a new one begun")
+                return try body(database)
             } catch {
-                throw EngineError(.data, "\((error as? DatabaseError)?.message ?? "\(error)")")
+                guard mend(database, error) else { throw error }
+                return try body(try usable())
             }
-        } catch let error as DatabaseError {
-            throw EngineError(.data, error.message ?? "SQLite error \(error.resultCode.rawValue)")
+        } catch {
+            throw error as? EngineError ?? EngineError(.data, "\(path ?? "trials"): \((error as? DatabaseError)?.message ?? "\(error)")")
         }
     }
 
-    private func pool() throws -> DatabasePool {
+    private func usable() throws -> any DatabaseWriter {
+        guard let database = state.withLock({ $0.database }) else { throw EngineError(.data, "there is no store") }
+        return database
+    }
+
+    /// Puts another database in the place of one whose file failed: a new file where the old one is damaged in a way that opening it did not show, else
+    /// one in memory (the disk is full or gone, another process holds the file and does not let go).
+    /// - Returns: whether there is another one now.
+    private func mend(_ failed: any DatabaseWriter, _ error: any Error) -> Bool {
+        mending.withLock { _ in
+            let (file, current) = state.withLock { ($0.file, $0.database) }
+            // Another thread may have been here.
+            guard current === failed else { return true }
+            guard let file else { return false }
+            try? failed.close()
+            do {
+                guard StoreFile.isDamage(error) else { throw error }
+                let (file, database, aside) = try StoreFile.open(file.path, replacing: file)
+                state.withLock { state in
+                    (state.file, state.database) = (file, database)
+                    if let aside { state.problems.append(StoreFile.damage(file.path, aside)) }
+                }
+            } catch {
+                let memory = try? Self.memory()
+                state.withLock { state in
+                    (state.file, state.database) = (nil, memory)
+                    state.problems.append(Self.sessionOnly(file.path, StoreFile.reason(error)))
+                }
+            }
+            return true
+        }
+    }
+}
+
+/// The file of a store, whatever state it is in.
+private struct StoreFile {
+    let path: String
+    /// Which file that was when it was opened: another process may put a new one in its place.
+    let identity: FileIdentity?
+
+    /// Seconds that another process may take to judge or repair the file: it does so in milliseconds, unless it is stopped.
+    private static let patience = 3.0
+
+    /// Opens or makes the file.
+    /// - Parameter damaged: a file that is known to be damaged, to be set aside if it is still there.
+    /// - Returns: where a damaged file was moved, if one was.
+    static func open(_ path: String, replacing damaged: StoreFile? = nil) throws -> (StoreFile, any DatabaseWriter, aside: String?) {
+        // One process at a time judges and repairs: two must not both move a damaged file aside.
+        let lock = Glibc.open(path + ".lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0o644)
+        defer { if lock >= 0 { close(lock) } }
+        let deadline = ContinuousClock.now + .seconds(patience)
+        while lock >= 0, flock(lock, LOCK_EX | LOCK_NB) != 0, errno == EWOULDBLOCK || errno == EINTR {
+            guard ContinuousClock.now < deadline else { throw EngineError(.data, "another process holds it and does not let go") }
+            usleep(20_000)
+        }
+        var aside: String?
+        if let identity = damaged?.identity, identity == FileIdentity(path: path) { aside = try moveAside(path) }
+        do {
+            let database: any DatabaseWriter
+            do {
+                database = try pool(path)
+            } catch  where aside == nil && isDamage(error) {
+                aside = try moveAside(path)
+                database = try pool(path)
+            }
+            return (StoreFile(path: path, identity: FileIdentity(path: path)), database, aside)
+        } catch {
+            throw EngineError(.data, reason(error))
+        }
+    }
+
+    /// Whether an error means that what the file holds is not what a store holds. The migrations that it says to have had may be there and their tables not.
+    static func isDamage(_ error: any Error) -> Bool {
+        guard let error = error as? DatabaseError else { return !(error is EngineError) }
+        return [.SQLITE_NOTADB, .SQLITE_CORRUPT, .SQLITE_ERROR, .SQLITE_MISMATCH, .SQLITE_CONSTRAINT, .SQLITE_SCHEMA, .SQLITE_FORMAT].contains(error.resultCode)
+    }
+
+    static func reason(_ error: any Error) -> String {
+        if let error = error as? EngineError { return error.message }
+        guard let error = error as? DatabaseError else { return "\(error)" }
+        switch error.resultCode {
+        case .SQLITE_BUSY, .SQLITE_LOCKED: return "another process holds it and does not let go"
+        default: return error.message ?? "SQLite error \(error.resultCode.rawValue)"
+        }
+    }
+
+    static func damage(_ path: String, _ aside: String) -> String { "\(path) was damaged: moved to \(aside), a new one begun" }
+
+    private static func pool(_ path: String) throws -> DatabasePool {
         let pool = try DatabasePool(path: path, configuration: TrialStore.configuration)
         let sound = try pool.read { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
         guard sound == "ok" else { throw DatabaseError(resultCode: .SQLITE_CORRUPT, message: sound) }
@@ -214,7 +292,7 @@ private struct StoreFile {
         return pool
     }
 
-    private func moveAside() throws -> String {
+    private static func moveAside(_ path: String) throws -> String {
         let stamp = Int(Date().timeIntervalSince1970)
         var aside = "\(path).damaged-\(stamp)"
         var copy = 1

@@ -1,3 +1,4 @@
+import ModelGraph
 import Synchronization
 
 /// The way out for events: from any thread to the front end, except what answers a request that was replaced meanwhile.
@@ -47,13 +48,24 @@ final class EventOutlet: Sendable {
         }
     }
 
-    func send(_ event: EngineEvent) { state.withLock { $0.send }?(event) }
+    func send(_ event: EngineEvent) { state.withLock { $0.send }?(event.withShortNames) }
 
     /// Drops the event if its ticket is void.
     func send(_ event: EngineEvent, _ ticket: Ticket) {
         let send = state.withLock { state in
             ticket.evaluation == state.evaluation && (ticket.curve == nil || ticket.curve == state.curve) ? state.send : nil
         }
-        send?(event)
+        send?(event.withShortNames)
+    }
+}
+
+extension EngineEvent {
+    /// What is said to the user in one line, with the long names in it cut.
+    fileprivate var withShortNames: EngineEvent {
+        switch self {
+        case .failed(let generation, let job, let message): .failed(generation: generation, job: job, message: message.namesShortened())
+        case .remark(let text): .remark(text.namesShortened())
+        default: self
+        }
     }
 }

@@ -22,6 +22,8 @@ extension EngineSession {
         var paths = [base + ".onnx", base + ".recipe.yaml", base + ".report.md"]
         if request.includeArchive { paths.append(base + ".lathe") }
         guard !request.name.isEmpty, !request.name.contains("/") else { throw EngineError(.data, "the name '\(request.name)' is no file name") }
+        try FilesRead.check(paths) { opened.request.filesRead }
+        for path in paths { if try OutputPlace(path) != .file { throw EngineError(.data, "\(path): is no file that could be replaced") } }
         if !request.overwrite {
             for path in paths where FileManager.default.fileExists(atPath: path) {
                 throw EngineError(.data, "\(path): exists already; choose another name or allow replacing")

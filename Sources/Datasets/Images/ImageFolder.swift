@@ -72,7 +72,7 @@ struct ImageSource: SampleSource {
         let shape = try PixelPipeline.sampleShape(preprocessing, wanted: wanted, raw: raw, place: folder.path)
         let type = wanted.type ?? .float32
         guard type.isFloatingPoint else {
-            throw EngineError(.data, "\(folder.path): images give real numbers, input '\(wanted.name)' takes \(type)")
+            throw EngineError(.data, "\(folder.path): images give real numbers, input '\(wanted.name.shortened)' takes \(type)")
         }
         _ = try DataLimits.byteCount(shape: shape, type: type, file: folder.path)
         try preprocessing.checkChannels(of: shape, where: folder.path)

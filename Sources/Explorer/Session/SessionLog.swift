@@ -5,10 +5,11 @@ public final class SessionLogWriter {
     public let path: String
     private let handle: FileHandle
 
-    /// - Throws: when the file cannot be made.
-    public init(path: String) throws {
+    /// - Throws: `SettingsError` naming the file when it cannot be made.
+    public init(path: String) throws(SettingsError) {
         let url = URL(fileURLWithPath: path)
-        try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+        // Where it cannot be made, neither can the file.
+        try? FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
         guard FileManager.default.createFile(atPath: path, contents: nil), let handle = FileHandle(forWritingAtPath: path) else {
             throw SettingsError("\(path): the session log cannot be written")
         }

@@ -40,10 +40,8 @@ struct Apply: ParsableCommand {
     }
 
     func run() throws {
+        try Outputs.check([output, pack, saveRecipe]) { request.filesRead }
         let recipe = try recipe.resolve()
-        for path in [output, pack, saveRecipe].compactMap({ $0 }) where Self.isSameFile(path, source.model) {
-            throw BadInput("\(path): would overwrite the model itself")
-        }
         let cancellation = Interruption.watch()
         let progress = ProgressLine(quiet: printing.json)
         let document = try Failure.about(source.model) { try applied(recipe, progress, cancellation) }
@@ -51,40 +49,36 @@ struct Apply: ParsableCommand {
         Console.print(printing.json ? try document.printed() : document.text)
     }
 
+    private var request: OpenRequest {
+        OpenRequest(modelPath: source.model, dataPath: data, recipePath: recipe.recipe, runtimePath: source.runtime, teacherPath: teaching.teacher)
+    }
+
     private func applied(_ recipe: Recipe, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> ApplyDocument {
-        let session = try EngineSession.open(
-            OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime, teacherPath: teaching.teacher), cancellation: cancellation,
-            progress: { progress.show($0, $1) })
+        let session = try EngineSession.open(request, cancellation: cancellation, progress: { progress.show($0, $1) })
+        defer { if let remark = session.trainings.takeRemark() { Console.warn(remark) } }
         for warning in RecipeNotes.warnings(recipe, session) { Console.warn("\(source.model): \(warning)") }
         let applied = try session.apply(recipe, cancellation: cancellation) { progress.show($1, $0) }
-        if let remark = session.trainings.takeRemark() { Console.warn(remark) }
         // All the work before the first file.
         let packed = try pack.map { _ in try Archive.pack(applied.model, cancellation: cancellation) { progress.show("packing \($1)", $0) } }
         try cancellation.check()
         var document = ApplyDocument(model: ModelReference(session.info), recipe: RecipeDocument(recipe, reports: applied.reports))
         if let output {
             progress.show("writing \(output)")
-            for remark in try session.write(applied.model, to: output, check: checking.check, cancellation: cancellation) { Console.warn("\(output): \(remark)") }
-            try document.add(.model, output)
+            let written = try session.write(applied.model, to: output, check: checking.check, cancellation: cancellation)
+            for remark in written.remarks { Console.warn("\(output): \(remark)") }
+            document.add(.model, output, written.byteCount)
         }
         if let pack, let packed {
             try packed.write(to: pack)
-            try document.add(.archive, pack)
+            document.add(.archive, pack, packed.byteCount)
         }
         if let saveRecipe {
             var saved = recipe
             saved.modelHash = session.info.modelHash
             try AtomicFile.write(saved.yaml, to: saveRecipe)
-            try document.add(.recipe, saveRecipe)
+            document.add(.recipe, saveRecipe, saved.yaml.utf8.count)
         }
         session.changedSources.forEach(SourceChanges.warn)
         return document
-    }
-
-    /// Whether two paths lead to one file.
-    static func isSameFile(_ first: String, _ second: String) -> Bool {
-        var a = stat()
-        var b = stat()
-        return stat(first, &a) == 0 && stat(second, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino
     }
 }

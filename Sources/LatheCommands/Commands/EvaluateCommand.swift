@@ -80,12 +80,12 @@ struct Evaluate: ParsableCommand {
                 progress: { progress.show($0, $1) })
         }
         let session = try open(source.model)
+        defer { if let remark = session.trainings.takeRemark() { Console.warn(remark) } }
         // Before anything is measured.
         let limits = try requirements.limits(metric: session.info.metric)
         let reference = try baseline.map { path in try Failure.about(path) { try open(path) } } ?? session
         var warnings = RecipeNotes.warnings(recipe, session)
         let applied = try session.apply(recipe, cancellation: cancellation) { progress.show($1, $0) }
-        if let remark = session.trainings.takeRemark() { Console.warn(remark) }
 
         let estimate = try reference.evaluate(
             applied.model, split: split.name, limit: limit?.value, cancellation: cancellation

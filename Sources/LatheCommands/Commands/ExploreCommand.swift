@@ -1,5 +1,6 @@
 import ArgumentParser
 import CompressionEngine
+import EngineSupport
 import Explorer
 import Foundation
 import Recipes
@@ -55,18 +56,37 @@ struct Explore: ParsableCommand {
         try Self.check([model, data, recipe?.hasPrefix(RecipePreset.prefix) == true ? nil : recipe].compactMap { $0 })
         let settings = try ExplorerSettings.load()
         let keyMap = try KeyMap(overrides: settings.keys)
-        let writer = try noLog ? nil : SessionLogWriter(path: log ?? SessionLogs.newPath(model: model))
+        var request = OpenRequest(modelPath: model, dataPath: data, recipePath: recipe, runtimePath: runtime, teacherPath: teaching.teacher)
+        request.limits = settings.limits
+        let writer = try sessionLog(of: request)
 
         // Before any thread starts: signals that only the terminal thread may take.
         TerminalScreen.prepareProcess()
         let screen = try TerminalScreen(
             options: TerminalOptions(colorTier: settings.colors, glyphTier: settings.glyphs, usesMouse: settings.mouse))
         defer { screen.close() }
-        var request = OpenRequest(modelPath: model, dataPath: data, recipePath: recipe, runtimePath: runtime, teacherPath: teaching.teacher)
-        request.limits = settings.limits
         let explorer = ExplorerRuntime(
             request: request, port: ScreenPort(screen), engine: Workbench(), settings: settings, keyMap: keyMap, log: writer)
         try explorer.run()
+    }
+
+    /// Where the session is logged. A log that was asked for has to be; without the usual one the explorer does as well.
+    private func sessionLog(of request: OpenRequest) throws -> SessionLogWriter? {
+        guard !noLog else { return nil }
+        if let log {
+            try Outputs.check([log]) {
+                var files = request.filesRead
+                files.add(ExplorerSettings.path(), "the settings")
+                return files
+            }
+            return try SessionLogWriter(path: log)
+        }
+        do {
+            return try SessionLogWriter(path: SessionLogs.newPath(model: request.modelPath))
+        } catch {
+            Console.warn("\(error); this session is not logged")
+            return nil
+        }
     }
 
     /// A name mistyped is answered in the shell, not behind a screen that first has to be left.

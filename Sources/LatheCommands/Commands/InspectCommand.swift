@@ -53,7 +53,7 @@ struct Inspect: ParsableCommand {
     private func check(_ model: Model) throws {
         let names = model.graph.requiredInputs.map(\.name)
         for given in shape where !names.contains(given.name) {
-            throw BadInput("\(source.model): --shape: there is no input '\(given.name)', the model has \(names.joined(separator: ", "))")
+            throw BadInput("\(source.model): --shape: there is no input '\(given.name)', the model has \(names.map(\.shortened).joined(separator: ", "))")
         }
     }
 

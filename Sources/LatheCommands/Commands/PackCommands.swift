@@ -1,5 +1,7 @@
 import Archive
 import ArgumentParser
+import CompressionEngine
+import EngineSupport
 import Foundation
 import ModelGraph
 
@@ -39,7 +41,11 @@ struct Pack: ParsableCommand {
     }
 
     func run() throws {
-        guard !Apply.isSameFile(output, model) else { throw BadInput("\(output): would overwrite the model itself") }
+        try Outputs.check([output]) {
+            var files = FilesRead()
+            files.add(model: model, "the model")
+            return files
+        }
         let cancellation = Interruption.watch()
         let progress = ProgressLine(quiet: printing.json)
         let document = try Failure.about(model) {
@@ -77,11 +83,15 @@ struct Unpack: ParsableCommand {
     @OptionGroup var printing: OutputOptions
 
     func run() throws {
-        guard !Apply.isSameFile(output, archive) else { throw BadInput("\(output): would overwrite the archive itself") }
+        try Outputs.check([output]) {
+            var files = FilesRead()
+            files.add(archive, "the archive itself")
+            return files
+        }
         let cancellation = Interruption.watch()
         let document = try Failure.about(archive) {
-            try Archive.extract(path: archive, to: output, maximumBytes: limit.flatMap(\.bytes.whole), cancellation: cancellation)
-            return UnpackDocument(archive: try WrittenFile(archive), model: try WrittenFile(output))
+            let bytes = try Archive.extract(path: archive, to: output, maximumBytes: limit.flatMap(\.bytes.whole), cancellation: cancellation)
+            return UnpackDocument(archive: try FileSize(archive), model: FileSize(path: output, bytes: bytes))
         }
         Console.print(printing.json ? try document.printed() : "wrote \(output) (\(Written.exact(document.model.bytes)) bytes)")
     }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import CompressionEngine
+import EngineSupport
 import Explorer
 import Foundation
 import Measurement
@@ -51,6 +52,11 @@ struct Replay: ParsableCommand {
         let session = try SessionLog.read(path: log)
         guard let modelPath = model ?? session.header.model else { throw BadInput("the log does not name the model; give --model") }
         let request = OpenRequest(modelPath: modelPath, dataPath: data ?? session.header.data, runtimePath: runtime)
+        try Outputs.check([saveRecipe]) {
+            var files = request.filesRead
+            files.add(log, "the session's log")
+            return files
+        }
         let outcome = try SessionReplay.run(session, engine: Workbench(), request: request)
         if let saveRecipe { try AtomicFile.write(outcome.recipe.yaml, to: saveRecipe) }
         return ReplayDocument(log: log, model: modelPath, data: request.dataPath, outcome: outcome)

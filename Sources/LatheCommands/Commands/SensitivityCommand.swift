@@ -77,6 +77,7 @@ struct Sensitivity: ParsableCommand {
     }
 
     func run() throws {
+        try Outputs.check([saveRecipe]) { request.filesRead }
         let step = try StepSpecification.resolve([step])[0]
         let cancellation = Interruption.watch()
         let progress = ProgressLine(quiet: output.json)
@@ -88,6 +89,8 @@ struct Sensitivity: ParsableCommand {
             throw Failure.requirementNotMet
         }
     }
+
+    private var request: OpenRequest { OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime) }
 
     private func request(_ step: RecipeStep) throws -> SensitivityRequest {
         guard let descriptor = TechniqueRegistry.technique(step.technique)?.descriptor else { throw BadInput("there is no technique '\(step.technique)'") }
@@ -105,18 +108,16 @@ struct Sensitivity: ParsableCommand {
 
     private func analyzed(_ step: RecipeStep, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> SensitivityDocument {
         let request = try request(step)
-        let session = try EngineSession.open(
-            OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime), cancellation: cancellation,
-            progress: { progress.show($0, $1) })
+        let session = try EngineSession.open(self.request, cancellation: cancellation, progress: { progress.show($0, $1) })
         let store = TrialStore.open()
         if let warning = store.warning { Console.warn(warning) }
+        defer { if let remark = store.takeRemark() { Console.warn(remark) } }
         let metric = Measure.metric(session.info.metric ?? .top1)
         // Before anything is measured.
         let drop = try maxDrop?.value(of: metric, option: "max-drop", isDifference: true)
         let grid = try SensitivityAnalysis(session, store: store, cancellation: cancellation).run(request) { grid in
             progress.show("\(grid.done) of \(grid.total) cells", Double(grid.done) / Double(max(grid.total, 1)))
         }
-        if let remark = store.takeRemark() { Console.warn(remark) }
         session.changedSources.forEach(SourceChanges.warn)
         var document = SensitivityDocument(grid, session)
         guard budget != nil || maxDrop != nil else { return document }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import EngineSupport
 import Foundation
 import ModelGraph
 import Recipes
@@ -32,9 +33,15 @@ struct Techniques: ParsableCommand {
         if let writeDocs {
             try FileManager.default.createDirectory(atPath: writeDocs, withIntermediateDirectories: true)
             let measured = try figures.map { try TechniqueFigures(path: $0) }
-            for page in TechniquePages.all(TechniqueRegistry.all.map(\.descriptor), figures: measured) {
-                try AtomicFile.write(page.text, to: (writeDocs as NSString).appendingPathComponent(page.name))
+            let pages = TechniquePages.all(TechniqueRegistry.all.map(\.descriptor), figures: measured).map {
+                (path: (writeDocs as NSString).appendingPathComponent($0.name), text: $0.text)
             }
+            try Outputs.check(pages.map(\.path)) {
+                var files = FilesRead()
+                files.add(figures, "the figures")
+                return files
+            }
+            for page in pages { try AtomicFile.write(page.text, to: page.path) }
             if !output.json { return }
         }
         if output.json {

@@ -74,7 +74,7 @@ struct Train: ParsableCommand {
     }
 
     func run() throws {
-        if Apply.isSameFile(output, source.model) { throw BadInput("\(output): would overwrite the model itself") }
+        try Outputs.check([output]) { request.filesRead }
         var recipe = try recipe.resolve()
         if let seed { recipe.seed = seed }
         recipe.steps.append(try step())
@@ -83,6 +83,10 @@ struct Train: ParsableCommand {
         let document = try Failure.about(source.model) { try trained(recipe, progress, cancellation) }
         progress.clear()
         Console.print(printing.json ? try document.printed() : document.text)
+    }
+
+    private var request: OpenRequest {
+        OpenRequest(modelPath: source.model, dataPath: data, recipePath: recipe.recipe, runtimePath: source.runtime, teacherPath: teaching.teacher)
     }
 
     private func step() throws -> RecipeStep {
@@ -106,11 +110,11 @@ struct Train: ParsableCommand {
     }
 
     private func trained(_ recipe: Recipe, _ progress: ProgressLine, _ cancellation: Cancellation) throws -> TrainDocument {
-        var session = try EngineSession.open(
-            OpenRequest(modelPath: source.model, dataPath: data, runtimePath: source.runtime, teacherPath: teaching.teacher), cancellation: cancellation,
-            progress: { progress.show($0, $1) })
+        var session = try EngineSession.open(request, cancellation: cancellation, progress: { progress.show($0, $1) })
         for warning in RecipeNotes.warnings(recipe, session) { Console.warn("\(source.model): \(warning)") }
         if initialize { session = session.replacingModel(try Initialization.random(session.model, seed: recipe.seed)) }
+        let trainings = session.trainings
+        defer { if let remark = trainings.takeRemark() { Console.warn(remark) } }
         var source = try session.trainingSource()
         let last = TrainingRecord(.metric(session.info.metric ?? .top1))
         source.progress = { last.set($0) }
@@ -127,12 +131,13 @@ struct Train: ParsableCommand {
         }
         progress.clear()
         if !quiet { last.printNewEpochs() }
-        if let remark = session.trainings.takeRemark() { Console.warn(remark) }
         progress.show("writing \(output)")
-        for remark in try session.write(applied.model, to: output, check: checking.check, cancellation: cancellation) { Console.warn("\(output): \(remark)") }
+        let written = try session.write(applied.model, to: output, check: checking.check, cancellation: cancellation)
+        for remark in written.remarks { Console.warn("\(output): \(remark)") }
         session.changedSources.forEach(SourceChanges.warn)
-        return try TrainDocument(
+        return TrainDocument(
             session: session, recipe: recipe, applied: applied, summary: applied.reports.last?.training, seconds: Date().timeIntervalSince(began), output: output,
+            bytes: written.byteCount,
             split: source.samples.count)
     }
 }

@@ -16,9 +16,7 @@ struct ApplyDocument: JSONDocument {
     var files: [File] = []
 
     /// Adds a file that was written.
-    mutating func add(_ kind: Kind, _ path: String) throws {
-        files.append(File(kind: kind, path: path, bytes: try WrittenFile(path).bytes))
-    }
+    mutating func add(_ kind: Kind, _ path: String, _ bytes: Int) { files.append(File(kind: kind, path: path, bytes: bytes)) }
 
     var text: String {
         var lines = ["\(model.name): \(EvaluateText.steps(recipe))"]

@@ -2,15 +2,17 @@ import Archive
 import Foundation
 import ModelGraph
 
-/// A file and its size on disk.
-struct WrittenFile: Encodable {
+/// A file and its size.
+struct FileSize: Encodable {
     var path: String
     var bytes: Int
+}
 
+extension FileSize {
+    /// As it is on disk.
     init(_ path: String) throws {
         let attributes = try FileManager.default.attributesOfItem(atPath: path)
-        self.path = path
-        bytes = (attributes[.size] as? NSNumber)?.intValue ?? 0
+        self.init(path: path, bytes: (attributes[.size] as? NSNumber)?.intValue ?? 0)
     }
 }
 
@@ -108,6 +110,6 @@ struct PackDocument: JSONDocument {
 /// What `lathe unpack --json` prints.
 struct UnpackDocument: JSONDocument {
     let schema = "lathe.unpack/1"
-    var archive: WrittenFile
-    var model: WrittenFile
+    var archive: FileSize
+    var model: FileSize
 }

@@ -41,7 +41,7 @@ struct TrainDocument: JSONDocument {
 
     private var measure: Measure { .metric(MetricKind(title: metric) ?? .top1) }
 
-    init(session: EngineSession, recipe: Recipe, applied: AppliedModel, summary: TrainingSummary?, seconds: Double, output: String, split: Int) throws {
+    init(session: EngineSession, recipe: Recipe, applied: AppliedModel, summary: TrainingSummary?, seconds: Double, output: String, bytes written: Int, split: Int) {
         model = ModelReference(session.info)
         metric = (session.info.metric ?? .top1).title
         self.recipe = RecipeDocument(recipe, reports: applied.reports)
@@ -54,7 +54,7 @@ struct TrainDocument: JSONDocument {
         kept = summary?.kept ?? 0
         self.seconds = seconds
         file = output
-        fileBytes = try WrittenFile(output).bytes
+        fileBytes = written
     }
 
     var text: String {

@@ -21,6 +21,8 @@ enum Failure {
     static let badInput: Int32 = 2
     /// As shells report a program ended by SIGINT.
     static let interrupted: Int32 = 130
+    /// As shells report a program ended by SIGPIPE.
+    static let outputClosed: Int32 = 141
 
     /// Writes what there is to say and returns the exit status. Help and version requests come here too.
     static func report(_ error: any Error) -> Int32 {
@@ -38,7 +40,7 @@ enum Failure {
         return badInput
     }
 
-    /// The error on one line without control characters: names in it may come from files that nobody vetted.
+    /// The error on one line without control characters and long names: what it names may come from files that nobody vetted.
     static func line(for error: any Error) -> String {
         let text =
             switch error {
@@ -51,7 +53,12 @@ enum Failure {
             case let error as TerminalError: error.description
             default: Lathe.message(for: error) + (Lathe.exitCode(for: error) == .validationFailure ? " (see 'lathe --help')" : "")
             }
-        return text.onOneLine
+        return text.onOneLine.namesShortened(keeping: typed)
+    }
+
+    /// What the user typed, which is shown as it was.
+    private static let typed = ProcessInfo.processInfo.arguments.dropFirst().flatMap { word in
+        [word] + (word.firstIndex(of: "=").map { [String(word[word.index(after: $0)...])] } ?? [])
     }
 
     /// Runs `body`; an error that does not name `file` yet gets it in front.
