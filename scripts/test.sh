@@ -37,6 +37,8 @@ case "${1:-}" in
         run --ignore-lock --skip '^EndToEndTests' || status=1
         wait "$beside" || status=1
         cat "$log"
+        # The same mutants every time; make fuzz takes others.
+        "$LATHE_PYTHON" Tests/Fuzzing/fuzz.py --lathe "$LATHE_BINARY" --seconds 60 --seed 1 || status=1
         exit $status
         ;;
     *) run "$@" ;;

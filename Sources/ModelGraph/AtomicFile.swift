@@ -29,8 +29,19 @@ public enum AtomicFile {
         }
     }
 
+    /// Where a file is made that is to stand at `path`. What programs that were killed have left there is removed.
+    package static func stagingPath(for path: String) -> String {
+        let prefix = ((path as NSString).lastPathComponent) + ".partial-"
+        let folder = path.folder.isEmpty ? "." : path.folder
+        for name in (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] where name.hasPrefix(prefix) {
+            guard let process = pid_t(name.dropFirst(prefix.count)), kill(process, 0) != 0, errno == ESRCH else { continue }
+            try? FileManager.default.removeItem(atPath: "\(folder)/\(name)")
+        }
+        return path + ".partial-\(getpid())"
+    }
+
     private static func replace(_ path: String, _ body: (Handle) throws -> Void) throws {
-        let temporary = path + ".partial-\(getpid())"
+        let temporary = stagingPath(for: path)
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o644)
         guard descriptor >= 0 else { throw failure("cannot be written", path) }
         do {

@@ -103,6 +103,7 @@ import Testing
         ).output
         let numbers = measured.split(whereSeparator: \.isWhitespace).compactMap { Double($0) }
         #expect(numbers.count == 2 && numbers[0] == 0)
-        #expect(numbers[1] * 1024 <= 1.3 * Double(bytes), "peak \(Int(numbers[1] / 1024)) MiB for a file of \(bytes >> 20) MiB")
+        // The file itself, and what is worked on at a time.
+        #expect(numbers[1] * 1024 <= Double(bytes) + 110e6, "peak \(Int(numbers[1] / 1024)) MiB for a file of \(bytes >> 20) MiB")
     }
 }

@@ -68,7 +68,7 @@ import Testing
             for name in ('secret', 'file', 'folder'): os.makedirs(name)
             onnx.save_model(m, 'secret/m.onnx', save_as_external_data=True, location='w.bin', size_threshold=100)
             os.rename('secret/m.onnx', 'file/m.onnx'); os.symlink('../secret/w.bin', 'file/w.bin')
-            onnx.save_model(m, 'folder/m.onnx', save_as_external_data=True, location='w.bin', size_threshold=100)
+            onnx.save_model(onnx.load(sys.argv[1]), 'folder/m.onnx', save_as_external_data=True, location='w.bin', size_threshold=100)
             m = onnx.load('folder/m.onnx', load_external_data=False)
             for t in m.graph.initializer:
                 for e in t.external_data:
@@ -235,7 +235,7 @@ import Testing
         #expect(kept.isEmpty, "\(kept)")
     }
 
-    /// Names of five thousand characters, in every kind of place that an error names.
+    /// Names of five thousand characters, in every kind of place that an error names. (ONNX Runtime's own messages repeat them.)
     @Test func longNames() throws {
         let folder = try TemporaryFolder()
         try Python.run(
@@ -258,7 +258,8 @@ import Testing
             ] {
                 let result = try Program.run(arguments, directory: folder.path)
                 #expect(
-                    result.status == 2 && result.errorLines.count == 1 && result.errors.count < 700, "\(arguments): \(result.errors.count) characters: \(result.errors.prefix(900))"
+                    result.status == 2 && result.errorLines.count == 1 && result.errors.count < 1100,
+                    "\(arguments): \(result.errors.count) characters: \(result.errors.prefix(900))"
                 )
             }
         }

@@ -1,5 +1,6 @@
 import EngineSupport
 import Foundation
+import ModelGraph
 import OnnxRuntime
 import Synchronization
 
@@ -10,11 +11,27 @@ package enum LoadCheck {
     package struct Contract: Codable, Equatable, Sendable {
         package struct Value: Codable, Equatable, Sendable {
             package var name: String
-            /// The element type's number in ONNX; 0 for what is no tensor.
+            /// The element type's number in ONNX; 0 for what is no tensor, or of a type that is not declared.
             package var type: Int
+
+            init(name: String, type: Int) { (self.name, self.type) = (name, type) }
+
+            init(_ info: ValueInfo) { self.init(name: info.name, type: info.elementType.map { Int($0.rawValue) } ?? 0) }
         }
         package var inputs: [Value]
         package var outputs: [Value]
+
+        /// What a caller of the model that `other` describes would miss; `nil` for nothing. Outputs may have been added. A type that is not known fits all.
+        func difference(from other: Contract) -> String? {
+            for (verb, now, before) in [("take", inputs, other.inputs), ("give", outputs, other.outputs)] {
+                for value in before {
+                    guard let found = now.first(where: { $0.name == value.name }) else { return "it does not \(verb) '\(value.name)' any more" }
+                    guard value.type > 0, found.type > 0, found.type != value.type else { continue }
+                    return "it \(verb)s '\(value.name)' as \(ElementType(rawValue: Int32(found.type))), the model as \(ElementType(rawValue: Int32(value.type)))"
+                }
+            }
+            return inputs.first { input in !other.inputs.contains { $0.name == input.name } }.map { "it takes '\($0.name)', which the model does not" }
+        }
     }
 
     package enum Answer: Sendable {

@@ -38,21 +38,25 @@ extension EngineSession {
             throw EngineError(.model, "\(path).data: would replace \(source.path), which the model is read from")
         }
         // In a folder of its own beside its place, where the graph's file finds that of its weights.
-        let staging = path + ".partial-\(getpid())"
+        let staging = AtomicFile.stagingPath(for: path)
         guard mkdir(staging, 0o755) == 0 || errno == EEXIST else { throw ModelGraphError(.file, "\(path): cannot be written: \(String(cString: strerror(errno)))") }
         defer { for file in [name, weights, ""] { remove("\(staging)/\(file)") } }
         let staged = "\(staging)/\(name)"
         var written = WrittenModel(byteCount: serialized.byteCount)
-        if isLarge {
-            let pair = try ModelWithExternalData(model, fileName: weights)
-            try pair.writeWeights(to: "\(staging)/\(weights)")
-            try pair.graph.write(to: staged)
-            written.byteCount = pair.graph.byteCount + pair.weightByteCount
-            written.remarks.append("the model is beyond protobuf's 2 GiB: its weights are in \(path).data, which goes with it")
-        } else {
-            try serialized.write(to: staged)
+        do {
+            if isLarge {
+                let pair = try ModelWithExternalData(model, fileName: weights)
+                try pair.writeWeights(to: "\(staging)/\(weights)")
+                try pair.graph.write(to: staged)
+                written.byteCount = pair.graph.byteCount + pair.weightByteCount
+                written.remarks.append("the model is beyond protobuf's 2 GiB: its weights are in \(path).data, which goes with it")
+            } else {
+                try serialized.write(to: staged)
+            }
+        } catch let error as ModelGraphError {
+            throw ModelGraphError(error.kind, error.message.replacing("\(staging)/\(weights)", with: path + ".data").replacing(staged, with: path))
         }
-        if check, let problem = try problem(staged, model: model, remarks: &written.remarks, cancellation: cancellation) {
+        if check, let problem = try problem(staged, remarks: &written.remarks, cancellation: cancellation) {
             let kept = isLarge ? path + ".refused" : Self.refusedName(path)
             _ = rename(isLarge ? staging : staged, kept)
             throw RefusedModel(message: "\(path): not written, because the result cannot be used: \(problem) (it is kept as \(kept))")
@@ -65,41 +69,23 @@ extension EngineSession {
     }
 
     /// Why a written file is of no use; `nil` if it loads, or if that cannot be found out.
-    private func problem(_ path: String, model: Model, remarks: inout [String], cancellation: Cancellation) throws -> String? {
+    private func problem(_ path: String, remarks: inout [String], cancellation: Cancellation) throws -> String? {
         guard let runtime else {
             remarks.append("not tried in ONNX Runtime, which is missing")
             return nil
         }
-        switch try LoadCheck.answer(path, runtime: runtime, cancellation: cancellation) {
-        case .loads(let contract): return difference(contract)
-        case .refused(let reason):
-            // What the runtime does not take to begin with is not the result's fault.
-            if case .refused(let before) = try LoadCheck.answer(info.modelPath, runtime: runtime, cancellation: cancellation) {
-                remarks.append("not tried in ONNX Runtime, which does not load the model itself: \(before)")
-                return nil
-            }
-            return reason
+        let answer = try LoadCheck.answer(path, runtime: runtime, cancellation: cancellation)
+        let declared = LoadCheck.Contract(inputs: model.graph.requiredInputs.map(LoadCheck.Contract.Value.init), outputs: model.graph.outputs.map(LoadCheck.Contract.Value.init))
+        if case .loads(let contract) = answer, contract.difference(from: declared) == nil { return nil }
+        // What the runtime does not take to begin with, or takes otherwise than the file declares, is not the result's fault.
+        switch (answer, try LoadCheck.answer(info.modelPath, runtime: runtime, cancellation: cancellation)) {
+        case (_, .refused(let before)):
+            remarks.append("not tried in ONNX Runtime, which does not load the model itself: \(before)")
+            return nil
+        case (.loads(let contract), .loads(let before)): return contract.difference(from: before)
+        case (.refused(let reason), .loads): return reason
         }
     }
-
-    /// What differs between the inputs and outputs of a result and those of the model. Outputs may have been added.
-    private func difference(_ contract: LoadCheck.Contract) -> String? {
-        let given = Dictionary(contract.inputs.map { ($0.name, $0.type) }, uniquingKeysWith: { first, _ in first })
-        let wanted = model.graph.requiredInputs
-        if let extra = contract.inputs.first(where: { input in !wanted.contains { $0.name == input.name } }) { return "it takes '\(extra.name)', which the model does not" }
-        for input in wanted {
-            guard let type = given[input.name] else { return "it does not take '\(input.name)' any more" }
-            if let before = input.elementType, Int(before.rawValue) != type { return "it takes '\(input.name)' as \(Self.title(type)), the model as \(before)" }
-        }
-        let made = Dictionary(contract.outputs.map { ($0.name, $0.type) }, uniquingKeysWith: { first, _ in first })
-        for output in model.graph.outputs {
-            guard let type = made[output.name] else { return "it does not give '\(output.name)' any more" }
-            if let before = output.elementType, Int(before.rawValue) != type { return "it gives '\(output.name)' as \(Self.title(type)), the model as \(before)" }
-        }
-        return nil
-    }
-
-    private static func title(_ type: Int) -> String { type == 0 ? "no tensor" : "\(ElementType(rawValue: Int32(type)))" }
 
     private static func refusedName(_ path: String) -> String {
         path.hasSuffix(".onnx") ? String(path.dropLast(5)) + ".refused.onnx" : path + ".refused"
