@@ -202,7 +202,8 @@ private struct LayerFinder {
         case "LSTM", "GRU", "RNN":
             let kind: Layer.Kind = node.opType == "LSTM" ? .lstm : node.opType == "GRU" ? .gru : .rnn
             guard var layer = make(index, node, kind, weight: 1, bias: 3, outputAxis: 1, inputAxis: 2) else { return nil }
-            if let recurrent = source(node.input(2)) { layer.otherWeights = [recurrent.tensor.name] }
+            guard let recurrent = recurrent(node, beside: layer) else { return source(node.input(2)) == nil ? layer : nil }
+            layer.otherWeights = [recurrent.tensor.name]
             return layer
         case "Gather":
             guard let table = source(node.input(0)), table.dims.count == 2, [0, -2].contains(node.int("axis") ?? 0),
@@ -279,13 +280,27 @@ private struct LayerFinder {
         return layer
     }
 
+    /// How many axes the weights of a layer have in models that run.
+    private static func ranks(of kind: Layer.Kind) -> PartialRangeFrom<Int> {
+        switch kind {
+        case .conv, .convTranspose, .lstm, .gru, .rnn: 3...
+        case .gemm, .matMul, .embedding: 2...
+        }
+    }
+
+    /// Recurrent weights, whose three axes belong to those of the others; `nil` where they do not.
+    private func recurrent(_ node: Node, beside layer: Layer) -> Source? {
+        guard let found = source(node.input(2)), found.dims.count == 3, layer.weightShape.count == 3, found.dims[0] == layer.weightShape[0] else { return nil }
+        return found
+    }
+
     /// A layer whose weight is input number `weight`; negative axes count from the end.
     private func make(
         _ index: Int, _ node: Node, _ kind: Layer.Kind, weight: Int, bias: Int?, outputAxis: Int, inputAxis: Int
     ) -> Layer? {
         guard let source = source(node.input(weight)), source.tensor.count > 0 else { return nil }
         let rank = source.dims.count
-        guard rank >= 2 else { return nil }
+        guard Self.ranks(of: kind).contains(rank) else { return nil }
         let biasName = bias.flatMap { node.input($0) }.flatMap { self.source($0)?.tensor.name }
         return Layer(
             id: node.name.isEmpty ? (node.outputs.first ?? "") : node.name, kind: kind, opType: node.opType, path: path, nodeIndex: index,

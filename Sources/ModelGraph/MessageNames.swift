@@ -36,7 +36,7 @@ extension String {
 
     private static let longName = 80
     /// Longer than any message that is not made of names.
-    private static let longLine = 1000
+    private static let longLine = 900
 
     /// What stands between a quote at the beginning of a word and the next at the end of one.
     private var quotedNamesCut: String {

@@ -38,15 +38,28 @@ package enum LoadCheck {
         case loads(Contract)
         /// In words.
         case refused(String)
+        /// Loading was given up, in words.
+        case unknown(String)
     }
 
     /// The program that answers `load-check FILE --runtime LIBRARY`; `nil` to load in this process.
     package static let program = Mutex<String?>(nil)
-    /// Seconds after which a file counts as refused.
-    private static let limit = 600.0
 
-    /// - Parameter path: of the file, its external data beside it.
-    package static func answer(_ path: String, runtime: RuntimeLibrary, cancellation: Cancellation = Cancellation()) throws -> Answer {
+    /// What loading may take: seconds for a file, more for a large one, and bytes of memory.
+    private static func limits(_ byteCount: Int) -> (seconds: Double, memory: Int) {
+        (15 + Double(byteCount) / 10e6, (1 << 30) + 6 * byteCount)
+    }
+
+    /// Resident bytes of a process; 0 where the system does not say.
+    private static func memory(of process: pid_t) -> Int {
+        let fields = (try? String(contentsOfFile: "/proc/\(process)/statm", encoding: .utf8))?.split(separator: " ") ?? []
+        return fields.count > 1 ? (Int(fields[1]) ?? 0) * Int(sysconf(Int32(_SC_PAGESIZE))) : 0
+    }
+
+    /// - Parameters:
+    ///   - path: of the file, its external data beside it.
+    ///   - byteCount: size of both.
+    package static func answer(_ path: String, byteCount: Int, runtime: RuntimeLibrary, cancellation: Cancellation = Cancellation()) throws -> Answer {
         guard let program = program.withLock({ $0 }) else { return loaded(path, runtime) }
         let process = Process()
         process.executableURL = URL(fileURLWithPath: program)
@@ -60,13 +73,24 @@ package enum LoadCheck {
         } catch {
             return loaded(path, runtime)
         }
-        let began = Date()
+        let began = ContinuousClock.now
+        let (limit, most) = limits(byteCount)
+        func giveUp() {
+            kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+        }
         while process.isRunning {
-            if cancellation.isCancelled || Date().timeIntervalSince(began) > limit {
-                kill(process.processIdentifier, SIGKILL)
-                process.waitUntilExit()
-                try cancellation.check()
-                return .refused("it did not load within \(Int(limit)) seconds")
+            if cancellation.isCancelled {
+                giveUp()
+                throw EngineError.cancelled
+            }
+            if began.duration(to: .now) > .seconds(limit) {
+                giveUp()
+                return .unknown("ONNX Runtime did not load it within \(Int(limit)) seconds")
+            }
+            if memory(of: process.processIdentifier) > most {
+                giveUp()
+                return .refused("ONNX Runtime takes more than \(most >> 20) MiB of memory to load it")
             }
             usleep(2000)
         }

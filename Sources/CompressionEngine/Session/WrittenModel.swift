@@ -56,7 +56,7 @@ extension EngineSession {
         } catch let error as ModelGraphError {
             throw ModelGraphError(error.kind, error.message.replacing("\(staging)/\(weights)", with: path + ".data").replacing(staged, with: path))
         }
-        if check, let problem = try problem(staged, remarks: &written.remarks, cancellation: cancellation) {
+        if check, let problem = try problem(staged, byteCount: written.byteCount, remarks: &written.remarks, cancellation: cancellation) {
             let kept = isLarge ? path + ".refused" : Self.refusedName(path)
             _ = rename(isLarge ? staging : staged, kept)
             throw RefusedModel(message: "\(path): not written, because the result cannot be used: \(problem) (it is kept as \(kept))")
@@ -69,21 +69,26 @@ extension EngineSession {
     }
 
     /// Why a written file is of no use; `nil` if it loads, or if that cannot be found out.
-    private func problem(_ path: String, remarks: inout [String], cancellation: Cancellation) throws -> String? {
+    private func problem(_ path: String, byteCount: Int, remarks: inout [String], cancellation: Cancellation) throws -> String? {
         guard let runtime else {
             remarks.append("not tried in ONNX Runtime, which is missing")
             return nil
         }
-        let answer = try LoadCheck.answer(path, runtime: runtime, cancellation: cancellation)
+        let answer = try LoadCheck.answer(path, byteCount: byteCount, runtime: runtime, cancellation: cancellation)
         let declared = LoadCheck.Contract(inputs: model.graph.requiredInputs.map(LoadCheck.Contract.Value.init), outputs: model.graph.outputs.map(LoadCheck.Contract.Value.init))
         if case .loads(let contract) = answer, contract.difference(from: declared) == nil { return nil }
         // What the runtime does not take to begin with, or takes otherwise than the file declares, is not the result's fault.
-        switch (answer, try LoadCheck.answer(info.modelPath, runtime: runtime, cancellation: cancellation)) {
-        case (_, .refused(let before)):
+        if case .unknown(let why) = answer {
+            remarks.append("not tried to the end: \(why)")
+            return nil
+        }
+        switch (answer, try LoadCheck.answer(info.modelPath, byteCount: info.fileBytes, runtime: runtime, cancellation: cancellation)) {
+        case (_, .refused(let before)), (_, .unknown(let before)):
             remarks.append("not tried in ONNX Runtime, which does not load the model itself: \(before)")
             return nil
         case (.loads(let contract), .loads(let before)): return contract.difference(from: before)
         case (.refused(let reason), .loads): return reason
+        case (.unknown, _): return nil
         }
     }
 

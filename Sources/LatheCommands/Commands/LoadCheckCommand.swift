@@ -16,7 +16,7 @@ struct LoadCheckCommand: ParsableCommand {
             let encoder = JSONEncoder()
             encoder.outputFormatting = .sortedKeys
             Console.print(String(decoding: try encoder.encode(contract), as: UTF8.self))
-        case .refused(let reason): throw BadInput(reason)
+        case .refused(let reason), .unknown(let reason): throw BadInput(reason)
         }
     }
 }
