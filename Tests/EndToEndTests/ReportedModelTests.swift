@@ -89,7 +89,7 @@ import Testing
         let made = try apply(name, ["weight-quantization"])
         #expect(made.cosine > 0.999 && made.output.contains("float32 from here on"), "\(name): \(made.output)")
         let integers = try apply(name, ["static-int8"])
-        #expect(integers.cosine > 0.995 && !integers.output.contains("stored as float16 already"))
+        #expect(integers.cosine > 0.98 && !integers.output.contains("stored as float16 already"))
         // What an earlier step of the recipe put into 16 bits is the user's choice.
         let mixed = try apply("stacked", ["fp16@h_node", "weight-quantization"])
         #expect(mixed.cosine > 0.999)

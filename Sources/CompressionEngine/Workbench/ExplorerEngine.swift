@@ -156,8 +156,8 @@ public struct SessionInfo: Sendable {
 
     /// What is missing for calibration, in words, where something is.
     package var calibrationNeed: String {
+        guard runtimeVersion != nil else { return "needs ONNX Runtime" }
         guard let dataName else { return "needs calibration data (--data)" }
-        guard calibrationCount == 0 else { return "needs ONNX Runtime" }
         return "needs calibration data, and that split of \(dataName) is empty: its \(validationCount + testCount) samples went to validation"
             + (testCount > 0 ? " and test" : "") + "; give more, or splits of their own in a declaration"
     }
