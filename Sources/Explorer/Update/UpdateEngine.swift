@@ -76,7 +76,7 @@ extension ExplorerModel {
             notify(isMet ? .success : .warning, isMet ? "allocated: the goal is met; u undoes it" : "the goal cannot be met: this is the closest; u undoes it")
         case .failed(let generation, let job, let message): failed(generation, job, message)
         case .sourceChanged(let path):
-            notify(.warning, "\(path) changed: everything here is of the model as it was opened; open it again to see the new one")
+            notify(.warning, "\(path) changed on disk; shown is the model as opened: open it again")
         case .remark(let text): record(.info, text)
         }
     }
