@@ -6,7 +6,7 @@ import PackageDescription
 
 /// What tests of the engine may look into.
 let engine: [Target.Dependency] = [
-    "EngineSupport", "ModelGraph", "OnnxRuntime", "LinearAlgebra", "Datasets", "Archive", "Measurement", "Techniques", "Training", "Recipes", "CompressionEngine",
+    "EngineSupport", "ModelGraph", "OnnxRuntime", "LinearAlgebra", "Metrics", "Datasets", "Archive", "Measurement", "Techniques", "Training", "Recipes", "CompressionEngine",
     "Pruning", "Quantization", "Factorization", "Learning", "StandardTechniques",
 ]
 
@@ -17,7 +17,7 @@ let package = Package(
         // For the nested package in Benchmarks/.
         .library(
             name: "CompressionEngine",
-            targets: ["CompressionEngine", "StandardTechniques", "ModelGraph", "OnnxRuntime", "EngineSupport", "Datasets", "Archive", "Measurement", "Techniques", "Recipes"]),
+            targets: ["CompressionEngine", "StandardTechniques", "ModelGraph", "OnnxRuntime", "EngineSupport", "Metrics", "Datasets", "Archive", "Measurement", "Techniques", "Recipes"]),
         .library(name: "Explorer", targets: ["Explorer", "TerminalCells"]),
     ],
     dependencies: [
@@ -55,15 +55,17 @@ let package = Package(
         // The engine: one idea a target, each on those above it. Docs/Architecture.md draws it.
         .target(name: "EngineSupport"),
         .target(name: "LinearAlgebra", dependencies: ["EngineSupport", "CLapack"]),
+        // What samples' outputs are worth: metrics, what they contribute, intervals. Knows neither models nor files.
+        .target(name: "Metrics", dependencies: ["EngineSupport"]),
         .target(
             name: "Datasets",
             dependencies: [
-                "EngineSupport", "ModelGraph", "CZip", "CZlib", "CImage",
+                "EngineSupport", "ModelGraph", "Metrics", "CZip", "CZlib", "CImage",
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "SwiftCSV", package: "SwiftCSV"),
             ]),
         .target(name: "Archive", dependencies: ["EngineSupport", "ModelGraph", "CZlib"]),
-        .target(name: "Measurement", dependencies: ["EngineSupport", "ModelGraph", "OnnxRuntime", "Datasets", "Archive"]),
+        .target(name: "Measurement", dependencies: ["EngineSupport", "ModelGraph", "OnnxRuntime", "Metrics", "Datasets", "Archive"]),
         .target(
             name: "Techniques",
             dependencies: [
@@ -72,18 +74,18 @@ let package = Package(
             ]),
         .target(
             name: "Training",
-            dependencies: ["EngineSupport", "ModelGraph", "Differentiation", "OnnxRuntime", "Datasets", "Measurement", "Techniques"]),
+            dependencies: ["EngineSupport", "ModelGraph", "Differentiation", "OnnxRuntime", "Metrics", "Datasets", "Measurement", "Techniques"]),
         .target(
             name: "Recipes",
             dependencies: [
-                "EngineSupport", "ModelGraph", "Archive", "Measurement", "Techniques", "Training",
+                "EngineSupport", "ModelGraph", "Metrics", "Archive", "Measurement", "Techniques", "Training",
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ]),
         .target(
             name: "CompressionEngine",
             dependencies: [
-                "EngineSupport", "ModelGraph", "OnnxRuntime", "Datasets", "Archive", "Measurement", "Techniques", "Training", "Recipes",
+                "EngineSupport", "ModelGraph", "OnnxRuntime", "Metrics", "Datasets", "Archive", "Measurement", "Techniques", "Training", "Recipes",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "OrderedCollections", package: "swift-collections"),
             ]),
@@ -98,7 +100,7 @@ let package = Package(
             dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "Archive", "Measurement", "Techniques", "Training"]),
         .target(
             name: "Learning",
-            dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "OnnxRuntime", "Datasets", "Measurement", "Techniques", "Training"]),
+            dependencies: ["EngineSupport", "ModelGraph", "LinearAlgebra", "OnnxRuntime", "Metrics", "Datasets", "Measurement", "Techniques", "Training"]),
         .target(name: "StandardTechniques", dependencies: ["Techniques", "Pruning", "Quantization", "Factorization", "Learning"]),
 
         // The terminal.
@@ -107,14 +109,14 @@ let package = Package(
         .target(
             name: "Explorer",
             dependencies: [
-                "TerminalCells", "CompressionEngine", "EngineSupport", "ModelGraph", "Measurement", "Techniques", "Training", "Recipes", "Archive", "Datasets",
+                "TerminalCells", "CompressionEngine", "EngineSupport", "ModelGraph", "Measurement", "Techniques", "Training", "Recipes", "Archive", "Datasets", "Metrics",
                 .product(name: "Yams", package: "Yams"),
             ]),
 
         .target(
             name: "LatheCommands",
             dependencies: [
-                "CompressionEngine", "EngineSupport", "Datasets", "Archive", "Measurement", "Techniques", "Training", "Recipes", "Explorer", "TerminalCurses", "TerminalCells",
+                "CompressionEngine", "EngineSupport", "Metrics", "Datasets", "Archive", "Measurement", "Techniques", "Training", "Recipes", "Explorer", "TerminalCurses", "TerminalCells",
                 "OnnxRuntime", "ModelGraph", .product(name: "Yams", package: "Yams"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
@@ -129,6 +131,7 @@ let package = Package(
         .testTarget(name: "OnnxRuntimeTests", dependencies: ["OnnxRuntime", "PythonOracle"]),
         .testTarget(name: "DifferentiationTests", dependencies: ["Differentiation", "ModelGraph", "OnnxRuntime", "PythonOracle"], exclude: ["Reference"]),
         .testTarget(name: "LinearAlgebraTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
+        .testTarget(name: "MetricsTests", dependencies: ["Metrics", "EngineSupport", "PythonOracle"]),
         .testTarget(name: "DatasetsTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
         .testTarget(name: "ArchiveTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
         .testTarget(name: "MeasurementTests", dependencies: engine + ["TestSupport", "PythonOracle"]),

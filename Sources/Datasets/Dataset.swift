@@ -1,3 +1,5 @@
+import Metrics
+
 /// Labeled or unlabeled samples in disjoint splits, with what to measure on them.
 public struct Dataset: Sendable {
     public let name: String

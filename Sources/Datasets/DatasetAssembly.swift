@@ -149,16 +149,12 @@ struct DatasetAssembly {
         if input.type == nil { input.type = .float32 }
         let preparation = try ArrayPreparation(
             type: file.type, rowShape: Array(file.shape.dropFirst()), input: input, preprocessing: declaration.preprocessing, place: images)
-        var numbers: [Int]?
-        if let labels {
+        let targets = try labels.map { labels in
             let labelFile = try IDXFile(path: labels)
-            guard labelFile.shape.count == 1 else {
-                throw EngineError(.data, "\(labels): shape \(labelFile.shape.shapeText), expected one label per image")
-            }
-            numbers = try Self.labels(labelFile.decode(), count: file.shape[0], place: labels, samples: images)
+            return try self.targets(labelFile.decode(), count: file.shape[0], place: labels, samples: images)
         }
         let column = ArraySource.Column(preparation: preparation, array: Lazily { try file.decode() }, file: try InputFile.identity(of: images))
-        return try arrays([column], rowCount: file.shape[0], labels: numbers, place: images)
+        return try arrays([column], rowCount: file.shape[0], targets: targets, place: images)
     }
 
     private mutating func npz(file path: String, array: String?, labelName: String?) throws -> any SampleSource {
@@ -208,11 +204,8 @@ struct DatasetAssembly {
             }
             columns.append(ArraySource.Column(preparation: preparation, array: array, file: identity))
         }
-        var numbers: [Int]?
-        if let labelArray {
-            numbers = try Self.labels(file.decode(labelArray), count: rowCount ?? 0, place: "\(path): array '\(labelArray)'", samples: path)
-        }
-        return try arrays(columns, rowCount: rowCount ?? 0, labels: numbers, place: path)
+        let targets = try labelArray.map { try self.targets(file.decode($0), count: rowCount ?? 0, place: "\(path): array '\($0)'", samples: path) }
+        return try arrays(columns, rowCount: rowCount ?? 0, targets: targets, place: path)
     }
 
     private mutating func csv(file path: String, label: String?) throws -> any SampleSource {
@@ -236,7 +229,7 @@ struct DatasetAssembly {
         }
         let features = table.features
         let column = ArraySource.Column(preparation: preparation, array: Lazily { features }, file: try InputFile.identity(of: path))
-        return try arrays([column], rowCount: features.rowCount, labels: numbers, place: path)
+        return try arrays([column], rowCount: features.rowCount, targets: numbers.map(Targets.init(labels:)), place: path)
     }
 
     private mutating func images(folder path: String) throws -> any SampleSource {
@@ -250,7 +243,7 @@ struct DatasetAssembly {
             }
             numbers = folder.classOfFile.map { indices[$0] }
         }
-        return try ImageSource(folder: folder, labels: numbers, input: try onlyInput(path), preprocessing: declaration.preprocessing)
+        return try ImageSource(folder: folder, targets: numbers.map(Targets.init(labels:)), input: try onlyInput(path), preprocessing: declaration.preprocessing)
     }
 
     // MARK: Labels
@@ -269,34 +262,19 @@ struct DatasetAssembly {
         return Dictionary(uniqueKeysWithValues: classNames.enumerated().map { ($1, $0) })
     }
 
-    private func arrays(_ columns: [ArraySource.Column], rowCount: Int, labels: [Int]?, place: String) throws -> ArraySource {
+    private func targets(_ array: RawArray, count: Int, place: String, samples: String) throws -> Targets {
+        try ArrayTargets.targets(array, count: count, place: place, samples: samples, wantsNumbers: declaration.metric?.isOfNumbers ?? false)
+    }
+
+    private func arrays(_ columns: [ArraySource.Column], rowCount: Int, targets: Targets?, place: String) throws -> ArraySource {
+        let labels = targets?.labels
         if let labels, !classNames.isEmpty, let row = labels.firstIndex(where: { $0 >= classNames.count }) {
             throw EngineError(.data, "\(place): row \(row) has label \(labels[row]), but there are \(classNames.count) classes")
         }
         if let labels, let row = labels.firstIndex(where: { $0 < 0 }) {
             throw EngineError(.data, "\(place): row \(row) has label \(labels[row]), expected 0 or more")
         }
-        return ArraySource(columns: columns, rowCount: rowCount, labels: labels, place: place, preprocessing: declaration.preprocessing)
-    }
-
-    /// Labels from an array of whole numbers, one per row, or one-hot.
-    private static func labels(_ array: RawArray, count: Int, place: String, samples: String) throws -> [Int] {
-        guard array.rowCount == count else {
-            throw EngineError(.data, "\(place): \(array.rowCount) labels for \(count) samples in \(samples)")
-        }
-        guard let numbers = ElementConversion.wholeNumbers(array) else { throw EngineError(.data, "\(place): labels must be whole numbers") }
-        if numbers.count == count { return numbers }
-        let width = array.rowElements
-        guard array.shape.count == 2, width > 1 else {
-            throw EngineError(.data, "\(place): shape \(array.shape.shapeText), expected one label per sample")
-        }
-        return try (0..<count).map { row in
-            let part = numbers[row * width..<(row + 1) * width]
-            guard part.allSatisfy({ $0 == 0 || $0 == 1 }), part.reduce(0, +) == 1, let one = part.firstIndex(of: 1) else {
-                throw EngineError(.data, "\(place): row \(row) is neither a label nor one-hot")
-            }
-            return one - part.startIndex
-        }
+        return ArraySource(columns: columns, rowCount: rowCount, targets: targets, place: place, preprocessing: declaration.preprocessing)
     }
 }
 

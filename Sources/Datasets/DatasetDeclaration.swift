@@ -1,4 +1,5 @@
 import EngineSupport
+import Metrics
 
 /// What a data set's YAML file says. Schema and examples: Docs/DataSets.md.
 public struct DatasetDeclaration: Sendable, Hashable {

@@ -1,3 +1,4 @@
+import Metrics
 import Yams
 
 /// The YAML of a data set, key by key.

@@ -1,5 +1,6 @@
 import EngineSupport
 import Foundation
+import Metrics
 
 /// Opens what a user names as data.
 public enum DatasetLoader {

@@ -28,6 +28,8 @@ public final class DatasetSplit: Sendable {
     public let rows: [Int]
     /// One per sample, in the split's own order; `nil` without labels.
     public let labels: [Int]?
+    /// What is right for the samples; `nil` if the files do not say.
+    public var targets: Targets? { source.targets }
     let source: any SampleSource
     private let hash: Lazily<String>
     private let cache = Mutex<PreparedSamples?>(nil)
@@ -43,7 +45,12 @@ public final class DatasetSplit: Sendable {
             for input in source.inputs { digest.combine("\(input.name) \(input.type) \(input.shape)\(input.isWhole ? " whole" : "")") }
             try source.combineContent(of: rows, into: &digest)
             digest.combine(labels == nil ? "unlabelled" : "labelled")
-            if let labels { labels.withUnsafeBytes { digest.combine(bytes: $0) } }
+            if let labels {
+                labels.withUnsafeBytes { digest.combine(bytes: $0) }
+            } else if let targets = source.targets {
+                digest.combine(targets.kind.rawValue)
+                try targets.combineContent(of: rows, into: &digest)
+            }
             return digest.description
         }
     }

@@ -1,5 +1,6 @@
 import EngineSupport
 import Foundation
+import Metrics
 import Synchronization
 
 /// A split's samples as the model takes them, in one contiguous buffer per input and in a fixed order. Samples
@@ -56,6 +57,16 @@ public final class PreparedSamples: Sendable {
     }
 
     public var count: Int { rows.count }
+
+    /// What is right for the samples; `nil` if the files do not say.
+    public var targets: Targets? { source.targets }
+
+    /// What is right for the sample at a position.
+    /// - Throws: `EngineError` if a file is damaged, or where nothing is known to be right.
+    public func target(_ position: Int) throws -> SampleTarget {
+        guard let targets = source.targets else { throw EngineError(.data, "\(source.place): no labels") }
+        return try targets.target(rows[position])
+    }
 
     /// Makes sure the samples at these positions are filled, filling them here if they are not.
     /// - Throws: `EngineError` naming the file if one is damaged.

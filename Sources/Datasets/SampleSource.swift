@@ -7,8 +7,8 @@ protocol SampleSource: Sendable {
     /// What it delivers after preprocessing, in the model's order of inputs.
     var inputs: [SampleInput] { get }
     var rowCount: Int { get }
-    /// One per row; `nil` if the files have none.
-    var labels: [Int]? { get }
+    /// What is right for each row; `nil` if the files do not say.
+    var targets: Targets? { get }
     /// For messages: the file or folder.
     var place: String { get }
 
@@ -20,6 +20,11 @@ protocol SampleSource: Sendable {
 
     /// Where these rows lie on disk, to prove that splits do not overlap.
     func location(of rows: Range<Int>) -> SampleLocation
+}
+
+extension SampleSource {
+    /// Class of each row; `nil` if the files have none.
+    var labels: [Int]? { targets?.labels }
 }
 
 /// Where samples lie on disk.
@@ -67,7 +72,7 @@ struct ArraySource: SampleSource {
 
     let columns: [Column]
     let rowCount: Int
-    let labels: [Int]?
+    let targets: Targets?
     let place: String
     let preprocessing: Preprocessing
 

@@ -1,4 +1,5 @@
 import Datasets
+import Metrics
 
 /// Accuracy so far, over the first samples of a fixed shuffled order, beside the baseline on the same samples.
 public struct AccuracyEstimate: Sendable {

@@ -1,6 +1,7 @@
 import Datasets
 import EngineSupport
 import Foundation
+import Metrics
 import ModelGraph
 import OnnxRuntime
 import Synchronization

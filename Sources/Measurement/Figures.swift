@@ -1,3 +1,5 @@
+import Metrics
+
 /// How a number came about. Drawn differently everywhere.
 public enum Provenance: String, Sendable, Codable {
     /// Counted on the very model that is exported, or timed on it.
@@ -16,17 +18,6 @@ public struct Figure: Hashable, Sendable {
     public init(_ value: Double, _ provenance: Provenance) {
         self.value = value
         self.provenance = provenance
-    }
-}
-
-/// A closed interval.
-public struct Interval: Hashable, Sendable, Codable {
-    public var low: Double
-    public var high: Double
-
-    public init(low: Double, high: Double) {
-        self.low = low
-        self.high = high
     }
 }
 

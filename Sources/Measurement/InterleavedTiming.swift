@@ -1,4 +1,5 @@
 import Dispatch
+import Metrics
 
 /// Times two things in turns: after a warm-up, rounds of both, each first in every other round, so that neither always finds the other's caches.
 struct InterleavedTiming {

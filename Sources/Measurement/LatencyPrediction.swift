@@ -1,3 +1,5 @@
+import Metrics
+
 /// What latency is expected of a model that was not timed.
 public struct LatencyPrediction: Sendable, Hashable {
     /// Milliseconds of one call.

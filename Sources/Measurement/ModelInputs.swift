@@ -1,5 +1,6 @@
 import Datasets
 import EngineSupport
+import Metrics
 import ModelGraph
 import OnnxRuntime
 

@@ -1,4 +1,5 @@
 import Datasets
+import Metrics
 
 /// Running counts behind an accuracy estimate: scores of samples, each beside the baseline's on the same sample.
 package struct PairedTally {
@@ -81,7 +82,7 @@ extension OutputComparison {
         switch metric {
         case .cosine: return Float(cosine(values, original))
         case .sqnr: return Float(sqnr(values, original))
-        case .top1, .top5, .agreement:
+        default:
             if values.count >= 2 { return argmax(values) == argmax(original) ? 1 : 0 }
             return abs(values[0] - original[0]) <= 0.01 * max(abs(original[0]), 1e-6) ? 1 : 0
         }

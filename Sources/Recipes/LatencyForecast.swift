@@ -1,5 +1,6 @@
 import Foundation
 import Measurement
+import Metrics
 import Techniques
 
 /// Predicts the latency of recipes from the baseline's own profile and from what kernels of other sizes and forms take on this machine.

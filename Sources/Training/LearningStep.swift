@@ -2,6 +2,7 @@ import Datasets
 import EngineSupport
 import Foundation
 import Measurement
+import Metrics
 import ModelGraph
 import OnnxRuntime
 import Techniques

@@ -1,6 +1,7 @@
 import Datasets
 import EngineSupport
 import Measurement
+import Metrics
 import ModelGraph
 import OnnxRuntime
 import Techniques

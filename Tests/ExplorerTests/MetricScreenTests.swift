@@ -2,6 +2,7 @@ import CompressionEngine
 import Datasets
 import Foundation
 import Measurement
+import Metrics
 import TerminalCells
 import Testing
 

@@ -1,5 +1,6 @@
 import CompressionEngine
 import Measurement
+import Metrics
 import ModelGraph
 import Recipes
 import Techniques

@@ -1,6 +1,7 @@
 import CompressionEngine
 import Learning
 import Measurement
+import Metrics
 import Recipes
 import TerminalCells
 import Testing

@@ -1,5 +1,6 @@
 import CompressionEngine
 import Measurement
+import Metrics
 import Recipes
 import Techniques
 import TerminalCells

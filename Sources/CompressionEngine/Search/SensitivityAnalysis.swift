@@ -1,6 +1,7 @@
 import EngineSupport
 import Foundation
 import Measurement
+import Metrics
 import ModelGraph
 import Recipes
 import Techniques

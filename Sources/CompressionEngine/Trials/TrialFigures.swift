@@ -1,5 +1,6 @@
 import Datasets
 import Measurement
+import Metrics
 import Techniques
 
 /// Numbers of one trial, stored as JSON: one key for each measure that is known, and what belongs to the metric and to latency besides. Keys may be

@@ -55,7 +55,7 @@ struct ImageFolder: Sendable {
 /// Images decoded when their samples are asked for.
 struct ImageSource: SampleSource {
     let folder: ImageFolder
-    let labels: [Int]?
+    let targets: Targets?
     let inputs: [SampleInput]
     let preprocessing: Preprocessing
 
@@ -63,9 +63,9 @@ struct ImageSource: SampleSource {
     var place: String { folder.path }
 
     /// - Throws: `EngineError` if the first image cannot be read or no sample shape follows from what is declared.
-    init(folder: ImageFolder, labels: [Int]?, input wanted: ModelInputDescription, preprocessing: Preprocessing) throws {
+    init(folder: ImageFolder, targets: Targets?, input wanted: ModelInputDescription, preprocessing: Preprocessing) throws {
         self.folder = folder
-        self.labels = labels
+        self.targets = targets
         self.preprocessing = preprocessing
         let first = try ImageDecoding.decode(path: folder.files[0])
         let raw = (channels: first.channels, height: first.height, width: first.width)

@@ -1,5 +1,6 @@
 import CompressionEngine
 import Measurement
+import Metrics
 import TerminalCells
 
 /// Measures that fix the pane's geometry.

@@ -1,5 +1,6 @@
 import CompressionEngine
 import Measurement
+import Metrics
 import Techniques
 import TerminalCells
 

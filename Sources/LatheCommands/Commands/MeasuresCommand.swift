@@ -2,6 +2,7 @@ import ArgumentParser
 import Datasets
 import Explorer
 import Measurement
+import Metrics
 
 struct Measures: ParsableCommand {
     static let configuration = CommandConfiguration(

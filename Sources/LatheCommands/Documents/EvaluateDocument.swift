@@ -1,5 +1,6 @@
 import Datasets
 import Measurement
+import Metrics
 
 /// What `lathe evaluate --json` prints.
 struct EvaluateDocument: JSONDocument {

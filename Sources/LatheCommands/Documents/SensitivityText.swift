@@ -3,6 +3,7 @@ import Datasets
 import Explorer
 import Foundation
 import Measurement
+import Metrics
 
 /// What `lathe sensitivity` prints for people: a row for each layer, a column for each value, the loss with its margin.
 enum SensitivityText {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Datasets
 import Explorer
 import Measurement
+import Metrics
 
 /// Something the user demands of the result, and whether it is met.
 struct Requirement: Encodable {

@@ -1,5 +1,6 @@
 import Datasets
 import Measurement
+import Metrics
 
 /// How long a sample takes that leaves at each exit, and one that leaves nowhere, at batch 1. Milliseconds.
 struct ExitTimes: Sendable {

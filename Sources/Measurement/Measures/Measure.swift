@@ -1,4 +1,5 @@
 import Datasets
+import Metrics
 
 /// A quantity of a model that is shown, compared, plotted, stored and demanded.
 ///

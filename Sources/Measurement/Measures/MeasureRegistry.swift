@@ -1,4 +1,5 @@
 import Datasets
+import Metrics
 
 extension Measure {
     /// Every measure, in the order in which panes, tables and documentation have them.

@@ -1,4 +1,5 @@
 import Foundation
+import Metrics
 
 /// Mean of a stream of values with Student's t interval, for metrics that are not proportions (cosine, SQNR). Welford's
 /// algorithm: no values are kept, no digits lost.

@@ -1,4 +1,5 @@
 import Foundation
+import Metrics
 
 /// Two models judged on the same samples: counts of the four outcomes, and what they say about the difference.
 public struct PairedComparison: Sendable, Hashable, Codable {

@@ -1,4 +1,5 @@
 import EngineSupport
+import Metrics
 
 /// Order statistics of measured times and the like.
 public enum Quantiles {

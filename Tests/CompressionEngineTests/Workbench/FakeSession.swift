@@ -1,5 +1,6 @@
 import Datasets
 import Dispatch
+import Metrics
 import ModelGraph
 import Synchronization
 

@@ -1,6 +1,7 @@
 import CompressionEngine
 import Datasets
 import Measurement
+import Metrics
 import ModelGraph
 import Recipes
 import Techniques
