@@ -17,7 +17,9 @@ let package = Package(
         // For the nested package in Benchmarks/.
         .library(
             name: "CompressionEngine",
-            targets: ["CompressionEngine", "StandardTechniques", "ModelGraph", "OnnxRuntime", "EngineSupport", "Metrics", "Datasets", "Archive", "Measurement", "Techniques", "Recipes"]),
+            targets: [
+                "CompressionEngine", "StandardTechniques", "ModelGraph", "OnnxRuntime", "EngineSupport", "Metrics", "Datasets", "Archive", "Measurement", "Techniques", "Recipes",
+            ]),
         .library(name: "Explorer", targets: ["Explorer", "TerminalCells"]),
     ],
     dependencies: [
@@ -116,7 +118,8 @@ let package = Package(
         .target(
             name: "LatheCommands",
             dependencies: [
-                "CompressionEngine", "EngineSupport", "Metrics", "Datasets", "Archive", "Measurement", "Techniques", "Training", "Recipes", "Explorer", "TerminalCurses", "TerminalCells",
+                "CompressionEngine", "EngineSupport", "Metrics", "Datasets", "Archive", "Measurement", "Techniques", "Training", "Recipes", "Explorer", "TerminalCurses",
+                "TerminalCells",
                 "OnnxRuntime", "ModelGraph", .product(name: "Yams", package: "Yams"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
