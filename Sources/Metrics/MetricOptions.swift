@@ -66,6 +66,14 @@ public struct MetricOptions: Sendable, Hashable, Codable {
     }
 
     public init() {}
+
+    /// The same text for the same options, for content addresses. What is not given is left out, so that new options change no old address.
+    public var canonicalText: String {
+        Mirror(reflecting: self).children.compactMap { child in
+            let text = "\(child.value)"
+            return text == "nil" || text == "[]" ? nil : "\(child.label ?? ""): \(text)"
+        }.joined(separator: ", ")
+    }
 }
 
 /// What happens to an output before it is scored.
