@@ -36,6 +36,8 @@ public struct MetricOptions: Sendable, Hashable, Codable {
     public var missRate: Double?
     /// Seconds of sound that one sample stands for, for false accepts per hour.
     public var seconds: Double?
+    /// Classes that labels have, where a detector's outputs do not say: tells a score for nothing from one of a class.
+    public var classes: Int?
     /// The program and its arguments that score samples, for a metric of one's own.
     public var command: [String]?
     /// Seconds that the command may take for a batch; 30 if not given.
