@@ -17,7 +17,8 @@ struct ConstantInputs: SampleSource {
         var constants: [(SampleInput, [UInt8])] = []
         for (name, numbers) in declared.sorted(by: { $0.key < $1.key }) {
             guard let input = inputs.first(where: { $0.name == name }) else {
-                throw EngineError(.data, "\(place): constants: the model has no input '\(name.shortened)', it has \(inputs.map { "'\($0.name.shortened)'" }.joined(separator: ", "))")
+                throw EngineError(
+                    .data, "\(place): constants: the model has no input '\(name.shortened)', it has \(inputs.map { "'\($0.name.shortened)'" }.joined(separator: ", "))")
             }
             guard let type = input.type else { throw EngineError(.data, "\(place): constants: the type of input '\(name.shortened)' is not known") }
             // A first extent that is open counts samples; everything else belongs to each of them.

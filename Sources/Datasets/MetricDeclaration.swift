@@ -130,7 +130,8 @@ struct MetricDeclaration {
             case "sigmoid": return .sigmoid
             case "argmax": return .argmax(axis: -1)
             default:
-                throw yaml.fail(node, "transform: expected softmax, sigmoid, argmax, {softmax: axis}, {argmax: axis}, {threshold: number}, {transpose: [axes]} or {select: [axis, index]}")
+                throw yaml.fail(
+                    node, "transform: expected softmax, sigmoid, argmax, {softmax: axis}, {argmax: axis}, {threshold: number}, {transpose: [axes]} or {select: [axis, index]}")
             }
         }
         let fields = try yaml.mapping(node, "transform", allowed: ["softmax", "argmax", "threshold", "transpose", "select"], required: [])

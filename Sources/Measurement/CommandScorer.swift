@@ -215,21 +215,6 @@ private struct SumsComputation: MetricComputation {
     func contribution(_ outputs: [OutputView], target: SampleTarget) throws(EngineError) -> [Double] { [] }
 
     func statistic(of contributions: [[Double]]) -> any PooledStatistic {
-        Statistic(tops: contributions.map { $0.first ?? 0 }, bottoms: contributions.map { $0.count > 1 ? $0[1] : 1 })
-    }
-
-    private struct Statistic: PooledStatistic {
-        let tops: [Double]
-        let bottoms: [Double]
-
-        func value(counts: [Int32]?) -> Double {
-            var (top, bottom) = (0.0, 0.0)
-            for index in tops.indices {
-                let weight = counts.map { Double($0[index]) } ?? 1
-                top += weight * tops[index]
-                bottom += weight * bottoms[index]
-            }
-            return top / bottom
-        }
+        SampleRatio(numerators: contributions.map { $0.first ?? 0 }, denominators: contributions.map { $0.count > 1 ? $0[1] : 1 })
     }
 }

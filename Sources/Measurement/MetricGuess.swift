@@ -7,6 +7,8 @@ import OnnxRuntime
 /// The metric that labels and outputs suggest where a declaration names none.
 public struct MetricGuess: Sendable, Hashable {
     public var metric: MetricKind
+    /// How sequences are read, where that is not to be seen from the metric.
+    public var decoding: MetricOptions.Decoding?
     /// Why, as the end of a sentence.
     public var reason: String
 
@@ -43,7 +45,7 @@ public struct MetricGuess: Sendable, Hashable {
             let isBinary = some.allSatisfy { if case .classes(let values, _) = $0 { values.allSatisfy { $0 == 0 || $0 == 1 } } else { false } }
             if isBinary, extents == [steps], !isOpen { return MetricGuess(metric: .multilabelAP, reason: "labels are rows of 0 and 1, one for each output") }
             if let output, output.count >= 2, extents.count == 2, !output.contains(steps) {
-                return MetricGuess(metric: .characterErrorRate, reason: "labels are sequences of another length than the output's \(output.shapeText)")
+                return MetricGuess(metric: .characterErrorRate, decoding: .ctc, reason: "labels are sequences of another length than the output's \(output.shapeText)")
             }
             return ofTokens
                 ? MetricGuess(metric: .tokenAccuracy, reason: "labels are a class for each token") : MetricGuess(metric: .frameAccuracy, reason: "labels are a class for each step")

@@ -17,9 +17,10 @@ enum PooledScores {
         guard !own.isEmpty, let computation = try? CommandScorer.computation(of: scores.metric) ?? MetricComputations.make(scores.metric, options: options) else {
             return AccuracyEstimate(metric: scores.metric, seen: 0, total: scores.scores.count, value: .nan, interval: Interval(low: range.lowerBound, high: range.upperBound))
         }
-        let found = PooledEstimate.estimate(
-            computation.statistic(of: own), baseline: paired.map { computation.statistic(of: $0) }, samples: own.count, isPartial: isPartial)
-        var result = AccuracyEstimate(metric: scores.metric, seen: seen.count, total: scores.scores.count, value: found.value, interval: found.interval)
+        let found = PooledEstimate.estimate(scores.metric, computation, contributions: own, baseline: paired, isPartial: isPartial)
+        // Where nothing is known of it, the interval is all that is possible.
+        let interval = found.interval ?? Interval(low: range.lowerBound, high: range.upperBound)
+        var result = AccuracyEstimate(metric: scores.metric, seen: seen.count, total: scores.scores.count, value: found.value, interval: interval)
         result.baseline = found.baseline
         result.difference = found.difference
         result.differenceInterval = found.differenceInterval

@@ -64,7 +64,9 @@ final class SessionAccuracy: Sendable {
         if let known = state.withLock({ $0.scores[split] }), !known.scores.prefix(needed).contains(where: \.isNaN) { return known }
         // Without labels the outputs themselves are needed.
         // A program's answers hang on more than is known here.
-        let key = set.isCompared || set.options.command != nil ? nil : ScoreStore.key(model: model, samples: set.evaluationHash, runtime: "\(runtime.version) \(runtime.buildInformation) \(runtime.path)")
+        let key =
+            set.isCompared || set.options.command != nil
+            ? nil : ScoreStore.key(model: model, samples: set.evaluationHash, runtime: "\(runtime.version) \(runtime.buildInformation) \(runtime.path)")
         if let key, let kept = store?.read(key, count: set.count, metric: set.metric) {
             let scores = kept.scores
             state.withLock { ($0.scores[split], $0.areIndependent) = (scores, kept.areIndependent) }

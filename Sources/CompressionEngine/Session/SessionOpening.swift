@@ -80,6 +80,7 @@ extension OpenedModel {
             let samples = try SampleSet(opened.validation, metric: opened.metric, options: opened.metricOptions, carry: opened.carry)
             if let guess = try MetricGuess.metric(samples, model: model, runner: { try ModelRunner(model, library: runtime, label: "baseline") }) {
                 opened.metric = guess.metric
+                opened.metricOptions.decoding = opened.metricOptions.decoding ?? guess.decoding
                 if guess.metric != .top1 { info.warnings.append("no metric is declared: \(Measure.metric(guess.metric).name) is measured, since \(guess.reason)") }
             }
         }
