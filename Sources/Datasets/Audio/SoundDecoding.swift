@@ -1,0 +1,3 @@
+enum SoundDecoding {
+    static let extensions: Set<String> = ["wav", "flac"]
+}
