@@ -19,6 +19,9 @@ enum DataLimits {
     static let annotationBytes = 1 << 30
     /// Boxes of one image.
     static let boxes = 1 << 16
+    /// Samples of one recording, 46 minutes of 48 kHz.
+    static let soundFrames = 1 << 27
+    static let soundChannels = 256
     /// Deflate cannot expand by more than 1032 : 1; a header that claims more is wrong.
     static let deflateExpansion = 1032
 

@@ -83,7 +83,21 @@ extension DatasetAssembly {
         return source
     }
 
+    mutating func audio(folder path: String) throws -> any SampleSource {
+        let folder = try SampleFolder(path: path, of: .sounds)
+        return try soundSource(folder.files, place: path, targets: classTargets(folder))
+    }
+
+    mutating func audio(table: String, columns: [String], folder: String?) throws -> any SampleSource {
+        let table = try FileTable(path: table, columns: columns, folder: folder, kind: .sounds, wantsText: rules.wantsText)
+        return try soundSource(table.files, place: table.path, targets: targets(table))
+    }
+
     // MARK: What they share
+
+    private func soundSource(_ files: [String], place: String, targets: Targets?) throws -> SoundSource {
+        try SoundSource(files: files, place: place, targets: targets, input: try onlyInput(place), preprocessing: declaration.preprocessing)
+    }
 
     private func imageSource(_ files: [String], place: String, targets: Targets?) throws -> ImageSource {
         try ImageSource(files: files, place: place, targets: targets, input: try onlyInput(place), preprocessing: declaration.preprocessing)
