@@ -6,8 +6,13 @@ public struct Dataset: Sendable {
     /// Path it was opened from.
     public let path: String
     public package(set) var metric: MetricKind
+    public package(set) var metricOptions: MetricOptions
     /// Whether nobody asked for this metric, so that another may suit the model better.
     package let isMetricAssumed: Bool
+    /// Inputs of the model that are the same in every call, by name.
+    public let constants: [String: [Double]]
+    /// Where samples are sequences that the model takes step by step: outputs of one step that are inputs of the next, the input's name by the output's.
+    public let carry: [String: String]
     /// Names of the classes; empty if unknown.
     public let classes: [String]
     /// Remarks for the user: what was assumed or left out, one line each.

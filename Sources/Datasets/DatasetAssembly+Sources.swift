@@ -23,8 +23,9 @@ extension DatasetAssembly {
             case .audio(let folder, let table?, let columns): try audio(table: table, columns: columns, folder: folder)
             case .tokens(let file): try tokens(file: file)
             }
-        sources[split.files] = source
-        return source
+        let complete = try declaration.constants.isEmpty ? source : ConstantInputs(source, declaration.constants, inputs: allInputs, place: declaration.file)
+        sources[split.files] = complete
+        return complete
     }
 
     /// The input that single-array formats fill.

@@ -1,12 +1,15 @@
 import EngineSupport
 import Foundation
+import Metrics
 import ModelGraph
 
 /// From a declaration to splits: opens files, checks that everything fits together and that splits are disjoint.
 struct DatasetAssembly {
     let declaration: DatasetDeclaration
     private let path: String
+    /// Inputs that samples fill.
     let inputs: [ModelInputDescription]
+    let allInputs: [ModelInputDescription]
     var notes: [String]
     /// By files, so that splits of one file share what is decoded of it.
     var sources: [DatasetDeclaration.Files: any SampleSource] = [:]
@@ -15,7 +18,15 @@ struct DatasetAssembly {
     init(_ declaration: DatasetDeclaration, path: String, inputs: [ModelInputDescription], notes: [String]) {
         self.declaration = declaration
         self.path = path
-        self.inputs = inputs
+        allInputs = inputs
+        // Of the others samples say nothing. What is carried on from step to step leaves sequences: one more dimension, of steps, behind the batch.
+        let given = Set(declaration.constants.keys).union(declaration.carry.values)
+        self.inputs = inputs.filter { !given.contains($0.name) }.map { input in
+            guard !declaration.carry.isEmpty, let shape = input.shape, let batch = shape.first else { return input }
+            var sequence = input
+            sequence.shape = [batch, nil] + shape.dropFirst()
+            return sequence
+        }
         self.notes = notes
         classNames = declaration.classes
     }
@@ -97,8 +108,8 @@ struct DatasetAssembly {
     private mutating func finished(_ splits: [SplitName: DatasetSplit]) throws -> Dataset {
         guard let validation = splits[.validation] else { throw EngineError(.data, "\(path): no validation split") }
         let wanted = declaration.metric
-        var metric = wanted ?? (validation.labels == nil ? .agreement : .top1)
-        if metric.needsLabels, validation.labels == nil {
+        var metric = wanted ?? Self.likelyMetric(validation.targets?.kind)
+        if metric.needsLabels, validation.targets == nil {
             notes.append("no labels for validation: agreement with the original model is measured instead of \(metric.title)")
             metric = .agreement
         }
@@ -108,7 +119,20 @@ struct DatasetAssembly {
             throw EngineError(.data, "\(split.source.place): samples of \(name.rawValue) differ in shape or type from those of validation")
         }
         return Dataset(
-            name: declaration.name, path: path, metric: metric, isMetricAssumed: wanted == nil || wanted != metric, classes: classNames, notes: notes, validation: validation,
+            name: declaration.name, path: path, metric: metric, metricOptions: declaration.metricOptions, isMetricAssumed: wanted == nil || wanted != metric,
+            constants: declaration.constants, carry: declaration.carry, classes: classNames, notes: notes, validation: validation,
             calibration: splits[.calibration], test: splits[.test], train: splits[.train])
+    }
+
+    /// What labels of a kind are for, as long as the model's outputs are not known.
+    private static func likelyMetric(_ kind: Targets.Kind?) -> MetricKind {
+        switch kind {
+        case .label: .top1
+        case .numbers: .rmse
+        case .classes: .frameAccuracy
+        case .text: .exactMatch
+        case .boxes: .detectionMAP
+        case nil: .agreement
+        }
     }
 }

@@ -73,8 +73,13 @@ public struct DatasetDeclaration: Sendable, Hashable {
 
     public var name: String
     public var format: Format
-    /// `nil`: top-1 with labels, agreement without.
+    /// `nil`: what labels and outputs suggest.
     public var metric: MetricKind?
+    public var metricOptions = MetricOptions()
+    /// Inputs of the model that are the same in every call, by name.
+    public var constants: [String: [Double]] = [:]
+    /// Where samples are sequences that the model takes step by step: outputs of one step that are inputs of the next, the input's name by the output's.
+    public var carry: [String: String] = [:]
     public var classes: [String]
     /// The model's input that samples are for; `nil`: its only one.
     public var input: String?

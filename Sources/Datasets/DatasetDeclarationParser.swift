@@ -15,7 +15,7 @@ struct DatasetDeclarationParser {
         let root = try yaml.document(text, expected: "a data set")
         let fields = try yaml.mapping(
             root, "a data set",
-            allowed: ["name", "format", "metric", "classes", "input", "preprocessing", "splits", "source", "fractions", "seed"],
+            allowed: ["name", "format", "metric", "classes", "input", "constants", "carry", "preprocessing", "splits", "source", "fractions", "seed"],
             required: ["format"])
         let format = try fields["format"].map { try yaml.choice($0, "format", DatasetDeclaration.Format.self) } ?? .idx
         let base = yaml.file.split(separator: "/").last.map { String($0.prefix { $0 != "." }) } ?? "data"
@@ -23,7 +23,8 @@ struct DatasetDeclarationParser {
         for (key, node) in fields {
             switch key {
             case "name": declaration.name = try yaml.string(node, key)
-            case "metric": declaration.metric = try yaml.choice(node, key, MetricKind.self)
+            case "constants": declaration.constants = try constants(node)
+            case "carry": declaration.carry = try carry(node)
             case "classes": declaration.classes = try classes(node)
             case "input": declaration.input = try yaml.string(node, key)
             case "preprocessing": declaration.preprocessing = try preprocessing(node, format)
@@ -33,6 +34,11 @@ struct DatasetDeclarationParser {
             case "seed": declaration.seed = UInt64(try yaml.integer(node, key, in: 0...Int.max))
             default: break
             }
+        }
+        // After the classes, which it may name.
+        if let node = fields["metric"] {
+            let metric = try MetricDeclaration(node, yaml, classes: declaration.classes, resolved: resolved)
+            (declaration.metric, declaration.metricOptions) = (metric.kind, metric.options)
         }
         switch (fields["splits"], fields["source"]) {
         case (nil, nil): throw yaml.fail(root, "a data set needs 'splits' or 'source'")
@@ -54,6 +60,23 @@ struct DatasetDeclarationParser {
         let names = try yaml.list(node, "classes") { try yaml.string($0, "classes") }
         guard Set(names).count == names.count else { throw yaml.fail(node, "classes: a name is listed twice") }
         return names
+    }
+
+    private func constants(_ node: Node) throws -> [String: [Double]] {
+        guard let mapping = node.mapping else { throw yaml.fail(node, "constants: expected 'input: number' lines") }
+        var result: [String: [Double]] = [:]
+        for (key, value) in mapping {
+            let name = try yaml.string(key, "constants")
+            result[name] = value.sequence == nil ? [try yaml.number(value, name)] : try yaml.list(value, name) { try yaml.number($0, name) }
+        }
+        return result
+    }
+
+    private func carry(_ node: Node) throws -> [String: String] {
+        guard let mapping = node.mapping, !mapping.isEmpty else { throw yaml.fail(node, "carry: expected 'output: input' lines") }
+        var result: [String: String] = [:]
+        for (key, value) in mapping { result[try yaml.string(key, "carry")] = try yaml.string(value, "carry") }
+        return result
     }
 
     private func preprocessing(_ node: Node, _ format: DatasetDeclaration.Format) throws -> Preprocessing {

@@ -125,12 +125,15 @@ public struct SampleInput: Sendable, Hashable {
     /// Whether a sample is all that one call takes for this input, because the input has no batch dimension in front
     /// (a scalar, or the state of a recurrent network as [layers, batch, size]).
     public var isWhole = false
+    /// Whether it is the same for all samples, so that several may share a call although it has no batch dimension.
+    public var isShared = false
 
-    public init(name: String, type: SampleType, shape: [Int], isWhole: Bool = false) {
+    public init(name: String, type: SampleType, shape: [Int], isWhole: Bool = false, isShared: Bool = false) {
         self.name = name
         self.type = type
         self.shape = shape
         self.isWhole = isWhole
+        self.isShared = isShared
     }
 
     /// Shape of a value over `rows` samples. Of whole inputs a call takes one.

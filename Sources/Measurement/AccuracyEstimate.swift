@@ -23,6 +23,9 @@ public struct AccuracyEstimate: Sendable {
     /// Samples for which the output holds an infinity or NaN: overflowing halves, or NaN in the data.
     public var notFinite = 0
 
+    /// Whether the value over part of the samples is off in one direction, beside being uncertain.
+    public var isBiased: Bool { seen < total && metric.isBiasedInPart }
+
     /// Put together from what parts of the model say of each sample, not from running the model itself.
     public var isPredicted = false
 
@@ -53,6 +56,13 @@ extension AccuracyEstimate {
             isClear = false
         }
         return isClear ? measure.verdict(ofChange: difference) : .unclear
+    }
+
+    /// How much worse the candidate is, in the metric's unit; negative where it is better. `nil` without a comparison.
+    public var loss: Double? { difference.map(measure.loss(ofChange:)) }
+
+    public var lossInterval: Interval? {
+        differenceInterval.map { measure.direction == .lower ? $0 : Interval(low: -$0.high, high: -$0.low) }
     }
 
     /// How much worse the candidate may still be: the bad end of the difference's interval, 0 or more. `nil` without a comparison.

@@ -6,14 +6,20 @@ import ModelGraph
 import OnnxRuntime
 import Synchronization
 
-/// How each sample fared: 1 right, 0 wrong, for metrics of right and wrong; a score in 0…1 for agreement of outputs.
-public struct SampleScores: Sendable {
-    /// `nan` where a sample has not been run.
+/// How each sample fared: 1 right, 0 wrong, for metrics of right and wrong; its own value for metrics that are means over samples.
+public struct SampleScores: Sendable, Equatable {
+    /// `nan` where a sample has not been run; 0 for one that was, where the metric is pooled.
     public var scores: [Float]
+    /// What each sample contributes, where the metric is pooled; empty for one that was not run.
+    public var contributions: [[Double]] = []
+    /// The class that the output says, or `nan`; of classifiers only.
+    public var answers: [Float] = []
     public var metric: MetricKind
 
-    public init(scores: [Float], metric: MetricKind) {
+    public init(scores: [Float], contributions: [[Double]] = [], answers: [Float] = [], metric: MetricKind) {
         self.scores = scores
+        self.contributions = contributions
+        self.answers = answers
         self.metric = metric
     }
 
@@ -26,10 +32,20 @@ public struct AccuracyEvaluation: Sendable {
     /// The baseline's outputs to agree with, where there are no labels.
     public let reference: ReferenceOutputs?
     /// Rows per call; fixed by the model where its batch dimension is.
-    public let batch: Int
+    public private(set) var batch: Int
     public let outputName: String
+    /// Outputs that are read; the first is `outputName`.
+    private let outputNames: [String]
+    /// How outputs are scored by a metric that is neither top-1 or top-5 nor a likeness; `nil` for those.
+    private let scoring: TaskScoring?
+    /// A program that scores outputs; `nil` for none.
+    private let command: CommandScorer?
+    /// How sequences are run; `nil` where a sample is one call's.
+    private let sequences: SequenceRun?
     /// What the output says where it is one number per sample.
     private let single: SingleOutput
+    /// The dimension of the outputs that counts samples, where the model says so.
+    private let axes: [Int?]
     public let workers: Int
     /// What a call is given for samples of a range.
     private let feed: @Sendable (Range<Int>) throws -> [(String, Value)]
@@ -65,12 +81,22 @@ public struct AccuracyEvaluation: Sendable {
         self.feed = feed ?? { try samples.values($0) }
         self.reference = reference
         self.workers = max(workers, 1)
-        let output = try Self.scoredOutput(of: model)
-        outputName = output.name
-        single = SingleOutput(output, of: model)
+        command = samples.options.command == nil ? nil : try CommandScorer(samples)
+        scoring = try Self.isPlain(samples) || command != nil ? nil : TaskScoring(samples, model)
+        let names = try scoring?.outputs ?? TaskScoring.outputs(samples, model)
+        outputNames = names
+        outputName = names[0]
+        axes = names.map { name in model.graph.outputs.first { $0.name == name }.flatMap { BatchedOutput.declaredAxis(of: $0, in: model) } }
+        sequences = samples.carry.isEmpty ? nil : try SequenceRun(samples.carry, model: model, samples: samples, outputs: names)
+        single = try SingleOutput(model.graph.outputs.first { $0.name == names[0] } ?? Self.scoredOutput(of: model), of: model)
         isBatchFree = samples.fixedBatch(of: model) == nil
         // Outputs that are compared number by number may not depend on the company at all; a label's place rarely does.
-        batch = isBatchFree && (oneByOne || samples.labels == nil) ? 1 : Self.batchSize(of: model, samples: samples)
+        batch = isBatchFree && (oneByOne || samples.isCompared) ? 1 : Self.batchSize(of: model, samples: samples)
+    }
+
+    /// Whether the one output that is scored is compared with a class or with the original's as it is: the commonest case, and the quickest.
+    private static func isPlain(_ samples: SampleSet) -> Bool {
+        samples.isCompared || (samples.metric == .top1 || samples.metric == .top5) && samples.labels != nil && samples.options.transforms.isEmpty
     }
 
     /// The output that is scored: the first tensor of floating-point numbers, else the numbers that become a table of probabilities by class,
@@ -119,7 +145,7 @@ public struct AccuracyEvaluation: Sendable {
     ) throws -> (scores: SampleScores, estimate: AccuracyEstimate) {
         let total = min(limit ?? samples.count, samples.count)
         let batches = (total + batch - 1) / batch
-        let progress = Progress(total: total, of: samples, baseline: baseline, update: update)
+        let progress = Progress(total: total, of: self, baseline: baseline, update: update)
         let next = Atomic<Int>(0)
         let group = DispatchGroup()
         for _ in 0..<min(workers, max(batches, 1)) {
@@ -131,8 +157,7 @@ public struct AccuracyEvaluation: Sendable {
                     guard index < batches else { return }
                     let range = (index * batch)..<min((index + 1) * batch, total)
                     do {
-                        let (scores, notFinite) = try scores(runner, range, cancellation)
-                        progress.finished(range, scores, notFinite: notFinite)
+                        progress.finished(range, try scores(runner, range, cancellation))
                     } catch {
                         progress.fail(error)
                         return
@@ -154,14 +179,14 @@ public struct AccuracyEvaluation: Sendable {
         var reference = ReferenceOutputs()
         for start in stride(from: 0, to: samples.count, by: batch) {
             let range = start..<min(start + batch, samples.count)
-            let (output, width) = try output(runner, range, cancellation)
-            reference.append(output.prefix(range.count * width), width: width, count: range.count)
+            let output = try outputs(runner, range, cancellation)[0]
+            reference.append(output.values, width: output.values.count / max(range.count, 1), count: range.count)
         }
         return reference
     }
 
-    /// Output rows of a batch as floats, and the row length. A batch that is not full is filled with neighbors.
-    private func output(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> ([Float], Int) {
+    /// Outputs of a batch, sample by sample. A batch that is not full is filled with neighbors.
+    private func outputs(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> [BatchedOutput] {
         var padded = range
         guard isBatchFree || samples.count >= batch else {
             throw EngineError(.data, "there are \(samples.count) samples to evaluate, fewer than the model's fixed batch of \(batch)")
@@ -170,117 +195,217 @@ public struct AccuracyEvaluation: Sendable {
             let start = max(range.upperBound - batch, 0)
             padded = start..<(start + batch)
         }
-        let values = try runner.run(try feed(padded), outputs: [outputName], cancellation: cancellation)
-        try checkClasses(values[0].shape ?? [])
-        let floats = try values[0].floats()
-        // Where nothing is found in a sample there may be no numbers; a label needs one.
-        guard floats.count % padded.count == 0, !floats.isEmpty || samples.labels == nil else {
-            throw EngineError(.data, "output '\(outputName)' has \(floats.count) numbers for \(padded.count) samples")
+        let own = range.lowerBound - padded.lowerBound
+        if let sequences {
+            return try sequences.run(samples, padded, runner, cancellation: cancellation).map { $0.rows(own..<own + range.count) }
         }
-        let width = floats.count / padded.count
-        guard padded.count > range.count else { return (floats, width) }
-        let own = (range.lowerBound - padded.lowerBound) * width
-        return (Array(floats[own..<(own + range.count * width)]), width)
+        let values = try runner.run(try feed(padded), outputs: outputNames, cancellation: cancellation)
+        return try zip(zip(outputNames, axes), values).map { output, value in
+            let shape = value.shape ?? []
+            if isPlainLabeled { try checkClasses(shape) }
+            let floats = try value.floats()
+            // Where nothing is found in a sample there may be no numbers; a label needs one.
+            guard floats.count % padded.count == 0, !floats.isEmpty || !isPlainLabeled else {
+                throw EngineError(.data, "output '\(output.0)' has \(floats.count) numbers for \(padded.count) samples")
+            }
+            let whole =
+                scoring == nil && command == nil
+                ? BatchedOutput(name: output.0, values: floats, shape: Array(shape.dropFirst()), rows: padded.count)
+                : try BatchedOutput(name: output.0, values: floats, shape: shape, rows: padded.count, axis: output.1)
+            return whole.rows(own..<own + range.count)
+        }
     }
 
-    /// Whether two samples run together give what each gives alone. Not so where the batch does not stand in front in the
-    /// output, where the model compares with the largest value of a whole batch, or takes no batch of two at all.
+    /// Shape of one sample's output.
+    func sampleShape(_ runner: ModelRunner) throws -> [Int] {
+        if let sequences { return try sequences.run(samples, 0..<1, runner, cancellation: Cancellation())[0].shape }
+        let rows = isBatchFree ? 1 : batch
+        let value = try runner.run(try feed(0..<min(rows, samples.count)), outputs: [outputName], cancellation: Cancellation())[0]
+        return try BatchedOutput(name: outputName, values: value.floats(), shape: value.shape ?? [], rows: rows, axis: axes[0]).shape
+    }
+
+    /// Whether outputs are one score per class that is compared with a label.
+    private var isPlainLabeled: Bool { scoring == nil && command == nil && !samples.isCompared }
+
+    /// Whether two samples run together give what each gives alone. Not so where the model compares with the largest value of a whole batch, takes no batch
+    /// of two at all, or gives no dimension that counts samples.
     package static func areIndependent(_ samples: SampleSet, _ model: Model, _ runner: ModelRunner, cancellation: Cancellation) throws -> Bool {
         guard samples.count >= 2, samples.fixedBatch(of: model) == nil else { return true }
-        let name = try scoredOutput(of: model).name
-        func output(_ range: Range<Int>) throws -> (shape: [Int], floats: [Float]) {
-            let value = try runner.run(try samples.values(range), outputs: [name], cancellation: cancellation)[0]
-            return (value.shape ?? [], try value.floats())
+        var evaluation = try AccuracyEvaluation(samples: samples, model: model)
+        let isPlain = evaluation.scoring == nil && evaluation.command == nil && evaluation.sequences == nil
+        func run(_ range: Range<Int>) throws -> [BatchedOutput] {
+            evaluation.batch = range.count
+            return try evaluation.outputs(runner, range, cancellation)
         }
-        let alone = try output(0..<1).floats + output(1..<2).floats
-        let together: (shape: [Int], floats: [Float])
+        let (first, second) = (try run(0..<1), try run(1..<2))
+        let together: [BatchedOutput]
         do {
-            together = try output(0..<2)
+            // The batch has to be in front where outputs are read as they come.
+            if isPlain {
+                let shape = try runner.run(try samples.values(0..<2), outputs: [evaluation.outputName], cancellation: cancellation)[0].shape
+                guard shape?.first == 2 else { return false }
+            }
+            together = try run(0..<2)
         } catch let error as EngineError where error.kind != .cancelled {
             return false
         }
-        guard together.shape.first == 2, together.floats.count == alone.count else { return false }
-        // Kernels for other batch sizes round otherwise.
-        let largest = alone.reduce(Float(0)) { $1.isFinite ? max($0, abs($1)) : $0 }
-        return zip(together.floats, alone).allSatisfy { abs($0 - $1) <= 1e-3 * largest || !$0.isFinite && !$1.isFinite }
+        return zip(zip(first, second), together).allSatisfy { alone, together in
+            let alone = alone.0.values + alone.1.values
+            guard together.values.count == alone.count else { return false }
+            // Kernels for other batch sizes round otherwise.
+            let largest = alone.reduce(Float(0)) { $1.isFinite ? max($0, abs($1)) : $0 }
+            return zip(together.values, alone).allSatisfy { abs($0 - $1) <= 1e-3 * largest || !$0.isFinite && !$1.isFinite }
+        }
     }
 
     /// - Throws: where labels are given and the output is not one score per class.
     private func checkClasses(_ shape: [Int]) throws {
-        guard samples.labels != nil, shape.dropFirst().count(where: { $0 > 1 }) > 1 else { return }
+        guard shape.dropFirst().count(where: { $0 > 1 }) > 1 else { return }
         throw EngineError(
             .data,
             "output '\(outputName)' has shape \(shape.shapeText), not one score per class, so labels cannot be compared; "
                 + "'metric: cosine' in the data set's declaration measures agreement with the original model instead")
     }
 
-    /// Scores of samples, and how many of them give outputs that are not finite.
-    private func scores(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> (scores: [Float], notFinite: Int) {
-        let (output, width) = try output(runner, range, cancellation)
+    /// What a batch of samples gives.
+    private struct BatchScores {
+        var scores: [Float] = []
+        var contributions: [[Double]] = []
+        var answers: [Float] = []
         var notFinite = 0
-        let scores = try output.withUnsafeBufferPointer { rows -> [Float] in
-            try range.enumerated().map { row, sample -> Float in
-                let scores = UnsafeBufferPointer(rebasing: rows[(row * width)..<((row + 1) * width)])
-                if !scores.allSatisfy(\.isFinite) { notFinite += 1 }
-                if let labels = samples.labels {
+    }
+
+    /// Scores of samples, and how many of them give outputs that are not finite.
+    private func scores(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> BatchScores {
+        let outputs = try outputs(runner, range, cancellation)
+        var result = BatchScores()
+        if let command {
+            result.contributions = try command.contributions(outputs, range, cancellation: cancellation)
+            result.scores = [Float](repeating: 0, count: range.count)
+        } else if let scoring {
+            for (row, sample) in range.enumerated() {
+                if outputs.contains(where: { $0.withRow(row) { !$0.allSatisfy(\.isFinite) } }) { result.notFinite += 1 }
+                let contribution = try scoring.contribution(row, of: outputs, target: samples.prepared.target(sample))
+                if samples.metric.aggregation == .pooled {
+                    result.contributions.append(contribution)
+                    result.scores.append(0)
+                } else {
+                    result.scores.append(Float(contribution.first ?? .nan))
+                }
+            }
+            if samples.metric.isOfClasses { result.answers = range.indices.map { row in outputs[0].withRow(row - range.lowerBound, single.answer) } }
+        } else {
+            result.scores.reserveCapacity(range.count)
+            let output = outputs[0]
+            let width = output.values.count / max(range.count, 1)
+            for (row, sample) in range.enumerated() {
+                let score = try output.withRow(row) { scores -> Float in
+                    if !scores.allSatisfy(\.isFinite) { result.notFinite += 1 }
+                    guard let labels = samples.labels else {
+                        guard let reference else { throw EngineError(.data, "no reference outputs to agree with") }
+                        return reference.withRow(sample) { OutputComparison.likeness(samples.metric, scores, $0) }
+                    }
                     guard labels[sample] < (width > 1 ? width : single.classes ?? .max) else {
                         let numbers = width > 1 ? "\(width) numbers per sample" : "one number per sample, for classes 0 and 1"
                         throw EngineError(.data, "label \(labels[sample]) but the model's output '\(outputName)' has \(numbers)")
                     }
-                    if width == 1 { return single.isRight(scores[0], label: labels[sample]) ? 1 : 0 }
-                    return OutputComparison.isInTop(samples.metric == .top5 ? 5 : 1, scores, label: labels[sample]) ? 1 : 0
+                    let answer = single.answer(scores)
+                    result.answers.append(answer)
+                    if samples.metric == .top5, width > 1 { return OutputComparison.isInTop(5, scores, label: labels[sample]) ? 1 : 0 }
+                    return answer == Float(labels[sample]) ? 1 : 0
                 }
-                guard let reference else { throw EngineError(.data, "no reference outputs to agree with") }
-                return reference.withRow(sample) { OutputComparison.likeness(samples.metric, scores, $0) }
+                result.scores.append(score)
             }
         }
-        return (scores, notFinite)
+        return result
     }
 
     /// Gathers scores from workers. The lock makes it safe to share.
     private final class Progress: @unchecked Sendable {
         private let lock = NSLock()
-        private let samples: SampleSet
+        /// Held while an estimate is made of what there is, which may take a while where the metric is pooled.
+        private let estimating = NSLock()
+        private let evaluation: AccuracyEvaluation
         private let total: Int
         private let baseline: SampleScores?
         private let update: @Sendable (AccuracyEstimate) -> Void
-        private var scores: [Float]
+        private var gathered: SampleScores
         private var tally: PairedTally
-        private var lastUpdate = DispatchTime.now()
+        private var nextUpdate = DispatchTime.now()
         private var updates = 0
         private(set) var error: (any Error)?
 
-        init(total: Int, of samples: SampleSet, baseline: SampleScores?, update: @escaping @Sendable (AccuracyEstimate) -> Void) {
+        private var samples: SampleSet { evaluation.samples }
+
+        init(total: Int, of evaluation: AccuracyEvaluation, baseline: SampleScores?, update: @escaping @Sendable (AccuracyEstimate) -> Void) {
             self.total = total
-            self.samples = samples
+            self.evaluation = evaluation
             self.baseline = baseline
             self.update = update
-            scores = [Float](repeating: .nan, count: samples.count)
-            tally = PairedTally(metric: samples.metric)
+            let metric = evaluation.samples.metric
+            let count = evaluation.samples.count
+            gathered = SampleScores(scores: [Float](repeating: .nan, count: count), metric: metric)
+            if metric.aggregation == .pooled { gathered.contributions = [[Double]](repeating: [], count: count) }
+            if metric.isOfClasses { gathered.answers = [Float](repeating: .nan, count: count) }
+            tally = PairedTally(metric: metric)
         }
 
         var failed: Bool { lock.withLock { error != nil } }
         func fail(_ error: any Error) { lock.withLock { if self.error == nil { self.error = error } } }
 
-        func finished(_ range: Range<Int>, _ new: [Float], notFinite: Int) {
-            lock.withLock {
-                tally.notFinite += notFinite
-                for (index, score) in zip(range, new) {
-                    scores[index] = score
-                    tally.add(score, baseline: baseline?.scores[index])
+        func finished(_ range: Range<Int>, _ new: BatchScores) {
+            let snapshot: (scores: SampleScores, tally: PairedTally)? = lock.withLock {
+                tally.notFinite += new.notFinite
+                for (row, index) in range.enumerated() {
+                    gathered.scores[index] = new.scores[row]
+                    tally.add(new.scores[row], baseline: baseline?.scores[index])
                 }
-                let now = DispatchTime.now()
-                let elapsed = now.uptimeNanoseconds - lastUpdate.uptimeNanoseconds
-                if tally.seen == total || (updates == 0 && tally.seen >= 256) || (updates > 0 && elapsed > 50_000_000) {
-                    updates += 1
-                    lastUpdate = now
+                if !gathered.contributions.isEmpty { for (row, index) in range.enumerated() { gathered.contributions[index] = new.contributions[row] } }
+                if !gathered.answers.isEmpty, new.answers.count == range.count { gathered.answers.replaceSubrange(range, with: new.answers) }
+                guard tally.seen == total || (updates == 0 && tally.seen >= 256) || (updates > 0 && DispatchTime.now() > nextUpdate) else { return nil }
+                guard samples.metric.aggregation == .pooled else {
+                    updated()
                     update(tally.estimate(total: samples.count))
+                    return nil
                 }
+                // The last estimate is the result, which has every digit; on the way one at a time.
+                guard tally.seen < total, estimating.try() else { return nil }
+                return (gathered, tally)
             }
+            guard let snapshot else { return }
+            defer { estimating.unlock() }
+            let began = DispatchTime.now()
+            let estimate = evaluation.estimate(snapshot.scores, snapshot.tally, baseline: baseline, isPartial: true)
+            lock.withLock { updated(after: 10 * (DispatchTime.now().uptimeNanoseconds - began.uptimeNanoseconds)) }
+            update(estimate)
+        }
+
+        private func updated(after nanoseconds: UInt64 = 0) {
+            updates += 1
+            nextUpdate = DispatchTime(uptimeNanoseconds: DispatchTime.now().uptimeNanoseconds + max(50_000_000, nanoseconds))
         }
 
         func result() -> (SampleScores, AccuracyEstimate) {
-            lock.withLock { (SampleScores(scores: scores, metric: samples.metric), tally.estimate(total: samples.count)) }
+            let (scores, tally) = lock.withLock { (self.gathered, self.tally) }
+            let estimate = evaluation.estimate(scores, tally, baseline: baseline, isPartial: false)
+            if samples.metric.aggregation == .pooled { estimating.withLock { update(estimate) } }
+            return (scores, estimate)
         }
+    }
+
+    /// What scores come to, without a baseline to compare with.
+    package static func estimate(_ scores: SampleScores, options: MetricOptions) -> AccuracyEstimate {
+        guard scores.metric.aggregation != .pooled else { return PooledScores.estimate(scores, baseline: nil, options: options, isPartial: false) }
+        var tally = PairedTally(metric: scores.metric)
+        for score in scores.scores where !score.isNaN { tally.add(score, baseline: nil) }
+        return tally.estimate(total: scores.scores.count)
+    }
+
+    /// The estimate that samples make up so far.
+    private func estimate(_ scores: SampleScores, _ tally: PairedTally, baseline: SampleScores?, isPartial: Bool) -> AccuracyEstimate {
+        guard samples.metric.aggregation == .pooled else { return tally.estimate(total: samples.count) }
+        var estimate = PooledScores.estimate(scores, baseline: baseline, options: samples.options, isPartial: isPartial)
+        estimate.notFinite = tally.notFinite
+        return estimate
     }
 }

@@ -9,20 +9,35 @@ public struct SampleSet: Sendable {
     package let prepared: PreparedSamples
     /// Class of each sample; `nil` where the metric compares with the baseline instead.
     public let labels: [Int]?
-    public let metric: MetricKind
+    public private(set) var metric: MetricKind
+    /// How outputs and labels are read.
+    public let options: MetricOptions
+    /// Where samples are sequences that the model takes step by step: its state's inputs by the outputs that they come from.
+    package let carry: [String: String]
     /// Hash of samples, labels and preprocessing, for content addresses.
     public let contentHash: String
 
     /// - Throws: `EngineError` if a file is damaged or memory is short.
-    public init(_ split: DatasetSplit, metric: MetricKind) throws {
+    public init(_ split: DatasetSplit, metric: MetricKind, options: MetricOptions = MetricOptions(), carry: [String: String] = [:]) throws {
         prepared = try split.prepared()
         labels = metric.needsLabels ? prepared.labels : nil
-        self.metric = metric.needsLabels && labels == nil ? .agreement : metric
+        self.metric = metric.needsLabels && prepared.targets == nil ? .agreement : metric
+        self.options = options
+        self.carry = carry
         contentHash = try split.contentHash
     }
 
+    /// Takes outputs as they come, whatever the labels are.
+    mutating func probe() { metric = .cosine }
+
+    /// Whether outputs are compared with the original model's, for want of labels.
+    package var isCompared: Bool { !metric.needsLabels }
+
     /// Names samples and metric, for results that hang on both. The metric one gets without asking is not named: results stored before it was stay found.
-    package var evaluationHash: String { metric == .top1 || metric == .agreement && prepared.labels == nil ? contentHash : "\(contentHash) by \(metric.rawValue)" }
+    package var evaluationHash: String {
+        let read = options == MetricOptions() && carry.isEmpty ? "" : " read \(options.canonicalText) \(carry.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" })"
+        return (metric == .top1 || metric == .agreement && prepared.targets == nil ? contentHash : "\(contentHash) by \(metric.rawValue)") + read
+    }
 
     public var count: Int { prepared.count }
     public var inputs: [SampleInput] { prepared.inputs }
@@ -30,12 +45,14 @@ public struct SampleSet: Sendable {
     var sampleBytes: Int { inputs.reduce(0) { $0 + $1.bytesPerSample } }
 
     /// Values over samples `range`, viewing the set's memory without copying.
+    /// - Throws: `EngineError` where samples are sequences: those are run step by step.
     public func values(_ range: Range<Int>) throws -> [(String, Value)] {
-        try inputs.enumerated().map { index, input in
+        guard carry.isEmpty else { throw EngineError(.data, "samples are sequences that the model takes step by step") }
+        return try inputs.enumerated().map { index, input in
             (
                 input.name,
                 try RuntimeValues.view(
-                    try prepared.samples(range, input: index), type: ElementType(rawValue: input.type.rawValue),
+                    try prepared.samples(input.isShared ? 0..<1 : range, input: index), type: ElementType(rawValue: input.type.rawValue),
                     shape: input.valueShape(rows: range.count), owner: prepared)
             )
         }
@@ -44,8 +61,33 @@ public struct SampleSet: Sendable {
     /// The batch extent the model fixes for its first data input, if it does; 1 if an input has no batch extent.
     package func fixedBatch(of model: Model) -> Int? {
         guard let first = inputs.first else { return nil }
-        if inputs.contains(where: \.isWhole) { return 1 }
+        if inputs.contains(where: { $0.isWhole && !$0.isShared }) { return 1 }
         return model.graph.inputs.first { $0.name == first.name }?.shape?.first?.fixedValue.map { max($0, 1) }
+    }
+}
+
+extension SampleSet {
+    /// Steps of each sequence.
+    var steps: Int { inputs.first { !$0.isShared }?.shape.first ?? 0 }
+
+    /// The inputs of one step over the sequences `range`, without the state.
+    func step(_ step: Int, of range: Range<Int>) throws -> [(String, Value)] {
+        try inputs.enumerated().map { index, input in
+            let type = ElementType(rawValue: input.type.rawValue)
+            if input.isShared {
+                return (input.name, try RuntimeValues.view(try prepared.samples(0..<1, input: index), type: type, shape: input.valueShape(rows: 1), owner: prepared))
+            }
+            let shape = Array(input.shape.dropFirst())
+            let (whole, part) = (input.bytesPerSample, input.bytesPerSample / max(input.shape.first ?? 1, 1))
+            let source = try prepared.samples(range, input: index)
+            let storage = TensorStorage(byteCount: part * range.count) { memory in
+                for row in 0..<range.count where part > 0 {
+                    UnsafeMutableRawBufferPointer(rebasing: memory[row * part..<(row + 1) * part]).copyMemory(
+                        from: UnsafeRawBufferPointer(rebasing: source[row * whole + step * part..<row * whole + (step + 1) * part]))
+                }
+            }
+            return (input.name, try RuntimeValues.view(try Tensor(name: input.name, elementType: type, dims: [range.count] + shape, storage: storage)))
+        }
     }
 }
 

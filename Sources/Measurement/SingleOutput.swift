@@ -42,6 +42,16 @@ package enum SingleOutput: Sendable, Hashable {
     /// Classes that can be told apart; `nil` where the model does not say.
     var classes: Int? { self == .classNumber ? nil : 2 }
 
+    /// The class that a row of scores, or the one number, says; `nan` where a number says none.
+    func answer(_ values: UnsafeBufferPointer<Float>) -> Float {
+        guard values.count == 1 else { return values.isEmpty ? .nan : Float(OutputComparison.argmax(values)) }
+        guard !values[0].isNaN else { return .nan }
+        return switch self {
+        case .score(let threshold): values[0] > threshold ? 1 : 0
+        case .classNumber: values[0]
+        }
+    }
+
     /// Whether a value names the class `label`. Never so of a value that is not a number.
     func isRight(_ value: Float, label: Int) -> Bool {
         switch self {

@@ -19,4 +19,18 @@ public protocol PooledStatistic: Sendable {
     /// - Parameter counts: how often each sample counts; `nil` for once each.
     /// - Returns: `nan` where the value does not exist (no positive sample, no variance).
     func value(counts: [Int32]?) -> Double
+
+    /// Samples that it was made of.
+    var samples: Int { get }
+
+    /// Steps that a value takes, about: decides how often samples are drawn again.
+    var work: Int { get }
+
+    /// How the value is made of sums over samples, where it is: intervals then need no drawing.
+    var ratio: SampleRatio? { get }
+}
+
+extension PooledStatistic {
+    public var work: Int { samples }
+    public var ratio: SampleRatio? { nil }
 }

@@ -36,6 +36,8 @@ public struct MetricOptions: Sendable, Hashable, Codable {
     public var missRate: Double?
     /// Seconds of sound that one sample stands for, for false accepts per hour.
     public var seconds: Double?
+    /// Classes that labels have, where a detector's outputs do not say: tells a score for nothing from one of a class.
+    public var classes: Int?
     /// The program and its arguments that score samples, for a metric of one's own.
     public var command: [String]?
     /// Seconds that the command may take for a batch; 30 if not given.
@@ -66,6 +68,14 @@ public struct MetricOptions: Sendable, Hashable, Codable {
     }
 
     public init() {}
+
+    /// The same text for the same options, for content addresses. What is not given is left out, so that new options change no old address.
+    public var canonicalText: String {
+        Mirror(reflecting: self).children.compactMap { child in
+            let text = "\(child.value)"
+            return text == "nil" || text == "[]" ? nil : "\(child.label ?? ""): \(text)"
+        }.joined(separator: ", ")
+    }
 }
 
 /// What happens to an output before it is scored.

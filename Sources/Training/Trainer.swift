@@ -104,7 +104,7 @@ public struct Trainer {
                     number: epoch, loss: losses.reduce(0, +) / Double(max(losses.count, 1)), accuracy: estimate.value, seconds: Date().timeIntervalSince(epochBegan)))
             // What came before masks stood still is no result.
             let isComparable = min(record.kept * step.stepsPerEpoch, total) >= step.settledSteps
-            if !isComparable || estimate.value > record.bestAccuracy || plan.keep == .last {
+            if !isComparable || estimate.measure.isBetter(estimate.value, than: record.bestAccuracy) || plan.keep == .last {
                 record.best = state
                 record.bestAccuracy = estimate.value
                 record.kept = epoch

@@ -1,4 +1,5 @@
 import Foundation
+import Metrics
 import ModelGraph
 import Synchronization
 import TestSupport
@@ -66,11 +67,16 @@ import Testing
     @Test func scoresComeBack() throws {
         try withFolder { folder in
             let store = ScoreStore(folder: folder)
-            let kept = ScoreStore.Kept(scores: [1, 0, 0.25, -3], areIndependent: false)
-            #expect(store.read("a", count: 4) == nil)
+            // Of pooled metrics each sample has contributions of its own length; classifiers have answers.
+            let scores = SampleScores(scores: [1, 0, 0.25, -3], contributions: [[0.1, 1e-300], [], [-1], [2, 3, 4]], answers: [1, 2, 3, 4], metric: .detectionMAP)
+            let kept = ScoreStore.Kept(scores: scores, areIndependent: false)
+            #expect(store.read("a", count: 4, metric: .detectionMAP) == nil)
             store.write(kept, "a")
-            #expect(store.read("a", count: 4) == kept)
-            #expect(store.read("a", count: 5) == nil && store.read("b", count: 4) == nil)
+            #expect(store.read("a", count: 4, metric: .detectionMAP) == kept)
+            #expect(store.read("a", count: 5, metric: .detectionMAP) == nil && store.read("b", count: 4, metric: .detectionMAP) == nil)
+            let plain = ScoreStore.Kept(scores: SampleScores(scores: [1, 0], metric: .top1), areIndependent: true)
+            store.write(plain, "p")
+            #expect(store.read("p", count: 2, metric: .top1) == plain)
             // One bit of damage anywhere, or an end cut off, and it is as if there were none.
             let path = folder + "/a.scores"
             let bytes = [UInt8](try #require(FileManager.default.contents(atPath: path)))
@@ -78,10 +84,10 @@ import Testing
                 var damaged = bytes
                 damaged[index] ^= 1
                 try Data(damaged).write(to: URL(fileURLWithPath: path))
-                #expect(store.read("a", count: 4) == nil, "byte \(index)")
+                #expect(store.read("a", count: 4, metric: .detectionMAP) == nil, "byte \(index)")
             }
             try Data(bytes.dropLast()).write(to: URL(fileURLWithPath: path))
-            #expect(store.read("a", count: 4) == nil)
+            #expect(store.read("a", count: 4, metric: .detectionMAP) == nil)
         }
     }
 
@@ -89,11 +95,11 @@ import Testing
         try withFolder { folder in
             let store = ScoreStore(folder: folder, most: 3)
             for number in 0..<5 {
-                store.write(ScoreStore.Kept(scores: [Float(number)], areIndependent: true), "\(number)")
+                store.write(ScoreStore.Kept(scores: SampleScores(scores: [Float(number)], metric: .top1), areIndependent: true), "\(number)")
                 let date = Date(timeIntervalSince1970: Double(1000 + number))
                 try FileManager.default.setAttributes([.modificationDate: date], ofItemAtPath: "\(folder)/\(number).scores")
             }
-            #expect((0..<5).map { store.read("\($0)", count: 1) != nil } == [false, false, true, true, true])
+            #expect((0..<5).map { store.read("\($0)", count: 1, metric: .top1) != nil } == [false, false, true, true, true])
         }
     }
 

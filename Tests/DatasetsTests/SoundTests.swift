@@ -60,8 +60,11 @@ struct SoundTests {
         func sine(_ hertz: Double, _ rate: Int) -> [Float] { (0..<rate).map { Float(sin(2 * .pi * hertz * Double($0) / Double(rate))) } }
         let resampler = try Resampler(from: 44100, to: 16000, place: "x")
         let kept = resampler(sine(1000, 44100))
-        #expect(kept.count == 16000 && worst(Array(kept[1000..<15000]), Array(sine(1000, 16000)[1000..<15000])) < 5e-3)
-        #expect(resampler(sine(12000, 44100))[1000..<15000].map(abs).max()! < 5e-3)
+        let expected = Array(sine(1000, 16000)[1000..<15000])
+        #expect(kept.count == 16000)
+        #expect(worst(Array(kept[1000..<15000]), expected) < 5e-3)
+        let gone = resampler(sine(12000, 44100))[1000..<15000].map { abs($0) }.max() ?? 1
+        #expect(gone < 5e-3)
         #expect(message { _ = try Resampler(from: 96001, to: 16000, place: "x.wav") }.contains("x.wav: 96001 Hz cannot be resampled to 16000 Hz"))
     }
 
@@ -199,7 +202,8 @@ struct SoundTests {
         let frames = try open(folder, features, shape: [nil, nil, 20])
         #expect(rows.inputs[0].shape == [1, 20, 11] && frames.inputs[0].shape == [11, 20])
         let (a, b) = (try rows.prepared(.file).floats(), try frames.prepared(.file).floats())
-        #expect((0..<220).allSatisfy { a[$0] == b[$0 % 11 * 20 + $0 / 11] })
+        let transposed = (0..<220).map { (at: Int) -> Float in b[(at % 11) * 20 + at / 11] }
+        #expect(Array(a.prefix(220)) == transposed)
         #expect(try rows.contentHash != frames.contentHash)
         #expect(message { _ = try open(folder, features, shape: [nil, 1, 40, 11]) }.contains("features have shape [20, 11], expected [1, 40, 11] for input 'x'"))
     }

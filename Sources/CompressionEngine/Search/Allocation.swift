@@ -172,7 +172,7 @@ extension EngineSession {
     ) throws -> Allocated {
         func measure(_ position: Int) throws -> Allocated {
             var made = try measured(allocation, position, limit, cancellation)
-            made.isMet = -(made.accuracy.difference ?? -1) <= drop + 1e-12
+            made.isMet = (made.accuracy.loss ?? .infinity) <= drop + 1e-12
             update(made)
             return made
         }

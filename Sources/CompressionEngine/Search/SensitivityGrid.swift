@@ -86,7 +86,7 @@ public struct SensitivityCell: Sendable {
     public init() {}
 
     /// What of the metric is lost, in its unit; negative where it rose.
-    public var loss: Double? { accuracy.flatMap { estimate in estimate.difference.map { -$0 } } }
+    public var loss: Double? { accuracy?.loss }
 }
 
 /// Loss of accuracy by unit and value, as far as it is known.

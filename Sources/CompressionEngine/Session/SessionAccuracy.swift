@@ -2,6 +2,7 @@ import Datasets
 import EngineSupport
 import Foundation
 import Measurement
+import Metrics
 import ModelGraph
 import OnnxRuntime
 import Synchronization
@@ -10,6 +11,8 @@ import Synchronization
 final class SessionAccuracy: Sendable {
     private struct State {
         var scores: [SplitName: SampleScores] = [:]
+        /// What complete scores come to: an interval may take a moment.
+        var estimates: [SplitName: AccuracyEstimate] = [:]
         /// The baseline's outputs on splits without labels.
         var reference: [SplitName: AccuracyEvaluation.ReferenceOutputs] = [:]
         /// Whether samples of a batch leave each other alone, found out on the baseline.
@@ -60,19 +63,22 @@ final class SessionAccuracy: Sendable {
         let needed = min(limit ?? set.count, set.count)
         if let known = state.withLock({ $0.scores[split] }), !known.scores.prefix(needed).contains(where: \.isNaN) { return known }
         // Without labels the outputs themselves are needed.
-        let key = set.labels == nil ? nil : ScoreStore.key(model: model, samples: set.evaluationHash, runtime: "\(runtime.version) \(runtime.buildInformation) \(runtime.path)")
-        if let key, let kept = store?.read(key, count: set.count) {
-            let scores = SampleScores(scores: kept.scores, metric: set.metric)
+        // A program's answers hang on more than is known here.
+        let key =
+            set.isCompared || set.options.command != nil
+            ? nil : ScoreStore.key(model: model, samples: set.evaluationHash, runtime: "\(runtime.version) \(runtime.buildInformation) \(runtime.path)")
+        if let key, let kept = store?.read(key, count: set.count, metric: set.metric) {
+            let scores = kept.scores
             state.withLock { ($0.scores[split], $0.areIndependent) = (scores, kept.areIndependent) }
             if let estimate = baselineEstimate(split) { update(estimate) }
             return scores
         }
         let runner = try ModelRunner(model, library: runtime, label: "baseline")
         let known = state.withLock { $0.areIndependent }
-        let areIndependent = try known ?? (set.labels == nil || AccuracyEvaluation.areIndependent(set, model, runner, cancellation: cancellation))
+        let areIndependent = try known ?? (set.isCompared || AccuracyEvaluation.areIndependent(set, model, runner, cancellation: cancellation))
         state.withLock { $0.areIndependent = areIndependent }
         var reference: AccuracyEvaluation.ReferenceOutputs?
-        if set.labels == nil {
+        if set.isCompared {
             let outputs = try AccuracyEvaluation(samples: set, model: model, oneByOne: !areIndependent).referenceOutputs(runner, cancellation: cancellation)
             state.withLock { $0.reference[split] = outputs }
             reference = outputs
@@ -81,17 +87,19 @@ final class SessionAccuracy: Sendable {
             samples: set, model: model, reference: reference, oneByOne: !areIndependent,
             workers: workers ?? ProcessInfo.processInfo.activeProcessorCount)
         let (scores, estimate) = try evaluation.run(runner, limit: limit, cancellation: cancellation, update: update)
-        state.withLock { $0.scores[split] = scores }
-        if let key, scores.isComplete, estimate.notFinite == 0 { store?.write(ScoreStore.Kept(scores: scores.scores, areIndependent: areIndependent), key) }
+        state.withLock { ($0.scores[split], $0.estimates[split]) = (scores, scores.isComplete ? estimate : nil) }
+        if let key, scores.isComplete, estimate.notFinite == 0 { store?.write(ScoreStore.Kept(scores: scores, areIndependent: areIndependent), key) }
         return scores
     }
 
     /// The baseline's accuracy from scores already known; `nil` before `baselineScores`.
     func baselineEstimate(_ split: SplitName) -> AccuracyEstimate? {
-        guard let scores = state.withLock({ $0.scores[split] }) else { return nil }
-        var tally = PairedTally(metric: scores.metric)
-        for score in scores.scores where !score.isNaN { tally.add(score, baseline: nil) }
-        return tally.estimate(total: scores.scores.count)
+        let (scores, known) = state.withLock { ($0.scores[split], $0.estimates[split]) }
+        guard let scores else { return nil }
+        if let known { return known }
+        let estimate = AccuracyEvaluation.estimate(scores, options: opened.data?.metricOptions ?? MetricOptions())
+        if scores.isComplete { state.withLock { $0.estimates[split] = estimate } }
+        return estimate
     }
 }
 

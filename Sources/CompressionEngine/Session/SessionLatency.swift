@@ -24,7 +24,7 @@ final class SessionLatency: Sendable {
         let isConditional = TechniqueRegistry.profiler(of: candidate) != nil || TechniqueRegistry.profiler(of: opened.model) != nil
         let (inputs, rows) = try self.inputs(batch: batch)
         var further: [[(String, Value)]] = []
-        if isConditional, let samples = opened.validation, samples.count >= rows {
+        if isConditional, let samples = opened.examples ?? opened.validation, samples.count >= rows {
             further = try stride(from: rows, through: min(samples.count, 4096) - rows, by: rows).map { try samples.values($0..<($0 + rows)) }
         }
         let figures = try LatencyMeasurement.compare(
@@ -52,7 +52,7 @@ final class SessionLatency: Sendable {
 
     /// Values for one call, and how many rows they are: samples of the validation split, or placeholders.
     private func inputs(batch: Int) throws -> ([(String, Value)], Int) {
-        if let samples = opened.validation, samples.count > 0 {
+        if let samples = opened.examples ?? opened.validation, samples.count > 0 {
             let rows = min(samples.fixedBatch(of: opened.model) ?? batch, samples.count)
             return (try samples.values(0..<rows), rows)
         }

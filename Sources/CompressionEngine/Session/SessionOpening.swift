@@ -15,6 +15,8 @@ struct OpenedModel: Sendable {
     var data: Dataset?
     var validation: SampleSet?
     var calibration: SampleSet?
+    /// What one call of the model takes, where samples of the validation split are sequences; `nil` where they are not.
+    var examples: SampleSet?
     /// Shapes given for inputs whose extents the model leaves open.
     var inputShapes: [String: [Int]] = [:]
     /// Whom steps that learn take as their teacher, in place of `model`; `nil` for none.
@@ -33,7 +35,7 @@ struct OpenedModel: Sendable {
         if split == .validation, let validation { return validation }
         guard let data else { throw EngineError(.data, "no data set: give one with --data") }
         guard let part = data.split(split) else { throw EngineError(.data, "\(data.path): has no \(split.rawValue) split") }
-        return try SampleSet(part, metric: data.metric)
+        return try SampleSet(part, metric: data.metric, options: data.metricOptions, carry: data.carry)
     }
 }
 
@@ -74,12 +76,23 @@ extension OpenedModel {
 
     private mutating func openData(_ path: String) throws {
         var opened = try DatasetLoader.open(path: path, inputs: model.graph.requiredInputs.map(\.inputDescription))
+        if opened.isMetricAssumed, opened.validation.targets != nil, let runtime {
+            let samples = try SampleSet(opened.validation, metric: opened.metric, options: opened.metricOptions, carry: opened.carry)
+            if let guess = try MetricGuess.metric(samples, model: model, runner: { try ModelRunner(model, library: runtime, label: "baseline") }) {
+                opened.metric = guess.metric
+                opened.metricOptions.decoding = opened.metricOptions.decoding ?? guess.decoding
+                if guess.metric != .top1 { info.warnings.append("no metric is declared: \(Measure.metric(guess.metric).name) is measured, since \(guess.reason)") }
+            }
+        }
         if opened.isMetricAssumed, opened.metric == .agreement, !AccuracyEvaluation.hasClassScores(model) {
             opened.metric = .cosine
             info.warnings.append("the model's output is not one score per class: its cosine with the original's is measured")
         }
-        validation = try SampleSet(opened.validation, metric: opened.metric)
-        calibration = try opened.calibration.map { try SampleSet($0, metric: opened.metric) }
+        validation = try SampleSet(opened.validation, metric: opened.metric, options: opened.metricOptions, carry: opened.carry)
+        if opened.carry.isEmpty || runtime != nil {
+            calibration = try opened.calibration.map { try steps(of: $0, opened) }
+            if !opened.carry.isEmpty { examples = try steps(of: opened.validation, opened, limit: 64) }
+        }
         info.dataName = opened.name
         info.metric = validation?.metric
         info.validationCount = opened.validation.count
@@ -87,6 +100,13 @@ extension OpenedModel {
         info.testCount = opened.test?.count ?? 0
         info.warnings += opened.notes
         data = opened
+    }
+
+    /// The samples of a split as single calls: of sequences the steps, each with the state that the model has come to.
+    func steps(of split: DatasetSplit, _ data: Dataset, limit: Int = 4096) throws -> SampleSet {
+        let set = try SampleSet(split, metric: data.metric, options: data.metricOptions, carry: data.carry)
+        guard !data.carry.isEmpty else { return set }
+        return try set.unrolled(ModelRunner(model, library: try requiredRuntime(), label: "baseline"), model: model, limit: limit)
     }
 
     /// A model to learn from.

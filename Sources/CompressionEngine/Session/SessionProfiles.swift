@@ -21,8 +21,12 @@ final class SessionProfiles: Sendable {
     /// What is known so far of models with this key; answers at once.
     subscript(key: ContentHash) -> (any LiveProfile)? { known.value(for: key) }
 
-    /// Whether there is something to profile on.
-    private var canProfile: Bool { opened.runtime != nil && (opened.validation?.count ?? 0) > 0 && shapes.runs && opened.model.graph.outputs.count == 1 }
+    /// Whether there is something to profile on: answers of exits are compared one by one, with a class or with the original's.
+    private var canProfile: Bool {
+        guard let samples = opened.validation, samples.carry.isEmpty else { return false }
+        return (samples.isCompared || samples.metric == .top1 || samples.metric == .top5) && opened.runtime != nil && samples.count > 0 && shapes.runs
+            && opened.model.graph.outputs.count == 1
+    }
 
     private func setting(of model: Model, scoring: Bool, _ cancellation: Cancellation) throws -> ProfileSetting? {
         guard canProfile, let library = opened.runtime, let samples = opened.validation else { return nil }

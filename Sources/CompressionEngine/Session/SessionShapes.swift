@@ -62,7 +62,7 @@ final class SessionShapes: Sendable {
 
     /// One sample (or a placeholder) as tensors.
     private func probeInputs(_ guess: PlaceholderInputs.Guess) throws -> [Tensor] {
-        guard let samples = opened.validation, samples.count > 0 else { return try placeholders(guess) }
+        guard let samples = opened.examples ?? opened.validation, samples.count > 0 else { return try placeholders(guess) }
         let rows = min(samples.fixedBatch(of: opened.model) ?? 1, samples.count)
         return try samples.inputs.enumerated().map { index, input in
             try Tensor(

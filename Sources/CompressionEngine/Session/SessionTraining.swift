@@ -39,7 +39,7 @@ extension EngineSession {
         guard let split = data.train ?? data.calibration else {
             throw EngineError(.data, "\(data.path): has no train split, and no calibration split to train on instead")
         }
-        let samples = try SampleSet(split, metric: data.metric)
+        let samples = try opened.steps(of: split, data)
         let metric = validation?.metric ?? samples.metric
         var source = TrainingSource(samples: samples, labels: samples.labels, library: runtime, store: store, metric: metric) { [self] model, cancellation in
             try evaluate(model, cancellation: cancellation)

@@ -21,7 +21,7 @@ enum SoundDecoding {
         defer { input.close() }
         try checkLength(input)
         var info = SF_INFO()
-        guard let file = sf_open_fd(input.descriptor, Int32(SFM_READ.rawValue), &info, 0) else {
+        guard let file = sf_open_fd(input.descriptor, Int32(SFM_READ), &info, 0) else {
             throw EngineError(.data, "\(path): not a readable WAV or FLAC file: \(reason(nil))")
         }
         defer { sf_close(file) }

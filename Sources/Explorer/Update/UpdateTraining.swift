@@ -62,7 +62,7 @@ extension ExplorerModel {
     mutating func trained(_ job: Int, _ recipe: Recipe) {
         tasks.trainings[recipe.canonical]?.job = nil
         let epochs = tasks.trainings[recipe.canonical]?.progress?.epochs ?? []
-        if let first = epochs.first, let best = epochs.map(\.accuracy).max() {
+        if let first = epochs.first, let best = epochs.map(\.accuracy).max(by: { metric.isBetter($1, than: $0) }) {
             notify(
                 .success, "trained: \(metric.numberFormat.text(first.accuracy)) \u{2192} \(metric.numberFormat.text(best))".replacingArrow(theme.glyphTier))
         }

@@ -53,7 +53,7 @@ extension Painter {
     }
 
     private func trainingFooter(_ epochs: [TrainingEpoch]) -> StyledLine {
-        guard let first = epochs.first, let best = epochs.max(by: { $0.accuracy < $1.accuracy }), epochs.count > 1 else { return StyledLine() }
+        guard let first = epochs.first, let best = epochs.max(by: { model.metric.isBetter($1.accuracy, than: $0.accuracy) }), epochs.count > 1 else { return StyledLine() }
         let change = model.metric.changeFormat.numberFormat.text(best.accuracy - first.accuracy)
         return StyledLine("best: epoch \(best.number), \(change)", .muted)
     }

@@ -92,7 +92,7 @@ extension SensitivityDocument.Cell {
         accuracy = cell.accuracy?.value
         baseline = cell.accuracy?.baseline
         loss = cell.loss
-        lossInterval = cell.accuracy?.differenceInterval.map { Interval(low: -$0.high, high: -$0.low) }
+        lossInterval = cell.accuracy?.lossInterval
         latencyRatio = cell.latency?.ratio
         latencyInterval = cell.latency?.ratioInterval
         saved = Dictionary(uniqueKeysWithValues: cell.saved.map { ($0.key.rawValue, $0.value) })

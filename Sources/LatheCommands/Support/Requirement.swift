@@ -68,7 +68,7 @@ struct Limit {
         let before: Double?
         if measure.metric != nil {
             (now, before) = (found.accuracy.value, found.accuracy.baseline)
-            if quantity == .drop { return -(found.accuracy.difference ?? 0) }
+            if quantity == .drop { return found.accuracy.loss ?? 0 }
         } else if measure.isLatency {
             (now, before) = (found.latency?.candidate, found.latency?.baseline)
             // That of the rounds, which ran in turns.
@@ -142,6 +142,9 @@ struct RequirementOptions: ParsableArguments {
         let metric = Measure.metric(kind ?? .top1)
         var limits: [Limit] = []
         if let minAccuracy {
+            guard metric.direction == .higher else {
+                throw BadInput("--min-accuracy: less is better of \(metric.name); demand it with --require 'accuracy<=LIMIT'")
+            }
             limits.append(Limit(name: "min-accuracy", measure: metric, isAtLeast: true, number: try minAccuracy.value(of: metric, option: "min-accuracy")))
         }
         if let maxDrop {
@@ -222,7 +225,7 @@ extension Measure {
         case .count: "a count such as 2000000 or 2M"
         case .si: "a number in \(self.unit), or with its unit"
         case .percent, .points, .relative: "percent"
-        case .fixed(_, let unit, _): unit.isEmpty ? "a number from \(range.lowerBound.formatted(digits: 3)) to \(range.upperBound.formatted(digits: 3))" : "a number in \(unit)"
+        case .fixed(_, let unit, _): !unit.isEmpty ? "a number in \(unit)" : !range.lowerBound.isFinite || !range.upperBound.isFinite ? "a number" : "a number from \(range.lowerBound.formatted(digits: 3)) to \(range.upperBound.formatted(digits: 3))"
         }
     }
 

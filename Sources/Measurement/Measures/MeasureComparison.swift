@@ -61,6 +61,12 @@ extension Measure {
         }
     }
 
+    /// How much worse a change makes it, in the unit of changes; negative where it is better.
+    public func loss(ofChange change: Double) -> Double { direction == .lower ? change : -change }
+
+    /// Whether one value is better than another.
+    public func isBetter(_ value: Double, than other: Double) -> Bool { direction == .lower ? value < other : value > other }
+
     /// Ratios nearer to 1 than this are no change.
     private static let indifference = 0.005
 

@@ -1,0 +1,72 @@
+import Datasets
+import EngineSupport
+import Metrics
+import ModelGraph
+import OnnxRuntime
+
+/// The metric that labels and outputs suggest where a declaration names none.
+public struct MetricGuess: Sendable, Hashable {
+    public var metric: MetricKind
+    /// How sequences are read, where that is not to be seen from the metric.
+    public var decoding: MetricOptions.Decoding?
+    /// Why, as the end of a sentence.
+    public var reason: String
+
+    /// Samples whose labels are looked at.
+    private static let looked = 256
+
+    /// - Parameters:
+    ///   - output: one sample's, without the batch; `nil` where it is not known.
+    ///   - isOpen: whether the output's extents hang on the input's.
+    /// - Throws: `EngineError` if a file of labels is damaged.
+    package static func metric(_ samples: PreparedSamples, output: [Int]?, isOpen: Bool, ofTokens: Bool, isProbability: Bool) throws -> MetricGuess? {
+        guard let targets = samples.targets else { return nil }
+        let some = try (0..<min(looked, samples.count)).map { try samples.target($0) }
+        let extents = output?.filter { $0 != 1 } ?? []
+        switch targets.kind {
+        case .boxes: return MetricGuess(metric: .detectionMAP, reason: "labels are boxes")
+        case .text: return MetricGuess(metric: .characterErrorRate, reason: "labels are texts")
+        case .label:
+            let largest = targets.labels?.max() ?? 0
+            if output != nil, extents.isEmpty, largest > 1, !isProbability {
+                return MetricGuess(metric: .mae, reason: "labels go up to \(largest) and the output is one number")
+            }
+            return MetricGuess(metric: .top1, reason: "labels are classes")
+        case .numbers:
+            let shape = targets.shape ?? []
+            let isBinary = some.allSatisfy { if case .numbers(let values, _) = $0 { values.allSatisfy { $0 == 0 || $0 == 1 } } else { false } }
+            if shape.count == 1, isBinary, extents.count <= 1 { return MetricGuess(metric: .multilabelAP, reason: "labels are rows of 0 and 1") }
+            if shape.count >= 3 || shape.count == 2 && extents.count == 2 { return MetricGuess(metric: .psnr, reason: "labels are images") }
+            return MetricGuess(metric: .rmse, reason: "labels are numbers")
+        case .classes:
+            let shape = targets.shape ?? []
+            if shape.count >= 2 { return MetricGuess(metric: .meanIoU, reason: "labels are maps of classes") }
+            let steps = shape.first ?? 0
+            let isBinary = some.allSatisfy { if case .classes(let values, _) = $0 { values.allSatisfy { $0 == 0 || $0 == 1 } } else { false } }
+            if isBinary, extents == [steps], !isOpen { return MetricGuess(metric: .multilabelAP, reason: "labels are rows of 0 and 1, one for each output") }
+            if let output, output.count >= 2, extents.count == 2, !output.contains(steps) {
+                return MetricGuess(metric: .characterErrorRate, decoding: .ctc, reason: "labels are sequences of another length than the output's \(output.shapeText)")
+            }
+            return ofTokens
+                ? MetricGuess(metric: .tokenAccuracy, reason: "labels are a class for each token") : MetricGuess(metric: .frameAccuracy, reason: "labels are a class for each step")
+        }
+    }
+
+    /// The metric for samples of a model, which is run on one of them if need be.
+    package static func metric(_ samples: SampleSet, model: Model, runner: () throws -> ModelRunner) throws -> MetricGuess? {
+        guard let targets = samples.prepared.targets, samples.count > 0 else { return nil }
+        let info = try AccuracyEvaluation.scoredOutput(of: model)
+        let declared = info.shape
+        var shape = declared.flatMap { shape in shape.dropFirst().allSatisfy { $0.fixedValue != nil } ? shape.dropFirst().compactMap(\.fixedValue) : nil }
+        if shape == nil || targets.kind == .classes {
+            var probe = samples
+            probe.probe()
+            let evaluation = try AccuracyEvaluation(samples: probe, model: model, workers: 1)
+            shape = try evaluation.sampleShape(runner())
+        }
+        return try metric(
+            samples.prepared, output: shape, isOpen: declared?.dropFirst().contains { $0.fixedValue == nil } ?? true,
+            ofTokens: model.graph.requiredInputs.contains { $0.elementType == .int64 || $0.elementType == .int32 },
+            isProbability: SingleOutput(info, of: model) == .score(above: 0.5))
+    }
+}

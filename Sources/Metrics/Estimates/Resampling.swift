@@ -1,0 +1,76 @@
+import Dispatch
+import EngineSupport
+import Foundation
+import Synchronization
+
+/// Values over samples drawn again with replacement, the same draws for candidate and baseline (Efron 1979). The same seed gives the same
+/// intervals on every machine.
+struct Resampling {
+    enum Side { case candidate, difference }
+
+    let count: Int
+    private let samples: Int
+    private let candidates: [Double]
+    private let differences: [Double]
+
+    /// Steps that resamples may take together; their number follows from it and not from a clock, so that it is the same everywhere.
+    private static let steps = (partial: 20_000_000, full: 1_000_000_000)
+
+    /// How often samples are drawn again: 2000 times where that is cheap, down to 200; of part of the samples 100 to 25 times.
+    static func count(work: Int, isPartial: Bool) -> Int {
+        isPartial ? max(25, min(100, steps.partial / max(1, work))) : max(200, min(2000, steps.full / max(1, work)))
+    }
+
+    init(_ statistic: any PooledStatistic, _ baseline: (any PooledStatistic)?, isPartial: Bool, seed: UInt64 = 0) {
+        samples = statistic.samples
+        let count = Self.count(work: samples + statistic.work + (baseline?.work ?? 0), isPartial: isPartial)
+        let size = samples
+        // Blocks with a generator each: the same numbers on any number of cores.
+        let block = 25
+        let values = Mutex([(Double, Double)](repeating: (.nan, .nan), count: count))
+        DispatchQueue.concurrentPerform(iterations: (count + block - 1) / block) { part in
+            var generator = SeededGenerator(seed: seed &+ UInt64(part) &* 0x9E37_79B9)
+            var counts = [Int32](repeating: 0, count: size)
+            for index in (part * block)..<min(count, (part + 1) * block) {
+                Self.draw(&counts, &generator)
+                let value = statistic.value(counts: counts)
+                let difference = baseline.map { value - $0.value(counts: counts) } ?? .nan
+                values.withLock { $0[index] = (value, difference) }
+            }
+        }
+        let found = values.withLock { $0 }
+        self.count = count
+        candidates = found.map(\.0)
+        differences = found.map(\.1)
+    }
+
+    private static func draw(_ counts: inout [Int32], _ generator: inout SeededGenerator) {
+        let size = counts.count
+        counts.withUnsafeMutableBufferPointer { counts in
+            for index in counts.indices { counts[index] = 0 }
+            // Two places from each number: the high half of 32 bits times the size is as even as draws need to be below a million samples.
+            if size < 1 << 20 {
+                let bound = UInt64(size)
+                for _ in 0..<(size / 2) {
+                    let bits = generator.next()
+                    counts[Int((bits & 0xFFFF_FFFF) * bound >> 32)] += 1
+                    counts[Int((bits >> 32) * bound >> 32)] += 1
+                }
+                if size % 2 == 1 { counts[generator.below(size)] += 1 }
+            } else {
+                for _ in 0..<size { counts[generator.below(size)] += 1 }
+            }
+        }
+    }
+
+    /// 95 % interval: quantiles corrected for the share of resamples below the value (bias-corrected percentiles, Efron 1981).
+    func interval(_ side: Side, around value: Double) -> Interval? {
+        let values = (side == .candidate ? candidates : differences).filter { !$0.isNaN }.sorted()
+        // Where the value does not exist for many resamples, those for which it does are no fair ones.
+        guard value.isFinite, values.count * 10 >= count * 9, let first = values.first, let last = values.last, first.isFinite, last.isFinite else { return nil }
+        let mean = values.reduce(0, +) / Double(values.count)
+        let deviation = (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(max(1, values.count - 1))).squareRoot()
+        let margin = StudentQuantile.t975(samples - 1) * deviation
+        return Interval(low: value - margin, high: value + margin)
+    }
+}

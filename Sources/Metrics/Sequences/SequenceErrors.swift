@@ -1,0 +1,60 @@
+import EngineSupport
+
+/// Exact match, character and word error rate, as jiwer has them: characters are Unicode scalars, white space at both ends does not count, and
+/// words are what white space separates.
+///
+/// Outputs are scores [T, C], which `options.decoding` reads, or classes [T]. Targets are texts, for which `options.alphabet` is needed, or classes, of
+/// which those that equal `ignore` (and of CTC the blank) do not count; without alphabet characters and words are classes.
+/// Contribution to exact match: 1 or 0; to error rates: edits, and length of the truth.
+struct SequenceErrors: MetricComputation {
+    let kind: MetricKind
+    private let decoding: SequenceDecoding
+    private let ignore: Int?
+
+    init(kind: MetricKind, options: MetricOptions) {
+        self.kind = kind
+        decoding = SequenceDecoding(kind: kind, options: options)
+        ignore = options.ignore
+    }
+
+    func contribution(_ outputs: [OutputView], target: SampleTarget) throws(EngineError) -> [Double] {
+        var (said, classes) = try decoding.classes(outputs.scored(kind))
+        if let ignore { said.removeAll { Int($0) == ignore } }
+        if case .text(let truth) = target {
+            guard let text = decoding.text(said, classes: classes) else {
+                throw EngineError(.data, "metric \(kind.rawValue): labels are texts, which needs alphabet, the characters of the classes")
+            }
+            return compare(text, truth)
+        }
+        let truth = try target.classes(kind).values.filter { Int($0) != ignore && !(decoding.decoding == .ctc && Int($0) == decoding.blank) }
+        if let text = decoding.text(said, classes: classes), let right = decoding.text(truth, classes: classes) { return compare(text, right) }
+        return kind == .exactMatch ? [said == truth ? 1 : 0] : [Double(EditDistance.between(truth, said)), Double(truth.count)]
+    }
+
+    private func compare(_ said: String, _ truth: String) -> [Double] {
+        let (said, truth) = (Self.stripped(said), Self.stripped(truth))
+        switch kind {
+        case .exactMatch: return [said == truth ? 1 : 0]
+        case .wordErrorRate:
+            let (words, right) = (Self.words(said), Self.words(truth))
+            return [Double(EditDistance.between(right, words)), Double(right.count)]
+        default: return [Double(EditDistance.between(truth, said)), Double(truth.count)]
+        }
+    }
+
+    func statistic(of contributions: [[Double]]) -> any PooledStatistic {
+        kind == .exactMatch ? SampleRatio(contributions, isMean: true, isProportion: true) : SampleRatio(contributions)
+    }
+
+    // Scalars, not Swift's characters: those join what jiwer and others count apart, and a letter with an accent equals two scalars.
+    private static func stripped(_ text: String) -> [Unicode.Scalar] {
+        let scalars = Array(text.unicodeScalars)
+        guard let first = scalars.firstIndex(where: { !isSpace($0) }), let last = scalars.lastIndex(where: { !isSpace($0) }) else { return [] }
+        return Array(scalars[first...last])
+    }
+
+    private static func words(_ scalars: [Unicode.Scalar]) -> [[Unicode.Scalar]] { scalars.split(whereSeparator: isSpace).map(Array.init) }
+
+    /// What Python's `str.strip` and `str.split` take for white space.
+    private static func isSpace(_ scalar: Unicode.Scalar) -> Bool { scalar.properties.isWhitespace || (0x1C...0x1F).contains(scalar.value) }
+}
