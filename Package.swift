@@ -146,7 +146,7 @@ let package = Package(
         .testTarget(name: "TrainingTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
         .testTarget(name: "LearningTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
         .testTarget(name: "RecipesTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
-        .testTarget(name: "CompressionEngineTests", dependencies: engine + ["TestSupport", "PythonOracle"]),
+        .testTarget(name: "CompressionEngineTests", dependencies: engine + ["TestSupport", "PythonOracle"], exclude: ["task_models.py"]),
         .testTarget(name: "TerminalCellsTests", dependencies: ["TerminalCells"], exclude: ["Snapshots"]),
         .testTarget(name: "TerminalCursesTests", dependencies: ["TerminalCurses", "TerminalCells", "CTerminalGuard"]),
         .testTarget(

@@ -22,7 +22,7 @@ struct DatasetAssembly {
         // Of the others samples say nothing. What is carried on from step to step leaves sequences: one more dimension, of steps, behind the batch.
         let given = Set(declaration.constants.keys).union(declaration.carry.values)
         self.inputs = inputs.filter { !given.contains($0.name) }.map { input in
-            guard !declaration.carry.isEmpty, let shape = input.shape, let batch = shape.first else { return input }
+            guard !declaration.carry.isEmpty || declaration.metric == .similarity, let shape = input.shape, let batch = shape.first else { return input }
             var sequence = input
             sequence.shape = [batch, nil] + shape.dropFirst()
             return sequence

@@ -87,7 +87,7 @@ public struct AccuracyEvaluation: Sendable {
         outputNames = names
         outputName = names[0]
         axes = names.map { name in model.graph.outputs.first { $0.name == name }.flatMap { BatchedOutput.declaredAxis(of: $0, in: model) } }
-        sequences = samples.carry.isEmpty ? nil : try SequenceRun(samples.carry, model: model, samples: samples, outputs: names)
+        sequences = !samples.isSequence ? nil : try SequenceRun(samples.carry, model: model, samples: samples, outputs: names)
         single = try SingleOutput(model.graph.outputs.first { $0.name == names[0] } ?? Self.scoredOutput(of: model), of: model)
         isBatchFree = samples.fixedBatch(of: model) == nil
         // Outputs that are compared number by number may not depend on the company at all; a label's place rarely does.
@@ -214,6 +214,26 @@ public struct AccuracyEvaluation: Sendable {
                 : try BatchedOutput(name: output.0, values: floats, shape: shape, rows: padded.count, axis: output.1)
             return whole.rows(own..<own + range.count)
         }
+    }
+
+    /// How often each class is the largest of a step, over the first samples; of outputs [steps, classes]. `nil` for others.
+    func classCounts(_ runner: ModelRunner, limit: Int) throws -> [Int]? {
+        var counts: [Int] = []
+        for start in stride(from: 0, to: min(limit, samples.count), by: batch) {
+            let output = try outputs(runner, start..<min(start + batch, samples.count), Cancellation())[0]
+            guard output.shape.count == 2, let classes = output.shape.last, classes > 1 else { return nil }
+            if counts.isEmpty { counts = [Int](repeating: 0, count: classes) }
+            guard counts.count == classes else { return nil }
+            for row in 0..<output.rows {
+                output.withRow(row) { values in
+                    for step in 0..<output.shape[0] {
+                        let scores = UnsafeBufferPointer(rebasing: values[step * classes..<(step + 1) * classes])
+                        counts[OutputComparison.argmax(scores)] += 1
+                    }
+                }
+            }
+        }
+        return counts
     }
 
     /// Shape of one sample's output.

@@ -52,6 +52,14 @@ public struct MetricGuess: Sendable, Hashable {
         }
     }
 
+    /// The class that stands for nothing in CTC: the last one, where it is the largest of more steps than the first. Exporters use both.
+    /// - Returns: `nil` where it is the first.
+    package static func blank(_ samples: SampleSet, model: Model, runner: ModelRunner) throws -> Int? {
+        let evaluation = try AccuracyEvaluation(samples: samples, model: model, oneByOne: true, workers: 1)
+        guard let counts = try evaluation.classCounts(runner, limit: 16), let last = counts.last else { return nil }
+        return last > counts[0] ? counts.count - 1 : nil
+    }
+
     /// The metric for samples of a model, which is run on one of them if need be.
     package static func metric(_ samples: SampleSet, model: Model, runner: () throws -> ModelRunner) throws -> MetricGuess? {
         guard let targets = samples.prepared.targets, samples.count > 0 else { return nil }

@@ -27,6 +27,9 @@ public struct SampleSet: Sendable {
         contentHash = try split.contentHash
     }
 
+    /// Whether a sample is several calls: the steps of a sequence, or the two of a pair.
+    package var isSequence: Bool { !carry.isEmpty || metric == .similarity }
+
     /// Takes outputs as they come, whatever the labels are.
     mutating func probe() { metric = .cosine }
 
@@ -47,7 +50,7 @@ public struct SampleSet: Sendable {
     /// Values over samples `range`, viewing the set's memory without copying.
     /// - Throws: `EngineError` where samples are sequences: those are run step by step.
     public func values(_ range: Range<Int>) throws -> [(String, Value)] {
-        guard carry.isEmpty else { throw EngineError(.data, "samples are sequences that the model takes step by step") }
+        guard !isSequence else { throw EngineError(.data, "samples are sequences that the model takes step by step") }
         return try inputs.enumerated().map { index, input in
             (
                 input.name,

@@ -175,8 +175,59 @@ struct DeclarationTests {
     func documented() throws {
         let page = try String(contentsOfFile: Repository.root + "/Docs/DataSets.md", encoding: .utf8)
         let blocks = page.matches(of: /```yaml\n([\s\S]*?)```/).map { String($0.output.1) }
-        #expect(blocks.count == 4)
+        #expect(blocks.count >= 4)
         for block in blocks { _ = try DatasetDeclaration.parse(block, file: "d.yaml") }
-        for name in Preprocessing.Channels.allCases.map(\.rawValue) + MetricKind.allCases.map(\.rawValue) { #expect(page.contains("`\(name)`")) }
+        for name in Preprocessing.Channels.allCases.map(\.rawValue) { #expect(page.contains("`\(name)`"), "\(name)") }
+    }
+
+    @Test("Every metric is in Docs/Metrics.md, and what is shown there is read")
+    func metricsPage() throws {
+        let page = try String(contentsOfFile: Repository.root + "/Docs/Metrics.md", encoding: .utf8)
+        for name in MetricKind.allCases.map(\.rawValue) { #expect(page.contains("`\(name)`"), "\(name)") }
+        let blocks = page.matches(of: /```yaml\n([\s\S]*?)```/).map { String($0.output.1) }
+        #expect(blocks.count == 4)
+        for block in blocks {
+            let whole = block.contains("format:") ? block : "format: npz\nsource: {file: x.npz}\n" + block
+            _ = try DatasetDeclaration.parse(whole, file: "d.yaml")
+        }
+    }
+
+    @Test("Metrics are read with their options, under the names people write", arguments: [
+        ("auc", MetricKind.rocAUC), ("F1_macro", .f1Macro), ("mIoU", .meanIoU), ("coco-map", .detectionMAP), ("word error rate", .wordErrorRate), ("accuracy", .top1),
+    ])
+    func metricNames(text: String, kind: MetricKind) throws {
+        #expect(try DatasetDeclaration.parse("format: npz\nsource: {file: x.npz}\nmetric: \(text)", file: "d.yaml").metric == kind)
+    }
+
+    @Test func metricOptions() throws {
+        let text = """
+            format: npz
+            classes: [no, yes]
+            source: {file: x.npz}
+            constants: {sr: 16000, scale: [1, 2]}
+            carry: {stateN: state}
+            metric: {kind: recall, class: yes, output: logits, transform: [{select: [0, 2]}, softmax, {threshold: 0.25}], threshold: 0.5, ignore: -1}
+            """
+        let declaration = try DatasetDeclaration.parse(text, file: "d.yaml")
+        let options = declaration.metricOptions
+        #expect(declaration.metric == .recall && options.positiveClass == 1 && options.outputs == ["logits"] && options.ignore == -1 && options.threshold == 0.5)
+        #expect(options.transforms == [.select(axis: 0, index: 2), .softmax(axis: -1), .threshold(0.25)])
+        #expect(declaration.constants == ["sr": [16000], "scale": [1, 2]] && declaration.carry == ["stateN": "state"])
+        // Options that are not given change no content address.
+        #expect(MetricOptions().canonicalText.isEmpty && !options.canonicalText.isEmpty)
+        let command = try DatasetDeclaration.parse("format: npz\nsource: {file: x.npz}\nmetric: {command: [python3, score.py], better: lower, timeout: 2}", file: "d.yaml")
+        #expect(command.metric == .error && command.metricOptions.command == ["python3", "score.py"] && command.metricOptions.commandSeconds == 2)
+    }
+
+    @Test("What is wrong with a metric is said", arguments: [
+        ("metric: {output: x}", "'kind' or 'command' is missing"), ("metric: score", "is what a command answers"), ("metric: {kind: mae, better: lower}", "only of a command"),
+        ("metric: {kind: cer, alphabet: ab, alphabet_file: x}", "no such file"), ("metric: {kind: top-k, k: 0}", "k: expected a whole number from 1"),
+        ("metric: {kind: mae, transform: square}", "transform: expected softmax"), ("metric: {kind: mae, range: -1}", "range: expected a number above 0"),
+        ("metric: {kind: mae, command: [x]}", "exclude each other"), ("carry: {}", "carry: expected 'output: input' lines"), ("constants: 3", "constants: expected 'input: number' lines"),
+    ])
+    func metricMistakes(text: String, expected: String) throws {
+        #expect {
+            _ = try DatasetDeclaration.parse("format: npz\nsource: {file: x.npz}\n\(text)", file: "/tmp/d.yaml")
+        } throws: { error in "\(error)".contains(expected) && "\(error)".contains("d.yaml:3") || "\(error)".contains("no such file") && expected == "no such file" }
     }
 }

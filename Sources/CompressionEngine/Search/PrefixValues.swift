@@ -30,7 +30,7 @@ final class PrefixValues: Sendable {
     /// `nil` without data or runtime, or where the model fixes its batch: then values of one sample cannot be told from
     /// another's.
     init?(_ session: EngineSession, limit: Int, budget: Int = 1 << 30, cancellation: Cancellation) throws {
-        guard let samples = session.validation, samples.carry.isEmpty, let library = session.runtime, samples.fixedBatch(of: session.model) == nil,
+        guard let samples = session.validation, !samples.isSequence, let library = session.runtime, samples.fixedBatch(of: session.model) == nil,
             let shapes = try session.shapes(of: session.model, cancellation: cancellation)
         else { return nil }
         self.session = session

@@ -84,14 +84,24 @@ extension OpenedModel {
                 if guess.metric != .top1 { info.dataNotes.append("no metric is declared: \(Measure.metric(guess.metric).name) is measured, since \(guess.reason)") }
             }
         }
+        if let runtime, [.characterErrorRate, .wordErrorRate, .exactMatch].contains(opened.metric), opened.metricOptions.blank == nil,
+            opened.metricOptions.decoding == .ctc || opened.metricOptions.decoding == nil && opened.validation.targets?.kind == .text
+        {
+            let samples = try SampleSet(opened.validation, metric: opened.metric, options: opened.metricOptions, carry: opened.carry)
+            if let blank = try MetricGuess.blank(samples, model: model, runner: ModelRunner(model, library: runtime, label: "baseline")) {
+                opened.metricOptions.blank = blank
+                info.dataNotes.append("the blank is taken to be class \(blank), the last, which most steps say; 'blank' in the declaration can say otherwise")
+            }
+        }
         if opened.isMetricAssumed, opened.metric == .agreement, !AccuracyEvaluation.hasClassScores(model) {
             opened.metric = .cosine
             info.dataNotes.append("the model's output is not one score per class: its cosine with the original's is measured")
         }
         validation = try SampleSet(opened.validation, metric: opened.metric, options: opened.metricOptions, carry: opened.carry)
-        if opened.carry.isEmpty || runtime != nil {
+        let isSequence = validation?.isSequence ?? false
+        if !isSequence || runtime != nil {
             calibration = try opened.calibration.map { try steps(of: $0, opened) }
-            if !opened.carry.isEmpty { examples = try steps(of: opened.validation, opened, limit: 64) }
+            if isSequence { examples = try steps(of: opened.validation, opened, limit: 64) }
         }
         info.dataName = opened.name
         info.classes = opened.classes
@@ -107,7 +117,7 @@ extension OpenedModel {
     /// The samples of a split as single calls: of sequences the steps, each with the state that the model has come to.
     func steps(of split: DatasetSplit, _ data: Dataset, limit: Int = 4096) throws -> SampleSet {
         let set = try SampleSet(split, metric: data.metric, options: data.metricOptions, carry: data.carry)
-        guard !data.carry.isEmpty else { return set }
+        guard set.isSequence else { return set }
         return try set.unrolled(ModelRunner(model, library: try requiredRuntime(), label: "baseline"), model: model, limit: limit)
     }
 

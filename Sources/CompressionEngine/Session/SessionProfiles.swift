@@ -23,7 +23,7 @@ final class SessionProfiles: Sendable {
 
     /// Whether there is something to profile on: answers of exits are compared one by one, with a class or with the original's.
     private var canProfile: Bool {
-        guard let samples = opened.validation, samples.carry.isEmpty else { return false }
+        guard let samples = opened.validation, !samples.isSequence else { return false }
         return (samples.isCompared || samples.metric == .top1 || samples.metric == .top5) && opened.runtime != nil && samples.count > 0 && shapes.runs
             && opened.model.graph.outputs.count == 1
     }

@@ -1,0 +1,100 @@
+import Foundation
+import Measurement
+import Metrics
+import ModelGraph
+import PythonOracle
+import TestSupport
+import Testing
+
+@testable import CompressionEngine
+@testable import EngineSupport
+
+/// Tasks from declaration to number, each against Python's onnxruntime and an independent library.
+@Suite struct TaskEvaluationTests {
+    /// Makes models and sets in a folder, and says what each scores: `name value`, a line each.
+    private static let made = Result { () throws -> (folder: TemporaryFolder, values: [String: Double]) in
+        let folder = try TemporaryFolder()
+        let path = Repository.root + "/Tests/CompressionEngineTests/task_models.py"
+        let text = try Python.run(try String(contentsOfFile: path, encoding: .utf8), folder.path)
+        var values: [String: Double] = [:]
+        for line in text.split(separator: "\n") {
+            let parts = line.split(separator: " ")
+            if parts.count == 2 { values[String(parts[0])] = Double(String(parts[1])) }
+        }
+        return (folder, values)
+    }
+
+    private func session(_ name: String) throws -> (session: EngineSession, value: Double) {
+        let made = try Self.made.get()
+        let base = name.split(separator: ":").first.map(String.init) ?? name
+        let model = String(base.split(separator: "-").first ?? "")
+        let session = try EngineSession.open(
+            OpenRequest(modelPath: "\(made.folder.path)/\(model).onnx", dataPath: "\(made.folder.path)/\(base).yaml", recipePath: nil, runtimePath: nil))
+        return (session, try #require(made.values[name], "\(name)"))
+    }
+
+    @Test(
+        "The baseline scores what Python says",
+        arguments: [
+            "classes-f1", "classes-auc", "classes-logloss", "classes-balanced", "binary-auc", "binary-f1", "regression-rmse", "regression-r2", "labels-map", "frames-accuracy",
+            "times-accuracy", "text-cer", "text-exact", "segment-iou", "state-accuracy", "state-constant", "tokens-perplexity", "classes-command",
+        ])
+    func baseline(name: String) throws {
+        let (session, expected) = try session(name)
+        try session.baselineScores()
+        let estimate = try #require(session.baselineEstimate())
+        #expect(abs(estimate.value - expected) <= 1e-6 * max(1, abs(expected)), "\(name): \(estimate.value), Python \(expected)")
+        #expect(estimate.isComplete && estimate.interval.low <= estimate.value && estimate.value <= estimate.interval.high)
+        // The same model differs by nothing.
+        let same = try session.evaluate(session.model)
+        #expect(same.difference == 0 && same.verdict == .none && same.value == estimate.value)
+    }
+
+    @Test("Without a metric, labels and outputs decide", arguments: [
+        ("regression-none", MetricKind.rmse), ("labels-none", .multilabelAP), ("frames-none", .frameAccuracy), ("text-none", .characterErrorRate), ("segment-none", .meanIoU),
+        ("tokens-none", .tokenAccuracy), ("classes-none", .top1),
+    ])
+    func guesses(name: String, metric: MetricKind) throws {
+        let made = try Self.made.get()
+        let model = name.split(separator: "-")[0]
+        let session = try EngineSession.open(
+            OpenRequest(modelPath: "\(made.folder.path)/\(model).onnx", dataPath: "\(made.folder.path)/\(name).yaml", recipePath: nil, runtimePath: nil))
+        #expect(session.info.metric == metric)
+        if metric != .top1 { #expect(session.info.dataNotes.contains { $0.contains("no metric is declared") }) }
+    }
+
+    @Test func aBaselineThatLooksWrongIsSaid() throws {
+        let (shifted, _) = try session("classes-shifted:top1")
+        try shifted.baselineScores()
+        #expect(try shifted.baselineRemarks().contains { $0.contains("numbered otherwise") && $0.contains("-1") || $0.contains("+ 1") || $0.contains("- 1") }, "\(try shifted.baselineRemarks())")
+        let (chance, _) = try session("classes-chance:top1")
+        try chance.baselineScores()
+        #expect(try chance.baselineRemarks().contains { $0.contains("chance") }, "\(try chance.baselineRemarks())")
+        let (good, _) = try session("classes-f1")
+        try good.baselineScores()
+        #expect(try good.baselineRemarks().isEmpty)
+    }
+
+    @Test func calibrationSeesTheStepsOfSequences() throws {
+        let (session, _) = try session("state-accuracy")
+        let calibration = try #require(session.opened.calibration)
+        // Eight sequences of twelve steps.
+        #expect(calibration.count == 96 && calibration.inputs.map(\.name).sorted() == ["state", "x"])
+        let applied = try session.apply(Recipe(steps: [RecipeStep(technique: "dynamic-int8")]))
+        let estimate = try session.evaluate(applied.model)
+        #expect(estimate.isComplete && estimate.difference != nil)
+    }
+
+    @Test func classesThatLoseAreListedWorstFirst() throws {
+        let (session, _) = try session("classes-f1")
+        try session.baselineScores()
+        let applied = try session.apply(Recipe(steps: [RecipeStep(technique: "magnitude-pruning", parameters: ParameterValues(["sparsity": .real(0.9)]))]))
+        let estimate = try session.evaluate(applied.model)
+        #expect(!estimate.classes.isEmpty && estimate.classes.map(\.count).reduce(0, +) == estimate.total)
+        #expect(zip(estimate.classes, estimate.classes.dropFirst()).allSatisfy { $0.loss >= $1.loss })
+        let changed = try session.changedSamples(applied.model)
+        let wrong = estimate.classes.reduce(0) { $0 + $1.count - $1.right }
+        #expect(!changed.isEmpty && changed.count { $0.answer != $0.label } <= wrong && changed.allSatisfy { $0.answer != $0.baseline })
+        #expect(changed.map(\.row) == changed.map(\.row).sorted())
+    }
+}
