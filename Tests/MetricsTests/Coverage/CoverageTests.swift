@@ -73,7 +73,7 @@ import Testing
         let kinds = Self.environment["LATHE_KINDS"].map { Set($0.split(separator: ",").map(String.init)) }
         var page = [
             "# How often the intervals of metrics hold the true value", "",
-            "Written by `LATHE_COVERAGE=$PWD/Docs/Results/MetricCoverage.md swift test -c release --filter CoverageTests`: \(draws) times as many samples as the table says",
+            "Written by `LATHE_COVERAGE=$PWD/Docs/Results/MetricCoverage.md swift test -c release -Xswiftc -enable-testing --filter CoverageTests`: \(draws) times as many samples as the table says",
             "are drawn from \(Population.size) made-up ones, over all of which the true value is taken. 95 % is aimed at; with 2000 draws chance moves a share by ± 1 point.",
             "Samples are drawn again 500 times for an interval, to save time; `evaluate` does so up to 2000 times, which makes ends steadier.",
             "Candidate and baseline are much alike, as a compressed model and its original are. What the methods are: `Sources/Metrics/Estimates`.", "",
