@@ -26,7 +26,7 @@ enum ResampledInterval {
     /// Which methods cover the true value of a metric and of a difference (Docs/Results/MetricCoverage.md).
     static func methods(_ kind: MetricKind) -> (value: Method, difference: Method) {
         switch kind {
-        case .balancedAccuracy, .rocAUC, .averagePrecision, .multilabelAP: (.logit, .student)
+        case .rocAUC, .averagePrecision, .multilabelAP: (.logit, .student)
         case .detectionMAP, .detectionMAP50: (.halvedLogit, .student)
         case .falseAccepts: (.biasCorrected, .biasCorrected)
         default: (.student, .student)
