@@ -52,7 +52,7 @@ install_python() {
     local stamp=.deps/venv/.requirements
     [ -f "$stamp" ] && cmp -s "$stamp" scripts/requirements-tests.txt && return
     apt_install tmux man-db locales
-    say "making the tests' Python environment (numpy, onnx, onnxruntime, scipy, pillow) in .deps/venv"
+    say "making the tests' Python environment (numpy, onnx, onnxruntime, scipy, scikit-learn and others) in .deps/venv"
     rm -rf .deps/venv
     /usr/bin/python3 -m venv .deps/venv
     .deps/venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: -r scripts/requirements-tests.txt

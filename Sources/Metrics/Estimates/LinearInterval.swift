@@ -36,6 +36,9 @@ enum LinearInterval {
         }
 
         func interval() -> Interval? {
+            if form == .root, let interval = skewed() {
+                return Interval(low: SampleRatio.formed(max(0, interval.low), form), high: SampleRatio.formed(interval.high, form))
+            }
             guard let margin = Self.margin(values, effective) else { return nil }
             // Root and exponential are applied to the ends.
             let low = form == .root ? max(0, quotient - margin) : quotient - margin
@@ -58,6 +61,18 @@ enum LinearInterval {
             }
         }
 
+        /// Ends for squares, whose errors are far from even: Hall's (1992) transformation takes the skewness out of Student's t.
+        private func skewed() -> Interval? {
+            guard let margin = Self.margin(values, effective), margin > 0 else { return nil }
+            let count = Double(values.count)
+            let (squares, cubes) = values.reduce((0.0, 0.0)) { ($0.0 + $1 * $1, $0.1 + $1 * $1 * $1) }
+            let t = StudentQuantile.t975(effective - 1)
+            let skew = cubes / count / pow(squares / count, 1.5) / count.squareRoot()
+            guard abs(skew) > 1e-6 else { return Interval(low: quotient - margin, high: quotient + margin) }
+            func inverse(_ y: Double) -> Double { 3 / skew * (cbrt(1 + skew * (y - skew / 6)) - 1) }
+            return Interval(low: quotient - margin / t * inverse(t), high: quotient - margin / t * inverse(-t))
+        }
+
         private static func margin(_ values: [Double], _ effective: Int) -> Double? {
             guard effective > 1 else { return nil }
             let count = Double(values.count)
@@ -70,9 +85,8 @@ enum LinearInterval {
 
     /// Of a proportion (Wilson 1927).
     private static func wilson(_ ratio: SampleRatio) -> Interval? {
-        let count = Double(ratio.samples)
-        guard count > 0 else { return nil }
-        return wilson(ratio.numerators.reduce(0, +), count)
+        let count = ratio.denominators.reduce(0, +)
+        return count > 0 ? wilson(ratio.numerators.reduce(0, +), count) : nil
     }
 
     private static func wilson(_ right: Double, _ count: Double) -> Interval {
@@ -85,10 +99,10 @@ enum LinearInterval {
 
     /// Of the difference of two paired proportions (Newcombe 1998, method 10).
     private static func newcombe(_ candidate: SampleRatio, _ baseline: SampleRatio) -> Interval? {
-        let count = Double(candidate.samples)
+        let count = candidate.denominators.reduce(0, +)
         guard count > 0 else { return nil }
         var (both, onlyFirst, onlySecond, none) = (0.0, 0.0, 0.0, 0.0)
-        for (one, other) in zip(candidate.numerators, baseline.numerators) {
+        for (index, (one, other)) in zip(candidate.numerators, baseline.numerators).enumerated() where candidate.denominators[index] > 0 {
             switch (one > 0, other > 0) {
             case (true, true): both += 1
             case (true, false): onlyFirst += 1

@@ -15,8 +15,16 @@ public enum PooledEstimate {
             kind, statistic: computation.statistic(of: contributions), baseline: baseline.map { computation.statistic(of: $0) }, isPartial: isPartial)
     }
 
+    /// Quotients of sums have intervals without resampling; the others draw samples again, the same for candidate and baseline.
     public static func estimate(
         _ kind: MetricKind, statistic: any PooledStatistic, baseline: (any PooledStatistic)? = nil, isPartial: Bool = false
+    ) -> MetricEstimate {
+        estimate(kind, statistic, baseline, isPartial: isPartial, resamples: nil)
+    }
+
+    /// - Parameter resamples: how many, where the work does not decide.
+    static func estimate(
+        _ kind: MetricKind, _ statistic: any PooledStatistic, _ baseline: (any PooledStatistic)?, isPartial: Bool, resamples: Int?
     ) -> MetricEstimate {
         var result = MetricEstimate(value: statistic.value(counts: nil))
         result.isBiased = isPartial && kind.isBiasedInPart
@@ -31,11 +39,17 @@ public enum PooledEstimate {
             (result.interval, result.differenceInterval) = LinearInterval.intervals(ratio, other?.ratio)
             return result
         }
-        let resampling = Resampling(statistic, other, isPartial: isPartial)
+        if let statistic = statistic as? CalibrationStatistic {
+            result.resamples = resamples ?? Resampling.count(work: 2 * statistic.work, isPartial: isPartial)
+            (result.interval, result.differenceInterval) = CalibrationInterval.intervals(statistic, other as? CalibrationStatistic, resamples: result.resamples)
+            return result
+        }
+        let resampling = Resampling(statistic, other, isPartial: isPartial, resamples: resamples)
         result.resamples = resampling.count
-        result.interval = ResampledInterval.interval(.student, of: resampling.candidates, around: result.value, samples: resampling.samples)
+        let methods = ResampledInterval.methods(kind)
+        result.interval = ResampledInterval.interval(methods.value, of: statistic, resampling, around: result.value)
         if let difference = result.difference {
-            result.differenceInterval = ResampledInterval.interval(.student, of: resampling.differences, around: difference, samples: resampling.samples)
+            result.differenceInterval = ResampledInterval.interval(methods.difference, of: resampling.differences, around: difference, samples: resampling.samples)
         }
         return result
     }

@@ -20,27 +20,67 @@ struct Resampling {
         isPartial ? max(25, min(100, steps.partial / max(1, work))) : max(200, min(2000, steps.full / max(1, work)))
     }
 
-    init(_ statistic: any PooledStatistic, _ baseline: (any PooledStatistic)?, isPartial: Bool, seed: UInt64 = 0) {
+    /// - Parameter resamples: how many, where the work does not decide.
+    init(_ statistic: any PooledStatistic, _ baseline: (any PooledStatistic)?, isPartial: Bool, resamples: Int? = nil, seed: UInt64 = 0) {
         samples = statistic.samples
-        let count = Self.count(work: samples + statistic.work + (baseline?.work ?? 0), isPartial: isPartial)
+        let count = resamples ?? Self.count(work: samples + statistic.work + (baseline?.work ?? 0), isPartial: isPartial)
         let size = samples
-        // Blocks with a generator each: the same numbers on any number of cores.
-        let block = 25
-        let values = Mutex([(Double, Double)](repeating: (.nan, .nan), count: count))
-        DispatchQueue.concurrentPerform(iterations: (count + block - 1) / block) { part in
-            var generator = SeededGenerator(seed: seed &+ UInt64(part) &* 0x9E37_79B9)
-            var counts = [Int32](repeating: 0, count: size)
-            for index in (part * block)..<min(count, (part + 1) * block) {
-                Self.draw(&counts, &generator)
-                let value = statistic.value(counts: counts)
-                let difference = baseline.map { value - $0.value(counts: counts) } ?? .nan
-                values.withLock { $0[index] = (value, difference) }
-            }
+        let found = Self.map(samples: size, count: count, seed: seed) { counts -> (Double, Double) in
+            let value = statistic.value(counts: counts)
+            return (value, baseline.map { value - $0.value(counts: counts) } ?? .nan)
         }
-        let found = values.withLock { $0 }
         self.count = count
         candidates = found.map(\.0)
         differences = found.map(\.1)
+    }
+
+    /// Mean value over random halves of the samples; both halves of each cut count.
+    func halves(of statistic: any PooledStatistic) -> Double {
+        let size = samples
+        let cuts = max(5, min(25, count / 20))
+        let values = (0..<cuts).map { cut -> [Double] in
+            var generator = SeededGenerator(seed: UInt64(cut))
+            var counts = [Int32](repeating: 0, count: size)
+            for place in generator.permutation(size).prefix(size / 2) { counts[place] = 1 }
+            return [statistic.value(counts: counts), statistic.value(counts: counts.map { 1 - $0 })]
+        }.flatMap { $0 }.filter(\.isFinite)
+        return values.isEmpty ? .nan : values.reduce(0, +) / Double(values.count)
+    }
+
+    /// How fast the spread grows with the value, from leaving out samples, some at a time where there are many.
+    func acceleration(of statistic: any PooledStatistic) -> Double {
+        let groups = min(samples, 200)
+        guard groups > 2 else { return 0 }
+        let size = samples
+        let values = (0..<groups).map { group in
+            var counts = [Int32](repeating: 1, count: size)
+            for place in stride(from: group, to: size, by: groups) { counts[place] = 0 }
+            return statistic.value(counts: counts)
+        }
+        let mean = values.reduce(0, +) / Double(groups)
+        let (squares, cubes) = values.reduce((0.0, 0.0)) { sums, value in
+            let away = mean - value
+            return (sums.0 + away * away, sums.1 + away * away * away)
+        }
+        return squares > 0 ? cubes / (6 * squares * squares.squareRoot()) : 0
+    }
+
+    /// What becomes of each resample, in order.
+    /// - Parameter body: is given how often each sample was drawn; called from several threads.
+    static func map<Result: Sendable>(samples: Int, count: Int, seed: UInt64 = 0, _ body: @Sendable ([Int32]) -> Result) -> [Result] {
+        // Blocks with a generator each: the same numbers on any number of cores.
+        let block = 25
+        let results = Mutex([Result?](repeating: nil, count: count))
+        DispatchQueue.concurrentPerform(iterations: (count + block - 1) / block) { part in
+            var generator = SeededGenerator(seed: seed &+ UInt64(part) &* 0x9E37_79B9)
+            var counts = [Int32](repeating: 0, count: samples)
+            for index in (part * block)..<min(count, (part + 1) * block) {
+                draw(&counts, &generator)
+                let result = body(counts)
+                results.withLock { $0[index] = result }
+            }
+        }
+        return results.withLock { $0 }.compactMap { $0 }
     }
 
     private static func draw(_ counts: inout [Int32], _ generator: inout SeededGenerator) {
@@ -52,8 +92,8 @@ struct Resampling {
                 let bound = UInt64(size)
                 for _ in 0..<(size / 2) {
                     let bits = generator.next()
-                    counts[Int((bits & 0xFFFF_FFFF) * bound >> 32)] += 1
-                    counts[Int((bits >> 32) * bound >> 32)] += 1
+                    counts[Int(((bits & 0xFFFF_FFFF) * bound) >> 32)] += 1
+                    counts[Int(((bits >> 32) * bound) >> 32)] += 1
                 }
                 if size % 2 == 1 { counts[generator.below(size)] += 1 }
             } else {

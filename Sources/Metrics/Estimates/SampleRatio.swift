@@ -15,7 +15,7 @@ public struct SampleRatio: PooledStatistic {
     public let numerators: [Double]
     public let denominators: [Double]
     public let form: Form
-    /// Whether every sample is right or wrong, so that the value is a proportion.
+    /// Whether every sample is right or wrong (or does not count: denominator 0), so that the value is a proportion.
     public let isProportion: Bool
 
     public init(numerators: [Double], denominators: [Double], form: Form = .plain, isProportion: Bool = false) {

@@ -32,7 +32,7 @@ struct ClassConfusions: MetricComputation {
         if kind == .recall {
             let positives = contributions.map { $0.at(0) == Double(positive) }
             return SampleRatio(
-                numerators: zip(contributions, positives).map { $1 && $0.at(1) == Double(positive) ? 1 : 0 }, denominators: positives.map { $0 ? 1 : 0 })
+                numerators: zip(contributions, positives).map { $1 && $0.at(1) == Double(positive) ? 1 : 0 }, denominators: positives.map { $0 ? 1 : 0 }, isProportion: true)
         }
         return ConfusionStatistic(contributions, kind: kind)
     }
@@ -196,7 +196,10 @@ struct CalibrationStatistic: PooledStatistic {
     var samples: Int { gap.count }
     var work: Int { gap.count + bins }
 
-    func value(counts: [Int32]?) -> Double {
+    func value(counts: [Int32]?) -> Double { gaps(counts: counts).reduce(0) { $0 + abs($1) } }
+
+    /// Confidence minus accuracy of each bin, times its share of the samples.
+    func gaps(counts: [Int32]?) -> [Double] {
         var sums = [Double](repeating: 0, count: bins)
         var total = 0
         for index in 0..<(counts.map { min($0.count, gap.count) } ?? gap.count) {
@@ -204,6 +207,6 @@ struct CalibrationStatistic: PooledStatistic {
             total += weight
             sums[Int(bin[index])] += Double(weight) * gap[index]
         }
-        return total > 0 ? sums.reduce(0) { $0 + abs($1) } / Double(total) : .nan
+        return total > 0 ? sums.map { $0 / Double(total) } : [.nan]
     }
 }
