@@ -39,7 +39,7 @@ struct DataDraft: ParsableCommand {
         let read = try Failure.about(model) { try Model.read(path: model) }
         try Outputs.check([output]) {
             var known = FilesRead()
-            known.add(model: read, "the model")
+            known.add(model: model, "the model")
             for file in files { known.add(file, "the data") }
             return known
         }

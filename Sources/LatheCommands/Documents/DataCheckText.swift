@@ -17,7 +17,7 @@ enum DataCheckText {
         }
         lines.append(table.text)
         let prepared = try split.prepared()
-        let tier = isatty(STDOUT_FILENO) == 1 ? TerminalOptions.colorTier(environment: ProcessInfo.processInfo.environment, colors: 256) : .mono
+        let tier = isatty(STDOUT_FILENO) == 1 ? TerminalDetection.colorTier(environment: ProcessInfo.processInfo.environment, colors: 256) : .mono
         for (index, input) in prepared.inputs.enumerated() where input.type.isFloatingPoint || input.type == .uint8 {
             let layout = SampleLayout(input.shape)
             let values = try prepared.values(at: 0, input: index)
