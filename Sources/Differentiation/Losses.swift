@@ -9,8 +9,12 @@ public struct LossTerm: Sendable, Hashable {
         /// Kullback–Leibler divergence of the softmax at a temperature from a teacher's, times the temperature squared
         /// (Hinton, Vinyals and Dean 2015). One number is a logit of two classes.
         case distillation(temperature: Float)
+        /// Binary cross-entropy of logits, each a decision of its own, with integer labels 0 and 1 of the same shape.
+        case binaryCrossEntropy
         /// Mean squared difference from a target of the same shape.
         case meanSquare
+        /// Mean absolute difference from a target of the same shape.
+        case meanAbsolute
         /// Mean squared difference of attention maps: means of squares over channels, normalized per sample (Zagoruyko and
         /// Komodakis 2017). For values of shape [N, C, …].
         case attentionTransfer
@@ -64,6 +68,17 @@ public enum Losses {
             let likely = try b.map("Exp", teacher)
             let total = try b.sum(try b.multiply(likely, try b.subtract(teacher, own)), axes: [0, 1], keep: false)
             return try b.multiply(total, by: temperature * temperature / (Float(batch) * perSample))
+        case .binaryCrossEntropy:
+            // Each logit beside 0 for class 0.
+            let count = dims.reduce(1, *)
+            let scores = try b.concat([b.constant([Float](repeating: 0, count: count), [count, 1]), try b.reshape(term.value, [count, 1])], axis: 1)
+            let hot = b.emit(
+                "OneHot", [try b.reshape(term.target, [count]), b.constant([2]), b.constant([0, 1], [2])], [Attribute("axis", .integer(-1))], shape: [count, 2])
+            let total = try b.sum(try b.multiply(hot, try logSoftmax(scores, &b)), axes: [0, 1], keep: false)
+            return try b.multiply(total, by: -1 / (Float(batch) * Float(count) / Float(max(shard, 1))))
+        case .meanAbsolute:
+            let total = try b.sum(try b.map("Abs", try b.subtract(term.value, term.target)), axes: Array(dims.indices), keep: false)
+            return try b.multiply(total, by: 1 / (Float(batch) * Float(max(dims.dropFirst().reduce(1, *), 1))))
         case .meanSquare:
             let difference = try b.subtract(term.value, term.target)
             let total = try b.sum(try b.multiply(difference, difference), axes: Array(dims.indices), keep: false)

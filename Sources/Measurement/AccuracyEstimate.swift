@@ -23,6 +23,9 @@ public struct AccuracyEstimate: Sendable {
     /// Samples for which the output holds an infinity or NaN: overflowing halves, or NaN in the data.
     public var notFinite = 0
 
+    /// How each class fares, those first that lose most; of classifiers, once all samples are seen.
+    public var classes: [ClassChange] = []
+
     /// Whether the value over part of the samples is off in one direction, beside being uncertain.
     public var isBiased: Bool { seen < total && metric.isBiasedInPart }
 

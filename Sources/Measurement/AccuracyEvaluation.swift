@@ -403,9 +403,14 @@ public struct AccuracyEvaluation: Sendable {
 
     /// The estimate that samples make up so far.
     private func estimate(_ scores: SampleScores, _ tally: PairedTally, baseline: SampleScores?, isPartial: Bool) -> AccuracyEstimate {
-        guard samples.metric.aggregation == .pooled else { return tally.estimate(total: samples.count) }
-        var estimate = PooledScores.estimate(scores, baseline: baseline, options: samples.options, isPartial: isPartial)
-        estimate.notFinite = tally.notFinite
+        var estimate = tally.estimate(total: samples.count)
+        if samples.metric.aggregation == .pooled {
+            estimate = PooledScores.estimate(scores, baseline: baseline, options: samples.options, isPartial: isPartial)
+            estimate.notFinite = tally.notFinite
+        }
+        if !isPartial, let labels = samples.labels, let baseline {
+            estimate.classes = ClassChange.changes(labels: labels, baseline: baseline.answers, candidate: scores.answers)
+        }
         return estimate
     }
 }

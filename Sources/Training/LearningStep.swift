@@ -60,6 +60,7 @@ package enum LearningStep {
         hash.combine(source.labels == nil ? "unlabelled" : "labelled")
         // Which epoch is the best hangs on what is measured.
         if !source.metric.isProportion { hash.combine("judged by \(source.metric.rawValue)") }
+        if source.samples.options != MetricOptions() { hash.combine("labels read \(source.samples.options.canonicalText)") }
         hash.combine(source.library.version.description)
         if let preparation { hash.combine("\(preparation.scales)") }
         return hash.description

@@ -11,6 +11,8 @@ struct TrainingObjective {
     private(set) var targets: [ValueInfo] = []
     /// Whether labels are learned.
     let isLabeled: Bool
+    /// How labels other than one class per sample are learned; `nil` where they are not.
+    let task: TaskLoss?
     /// The model to learn from, its values that are learned among its outputs; `nil` for none.
     private(set) var teacher: Model?
     /// What is learned of it, in the order of `teacherInput`.
@@ -26,7 +28,9 @@ struct TrainingObjective {
     ///   - shapes: dimensions of every value at these inputs.
     /// - Throws: `EngineError` where the model does not give what is to be learned.
     init(_ plan: TrainingPlan, source: TrainingSource, teacher teacherModel: Model?, shard: Int, forward: inout Model, shapes: inout [String: [Int]]) throws {
-        isLabeled = source.labels != nil && plan.labelWeight > 0
+        let learnsLabels = plan.labelWeight > 0 && source.samples.metric.needsLabels
+        task = try learnsLabels && (source.labels == nil || source.samples.metric.isOfNumbers) ? TaskLoss(source, shard: shard, forward: &forward, shapes: &shapes) : nil
+        isLabeled = source.labels != nil && learnsLabels && !source.samples.metric.isOfNumbers
         // One number per sample, with labels: the logit of class 1.
         let isLogit = try isLabeled && shapes[Self.scores(of: forward)]?.reduce(1, *) == shard
         let scores = try Self.scores(of: forward, asLogit: isLogit)
@@ -39,7 +43,11 @@ struct TrainingObjective {
             terms.append(LossTerm(.crossEntropy(smoothing: plan.smoothing), value: scores, target: Self.labelInput, weight: plan.labelWeight))
             targets.append(ValueInfo(name: Self.labelInput, elementType: .int64, shape: [.fixed(shard)]))
         }
-        if let distillation = plan.distillation ?? (isLabeled ? nil : Distillation(.logits)) {
+        if let task {
+            terms.append(LossTerm(task.kind, value: task.value, target: Self.labelInput, weight: plan.labelWeight))
+            targets.append(ValueInfo(name: Self.labelInput, elementType: task.type, shape: task.shape.map { .fixed($0) }))
+        }
+        if let distillation = plan.distillation ?? (isLabeled || task != nil ? nil : Distillation(.logits)) {
             guard let teacherModel else { throw EngineError(.technique, "there is no teacher to learn from") }
             let kind: LossTerm.Kind =
                 switch distillation.kind {
@@ -86,8 +94,13 @@ struct TrainingObjective {
     /// The scores a model computes before it turns them into probabilities.
     /// - Parameter asLogit: the output is one number per sample; what a sigmoid at the end reads is wanted.
     static func scores(of model: Model, asLogit: Bool = false) throws -> String {
-        var name = try AccuracyEvaluation.scoredOutput(of: model).name
-        if asLogit { return SingleOutput.logit(behind: name, in: model) ?? name }
+        let name = try AccuracyEvaluation.scoredOutput(of: model).name
+        return asLogit ? SingleOutput.logit(behind: name, in: model) ?? name : scores(behind: name, of: model)
+    }
+
+    /// What a softmax at the end of a model reads to make an output.
+    static func scores(behind output: String, of model: Model) -> String {
+        var name = output
         while let node = model.graph.nodes.first(where: { $0.outputs.contains(name) }), ["Softmax", "LogSoftmax", "Identity"].contains(node.opType) { name = node.inputs[0] }
         return name
     }

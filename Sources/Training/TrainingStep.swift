@@ -36,6 +36,8 @@ final class TrainingStep {
     let trained: [TrainedParameter]
     var statistics: [String: [Float]] = [:]
     private(set) var notes: [String]
+    /// How labels other than one class per sample are learned.
+    private let task: TaskLoss?
 
     /// Tensors of one thread's work.
     private struct Lane: @unchecked Sendable {
@@ -91,6 +93,10 @@ final class TrainingStep {
         let objective = try TrainingObjective(plan, source: source, teacher: teacherModel, shard: shard, forward: &forward, shapes: &probed.shapes)
         teacher = try objective.teacher.map { try ModelRunner($0, library: source.library, threads: 1, label: "teacher") }
         teacherOutputs = objective.teacherOutputs
+        task = objective.task
+        if plan.labelWeight > 0, samples.metric.needsLabels, !objective.isLabeled, task == nil, let kind = samples.prepared.targets?.kind {
+            notes.append("no gradient goes through \(samples.metric.title) on labels of this kind (\(kind.rawValue)): the model learns from the original model's outputs")
+        }
 
         // Gradients.
         let gradient: GradientGraph
@@ -152,13 +158,13 @@ final class TrainingStep {
                     }
                     return try Value(zeros: type, shape: input.dims, library: library)
                 },
-                labels: objective.isLabeled ? try Value(zeros: .int64, shape: [shard], library: library) : nil, teacher: [],
+                labels: try objective.task?.zeros(library) ?? (objective.isLabeled ? Value(zeros: .int64, shape: [shard], library: library) : nil), teacher: [],
                 loss: try zeros([]), gradients: try reached.map { try zeros($0.dims) },
                 sums: shardCount > laneCount ? try reached.map { try zeros($0.dims) } : [],
                 statistics: try norms.flatMap { [try zeros([$0.channels]), try zeros([$0.channels])] })
         }
         gradientSignature = try gradientRun.signature(
-            inputs: dataInputs.map(\.name) + (objective.isLabeled ? [TrainingObjective.labelInput] : []) + (0..<teacherOutputs.count).map(TrainingObjective.teacherInput)
+            inputs: dataInputs.map(\.name) + (objective.isLabeled || objective.task != nil ? [TrainingObjective.labelInput] : []) + (0..<teacherOutputs.count).map(TrainingObjective.teacherInput)
                 + reached.map(\.name),
             outputs: [GradientGraph.loss] + reached.compactMap { gradient.gradients[$0.name] } + norms.flatMap { [$0.batchMean, $0.batchVariance] })
         inputPlaces = dataInputs.map { input in samples.inputs.firstIndex { $0.name == input.name } ?? 0 }
@@ -262,7 +268,9 @@ final class TrainingStep {
 
     private func gradients(of part: ArraySlice<BatchFeeder.Entry>, _ lane: Lane, _ cancellation: Cancellation) throws -> Double {
         for (value, input) in zip(lane.inputs, inputPlaces) { try feeder.fill(value, input: input, with: part) }
-        if let labels = lane.labels, let all = source.labels {
+        if let labels = lane.labels, let task {
+            try task.fill(labels, with: part.map(\.sample), of: source.samples)
+        } else if let labels = lane.labels, let all = source.labels {
             try labels.withUnsafeMutableBytes { bytes in
                 let numbers = bytes.bindMemory(to: Int64.self)
                 for (place, entry) in part.enumerated() { numbers[place] = Int64(all[entry.sample]) }

@@ -52,7 +52,7 @@ struct DeclarationTests {
         arguments: [
             ("format: idx", "format: mnist", "d.yaml:2: format: expected one of idx, npz, csv, images, coco, yolo, audio, tokens, found 'mnist'"),
             ("name: Digits", "title: Digits", "d.yaml:1: unknown key 'title' in a data set, expected name, format"),
-            ("metric: top5", "metric: f1", "d.yaml:3: metric: expected one of top1, top5, agreement, cosine, sqnr, found 'f1'"),
+            ("metric: top5", "metric: goodness", "d.yaml:3: metric 'goodness': expected one of top1, top5, top-k,"),
             ("classes: [zero, one]", "classes: zero", "d.yaml:4: classes: expected a list in brackets, found 'zero'"),
             ("classes: [zero, one]", "classes: [a, a]", "d.yaml:4: classes: a name is listed twice"),
             ("scale: 0.5", "scale: big", "d.yaml:6: scale: expected a number, found 'big'"),

@@ -120,6 +120,23 @@ import Testing
         }
     }
 
+    @Test func binaryCrossEntropyJudgesEachLogit() throws {
+        try check(.binaryCrossEntropy, dims: [2, 5], target: [1, 0, 0, 1, 1, 0, 1, 0, 0, 0], targetDims: [2, 5], labels: true) { x, t in
+            var total = 0.0
+            for (logit, label) in zip(x, t) { total += log(1 + exp(label == 1 ? -logit : logit)) }
+            return total / 20
+        }
+    }
+
+    @Test func meanAbsoluteTakesTheSizeOfDifferences() throws {
+        var numbers = FixedNumbers(seed: 3)
+        try check(.meanAbsolute, dims: [2, 3, 2], target: numbers.signed(12), targetDims: [2, 3, 2], weight: 0.5) { x, t in
+            var total = 0.0
+            for (value, wanted) in zip(x, t) { total += abs(value - wanted) }
+            return total / 24
+        }
+    }
+
     @Test func attentionTransferComparesNormalizedEnergies() throws {
         var numbers = FixedNumbers(seed: 5)
         // The teacher has another number of channels.

@@ -12,6 +12,11 @@ import Testing
 @Suite struct MetricScreenTests {
     static let sizes = [Size(width: 60, height: 18), Size(width: 80, height: 24), Size(width: 120, height: 40), Size(width: 160, height: 48), Size(width: 200, height: 60)]
 
+    /// One of each unit, range and direction.
+    static let kinds: [MetricKind] = [
+        .top1, .agreement, .cosine, .sqnr, .characterErrorRate, .mae, .r2, .perplexity, .falseAccepts, .detectionMAP, .logLoss, .score, .error,
+    ]
+
     private func driver(_ metric: MetricKind, _ size: Size, _ tier: GlyphTier = .block) -> Driver {
         let driver = Driver(FakeEngine(metric: metric), size: size, theme: Theme(glyphTier: tier))
         driver.press("space tab l l T")
@@ -19,7 +24,7 @@ import Testing
         return driver
     }
 
-    @Test(arguments: MetricKind.allCases) func everyViewInEverySize(metric: MetricKind) {
+    @Test(arguments: kinds) func everyViewInEverySize(metric: MetricKind) {
         for size in Self.sizes {
             for tier in [GlyphTier.ascii, .block] {
                 let driver = driver(metric, size, tier)
@@ -38,26 +43,31 @@ import Testing
     }
 
     /// The figures pane: name, value with unit, change in that unit, a fall told as worse.
-    @Test(arguments: MetricKind.allCases) func theFiguresPaneHasUnitAndDirection(metric: MetricKind) throws {
+    @Test(arguments: kinds) func theFiguresPaneHasUnitAndDirection(metric: MetricKind) throws {
         let driver = driver(metric, Size(width: 160, height: 48))
         let row = try #require(driver.model.measureRows.first)
         #expect(row.measure == .metric(metric) && driver.model.board.axes.y == .metric(metric))
-        let unit = [MetricKind.sqnr: " dB", .cosine: ""][metric] ?? " %"
-        let difference = [MetricKind.sqnr: " dB", .cosine: ""][metric] ?? " pt"
+        let units: (value: String, change: String) =
+            switch row.measure.format {
+            case .percent: (" %", " pt")
+            case .fixed(_, let unit, _): unit.isEmpty ? ("", "") : (" " + unit, " " + unit)
+            default: ("", "")
+            }
         let now = row.now.text(tier: .block)
         let change = row.change.text(tier: .block)
-        #expect(now.hasSuffix(unit) && change.hasSuffix(difference) && change.hasPrefix("-"), "\(now) \(change)")
-        if metric == .cosine { #expect(!now.contains(" ") && !change.contains(" ")) }
+        #expect(now.hasSuffix(units.value) && change.hasSuffix(units.change) && change.hasPrefix("-"), "\(now) \(change)")
+        if units.value.isEmpty { #expect(!now.contains(" ") && !change.contains(" ")) }
         let line = try #require(driver.screen.split(separator: "\n").first { $0.contains(row.measure.title) && $0.contains(now) }, "\(driver.screen)")
         #expect(line.contains(change))
-        // The fake engine's proportions fall less than their interval reaches; its means fall clearly.
-        let isMean = metric == .cosine || metric == .sqnr
-        #expect(row.verdict == (isMean ? .worse : .unclear), "\(row)")
-        #expect(driver.screen.contains(isMean ? "worse by" : "no loss found (within"), "\(driver.screen)")
+        // The fake engine's proportions fall less than their interval reaches; its other values fall clearly.
+        let isClear = !metric.isProportion
+        let word = row.measure.direction == .lower ? Verdict.better : .worse
+        #expect(row.verdict == (isClear ? word : .unclear), "\(row)")
+        #expect(driver.screen.contains(isClear ? "\(word.rawValue) by" : "no loss found (within"), "\(driver.screen)")
     }
 
     /// The chart's own axis: labels in the metric's unit, none outside what is possible.
-    @Test(arguments: MetricKind.allCases) func axesHaveTheMetricsUnitAndRange(metric: MetricKind) throws {
+    @Test(arguments: kinds) func axesHaveTheMetricsUnitAndRange(metric: MetricKind) throws {
         let measure = Measure.metric(metric)
         for (keys, title) in [("1", measure.name), ("3", measure.title)] {
             let driver = driver(metric, Size(width: 160, height: 48))

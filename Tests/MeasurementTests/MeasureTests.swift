@@ -43,7 +43,10 @@ struct MeasureTests {
         #expect(Measure.latency.factor(from: 1, to: 2)?.word == "slower" && Measure.macs.factor(from: 2, to: 1)?.word == "fewer")
         for kind in MetricKind.allCases {
             let measure = Measure.metric(kind)
-            #expect(measure.verdict(ofChange: -0.1) == .worse && measure.verdict(ofChange: 0.1) == .better && measure.factor(from: 1, to: 2) == nil)
+            // Errors, losses and rates of errors are better when they fall.
+            let (up, down): (Verdict, Verdict) = measure.direction == .higher ? (.better, .worse) : (.worse, .better)
+            #expect(measure.verdict(ofChange: -0.1) == down && measure.verdict(ofChange: 0.1) == up && measure.factor(from: 1, to: 2) == nil)
+            #expect(measure.isBetter(2, than: 1) == (up == .better) && measure.loss(ofChange: 0.1) == (up == .better ? -0.1 : 0.1))
             #expect(measure.change(from: 0.9, to: 0.5).map { abs($0 + 0.4) < 1e-12 } == true)
         }
         #expect(Measure.energy.factor(from: 0, to: 2) == nil && Measure.energy.change(from: 0, to: 2) == nil)

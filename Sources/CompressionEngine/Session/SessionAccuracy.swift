@@ -38,6 +38,19 @@ final class SessionAccuracy: Sendable {
     /// The baseline's outputs on a split without labels; known after `baselineScores`.
     func knownReference(_ split: SplitName) -> AccuracyEvaluation.ReferenceOutputs? { state.withLock { $0.reference[split] } }
 
+    /// Samples of a split that a model answers otherwise than the baseline, of classifiers.
+    func changedSamples(_ candidate: Model, split: SplitName, limit: Int?, cancellation: Cancellation) throws -> [ChangedSample] {
+        let set = try opened.samples(split)
+        guard set.labels != nil, set.metric == .top1 || set.metric == .top5 || set.metric.isOfClasses else {
+            throw EngineError(.data, "the samples have no classes whose answers could be compared: \(set.metric.title) is measured")
+        }
+        let baseline = try baselineScores(split, limit: limit, workers: nil, cancellation: cancellation) { _ in }
+        let oneByOne = state.withLock { $0.areIndependent == false }
+        let evaluation = try AccuracyEvaluation(samples: set, model: candidate, oneByOne: oneByOne)
+        let scores = try evaluation.run(ModelRunner(candidate, library: try opened.requiredRuntime()), limit: limit, cancellation: cancellation).scores
+        return ChangedSample.changes(set, baseline: baseline.answers, candidate: scores.answers)
+    }
+
     func evaluate(
         _ candidate: Model, part: Part?, split: SplitName, limit: Int?, workers: Int?, cancellation: Cancellation,
         update: @escaping @Sendable (AccuracyEstimate) -> Void
@@ -103,7 +116,18 @@ final class SessionAccuracy: Sendable {
     }
 }
 
+extension SessionAccuracy {
+    /// What looks wrong about the baseline's scores on a split, a line each; known after `baselineScores`.
+    func baselineRemarks(_ split: SplitName) throws -> [String] {
+        guard let scores = state.withLock({ $0.scores[split] }), let estimate = baselineEstimate(split) else { return [] }
+        return BaselineCheck.remarks(scores, of: try opened.samples(split), estimate: estimate, classes: opened.data?.classes ?? [])
+    }
+}
+
 extension EngineSession {
+    /// What looks wrong about the baseline's scores on a split, a line each; known after `baselineScores`.
+    public func baselineRemarks(_ split: SplitName = .validation) throws -> [String] { try accuracies.baselineRemarks(split) }
+
     /// Whether accuracy can be measured: there are data and a runtime, and the model runs.
     public var canEvaluate: Bool { runtime != nil && validation != nil && runs }
 
@@ -117,6 +141,14 @@ extension EngineSession {
         update: @escaping @Sendable (AccuracyEstimate) -> Void = { _ in }
     ) throws -> AccuracyEstimate {
         try accuracies.evaluate(candidate, part: nil, split: split, limit: limit, workers: workers, cancellation: cancellation, update: update)
+    }
+
+    /// Samples of a split that a model answers otherwise than the baseline, in the order of the file; of classifiers.
+    /// - Throws: `EngineError.data` where samples have no classes.
+    public func changedSamples(
+        _ candidate: Model, split: SplitName = .validation, limit: Int? = nil, cancellation: Cancellation = Cancellation()
+    ) throws -> [ChangedSample] {
+        try accuracies.changedSamples(candidate, split: split, limit: limit, cancellation: cancellation)
     }
 
     /// The same on the first `limit` validation samples, where only a part of the candidate needs to run.

@@ -81,12 +81,12 @@ extension OpenedModel {
             if let guess = try MetricGuess.metric(samples, model: model, runner: { try ModelRunner(model, library: runtime, label: "baseline") }) {
                 opened.metric = guess.metric
                 opened.metricOptions.decoding = opened.metricOptions.decoding ?? guess.decoding
-                if guess.metric != .top1 { info.warnings.append("no metric is declared: \(Measure.metric(guess.metric).name) is measured, since \(guess.reason)") }
+                if guess.metric != .top1 { info.dataNotes.append("no metric is declared: \(Measure.metric(guess.metric).name) is measured, since \(guess.reason)") }
             }
         }
         if opened.isMetricAssumed, opened.metric == .agreement, !AccuracyEvaluation.hasClassScores(model) {
             opened.metric = .cosine
-            info.warnings.append("the model's output is not one score per class: its cosine with the original's is measured")
+            info.dataNotes.append("the model's output is not one score per class: its cosine with the original's is measured")
         }
         validation = try SampleSet(opened.validation, metric: opened.metric, options: opened.metricOptions, carry: opened.carry)
         if opened.carry.isEmpty || runtime != nil {
@@ -94,11 +94,13 @@ extension OpenedModel {
             if !opened.carry.isEmpty { examples = try steps(of: opened.validation, opened, limit: 64) }
         }
         info.dataName = opened.name
+        info.classes = opened.classes
         info.metric = validation?.metric
         info.validationCount = opened.validation.count
         info.calibrationCount = opened.calibration?.count ?? 0
         info.testCount = opened.test?.count ?? 0
-        info.warnings += opened.notes
+        info.dataNotes += opened.notes
+        info.warnings += info.dataNotes
         data = opened
     }
 

@@ -138,6 +138,10 @@ public struct SessionInfo: Sendable {
     /// Why the runtime does not run this model; `nil` while it does.
     public var cannotRun: String?
     public var warnings: [String]
+    /// What was assumed about the data, a line each; part of `warnings`.
+    public var dataNotes: [String] = []
+    /// Names of the classes; empty if unknown.
+    public var classes: [String] = []
 
     public init(modelPath: String, modelName: String, modelHash: String, opset: Int, producer: String, layers: [Layer]) {
         self.modelPath = modelPath
@@ -173,6 +177,8 @@ public enum EngineEvent: Sendable {
     case prepared(baseline: ModelFigures)
     /// The baseline's accuracy on the validation split so far.
     case baselineAccuracy(AccuracyEstimate)
+    /// What looks wrong about the baseline's accuracy, a line each: likely mistakes of the declaration.
+    case baselineRemarks([String])
     case rewritten(generation: Int, ModelFigures, reports: [StepReport])
     case accuracy(generation: Int, AccuracyEstimate)
     /// Times of a model against the baseline. Also the answer to an evaluation, where a model that runs in the same way was timed before.

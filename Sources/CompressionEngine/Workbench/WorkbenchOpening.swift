@@ -53,6 +53,8 @@ extension WorkbenchCore {
         if session.canEvaluate {
             let estimate = try await blocking { try session.baselineAccuracy(cancellation: cancellation) { outlet.send(.baselineAccuracy($0)) } }
             if let estimate { outlet.send(.baselineAccuracy(estimate)) }
+            let remarks = try await blocking { try session.baselineRemarks() }
+            if !remarks.isEmpty { outlet.send(.baselineRemarks(remarks)) }
         }
         prepared(baseline, session, try await blocking { try session.completed(summaries, cancellation: cancellation) }, refusals)
         opened()

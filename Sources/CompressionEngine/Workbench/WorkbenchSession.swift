@@ -32,6 +32,8 @@ protocol WorkbenchSession: Sendable {
     func completed(_ summaries: [LayerSummary], cancellation: Cancellation) throws -> [LayerSummary]
     func baselineFigures(slowSizes: Bool, cancellation: Cancellation) throws -> ModelFigures
     func baselineAccuracy(cancellation: Cancellation, update: @escaping @Sendable (AccuracyEstimate) -> Void) throws -> AccuracyEstimate?
+    /// What looks wrong about the baseline's scores, a line each; known after its accuracy.
+    func baselineRemarks() throws -> [String]
 
     // A recipe.
     func shown(_ recipe: Recipe, cancellation: Cancellation) throws -> ShownModel
@@ -99,6 +101,8 @@ extension EngineSession: WorkbenchSession {
         let scores = try baselineScores(cancellation: cancellation, update: update)
         return scores.isComplete ? baselineEstimate() : nil
     }
+
+    func baselineRemarks() throws -> [String] { try baselineRemarks(.validation) }
 
     /// Trained, where the training was run before; otherwise the model that it would start from.
     func shown(_ recipe: Recipe, cancellation: Cancellation) throws -> ShownModel {

@@ -42,6 +42,7 @@ public enum Action: String, CaseIterable, Sendable, Codable {
     case evaluate
     case pin
     case compare
+    case classChanges = "class-changes"
     case train
     case previewRecovery = "preview-recovery"
     case curveMeasure = "curve-measure"

@@ -15,6 +15,8 @@ public struct ModelFacts: Sendable {
     /// Summaries are ready, so that every knob is answered at once.
     public var isPrepared = false
     public var baselineAccuracy: AccuracyEstimate?
+    /// What looks wrong about it, a line each.
+    public var baselineRemarks: [String] = []
     /// When the baseline's evaluation began and ended.
     public var baselineRun: (started: Double, finished: Double?)?
     /// `[technique][layer position]`: why a technique does not apply to a layer.

@@ -47,13 +47,16 @@ public struct SessionLine: Codable, Hashable, Sendable {
     /// The line as JSON without a line break, keys sorted.
     public var json: String {
         let encoder = JSONEncoder()
+        encoder.nonConformingFloatEncodingStrategy = .convertToString(positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         guard let data = try? encoder.encode(self) else { return "{}" }
         return String(decoding: data, as: UTF8.self)
     }
 
     public init(json: String) throws {
-        self = try JSONDecoder().decode(SessionLine.self, from: Data(json.utf8))
+        let decoder = JSONDecoder()
+        decoder.nonConformingFloatDecodingStrategy = .convertFromString(positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
+        self = try decoder.decode(SessionLine.self, from: Data(json.utf8))
     }
 }
 

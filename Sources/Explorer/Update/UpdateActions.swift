@@ -58,6 +58,7 @@ extension ExplorerModel {
         case .pauseJob: pauseJob()
         case .finishJob: finishJob()
         case .pin: pin()
+        case .classChanges: showClassChanges()
         case .compare: compare()
         case .curveMeasure: nextCurveMeasure()
         case .curveOverlay: nextCurveOverlay()

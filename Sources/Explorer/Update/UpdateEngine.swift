@@ -19,6 +19,9 @@ extension ExplorerModel {
             guard estimate.seen >= facts.baselineAccuracy?.seen ?? 0 else { return }
             facts.baselineAccuracy = estimate
             if estimate.isComplete, let run = facts.baselineRun, run.finished == nil { facts.baselineRun?.finished = now }
+        case .baselineRemarks(let remarks):
+            facts.baselineRemarks = remarks
+            for remark in remarks { record(.warning, remark) }
         case .rewritten(let generation, let figures, let reports):
             guard generation == answers.evaluation.generation else { return }
             let notes = reports.flatMap(\.notes)

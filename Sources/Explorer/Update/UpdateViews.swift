@@ -193,6 +193,32 @@ extension ExplorerModel {
         return lines
     }
 
+    // MARK: - Classes
+
+    /// A table of the classes, those first that lose most.
+    mutating func showClassChanges() {
+        guard let now = accuracyNow, !now.isStale, now.estimate.isComplete else { return notify(.warning, "classes are compared when all samples are evaluated") }
+        let changes = isBaseline ? now.estimate.classes.sorted { Double($0.right) / Double(max($0.count, 1)) < Double($1.right) / Double(max($1.count, 1)) } : now.estimate.classes
+        guard !changes.isEmpty else { return notify(.warning, "\(metric.name) has no classes whose answers could be compared") }
+        func name(_ label: Int) -> String { facts.info.map { $0.classes.indices.contains(label) ? $0.classes[label] : "\(label)" } ?? "\(label)" }
+        func share(_ right: Int, _ count: Int) -> String { NumberFormat.fixed(100 * Double(right) / Double(max(count, 1)), digits: 1) + " %" }
+        func padded(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - DisplayWidth.of(text))) + text }
+        let width = min(24, max(5, changes.map { DisplayWidth.of(name($0.label)) }.max() ?? 5))
+        func left(_ text: String) -> String {
+            var text = text
+            while DisplayWidth.of(text) > width { text.removeLast() }
+            return text + String(repeating: " ", count: width - DisplayWidth.of(text))
+        }
+        let heading = left("class") + padded("samples", 9) + padded("baseline", 11) + (isBaseline ? "" : padded("now", 10) + padded("change", 11)) + "   most taken for"
+        let lines = changes.map { change -> String in
+            let other = change.confusedWith.map { "\(name($0)), \(change.confused)" } ?? ""
+            let after = padded(share(change.right, change.count), 10) + padded(NumberFormat.signed(-100 * change.loss, digits: 1) + " pt", 11)
+            return left(name(change.label)) + padded("\(change.count)", 9) + padded(share(change.baselineRight, change.count), 11) + (isBaseline ? "" : after) + "   " + other
+        }
+        let title = isBaseline ? "Classes of the baseline, worst first" : "Classes, those first that lose most"
+        ui.overlay = .text(TextBox(title: title, lines: [heading] + lines, text: ([heading] + lines).joined(separator: "\n"), copied: false))
+    }
+
     // MARK: - Showing and copying
 
     mutating func showCommand(_ command: String) {

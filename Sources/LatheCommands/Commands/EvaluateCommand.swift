@@ -41,6 +41,12 @@ struct Evaluate: ParsableCommand {
     @Option(help: ArgumentHelp("Evaluate only this many samples, drawn at random in a fixed order.", valueName: "samples"))
     var limit: PositiveCount?
 
+    @Flag(help: "List how each class fares, those first that lose most.")
+    var classes = false
+
+    @Option(help: ArgumentHelp("Write the samples that are answered otherwise than by the baseline to this CSV file.", valueName: "file"), completion: .file(extensions: ["csv"]))
+    var changed: String?
+
     @Flag(help: "Do not measure latency.")
     var noLatency = false
 
@@ -62,6 +68,9 @@ struct Evaluate: ParsableCommand {
     }
 
     func run() throws {
+        try Outputs.check([changed]) {
+            OpenRequest(modelPath: source.model, dataPath: data, recipePath: recipe.recipe, runtimePath: source.runtime, teacherPath: teaching.teacher).filesRead
+        }
         let steps = try recipe.resolve()
         let cancellation = Interruption.watch()
         let progress = ProgressLine(quiet: output.json)
@@ -91,6 +100,11 @@ struct Evaluate: ParsableCommand {
             applied.model, split: split.name, limit: limit?.value, cancellation: cancellation
         ) { progress.show("\($0.measure.name) \(Written.value($0.value, $0.measure))", Double($0.seen) / Double(max($0.total, 1))) }
 
+        if classes, estimate.classes.isEmpty { throw EngineError(.data, "--classes: \(estimate.measure.name) has no classes whose answers could be compared") }
+        if let changed {
+            let samples = try reference.changedSamples(applied.model, split: split.name, limit: limit?.value, cancellation: cancellation)
+            try AtomicFile.write(Self.table(samples, classes: session.info.classes), to: changed)
+        }
         var latencies: [(figures: LatencyFigures, operators: [OperatorTime])] = []
         for count in noLatency ? [] : threads.values {
             let title = threads.values.count == 1 ? "timing" : "timing with \(count) thread\(count == 1 ? "" : "s")"
@@ -110,6 +124,13 @@ struct Evaluate: ParsableCommand {
             warnings.append(remark)
         }
         warnings += Self.warnings(before: before, after: after, baseline: reference.model, candidate: applied.model, latency: isCompared ? latency?.figures : nil)
+        warnings = session.info.dataNotes + (try reference.baselineRemarks(split.name)) + warnings
+        if baseline == nil, let rescue = try session.rescue(recipe, estimate, split: split.name, limit: limit?.value, cancellation: cancellation) {
+            let metric = estimate.measure
+            warnings.append(
+                "static-int8 ruins this model; \(rescue.change) leaves \(metric.name) at \(Written.value(rescue.accuracy.value, metric)), "
+                    + "\(Written.change(rescue.accuracy.difference, metric)): 'sensitivity' shows which layers hurt")
+        }
         if estimate.notFinite > 0 {
             warnings.append("the output is not finite (infinity or NaN) for \(estimate.notFinite) of \(estimate.seen) samples")
         }
@@ -122,7 +143,20 @@ struct Evaluate: ParsableCommand {
             figures: EvaluateDocument.Figures(baseline: FiguresDocument(before), candidate: FiguresDocument(after)),
             latency: latency.map { EvaluateDocument.Latency($0.figures, operators: $0.operators) },
             latencies: latencies.count > 1 ? latencies.map { EvaluateDocument.Latency($0.figures, operators: $0.operators) } : nil,
-            requirements: try limits.map { try $0.check(findings) }, warnings: warnings)
+            requirements: try limits.map { try $0.check(findings) }, warnings: warnings,
+            classes: classes ? estimate.classes.map { EvaluateDocument.ClassDocument($0, names: session.info.classes) } : nil)
+    }
+
+    /// Changed samples as CSV: row in the data file, label, answers; with names where classes have some.
+    private static func table(_ samples: [ChangedSample], classes: [String]) -> String {
+        func quoted(_ text: String) -> String { text.contains { ",\"\n".contains($0) } ? "\"" + text.replacingOccurrences(of: "\"", with: "\"\"") + "\"" : text }
+        func name(_ label: Int) -> String { classes.indices.contains(label) ? quoted(classes[label]) : "" }
+        let lines = samples.map { sample in
+            let numbers = "\(sample.row),\(sample.label),\(sample.baseline),\(sample.answer)"
+            return classes.isEmpty ? numbers : numbers + ",\(name(sample.label)),\(name(sample.baseline)),\(name(sample.answer))"
+        }
+        let heading = "row,label,baseline,answer" + (classes.isEmpty ? "" : ",label_name,baseline_name,answer_name")
+        return ([heading] + lines).map { $0 + "\n" }.joined()
     }
 
     /// What users of such tools run into: a compressed model that is slower or whose file is no smaller.

@@ -39,6 +39,28 @@ struct EvaluateDocument: JSONDocument {
         var possibleLoss: Double?
     }
 
+    /// How a class fares.
+    struct ClassDocument: Encodable {
+        var label: Int
+        var name: String?
+        var samples: Int
+        var baselineCorrect: Int
+        var correct: Int
+        /// The wrong class that its samples are answered with most, and how often.
+        var confusedWith: Int?
+        var confused: Int
+
+        init(_ change: ClassChange, names: [String]) {
+            label = change.label
+            name = names.indices.contains(change.label) ? names[change.label] : nil
+            samples = change.count
+            baselineCorrect = change.baselineRight
+            correct = change.right
+            confusedWith = change.confusedWith
+            confused = change.confused
+        }
+    }
+
     /// Milliseconds of one call; the two models take turns.
     struct Latency: Encodable {
         var batch: Int
@@ -88,6 +110,8 @@ struct EvaluateDocument: JSONDocument {
     var requirements: [Requirement]
     /// What a user should know: the recipe is slower, the file is no smaller, …
     var warnings: [String]
+    /// Each class, those first that lose most; where they were asked for.
+    var classes: [ClassDocument]?
 }
 
 extension EvaluateDocument.Accuracy {

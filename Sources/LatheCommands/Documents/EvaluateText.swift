@@ -11,6 +11,7 @@ enum EvaluateText {
         var lines = ["\(document.model.name): \(steps(document.recipe))", "\(document.data.name), \(document.data.split): \(part) samples", ""]
         lines += [figures(document), "", verdict(accuracy)]
         if let exits = document.figures.candidate.exits { lines.append(leaving(exits, accuracy.measure)) }
+        if let classes = document.classes { lines += ["", Self.classes(classes), ""] }
         for latency in document.latencies ?? document.latency.map({ [$0] }) ?? [] { lines.append(timing(latency)) }
         for step in document.recipe.steps {
             for refusal in step.refused ?? [] { lines.append("note: \(step.technique) leaves \(refusal.layer.onOneLine) alone: \(refusal.reason.onOneLine)") }
@@ -54,6 +55,19 @@ enum EvaluateText {
                     "latency, \(other.threads) thread\(other.threads == 1 ? "" : "s")", .latency, other.baselineMean ?? other.baselineMedian,
                     other.candidateMean ?? other.candidateMedian)
             }
+        }
+        return table.text
+    }
+
+    private static func classes(_ classes: [EvaluateDocument.ClassDocument]) -> String {
+        var table = TextTable([("class", .left), ("samples", .right), ("baseline", .right), ("now", .right), ("change", .right), ("most taken for", .left)])
+        let share = Measure.top1
+        for entry in classes {
+            let count = Double(max(entry.samples, 1))
+            let other = entry.confusedWith.map { label in "\(classes.first { $0.label == label }?.name ?? "\(label)"), \(entry.confused)" } ?? ""
+            table.add(
+                entry.name ?? "\(entry.label)", "\(entry.samples)", Written.value(Double(entry.baselineCorrect) / count, share), Written.value(Double(entry.correct) / count, share),
+                Written.change(Double(entry.correct - entry.baselineCorrect) / count, share), other)
         }
         return table.text
     }

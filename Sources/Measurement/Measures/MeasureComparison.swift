@@ -73,7 +73,7 @@ extension Measure {
     /// The range an axis shows for values of this measure: padded, inside what is possible, never empty.
     public func axisRange(of values: [Double]) -> ClosedRange<Double> {
         let finite = values.filter(\.isFinite)
-        guard let low = finite.min(), let high = finite.max() else { return scale ?? 0...1 }
+        guard let low = finite.min(), let high = finite.max() else { return scale ?? (range.lowerBound.isFinite ? range.lowerBound...range.lowerBound + 1 : 0...1) }
         let pad = max((high - low) * 0.05, resolution, abs(high) * 1e-6, 1e-12)
         // Values outside what is possible are shown all the same: hiding them would hide a mistake.
         return max(low - pad, min(range.lowerBound, low))...min(high + pad, max(range.upperBound, high))

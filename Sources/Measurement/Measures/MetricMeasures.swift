@@ -65,7 +65,7 @@ extension Measure {
         case .frameAccuracy: share(.frameAccuracy, name: "frame accuracy", shortTitle: "Frames", explanation: "Share of frames with the right class.")
         case .frameF1: share(.frameF1, name: "frame F1", explanation: "F1 over frames: of the positive ones of two classes, else the mean over classes.")
         case .tokenAccuracy: share(.tokenAccuracy, name: "token accuracy", shortTitle: "Tokens", explanation: "Share of tokens that are predicted.")
-        case .crossEntropy: loss(.crossEntropy, name: "cross-entropy", explanation: "Mean of -ln of the tokens' probabilities, in nats per token.")
+        case .crossEntropy: loss(.crossEntropy, name: "cross-entropy", shortTitle: "Cross-ent.", explanation: "Mean of -ln of the tokens' probabilities, in nats per token.")
         case .perplexity:
             loss(.perplexity, name: "perplexity", explanation: "e to the power of the cross-entropy: among how many tokens the model still hesitates.", range: 1...Double.infinity)
         case .falseAccepts:
@@ -119,9 +119,10 @@ extension Measure {
             resolution: 0.002, comparison: .points)
     }
 
-    private static func loss(_ kind: MetricKind, name: String, explanation: String, range: ClosedRange<Double> = 0...(.infinity)) -> Measure {
+    private static func loss(_ kind: MetricKind, name: String, shortTitle: String? = nil, explanation: String, range: ClosedRange<Double> = 0...(.infinity)) -> Measure {
         metric(
-            kind, name: name, explanation: explanation, unit: "1", format: .fixed(digits: 4, unit: ""), direction: .lower, range: range, scale: nil, resolution: 0.002,
+            kind, name: name, shortTitle: shortTitle, explanation: explanation, unit: "1", format: .fixed(digits: 4, unit: ""), direction: .lower, range: range, scale: nil,
+            resolution: 0.002,
             comparison: .difference)
     }
 

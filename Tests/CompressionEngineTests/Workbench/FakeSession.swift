@@ -151,6 +151,8 @@ final class FakeSession: WorkbenchSession {
         return Self.estimate()
     }
 
+    func baselineRemarks() throws -> [String] { [] }
+
     /// The sparsity becomes a weight, so that other recipes make other models.
     func shown(_ recipe: Recipe, cancellation: Cancellation) throws -> ShownModel {
         try enter(.shown, recipe, cancellation)
