@@ -266,7 +266,13 @@ public struct DeclarationDraft {
             add("metric: top1", "\(count) different labels are classes" + (texts.contains { Int($0) == nil } ? ", numbered in text order; 'classes' can say otherwise" : ""))
         case .texts: add("metric: cer", "transcripts; wer counts words, exact-match whole lines. The metric's 'alphabet' says which output is which character")
         case .unknown(let texts):
-            if texts.allSatisfy({ Int($0) != nil }) { add("metric: top1", "a column of whole numbers is taken for classes; 'metric: mae' makes them numbers") }
+            if texts.allSatisfy({ Int($0) != nil }) {
+                add("metric: top1", "a column of whole numbers is taken for classes; 'metric: mae' makes them numbers")
+            } else if texts.contains(where: { Float($0) == nil }) {
+                add("metric: cer", "the other column is taken for transcripts; a header line 'file,label' makes it classes. The metric's 'alphabet' says which output is which character")
+            } else {
+                add("metric: mae", "a column of numbers")
+            }
         case .numbers(_, let width): add("metric: \(width > 1 ? "rmse" : "mae")", "\(width == 1 ? "one number" : "\(width) numbers") a sample")
         }
     }
