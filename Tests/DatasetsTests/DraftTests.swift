@@ -24,6 +24,8 @@ struct DraftTests {
                 Image.fromarray(r.integers(0, 3, (20, 30), dtype='u1')).save(f'{base}/masks/{i}.png')
                 open(f'{base}/texts/{i}.txt', 'w').write('0 0.5 0.5 0.5 0.5')
                 soundfile.write(f"{base}/words/{['yes', 'no'][i % 2]}/{i}.wav", r.standard_normal(4000) * 0.1, 8000)
+            import shutil
+            shutil.copytree(f'{base}/flat', f'{base}/x2'); shutil.copytree(f'{base}/masks', f'{base}/x1')
             open(f'{base}/words.tsv', 'w').write(''.join(f'{i}.png\\tword {i}\\n' for i in range(12)))
             open(f'{base}/ages.csv', 'w').write('file,age\\n' + ''.join(f'flat/{i}.png,{i}\\n' for i in range(12)))
             open(f'{base}/table.csv', 'w').write('a,b,label\\n' + '1,2,0\\n3,4,1\\n' * 6)
@@ -45,7 +47,8 @@ struct DraftTests {
         "Every kind of files gives a declaration that opens, with the metric its labels suggest",
         arguments: [
             (["it's: classes"], image, "top1", Targets.Kind.label), (["words.tsv", "flat"], image, "cer", .text), (["ages.csv"], image, "mae", .numbers),
-            (["masks", "flat"], image, "mean-iou", .classes), (["c.json", "flat"], image, "map", .boxes), (["texts", "flat"], image, "map", .boxes),
+            (["masks", "flat"], image, "mean-iou", .classes), (["x1", "x2"], image, "mean-iou", .classes), (["x2", "x1"], image, "mean-iou", .classes),
+            (["c.json", "flat"], image, "map", .boxes), (["texts", "flat"], image, "map", .boxes),
             (["table.csv"], ModelInputDescription(name: "x", type: .float32, shape: [nil, 2]), nil, .label),
             (["words"], ModelInputDescription(name: "x", type: .float32, shape: [nil, 1, 2000]), "top1", .label),
             (["words/"], ModelInputDescription(name: "x", type: .float32, shape: [nil, 1, 40, nil]), "top1", .label),

@@ -269,7 +269,9 @@ public struct DeclarationDraft {
             if texts.allSatisfy({ Int($0) != nil }) {
                 add("metric: top1", "a column of whole numbers is taken for classes; 'metric: mae' makes them numbers")
             } else if texts.contains(where: { Float($0) == nil }) {
-                add("metric: cer", "the other column is taken for transcripts; a header line 'file,label' makes it classes. The metric's 'alphabet' says which output is which character")
+                add(
+                    "metric: cer",
+                    "the other column is taken for transcripts; a header line 'file,label' makes it classes. The metric's 'alphabet' says which output is which character")
             } else {
                 add("metric: mae", "a column of numbers")
             }

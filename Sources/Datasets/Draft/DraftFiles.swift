@@ -64,10 +64,14 @@ enum DraftFiles {
             let names = try SampleFolder.list(second)
             if names.contains(where: { texts.contains($0) }), !names.contains(where: { SampleFileKind.images.contains($0) }) { return .yolo(labels: second, folder: first) }
         }
-        // Masks are PNG, and more often than not named so.
+        // Masks are PNG, without color as a rule, and more often than not named so.
+        func isPlain(_ folder: String) throws -> Bool {
+            try SampleFolder(path: folder).files.first.map { (try? MaskDecoding(colors: [], unknown: nil).decode(path: $0)) != nil } ?? false
+        }
         func isMasks(_ folder: String) throws -> Bool { try !SampleFolder(path: folder).files.contains { !$0.lowercased().hasSuffix(".png") } }
         func sounds(_ folder: String) -> Bool { ["mask", "label", "annot", "gt", "seg"].contains { (folder.split(separator: "/").last ?? "").lowercased().contains($0) } }
-        let order = sounds(folders[0]) && !sounds(folders[1]) ? [folders[1], folders[0]] : folders
+        var order = sounds(folders[0]) && !sounds(folders[1]) ? [folders[1], folders[0]] : folders
+        if try isPlain(order[0]), try !isPlain(order[1]) { order.reverse() }
         if try isMasks(order[1]) { return .masks(folder: order[0], masks: order[1]) }
         if try isMasks(order[0]) { return .masks(folder: order[1], masks: order[0]) }
         throw EngineError(.data, "\(folders.joined(separator: ", ")): expected images and PNG masks of the same names, or images and text files of boxes")
