@@ -20,8 +20,8 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-apt_install libncurses-dev libopenblas-dev libsqlite3-dev zlib1g-dev libzip-dev libspng-dev libturbojpeg0-dev libxxhash-dev pkg-config \
-    python3 python3-pip python3-venv ca-certificates
+apt_install libncurses-dev libopenblas-dev libsqlite3-dev zlib1g-dev libzip-dev libspng-dev libturbojpeg0-dev libxxhash-dev libsndfile1-dev libkissfft-dev \
+    pkg-config python3 python3-pip python3-venv ca-certificates
 
 ORT_VERSION=1.31.1
 case "$(uname -m)" in

@@ -22,6 +22,8 @@ enum DataLimits {
     /// Samples of one recording, 46 minutes of 48 kHz.
     static let soundFrames = 1 << 27
     static let soundChannels = 256
+    /// Bytes of a file of token ids, which take several times as much when read.
+    static let tokenFileBytes = 1 << 30
     /// Deflate cannot expand by more than 1032 : 1; a header that claims more is wrong.
     static let deflateExpansion = 1032
 

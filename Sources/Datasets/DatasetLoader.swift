@@ -9,7 +9,8 @@ public enum DatasetLoader {
     /// - an `.npz` whose arrays bear the names of the model's inputs, plus `labels`; an `.npy` for a model of one input;
     /// - a `.csv` with a header line and, if there are labels, a column `label`, `labels`, `class` or `target`;
     /// - a folder with IDX files under their MNIST names, plain or gzip;
-    /// - a folder of images, with one sub-folder per class.
+    /// - a folder of images or recordings, with one sub-folder per class;
+    /// - a `.jsonl` of token ids.
     ///
     /// Headers and labels are read now, samples when they are first used.
     /// - Parameters:
@@ -54,10 +55,11 @@ public enum DatasetLoader {
         switch fileName.lowercased().split(separator: ".").last ?? "" {
         case "yaml", "yml": return (try .read(path: trimmed), [])
         case "npz", "npy": return (source(.npz, .npz(file: trimmed, array: nil, labels: nil)), [])
+        case "jsonl": return (source(.tokens, .tokens(file: trimmed)), [])
         case "csv", "tsv": return (source(.csv, .csv(file: trimmed, label: nil)), [])
         default:
             throw EngineError(
-                .data, "\(path): expected a .yaml declaration, .npz, .npy or .csv, or a folder of IDX files or of images per class")
+                .data, "\(path): expected a .yaml declaration, .npz, .npy, .csv or .jsonl, or a folder of IDX files, or of images or recordings per class")
         }
     }
 
@@ -68,6 +70,11 @@ public enum DatasetLoader {
         let note = "no preprocessing declared: pixels are scaled to 0…1; a YAML declaration can say otherwise"
         let idx = try MNISTFolder(path: path)
         guard idx.hasAny else {
+            if (try? SampleFolder(path: path)) == nil, (try? SampleFolder(path: path, of: .sounds)) != nil {
+                let source = DatasetDeclaration.Split(files: .audio(folder: path))
+                let note = "no preprocessing declared: recordings go to the model as they are; 'lathe data' writes a declaration"
+                return (DatasetDeclaration(name: name, format: .audio, source: source), [note])
+            }
             let source = DatasetDeclaration.Split(files: .images(folder: path))
             return (DatasetDeclaration(name: name, format: .images, preprocessing: assumedPixels, source: source), [note])
         }

@@ -28,7 +28,7 @@ enum ElementConversion {
         }
     }
 
-    /// Floats into a floating-point type, rounded to nearest.
+    /// Floats into a floating-point type, rounded to nearest; whole numbers from 0 to 255 into bytes.
     static func store(_ values: UnsafeBufferPointer<Float>, as type: SampleType, into out: UnsafeMutableRawPointer) {
         func run<T>(_: T.Type, _ convert: (Float) -> T) {
             let elements = out.assumingMemoryBound(to: T.self)
@@ -37,6 +37,7 @@ enum ElementConversion {
         switch type {
         case .float16: run(Float16.self) { Float16($0) }
         case .float64: run(Double.self) { Double($0) }
+        case .uint8: run(UInt8.self) { UInt8(max(0, min(255, $0))) }
         default: run(Float.self) { $0 }
         }
     }

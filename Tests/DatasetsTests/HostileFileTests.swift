@@ -101,6 +101,56 @@ struct HostileFileTests {
         #expect(try NumPyFile(path: folder.path + "/bomb.npz").decode("x").shape == [1 << 20, 1])
     }
 
+    @Test("Random damages of masks, annotations, text files, recordings and tokens never crash either")
+    func mutatedTasks() throws {
+        let folder = try TemporaryFolder()
+        try Python.run(
+            """
+            import os, json, soundfile
+            from PIL import Image
+            r = np.random.default_rng(2)
+            for name in ['img', 'm', 't', 's']: os.makedirs(args[0] + '/' + name)
+            Image.fromarray(r.integers(0, 256, (9, 8, 3), dtype='u1')).save(args[0] + '/img/a.png')
+            Image.fromarray(r.integers(0, 4, (9, 8), dtype='u1'), 'P').save(args[0] + '/m/a.png', bits=2)
+            open(args[0] + '/t/a.txt', 'w').write('0 0.5 0.5 0.25 0.5\\n1 0.1 0.2 0.3 0.4 0.2 0.9\\n')
+            soundfile.write(args[0] + '/s/a.wav', r.standard_normal(600) * 0.1, 16000, subtype='PCM_16')
+            soundfile.write(args[0] + '/s/b.flac', r.standard_normal(600) * 0.1, 16000, subtype='PCM_16')
+            open(args[0] + '/l.csv', 'w').write('file,label\\n"img/a.png",1\\nimg/a.png,0\\n')
+            json.dump({'images': [{'id': 1, 'file_name': 'a.png', 'height': 9, 'width': 8}], 'categories': [{'id': 3, 'name': 'x'}],
+                       'annotations': [{'image_id': 1, 'category_id': 3, 'bbox': [1, 2, 3, 4.5], 'area': 2, 'iscrowd': 0}]}, open(args[0] + '/c.json', 'w'))
+            open(args[0] + '/t.jsonl', 'w').write(''.join(json.dumps({'x': [1, 2, i], 'labels': i % 2}) + '\\n' for i in range(5)))
+            """, folder.path)
+        let images = "preprocessing: {resize: {letterbox: [4, 4]}, shape: [3, 4, 4]}\nfractions: {validation: 1}\n"
+        let forms = [
+            ("m/a.png", "format: images\n\(images)source: {folder: img, masks: m}\n"), ("t/a.txt", "format: yolo\n\(images)source: {labels: t, folder: img}\n"),
+            ("c.json", "format: coco\n\(images)source: {annotations: c.json, folder: img}\n"), ("l.csv", "format: images\n\(images)source: {labels: l.csv}\n"),
+            ("s/a.wav", "format: audio\npreprocessing: {seconds: 0.03, features: {kind: mfcc, n_fft: 64, hop: 16, mels: 8, coefficients: 4}}\nsource: {folder: s}\n"),
+            ("s/b.flac", "format: audio\npreprocessing: {sample_rate: 8000, seconds: 0.03}\nsource: {folder: s}\n"), ("t.jsonl", "format: tokens\nsource: {file: t.jsonl}\n"),
+        ]
+        var generator = SeededGenerator(seed: 22)
+        for (name, yaml) in forms {
+            let original = try InputFile.read(folder.file(name))
+            let declaration = try folder.write("d.yaml", yaml)
+            for _ in 0..<250 {
+                var bytes = original
+                if generator.below(4) == 0 { bytes.removeLast(generator.below(bytes.count)) }
+                let reach = generator.below(2) == 0 ? min(bytes.count, 64) : bytes.count
+                for _ in 0...generator.below(3) where reach > 0 { bytes[generator.below(reach)] = UInt8(generator.below(256)) }
+                try folder.write(name, bytes)
+                do {
+                    let dataset = try DatasetLoader.open(path: declaration, inputNames: ["x"])
+                    let prepared = try dataset.validation.prepared()
+                    try prepared.prepareAll()
+                    _ = try dataset.validation.contentHash
+                    for position in 0..<prepared.count where prepared.targets != nil { _ = try prepared.target(position) }
+                } catch let error as EngineError {
+                    #expect(!error.message.isEmpty && !error.message.contains("\n"), "\(error.message)")
+                }
+            }
+            try folder.write(name, original)
+        }
+    }
+
     @Test("Thousands of random damages never crash: each gives data or a one-line error")
     func mutations() throws {
         let folder = try TemporaryFolder()

@@ -216,7 +216,7 @@ struct SoundTests {
             message { try open(folder, preprocessing, shape: shape ?? model).prepared(.file).prepareAll() }
         }
         #expect(failing("sample_rate: 16000").contains("no/d.wav: 2002 samples, the first recording has 1600; 'seconds'"))
-        #expect(failing("seconds: 0.1, features: {kind: stft, n_fft: 8192, hop: 10}").contains("too short to reflect half of n_fft"))
+        #expect(failing("sample_rate: 16000, seconds: 0.1, features: {kind: stft, n_fft: 8192, hop: 10}").contains("too short to reflect half of n_fft"))
         #expect(failing("seconds: 0.1, features: {kind: stft, n_fft: 8192, hop: 10, center: false}").contains("shorter than n_fft"))
         for (features, expected) in [
             ("kind: mel, n_fft: 256, hop: 10", "need 'mels'"), ("kind: stft, n_fft: 256, hop: 10, mels: 3", "mels: not of kind stft"),

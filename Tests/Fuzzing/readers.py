@@ -9,6 +9,7 @@ import zipfile
 import zlib
 
 import numpy as np
+import soundfile
 from PIL import Image
 
 import archive
@@ -38,7 +39,8 @@ class Readers:
         self.fits = {}
         self.names = {
             "model": (self.model, 60), "archive": (self.archive, 8), "recipe": (self.recipe, 8), "declaration": (self.declaration, 6), "npz": (self.npz, 5),
-            "npy": (self.npy, 4), "idx": (self.idx, 4), "csv": (self.csv, 4), "images": (self.images, 5), "log": (self.log, 5), "settings": (self.settings, 4),
+            "npy": (self.npy, 4), "idx": (self.idx, 4), "csv": (self.csv, 4), "images": (self.images, 5), "listed": (self.listed, 4),
+            "masks": (self.masks, 4), "boxes": (self.boxes, 5), "audio": (self.audio, 5), "tokens": (self.tokens, 5), "log": (self.log, 5), "settings": (self.settings, 4),
             "trials": (self.trials, 4), "checkpoint": (self.checkpoint, 5), "caches": (self.caches, 3),
         }
 
@@ -262,6 +264,86 @@ class Readers:
             files[rng.choice(["d/a/empty.png", "d/readme.txt", "d/e/f/deep.png", "d/top.png", "d/" + "é" * 100 + "/x.jpg", "d/\x1b[31m/y.png"])] = rng.choice([b"", b"text", data])
         return Case("images", files, self.reading(rng, "model.onnx", "d"))
 
+    # MARK: Data of other tasks
+
+    def declared(self, rng, kind, model, sound, files, draft):
+        """A case of a declaration, sound or odd, of files that are odd; or of a draft for these files."""
+        files = {"model.onnx": self.models[model], "data.yaml": odd_yaml(rng, sound) if rng.random() < 0.2 else block(sound).encode(), **files}
+        commands = [rng.choice([["data", "check", "model.onnx", "--data", "data.yaml", *rng.choice([[], ["--json"]])],
+                                ["evaluate", "model.onnx", "--data", "data.yaml", *QUICK, "--limit", "5"]])]
+        if rng.random() < 0.2:
+            commands = [["data", "model.onnx", *draft, *rng.choice([[], ["--output", "out.yaml"]])]]
+        return Case(kind, files, commands)
+
+    def pictures(self, rng, folder, form="PNG"):
+        source = np.random.default_rng(4)
+        return {f"{folder}/{index}.{form.lower()}": picture(source.integers(0, 255, (8, 9, 3)).astype(np.uint8), form) for index in range(6)}
+
+    def listed(self, rng):
+        separator = rng.choice([",", ";", "\t", " ", ", "])
+        label = lambda index: rng.choice([str(index % 3), "cat", f"{index}.5", '"a, b"', "é" * 3, '"', "", "-1"])
+        rows = [separator.join(rng.choice([["file", "label"], ["label", "path"], ["image", "text"], ["0.png", "1"], ["x", "y"], ["file", "a", "b"]]))]
+        rows += [separator.join([f"{index}.png", label(index)]) for index in range(6)]
+        text = "\n".join(rows)
+        data = odd.lines(rng, text).encode("utf-8", "surrogatepass") if rng.random() < 0.6 else text.encode()
+        data = odd.damaged(rng, data) if rng.random() < 0.2 else data
+        source = {"folder": "d", "labels": "l.csv", **({"columns": rng.choice([["file", "label"], ["file", "text"], ["file"]])} if rng.random() < 0.4 else {})}
+        sound = {"format": "images", "preprocessing": {"resize": [8, 8], "shape": [3, 8, 8]}, "source": source, "fractions": {"validation": 0.9}}
+        return self.declared(rng, "listed", "convolutions", sound, {"l.csv": data, **self.pictures(rng, "d")}, ["l.csv", "d"])
+
+    def masks(self, rng):
+        files, source = self.pictures(rng, "d"), np.random.default_rng(5)
+        for index in range(6):
+            mode = rng.choice(["L", "P", "1", "I;16", "RGB", "RGBA", "LA"])
+            image = Image.fromarray(source.integers(0, 4, rng.choice([(8, 9), (8, 9), (16, 18), (1, 1)])).astype(np.uint8))
+            data = picture(image.convert("I;16") if mode == "I;16" else image.convert(mode), "PNG")
+            files[f"m/{index}.png"] = odd_png(rng, data) if rng.random() < 0.4 else data
+        preprocessing = {"resize": rng.choice([[8, 8], {"letterbox": [8, 8], "fill": 0}, 8]), "crop": [8, 8], "shape": [3, 8, 8], **rng.choice([{}, {"colors": [[0, 0, 0], [1, 1, 1]], "ignore": 255}])}
+        sound = {"format": "images", "metric": "mean-iou", "preprocessing": preprocessing, "source": {"folder": "d", "masks": "m"}, "fractions": {"validation": 0.9}}
+        return self.declared(rng, "masks", "convolutions", sound, files, ["d", "m"])
+
+    def boxes(self, rng):
+        files = self.pictures(rng, "d")
+        preprocessing = {"resize": {"letterbox": [8, 8], "fill": 114, "anchor": rng.choice(["center", "corner"])}, "shape": [3, 8, 8]}
+        if rng.random() < 0.6:
+            tree = {
+                "images": [{"id": index, "file_name": f"{index}.png", "height": 8, "width": 9} for index in range(6)],
+                "annotations": [{"id": index, "image_id": index % 6, "category_id": 1 + index % 2, "bbox": [1, 1, 4.5, 3], "area": 12, "iscrowd": 0} for index in range(9)],
+                "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}],
+            }
+            data = json.dumps(odd.tree(rng, tree) if rng.random() < 0.7 else tree).encode("utf-8", "surrogatepass")
+            files["c.json"] = odd.damaged(rng, data) if rng.random() < 0.2 else data
+            sound, draft = {"format": "coco", "source": {"annotations": "c.json", "folder": "d"}}, ["c.json", "d"]
+        else:
+            for index in range(6):
+                text = "\n".join(rng.choice(["0 0.5 0.5 0.2 0.2", "1 .1 .1 .2 .2 .1 .3", "", "2 1e9 nan 1 1", "0 0.5", "a b c d e", "0 " * 999]) for _ in range(3))
+                files[f"t/{index}.txt"] = odd.lines(rng, text).encode("utf-8", "surrogatepass")
+            sound, draft = {"format": "yolo", "source": {"labels": "t", "folder": "d"}}, ["d", "t"]
+        return self.declared(rng, "boxes", "convolutions", {**sound, "metric": "map", "preprocessing": preprocessing, "fractions": {"validation": 0.9}}, files, draft)
+
+    def audio(self, rng):
+        files, source = {}, np.random.default_rng(7)
+        for index in range(6):
+            out = io.BytesIO()
+            soundfile.write(out, source.standard_normal((rng.choice([16, 100, 1000, 1, 0]), rng.choice([1, 1, 2]))) * 0.1, rng.choice([16000, 16000, 8000, 44100]),
+                            format=rng.choice(["WAV", "WAV", "FLAC"]), subtype=rng.choice(["PCM_16", "PCM_24"]))
+            data = out.getvalue()
+            files[f"d/{'ab'[index % 2]}/{index}.wav"] = odd_wav(rng, data) if rng.random() < 0.4 else data
+        sound = {"format": "audio", "preprocessing": {"sample_rate": 16000, "seconds": 0.001}, "source": {"folder": "d"}, "fractions": {"validation": 0.9}}
+        if rng.random() < 0.4:
+            sound["preprocessing"] |= {"seconds": 0.05, "shape": [16], "features": odd.tree(rng, {
+                "kind": rng.choice(["mel", "log-mel", "stft", "mfcc"]), "n_fft": 64, "hop": 800, "mels": 16, "coefficients": 16, "center": False, "fmin": 0, "fmax": 8000})}
+        return self.declared(rng, "audio", "dense", sound, files, ["d"])
+
+    def tokens(self, rng):
+        rows = [{"x": [int(v) for v in np.random.default_rng(index).integers(0, 99, 16)], "labels": rng.choice([1, 1, "a", [1, 2], 0.5, None, [[1]]]) if rng.random() < 0.2 else index % 4}
+                for index in range(12)]
+        text = "\n".join(json.dumps(odd.tree(rng, row) if rng.random() < 0.2 else row) for row in rows)
+        data = (odd.lines(rng, text) if rng.random() < 0.4 else text).encode("utf-8", "surrogatepass")
+        data = odd.damaged(rng, data) if rng.random() < 0.2 else data
+        sound = {"format": "tokens", "preprocessing": {"length": 16, "pad": rng.choice([0, 1])}, "source": {"file": "t.jsonl"}, "fractions": {"validation": 0.9}}
+        return self.declared(rng, "tokens", "dense", sound, {"t.jsonl": data}, ["t.jsonl"])
+
     # MARK: The user's state
 
     def trials(self, rng):
@@ -393,6 +475,17 @@ def odd_png(rng, data):
     else:
         chunks[-2] = (chunks[-2][0], bytearray(odd.damaged(rng, bytes(chunks[-2][1]))))
     return data[:8] + b"".join(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks)
+
+
+def odd_wav(rng, data):
+    """A recording whose header says something else, or with damaged bytes."""
+    if data[:4] != b"RIFF" or rng.random() < 0.4:
+        return odd.damaged(rng, data)
+    made = bytearray(data)
+    place, kind = rng.choice([(4, "<I"), (16, "<I"), (20, "<H"), (22, "<H"), (24, "<I"), (28, "<I"), (32, "<H"), (34, "<H"), (40, "<I")])
+    largest = (1 << 8 * struct.calcsize(kind)) - 1
+    struct.pack_into(kind, made, place, rng.choice([0, 1, 2, 3, 7, 255, largest // 2, largest - 1, largest]))
+    return bytes(made)
 
 
 def odd_jpeg(rng, data):

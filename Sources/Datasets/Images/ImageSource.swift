@@ -24,8 +24,11 @@ struct ImageSource: SampleSource {
         let raw = (channels: first.channels, height: first.height, width: first.width)
         let shape = try PixelPipeline.sampleShape(preprocessing, wanted: wanted, raw: raw, place: place)
         let type = wanted.type ?? .float32
-        guard type.isFloatingPoint else {
-            throw EngineError(.data, "\(place): images give real numbers, input '\(wanted.name.shortened)' takes \(type)")
+        // Pixels are whole numbers as long as nothing is done to them.
+        guard type.isFloatingPoint || type == .uint8 && preprocessing.keepsValues else {
+            throw EngineError(
+                .data,
+                "\(place): \(type == .uint8 ? "scale, mean and std give" : "images give") real numbers, input '\(wanted.name.shortened)' takes \(type)")
         }
         _ = try DataLimits.byteCount(shape: shape, type: type, file: place)
         try preprocessing.checkChannels(of: shape, where: place)

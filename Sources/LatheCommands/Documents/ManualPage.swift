@@ -14,6 +14,7 @@ struct ManualPage {
         var discussion: String?
         var shouldDisplay: Bool?
         var subcommands: [Command]?
+        var defaultSubcommand: String?
         var arguments: [Argument]?
     }
 
@@ -52,7 +53,7 @@ struct ManualPage {
             ".Sh NAME", ".Nm lathe", ".Nd \(sentence(root.abstract))",
             ".Sh SYNOPSIS",
         ]
-        let commands = (root.subcommands ?? []).filter { $0.shouldDisplay ?? true && $0.commandName != "help" }
+        let commands = shown(root.subcommands, prefix: "")
         for command in commands {
             // The default command is shown as it is typed: without its name.
             lines.append(".Nm lathe" + (command.commandName == "explore" ? "" : " Cm \(command.commandName)"))
@@ -72,6 +73,21 @@ struct ManualPage {
         }
         lines += Self.closing
         return lines.joined(separator: "\n") + "\n"
+    }
+
+    /// Commands that are shown, those of groups under both names; a group's default one under the group's name.
+    private func shown(_ commands: [Command]?, prefix: String) -> [Command] {
+        (commands ?? []).filter { $0.shouldDisplay ?? true && $0.commandName != "help" }.flatMap { command in
+            var group = command
+            group.commandName = prefix + command.commandName
+            let inner = shown(command.subcommands, prefix: group.commandName + " ")
+            guard !inner.isEmpty else { return [group] }
+            return inner.map { inner in
+                var named = inner
+                if inner.commandName == "\(group.commandName) \(command.defaultSubcommand ?? "")" { named.commandName = group.commandName }
+                return named
+            }
+        }
     }
 
     private func synopsis(_ command: Command) -> [String] {
