@@ -78,7 +78,9 @@ extension DatasetAssembly {
             guard pairs.count == inputs.count else {
                 let missing = inputs.filter { input in !pairs.contains { $0.input == input } }.map { "'\($0.name)'" }
                 throw EngineError(
-                    .data, "\(path): no array for input \(missing.joined(separator: ", ")) of the model, found \(listed.isEmpty ? "one without a name" : listed)")
+                    .data,
+                    "\(path): no array for input \(missing.joined(separator: ", ")) of the model, found \(listed.isEmpty ? "one without a name" : listed); "
+                        + "'constants: {input: number}' gives inputs that are always the same, 'carry: {output: input}' a state")
             }
         }
         let identity = try InputFile.identity(of: path)

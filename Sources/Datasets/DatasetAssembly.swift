@@ -32,6 +32,13 @@ struct DatasetAssembly {
     }
 
     func dataset() throws -> Dataset {
+        for (key, names) in [("constants", Array(declaration.constants.keys)), ("carry", Array(declaration.carry.values))] {
+            if let wrong = names.sorted().first(where: { name in !allInputs.contains { $0.name == name } }) {
+                let known = allInputs.map { "'\($0.name.shortened)'" }.joined(separator: ", ")
+                let hint = key == "carry" ? " (carry is {output: input})" : ""
+                throw EngineError(.data, "\(declaration.file): \(key): the model has no input '\(wrong.shortened)', it has \(known)\(hint)")
+            }
+        }
         var assembly = self
         var splits: [SplitName: DatasetSplit] = [:]
         if let source = declaration.source {

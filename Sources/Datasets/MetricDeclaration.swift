@@ -46,7 +46,9 @@ struct MetricDeclaration {
             options.command = words.map { word in
                 // A script beside the declaration, not beside whoever calls.
                 let path = resolved(word)
-                return InputFile.exists(path) && !InputFile.isDirectory(path) ? path : word
+                guard InputFile.exists(path), !InputFile.isDirectory(path) else { return word }
+                // Without a slash it would be looked for among the system's programs.
+                return path.contains("/") ? path : "./" + path
             }
         } else {
             guard let named = fields["kind"] else { throw yaml.fail(node, "metric: 'kind' or 'command' is missing") }
@@ -131,14 +133,17 @@ struct MetricDeclaration {
             case "argmax": return .argmax(axis: -1)
             default:
                 throw yaml.fail(
-                    node, "transform: expected softmax, sigmoid, argmax, {softmax: axis}, {argmax: axis}, {threshold: number}, {transpose: [axes]} or {select: [axis, index]}")
+                    node,
+                    "transform: expected softmax, sigmoid, argmax, {softmax: axis}, {argmax: axis}, {mean: axis}, {threshold: number}, {transpose: [axes]} or {select: [axis, index]}"
+                )
             }
         }
-        let fields = try yaml.mapping(node, "transform", allowed: ["softmax", "argmax", "threshold", "transpose", "select"], required: [])
+        let fields = try yaml.mapping(node, "transform", allowed: ["softmax", "argmax", "mean", "threshold", "transpose", "select"], required: [])
         guard fields.count == 1, let (key, value) = fields.first else { throw yaml.fail(node, "transform: expected one transform in each entry") }
         switch key {
         case "softmax": return .softmax(axis: try yaml.integer(value, key, in: axes))
         case "argmax": return .argmax(axis: try yaml.integer(value, key, in: axes))
+        case "mean": return .mean(axis: try yaml.integer(value, key, in: axes))
         case "threshold": return .threshold(try yaml.number(value, key))
         case "transpose": return .transpose(try yaml.list(value, key) { try yaml.integer($0, key, in: axes) })
         default:

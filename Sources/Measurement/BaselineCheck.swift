@@ -20,7 +20,10 @@ public enum BaselineCheck {
         let distinct = Set(labels)
         guard distinct.count > 1 else { return ["every label is class \(name(labels.first ?? 0)): the metric says little"] }
         if let only = answers.first, answers.allSatisfy({ $0 == only }) {
-            return ["the original model answers class \(name(Int(only.isNaN ? -1 : only))) for every sample: inputs may be prepared otherwise than in training (scale, mean and std, channel order, layout)"]
+            return [
+                "the original model answers class \(name(Int(only.isNaN ? -1 : only))) for every sample: inputs may be prepared otherwise than in training "
+                    + "(scale, mean and std, channel order, layout)"
+            ]
         }
         let right = zip(answers, labels).count { $0 == Float($1) }
         // The share that the commonest label would have without looking.
@@ -52,9 +55,13 @@ public enum BaselineCheck {
     private static func valueRemarks(_ estimate: AccuracyEstimate) -> [String] {
         let value = estimate.measure.format.short(estimate.value)
         let name = estimate.measure.name
+        if estimate.value.isNaN, estimate.metric == .score || estimate.metric == .error { return ["the second numbers of the command's answers sum to 0"] }
+        // Where no interval is known the whole range stands in its place, and says nothing.
+        guard estimate.interval != Interval(low: estimate.measure.range.lowerBound, high: estimate.measure.range.upperBound) || estimate.value.isNaN else { return [] }
         guard !estimate.value.isNaN else { return ["\(name) does not exist on these samples: there are no positive ones, or all labels are equal"] }
         switch estimate.metric {
-        case .rocAUC where estimate.interval.low <= 0.5: return ["\(name) of the original model is \(value), no better than chance: is 'class' the positive one, and is the right output scored?"]
+        case .rocAUC where estimate.interval.low <= 0.5:
+            return ["\(name) of the original model is \(value), no better than chance: is 'class' the positive one, and is the right output scored?"]
         case .detectionMAP, .detectionMAP50:
             guard estimate.value < 0.01 else { return [] }
             return ["\(name) of the original model is \(value): 'layout', the order of classes, or the scale of inputs (0 to 1 or 0 to 255) may be wrong"]

@@ -17,6 +17,8 @@ final class CommandScorer: @unchecked Sendable {
     private let seconds: Double
     private let samples: SampleSet
     private var child: Child?
+    /// What went wrong: the program is not asked again, which might take as long again.
+    private var failure: (any Error)?
 
     init(_ samples: SampleSet) throws(EngineError) {
         guard let command = samples.options.command, !command.isEmpty else { throw EngineError(.data, "metric: the command is empty") }
@@ -37,6 +39,7 @@ final class CommandScorer: @unchecked Sendable {
     func contributions(_ outputs: [BatchedOutput], _ range: Range<Int>, cancellation: Cancellation) throws -> [[Double]] {
         let message = try message(outputs, range)
         return try lock.withLock {
+            if let failure { throw failure }
             do {
                 let child = try self.child ?? Child(command, title: title)
                 self.child = child
@@ -45,6 +48,7 @@ final class CommandScorer: @unchecked Sendable {
             } catch {
                 child?.end()
                 child = nil
+                failure = error
                 throw error
             }
         }
@@ -157,6 +161,7 @@ final class CommandScorer: @unchecked Sendable {
 
         /// Sends a message and waits for so many lines, sending and reading at the same time.
         func answer(to message: Data, lines wanted: Int, seconds: Double, cancellation: Cancellation) throws -> [String] {
+            guard unread.isEmpty else { throw EngineError(.data, "\(title): answered more lines than the samples it was given") }
             let deadline = Date().addingTimeInterval(seconds)
             var sent = 0
             var lines: [String] = []
@@ -165,7 +170,10 @@ final class CommandScorer: @unchecked Sendable {
                     lines.append(String(decoding: unread[..<end], as: UTF8.self).trimmingCharacters(in: .whitespaces))
                     unread.removeFirst(end + 1)
                 }
-                if lines.count == wanted, sent == message.count { return lines }
+                if lines.count == wanted, sent == message.count {
+                    guard !unread.contains(10) else { throw EngineError(.data, "\(title): answered more lines than the \(wanted) samples it was given") }
+                    return lines
+                }
                 guard unread.count < 1 << 20 else { throw EngineError(.data, "\(title): answered more than a million bytes without the end of a line") }
                 try cancellation.check()
                 guard deadline.timeIntervalSinceNow > 0 else {

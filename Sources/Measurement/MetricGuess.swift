@@ -19,7 +19,7 @@ public struct MetricGuess: Sendable, Hashable {
     ///   - output: one sample's, without the batch; `nil` where it is not known.
     ///   - isOpen: whether the output's extents hang on the input's.
     /// - Throws: `EngineError` if a file of labels is damaged.
-    package static func metric(_ samples: PreparedSamples, output: [Int]?, isOpen: Bool, ofTokens: Bool, isProbability: Bool) throws -> MetricGuess? {
+    package static func metric(_ samples: PreparedSamples, output: [Int]?, isOpen: Bool, ofTokens: Bool, isProbability: Bool, isSequence: Bool = false) throws -> MetricGuess? {
         guard let targets = samples.targets else { return nil }
         let some = try (0..<min(looked, samples.count)).map { try samples.target($0) }
         let extents = output?.filter { $0 != 1 } ?? []
@@ -43,13 +43,21 @@ public struct MetricGuess: Sendable, Hashable {
             if shape.count >= 2 { return MetricGuess(metric: .meanIoU, reason: "labels are maps of classes") }
             let steps = shape.first ?? 0
             let isBinary = some.allSatisfy { if case .classes(let values, _) = $0 { values.allSatisfy { $0 == 0 || $0 == 1 } } else { false } }
-            if isBinary, extents == [steps], !isOpen { return MetricGuess(metric: .multilabelAP, reason: "labels are rows of 0 and 1, one for each output") }
+            if isBinary, extents == [steps], !isOpen, !isSequence { return MetricGuess(metric: .multilabelAP, reason: "labels are rows of 0 and 1, one for each output") }
             if let output, output.count >= 2, extents.count == 2, !output.contains(steps) {
                 return MetricGuess(metric: .characterErrorRate, decoding: .ctc, reason: "labels are sequences of another length than the output's \(output.shapeText)")
             }
             return ofTokens
                 ? MetricGuess(metric: .tokenAccuracy, reason: "labels are a class for each token") : MetricGuess(metric: .frameAccuracy, reason: "labels are a class for each step")
         }
+    }
+
+    /// Whether sequences are read by CTC: the output has more steps than the labels.
+    package static func needsCTC(_ samples: SampleSet, model: Model, runner: ModelRunner) throws -> Bool {
+        guard let steps = samples.prepared.targets?.shape?.first, samples.prepared.targets?.kind == .classes else { return samples.prepared.targets?.kind == .text }
+        let evaluation = try AccuracyEvaluation(samples: samples, model: model, oneByOne: true, workers: 1)
+        let shape = try evaluation.sampleShape(runner)
+        return shape.count == 2 && shape[0] > steps
     }
 
     /// The class that stands for nothing in CTC: the last one, where it is the largest of more steps than the first. Exporters use both.
@@ -75,6 +83,6 @@ public struct MetricGuess: Sendable, Hashable {
         return try metric(
             samples.prepared, output: shape, isOpen: declared?.dropFirst().contains { $0.fixedValue == nil } ?? true,
             ofTokens: model.graph.requiredInputs.contains { $0.elementType == .int64 || $0.elementType == .int32 },
-            isProbability: SingleOutput(info, of: model) == .score(above: 0.5))
+            isProbability: SingleOutput(info, of: model) == .score(above: 0.5), isSequence: samples.isSequence)
     }
 }

@@ -19,11 +19,19 @@ enum PooledScores {
         }
         let found = PooledEstimate.estimate(scores.metric, computation, contributions: own, baseline: paired, isPartial: isPartial)
         // Where nothing is known of it, the interval is all that is possible.
-        let interval = found.interval ?? Interval(low: range.lowerBound, high: range.upperBound)
+        let interval = (found.interval ?? Interval(low: range.lowerBound, high: range.upperBound)).clipped(to: range)
         var result = AccuracyEstimate(metric: scores.metric, seen: seen.count, total: scores.scores.count, value: found.value, interval: interval)
         result.baseline = found.baseline
         result.difference = found.difference
-        result.differenceInterval = found.differenceInterval
+        let width = range.upperBound - range.lowerBound
+        result.differenceInterval = found.differenceInterval?.clipped(to: -width...width)
         return result
+    }
+}
+
+extension Interval {
+    /// What of it is possible: intervals of their own accord know nothing of that.
+    fileprivate func clipped(to range: ClosedRange<Double>) -> Interval {
+        Interval(low: max(low, range.lowerBound), high: min(high, range.upperBound))
     }
 }

@@ -85,6 +85,8 @@ public enum OutputTransform: Sendable, Hashable, Codable {
     case sigmoid
     /// The index of the largest; the axis goes.
     case argmax(axis: Int)
+    /// The mean along an axis, which goes: pools the vectors of tokens into one.
+    case mean(axis: Int)
     /// 1 above it, else 0.
     case threshold(Double)
     /// Axes in a new order.

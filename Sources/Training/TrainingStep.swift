@@ -164,8 +164,8 @@ final class TrainingStep {
                 statistics: try norms.flatMap { [try zeros([$0.channels]), try zeros([$0.channels])] })
         }
         gradientSignature = try gradientRun.signature(
-            inputs: dataInputs.map(\.name) + (objective.isLabeled || objective.task != nil ? [TrainingObjective.labelInput] : []) + (0..<teacherOutputs.count).map(TrainingObjective.teacherInput)
-                + reached.map(\.name),
+            inputs: dataInputs.map(\.name) + (objective.isLabeled || objective.task != nil ? [TrainingObjective.labelInput] : [])
+                + (0..<teacherOutputs.count).map(TrainingObjective.teacherInput) + reached.map(\.name),
             outputs: [GradientGraph.loss] + reached.compactMap { gradient.gradients[$0.name] } + norms.flatMap { [$0.batchMean, $0.batchVariance] })
         inputPlaces = dataInputs.map { input in samples.inputs.firstIndex { $0.name == input.name } ?? 0 }
     }

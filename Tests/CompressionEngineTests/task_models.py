@@ -73,12 +73,14 @@ declare("classes-none", "", n)
 with open(os.path.join(folder, "score.py"), "w") as out:
     out.write('''import json, sys, numpy
 stream = sys.stdin.buffer
+class Pipe:
+    def read(self, count): return stream.read(count)
 while True:
     line = stream.readline()
     if not line: break
     head = json.loads(line)
-    scores = [numpy.lib.format.read_array(stream) for _ in head["outputs"]][0]
-    labels = numpy.lib.format.read_array(stream)
+    scores = [numpy.lib.format.read_array(Pipe()) for _ in head["outputs"]][0]
+    labels = numpy.lib.format.read_array(Pipe())
     for row, label in zip(scores, labels): print(float(row[label] == row.max()), flush=True)
 ''')
 declare("classes-command", f"{{command: ['{sys.executable}', score.py]}}", n)

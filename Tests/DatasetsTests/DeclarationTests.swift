@@ -192,9 +192,11 @@ struct DeclarationTests {
         }
     }
 
-    @Test("Metrics are read with their options, under the names people write", arguments: [
-        ("auc", MetricKind.rocAUC), ("F1_macro", .f1Macro), ("mIoU", .meanIoU), ("coco-map", .detectionMAP), ("word error rate", .wordErrorRate), ("accuracy", .top1),
-    ])
+    @Test(
+        "Metrics are read with their options, under the names people write",
+        arguments: [
+            ("auc", MetricKind.rocAUC), ("F1_macro", .f1Macro), ("mIoU", .meanIoU), ("coco-map", .detectionMAP), ("word error rate", .wordErrorRate), ("accuracy", .top1),
+        ])
     func metricNames(text: String, kind: MetricKind) throws {
         #expect(try DatasetDeclaration.parse("format: npz\nsource: {file: x.npz}\nmetric: \(text)", file: "d.yaml").metric == kind)
     }
@@ -219,12 +221,15 @@ struct DeclarationTests {
         #expect(command.metric == .error && command.metricOptions.command == ["python3", "score.py"] && command.metricOptions.commandSeconds == 2)
     }
 
-    @Test("What is wrong with a metric is said", arguments: [
-        ("metric: {output: x}", "'kind' or 'command' is missing"), ("metric: score", "is what a command answers"), ("metric: {kind: mae, better: lower}", "only of a command"),
-        ("metric: {kind: cer, alphabet: ab, alphabet_file: x}", "no such file"), ("metric: {kind: top-k, k: 0}", "k: expected a whole number from 1"),
-        ("metric: {kind: mae, transform: square}", "transform: expected softmax"), ("metric: {kind: mae, range: -1}", "range: expected a number above 0"),
-        ("metric: {kind: mae, command: [x]}", "exclude each other"), ("carry: {}", "carry: expected 'output: input' lines"), ("constants: 3", "constants: expected 'input: number' lines"),
-    ])
+    @Test(
+        "What is wrong with a metric is said",
+        arguments: [
+            ("metric: {output: x}", "'kind' or 'command' is missing"), ("metric: score", "is what a command answers"), ("metric: {kind: mae, better: lower}", "only of a command"),
+            ("metric: {kind: cer, alphabet: ab, alphabet_file: x}", "no such file"), ("metric: {kind: top-k, k: 0}", "k: expected a whole number from 1"),
+            ("metric: {kind: mae, transform: square}", "transform: expected softmax"), ("metric: {kind: mae, range: -1}", "range: expected a number above 0"),
+            ("metric: {kind: mae, command: [x]}", "exclude each other"), ("carry: {}", "carry: expected 'output: input' lines"),
+            ("constants: 3", "constants: expected 'input: number' lines"),
+        ])
     func metricMistakes(text: String, expected: String) throws {
         #expect {
             _ = try DatasetDeclaration.parse("format: npz\nsource: {file: x.npz}\n\(text)", file: "/tmp/d.yaml")

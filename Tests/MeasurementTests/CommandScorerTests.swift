@@ -25,21 +25,27 @@ import Testing
         let output = BatchedOutput(name: "y", values: (0..<18).map(Float.init), shape: [3], rows: 6)
         // Labels come in the order of evaluation.
         let order = try SampleSet(split, metric: .score).prepared.rows
-        let found = try scorer.contributions([output.rows(0..<4)], 0..<4, cancellation: Cancellation()) + scorer.contributions([output.rows(4..<6)], 4..<6, cancellation: Cancellation())
+        let found =
+            try scorer.contributions([output.rows(0..<4)], 0..<4, cancellation: Cancellation()) + scorer.contributions([output.rows(4..<6)], 4..<6, cancellation: Cancellation())
         #expect(found.count == 6 && order.count == 6)
         return found
     }
 
     private static let reader = """
         import json, sys, numpy
+        class Pipe:
+            # NumPy takes a buffered reader for a file and asks where it stands.
+            def __init__(self, stream): self.stream = stream
+            def read(self, count): return self.stream.read(count)
         stream = sys.stdin.buffer
+        pipe = Pipe(stream)
         def batches():
             while True:
                 line = stream.readline()
                 if not line: return
                 head = json.loads(line)
-                arrays = [numpy.lib.format.read_array(stream) for _ in head["outputs"]]
-                labels = None if head["labels"] is None else numpy.lib.format.read_array(stream)
+                arrays = [numpy.lib.format.read_array(pipe) for _ in head["outputs"]]
+                labels = None if head["labels"] is None else numpy.lib.format.read_array(pipe)
                 yield head, arrays, labels
 
         """
@@ -56,10 +62,10 @@ import Testing
     @Test func batchesArriveWhole() throws {
         let found = try run(
             Self.reader + """
-            for head, (y,), labels in batches():
-                assert y.shape == (head["samples"], 3) and y.dtype == numpy.float32 and labels.shape == (head["samples"],) and labels.dtype == numpy.int64
-                for row, label in zip(y, labels): print(row.sum(), 2, flush=True)
-            """)
+                for head, (y,), labels in batches():
+                    assert y.shape == (head["samples"], 3) and y.dtype == numpy.float32 and labels.shape == (head["samples"],) and labels.dtype == numpy.int64
+                    for row, label in zip(y, labels): print(row.sum(), 2, flush=True)
+                """)
         #expect(found == [[3, 2], [12, 2], [21, 2], [30, 2], [39, 2], [48, 2]])
     }
 
@@ -74,10 +80,10 @@ import Testing
     @Test func withoutLabelsThereAreNone() throws {
         let found = try run(
             Self.reader + """
-            for head, (y,), labels in batches():
-                assert labels is None
-                for row in y: print(row[0], flush=True)
-            """, labels: "none")
+                for head, (y,), labels in batches():
+                    assert labels is None
+                    for row in y: print(row[0], flush=True)
+                """, labels: "none")
         #expect(found == [[0], [3], [6], [9], [12], [15]])
     }
 
@@ -87,6 +93,7 @@ import Testing
         #expect(message(Self.reader + "for head, a, l in batches():\n  for _ in range(head['samples']): print('good', flush=True)").contains("answered 'good' for sample 0"))
         #expect(message(Self.reader + "for head, a, l in batches():\n  for _ in range(head['samples']): print('nan', flush=True)").contains("expected finite numbers"))
         #expect(message(Self.reader + "for head, a, l in batches():\n  for _ in range(head['samples']): print('1 2 3', flush=True)").contains("expected one or two numbers"))
+        #expect(message(Self.reader + "for head, a, l in batches():\n  for _ in range(head['samples'] + 1): print(1)\n  sys.stdout.flush()").contains("answered more lines"))
         #expect(message("import time; time.sleep(60)", seconds: 0.5).contains("0 of 4 answers within 0.5 s"))
         #expect(message("import sys\nwhile True: sys.stdout.write('x' * 65536)").contains("without the end of a line"))
     }
@@ -95,7 +102,8 @@ import Testing
         var options = MetricOptions()
         options.command = ["/nowhere/score"]
         let split = DatasetSplit(
-            name: .validation, inputs: [SampleInput(name: "x", type: .float32, shape: [1])], memories: [try SampleMemory(byteCount: 4, what: "test")], count: 1, labels: [0], place: "test")
+            name: .validation, inputs: [SampleInput(name: "x", type: .float32, shape: [1])], memories: [try SampleMemory(byteCount: 4, what: "test")], count: 1, labels: [0],
+            place: "test")
         let scorer = try CommandScorer(SampleSet(split, metric: .score, options: options))
         #expect {
             _ = try scorer.contributions([BatchedOutput(name: "y", values: [1], shape: [1], rows: 1)], 0..<1, cancellation: Cancellation())

@@ -85,10 +85,16 @@ extension OpenedModel {
             }
         }
         if let runtime, [.characterErrorRate, .wordErrorRate, .exactMatch].contains(opened.metric), opened.metricOptions.blank == nil,
-            opened.metricOptions.decoding == .ctc || opened.metricOptions.decoding == nil && opened.validation.targets?.kind == .text
+            opened.metricOptions.decoding != .argmax, opened.validation.targets != nil, opened.validation.count > 0
         {
-            let samples = try SampleSet(opened.validation, metric: opened.metric, options: opened.metricOptions, carry: opened.carry)
-            if let blank = try MetricGuess.blank(samples, model: model, runner: ModelRunner(model, library: runtime, label: "baseline")) {
+            var samples = try SampleSet(opened.validation, metric: opened.metric, options: opened.metricOptions, carry: opened.carry)
+            let runner = try ModelRunner(model, library: runtime, label: "baseline")
+            if opened.metricOptions.decoding == nil, try MetricGuess.needsCTC(samples, model: model, runner: runner) {
+                opened.metricOptions.decoding = .ctc
+                info.dataNotes.append("outputs have more steps than labels and are read by CTC; 'decode' in the declaration can say otherwise")
+                samples = try SampleSet(opened.validation, metric: opened.metric, options: opened.metricOptions, carry: opened.carry)
+            }
+            if opened.metricOptions.decoding == .ctc, let blank = try MetricGuess.blank(samples, model: model, runner: runner) {
                 opened.metricOptions.blank = blank
                 info.dataNotes.append("the blank is taken to be class \(blank), the last, which most steps say; 'blank' in the declaration can say otherwise")
             }

@@ -46,25 +46,25 @@ struct COCOAnnotations: Sendable {
             throw EngineError(.data, "\(path): two categories with id \(category.id)")
         }
         let known = Set(categories.map(\.id))
-        var images = file.images.map { Image(fileName: $0.file_name, height: $0.height, width: $0.width) }
+        var images = file.images.map { Image(fileName: $0.fileName, height: $0.height, width: $0.width) }
         var places: [Key: Int] = [:]
         for (index, image) in file.images.enumerated() {
             guard places.updateValue(index, forKey: image.id) == nil else { throw EngineError(.data, "\(path): two images with id \(image.id.text)") }
         }
         for (index, annotation) in file.annotations.enumerated() {
             guard let box = annotation.bbox else { continue }
-            guard let image = places[annotation.image_id] else {
-                throw EngineError(.data, "\(path): annotations[\(index)]: no image with id \(annotation.image_id.text)")
+            guard let image = places[annotation.imageID] else {
+                throw EngineError(.data, "\(path): annotations[\(index)]: no image with id \(annotation.imageID.text)")
             }
-            guard known.contains(annotation.category_id) else {
-                throw EngineError(.data, "\(path): annotations[\(index)]: no category with id \(annotation.category_id)")
+            guard known.contains(annotation.categoryID) else {
+                throw EngineError(.data, "\(path): annotations[\(index)]: no category with id \(annotation.categoryID)")
             }
             guard box.count == 4, box.allSatisfy({ $0.isFinite && abs($0) < 1e9 }), box[2] >= 0, box[3] >= 0 else {
                 throw EngineError(.data, "\(path): annotations[\(index)]: bbox: expected [left, top, width, height]")
             }
             images[image].boxes.append(
                 Box(
-                    category: annotation.category_id, left: box[0], top: box[1], width: box[2], height: box[3],
+                    category: annotation.categoryID, left: box[0], top: box[1], width: box[2], height: box[3],
                     area: annotation.area.flatMap { $0.isFinite && $0 > 0 ? $0 : nil }, isCrowd: annotation.iscrowd?.isTrue ?? false))
         }
         self.images = images
@@ -80,17 +80,28 @@ struct COCOAnnotations: Sendable {
 
     private struct ImageEntry: Decodable {
         var id: Key
-        var file_name: String
+        var fileName: String
         var height: Int?
         var width: Int?
+
+        private enum CodingKeys: String, CodingKey {
+            case id, height, width
+            case fileName = "file_name"
+        }
     }
 
     private struct Annotation: Decodable {
-        var image_id: Key
-        var category_id: Int
+        var imageID: Key
+        var categoryID: Int
         var bbox: [Double]?
         var area: Double?
         var iscrowd: Flag?
+
+        private enum CodingKeys: String, CodingKey {
+            case bbox, area, iscrowd
+            case imageID = "image_id"
+            case categoryID = "category_id"
+        }
     }
 
     private struct CategoryEntry: Decodable {

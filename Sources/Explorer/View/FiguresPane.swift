@@ -94,7 +94,9 @@ extension Painter {
         let estimate = now.estimate
         let measure = estimate.measure
         let count = estimate.isComplete ? Grouping.text(estimate.total) : "\(Grouping.text(estimate.seen))/\(Grouping.text(estimate.total))"
-        var lines = [StyledLine("\(measure.text(estimate.interval, dash: theme.glyphTier == .ascii ? ".." : "–"))  n \(count)\(estimate.isBiased ? ", biased so far" : "")", .muted)]
+        var lines = [
+            StyledLine("\(measure.text(estimate.interval, dash: theme.glyphTier == .ascii ? ".." : "–"))  n \(count)\(estimate.isBiased ? ", biased so far" : "")", .muted)
+        ]
         if model.isUntrained, !now.isStale {
             if let preview = model.training?.preview {
                 lines.append([

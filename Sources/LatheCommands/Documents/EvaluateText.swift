@@ -66,7 +66,8 @@ enum EvaluateText {
             let count = Double(max(entry.samples, 1))
             let other = entry.confusedWith.map { label in "\(classes.first { $0.label == label }?.name ?? "\(label)"), \(entry.confused)" } ?? ""
             table.add(
-                entry.name ?? "\(entry.label)", "\(entry.samples)", Written.value(Double(entry.baselineCorrect) / count, share), Written.value(Double(entry.correct) / count, share),
+                entry.name ?? "\(entry.label)", "\(entry.samples)", Written.value(Double(entry.baselineCorrect) / count, share),
+                Written.value(Double(entry.correct) / count, share),
                 Written.change(Double(entry.correct - entry.baselineCorrect) / count, share), other)
         }
         return table.text

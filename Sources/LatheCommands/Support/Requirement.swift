@@ -225,7 +225,11 @@ extension Measure {
         case .count: "a count such as 2000000 or 2M"
         case .si: "a number in \(self.unit), or with its unit"
         case .percent, .points, .relative: "percent"
-        case .fixed(_, let unit, _): !unit.isEmpty ? "a number in \(unit)" : !range.lowerBound.isFinite || !range.upperBound.isFinite ? "a number" : "a number from \(range.lowerBound.formatted(digits: 3)) to \(range.upperBound.formatted(digits: 3))"
+        case .fixed(_, let unit, _):
+            !unit.isEmpty
+                ? "a number in \(unit)"
+                : !range.lowerBound.isFinite || !range.upperBound.isFinite
+                    ? "a number" : "a number from \(range.lowerBound.formatted(digits: 3)) to \(range.upperBound.formatted(digits: 3))"
         }
     }
 

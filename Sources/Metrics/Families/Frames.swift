@@ -24,7 +24,7 @@ struct FrameClasses: MetricComputation {
         let said = scores.predictions(single)
         if kind == .frameAccuracy {
             var (right, all) = (0, 0)
-            for index in truth.indices where truth[index] != ignore {
+            for index in truth.indices where truth[index] != ignore && truth[index] >= 0 {
                 all += 1
                 if said[index] == truth[index] { right += 1 }
             }

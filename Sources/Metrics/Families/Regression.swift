@@ -66,6 +66,11 @@ struct PairSimilarity: MetricComputation {
             guard first.shape.count > 1, first.shape[0] == 2 else {
                 throw EngineError(.data, "metric similarity: output \(first.name) of shape \(first.shape), expected the two embeddings of a pair, [2, numbers]")
             }
+            guard first.shape.count(where: { $0 != 1 }) <= 2 else {
+                throw EngineError(
+                    .data,
+                    "metric similarity: output \(first.name) of shape \(first.shape) has a vector for each token: pool them, with 'transform: {mean: 1}', or score another output")
+            }
             let half = first.values.count / 2
             (one, other) = (UnsafeBufferPointer(rebasing: first.values[..<half]), UnsafeBufferPointer(rebasing: first.values[half...]))
         }
@@ -77,7 +82,8 @@ struct PairSimilarity: MetricComputation {
             left += x * x
             right += y * y
         }
-        let cosine = product / (left.squareRoot() * right.squareRoot())
+        // Of equal vectors exactly 1, so that they share a rank.
+        let cosine = product / (left * right).squareRoot()
         return [cosine.isFinite ? max(-1, min(1, cosine)) : 0, Double(score[0])]
     }
 

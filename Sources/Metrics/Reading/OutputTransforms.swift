@@ -33,6 +33,11 @@ public enum OutputTransforms {
                 guard place.length > 0 else { throw EngineError(.data, "\(name): argmax along axis \(axis) of shape \(shape), which is empty") }
                 values = argmax(values, place)
                 shape.remove(at: place.index)
+            case .mean(let axis):
+                let place = try Axis(axis, of: shape, transform: "mean", name)
+                guard place.length > 0 else { throw EngineError(.data, "\(name): mean along axis \(axis) of shape \(shape), which is empty") }
+                values = mean(values, place)
+                shape.remove(at: place.index)
             case .select(let axis, let entry):
                 let place = try Axis(axis, of: shape, transform: "select", name)
                 let index = entry < 0 ? entry + place.length : entry
@@ -102,6 +107,14 @@ public enum OutputTransforms {
             }
         }
         return result
+    }
+
+    private static func mean(_ values: [Float], _ place: Axis) -> [Float] {
+        var sums = [Double](repeating: 0, count: values.count / place.length)
+        for entry in 0..<place.length {
+            for (index, value) in select(values, place, entry).enumerated() { sums[index] += Double(value) }
+        }
+        return sums.map { Float($0 / Double(place.length)) }
     }
 
     private static func select(_ values: [Float], _ axis: Axis, _ entry: Int) -> [Float] {

@@ -4,7 +4,7 @@ import EngineSupport
 /// words are what white space separates.
 ///
 /// Outputs are scores [T, C], which `options.decoding` reads, or classes [T]. Targets are texts, for which `options.alphabet` is needed, or classes, of
-/// which those that equal `ignore` (and of CTC the blank) do not count; without alphabet characters and words are classes.
+/// which those below 0, those that equal `ignore` and of CTC the blank do not count; without alphabet characters and words are classes.
 /// Contribution to exact match: 1 or 0; to error rates: edits, and length of the truth.
 struct SequenceErrors: MetricComputation {
     let kind: MetricKind
@@ -19,6 +19,12 @@ struct SequenceErrors: MetricComputation {
 
     func contribution(_ outputs: [OutputView], target: SampleTarget) throws(EngineError) -> [Double] {
         var (said, classes) = try decoding.classes(outputs.scored(kind))
+        if let alphabet = decoding.alphabet, let classes, alphabet.count != classes, alphabet.count != classes - 1 {
+            throw EngineError(
+                .data,
+                "metric \(kind.rawValue): the alphabet has \(alphabet.count) characters and output \(outputs.first?.name ?? "") \(classes) classes: expected \(classes - 1) without the blank, or \(classes)"
+            )
+        }
         if let ignore { said.removeAll { Int($0) == ignore } }
         if case .text(let truth) = target {
             guard let text = decoding.text(said, classes: classes) else {
@@ -26,7 +32,7 @@ struct SequenceErrors: MetricComputation {
             }
             return compare(text, truth)
         }
-        let truth = try target.classes(kind).values.filter { Int($0) != ignore && !(decoding.decoding == .ctc && Int($0) == decoding.blank) }
+        let truth = try target.classes(kind).values.filter { $0 >= 0 && Int($0) != ignore && !(decoding.decoding == .ctc && Int($0) == decoding.blank) }
         if let text = decoding.text(said, classes: classes), let right = decoding.text(truth, classes: classes) { return compare(text, right) }
         return kind == .exactMatch ? [said == truth ? 1 : 0] : [Double(EditDistance.between(truth, said)), Double(truth.count)]
     }
