@@ -44,17 +44,44 @@ def page(rng, width, height):
     return image
 
 
+# Strokes of digits as written by hand, in a unit square with y down: points of smooth curves.
+STROKES = {
+    0: [[(0.5, 0.02), (0.15, 0.3), (0.15, 0.7), (0.5, 0.98), (0.85, 0.7), (0.85, 0.3), (0.5, 0.02)]],
+    1: [[(0.52, 0.02), (0.5, 0.5), (0.48, 0.98)]],
+    2: [[(0.15, 0.25), (0.4, 0.02), (0.8, 0.2), (0.7, 0.5), (0.15, 0.97)], [(0.15, 0.97), (0.5, 0.93), (0.9, 0.95)]],
+    3: [[(0.15, 0.12), (0.5, 0.02), (0.8, 0.22), (0.45, 0.47)], [(0.45, 0.47), (0.85, 0.65), (0.65, 0.95), (0.15, 0.88)]],
+    4: [[(0.3, 0.02), (0.15, 0.5), (0.85, 0.52)], [(0.78, 0.1), (0.72, 0.5), (0.68, 0.98)]],
+    5: [[(0.85, 0.04), (0.5, 0.04), (0.25, 0.06)], [(0.25, 0.06), (0.2, 0.42), (0.6, 0.4), (0.8, 0.68), (0.5, 0.97), (0.12, 0.88)]],
+    6: [[(0.7, 0.02), (0.3, 0.35), (0.18, 0.7), (0.45, 0.98), (0.8, 0.78), (0.55, 0.52), (0.22, 0.72)]],
+    7: [[(0.12, 0.08), (0.5, 0.07), (0.88, 0.08)], [(0.88, 0.08), (0.6, 0.5), (0.42, 0.98)]],
+    8: [[(0.75, 0.15), (0.45, 0.02), (0.25, 0.22), (0.5, 0.48), (0.78, 0.75), (0.5, 0.98), (0.22, 0.76), (0.5, 0.48), (0.75, 0.15)]],
+    9: [[(0.8, 0.2), (0.5, 0.04), (0.2, 0.28), (0.5, 0.5), (0.8, 0.22)], [(0.8, 0.22), (0.76, 0.6), (0.66, 0.98)]],
+}
+
+
 def digit(rng, number):
-    """A digit as in MNIST: white on black, [28, 28], 0…255, turned and shifted a little."""
-    image = Image.new("L", (112, 112), 0)
-    text, size = str(number), int(rng.integers(74, 92))
-    left, top, right, bottom = ImageFont.load_default(size).getbbox(text)
-    ImageDraw.Draw(image).text((56 - (left + right) / 2, 56 - (top + bottom) / 2), text, fill=255, font=ImageFont.load_default(size), stroke_width=int(rng.integers(0, 4)))
-    shear = rng.uniform(-0.25, 0.25)
-    image = image.transform(image.size, Image.AFFINE, (1, shear, -56 * shear + rng.uniform(-6, 6), 0, 1, rng.uniform(-6, 6)), Image.BILINEAR)
-    image = image.rotate(rng.uniform(-15, 15), Image.BILINEAR).filter(ImageFilter.GaussianBlur(2)).resize((28, 28), Image.BOX)
-    values = np.asarray(image, np.float32) + rng.normal(0, 12, (28, 28))
-    return np.clip(values, 0, 255).astype(np.float32)
+    """A digit as in MNIST: written in white on black within 20 of 28 pixels, centered by its mass, [28, 28], 0…255."""
+    from scipy.interpolate import make_interp_spline
+
+    image = Image.new("L", (280, 280), 0)
+    pen = ImageDraw.Draw(image)
+    width, height, slant, turn = rng.uniform(110, 160), 190, rng.uniform(-0.3, 0.3), rng.uniform(-0.12, 0.12)
+    thick = int(rng.integers(20, 34))
+    for stroke in STROKES[int(number)]:
+        points = np.array(stroke) + rng.normal(0, 0.02, (len(stroke), 2))
+        places = np.linspace(0, 1, len(points))
+        curve = make_interp_spline(places, points, k=min(2, len(points) - 1))(np.linspace(0, 1, 60))
+        x, y = (curve[:, 0] - 0.5) * width, (curve[:, 1] - 0.5) * height
+        x = x - slant * y
+        x, y = 140 + x * np.cos(turn) - y * np.sin(turn), 140 + x * np.sin(turn) + y * np.cos(turn)
+        pen.line(list(zip(x, y)), fill=255, width=thick, joint="curve")
+        for end in (0, -1):
+            pen.ellipse([x[end] - thick / 2, y[end] - thick / 2, x[end] + thick / 2, y[end] + thick / 2], fill=255)
+    values = np.asarray(image, np.float32)
+    rows, columns = np.indices(values.shape)
+    shift = [round(140 - float((axis * values).sum() / values.sum())) for axis in (rows, columns)]
+    image = Image.fromarray(np.uint8(np.roll(values, shift, (0, 1)))).filter(ImageFilter.GaussianBlur(4)).resize((28, 28), Image.BOX)
+    return np.asarray(image, np.float32)
 
 
 def scattered(rng, size, alphabet, count):
@@ -93,7 +120,7 @@ def picture(rng, size):
 def tone(rng, frequency, count, rate, harmonics=6):
     """A tone with harmonics and a little noise, within ±1."""
     time = np.arange(count) / rate
-    wave = sum(rng.uniform(0.3, 1) / k * np.sin(2 * np.pi * k * frequency * time + rng.uniform(0, 6)) for k in range(1, harmonics + 1) if k * frequency < rate / 2)
+    wave = sum(rng.uniform(0.5, 1) / k**1.5 * np.sin(2 * np.pi * k * frequency * time + rng.uniform(0, 6)) for k in range(1, harmonics + 1) if k * frequency < rate / 2)
     return 0.3 * wave / np.abs(wave).max() + 0.003 * rng.standard_normal(count)
 
 

@@ -1,0 +1,26 @@
+"""What lathe sends to a metric command, and what it wants to hear: the protocol of `metric: {command: [...]}`.
+
+For each batch a line of JSON comes on standard input, {"samples": 8, "outputs": ["logits"], "labels": "label"}, then arrays in NumPy's .npy
+format: the outputs in that order, samples first, and the labels unless they are null. The answer is a line per sample on standard output, of one
+number (a score, of which the mean is taken) or two (the metric is the sum of the first over the sum of the second). The program ends when its input does.
+"""
+
+import json
+import sys
+
+from numpy.lib.format import read_array
+
+
+def batches(stream=None):
+    """Yields outputs by name and labels (or None) of each batch."""
+    stream = stream or sys.stdin.buffer
+    while line := stream.readline():
+        head = json.loads(line)
+        outputs = {name: read_array(stream) for name in head["outputs"]}
+        yield outputs, None if head["labels"] is None else read_array(stream)
+
+
+def answer(*numbers):
+    """The score of the next sample, or parts of a sum: first over second."""
+    # Not flushed line by line but once a batch would do as well; whoever waits gets it at once this way.
+    print(*(repr(float(number)) for number in numbers), flush=True)
