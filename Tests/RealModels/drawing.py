@@ -68,7 +68,7 @@ def digit(rng, number):
     width, height, slant, turn = rng.uniform(110, 160), 190, rng.uniform(-0.3, 0.3), rng.uniform(-0.12, 0.12)
     thick = int(rng.integers(20, 34))
     for stroke in STROKES[int(number)]:
-        points = np.array(stroke) + rng.normal(0, 0.02, (len(stroke), 2))
+        points = np.array(stroke) + rng.normal(0, 0.05, (len(stroke), 2))
         places = np.linspace(0, 1, len(points))
         curve = make_interp_spline(places, points, k=min(2, len(points) - 1))(np.linspace(0, 1, 60))
         x, y = (curve[:, 0] - 0.5) * width, (curve[:, 1] - 0.5) * height
@@ -86,19 +86,19 @@ def digit(rng, number):
 
 def scattered(rng, size, alphabet, count):
     """Characters scattered over a colored background: [size, size, 3] of 0…255, and their boxes [left, top, right, bottom]."""
-    image = Image.new("RGB", (size, size), tuple(int(c) for c in rng.integers(120, 256, 3)))
+    image = Image.new("RGB", (size, size), tuple(int(c) for c in rng.integers(185, 256, 3)))
     pen = ImageDraw.Draw(image)
-    for _ in range(6):
-        pen.line([int(v) for v in rng.integers(0, size, 4)], fill=tuple(int(c) for c in rng.integers(100, 230, 3)), width=2)
+    for _ in range(4):
+        pen.line([int(v) for v in rng.integers(0, size, 4)], fill=tuple(int(c) for c in rng.integers(150, 230, 3)), width=2)
     boxes = []
     while len(boxes) < count:
-        text, height = alphabet[rng.integers(len(alphabet))], int(rng.integers(50, 100))
+        text, height = alphabet[rng.integers(len(alphabet))], int(rng.integers(60, 110))
         font = ImageFont.load_default(height)
         x, y = (int(v) for v in rng.integers(5, size - height - 5, 2))
-        left, top, right, bottom = pen.textbbox((x, y), text, font=font)
+        left, top, right, bottom = pen.textbbox((x, y), text, font=font, stroke_width=2)
         if any(left < r + 12 and right > l - 12 and top < b + 12 and bottom > t - 12 for l, t, r, b in boxes) or bottom > size:
             continue
-        pen.text((x, y), text, fill=tuple(int(c) for c in rng.integers(0, 90, 3)), font=font)
+        pen.text((x, y), text, fill=tuple(int(c) for c in rng.integers(0, 90, 3)), font=font, stroke_width=2)
         boxes.append([left, top, right, bottom])
     return np.asarray(image, np.float32), boxes
 
