@@ -92,13 +92,13 @@ def scattered(rng, size, alphabet, count):
         pen.line([int(v) for v in rng.integers(0, size, 4)], fill=tuple(int(c) for c in rng.integers(150, 230, 3)), width=2)
     boxes = []
     while len(boxes) < count:
-        text, height = alphabet[rng.integers(len(alphabet))], int(rng.integers(60, 110))
+        text, height = alphabet[rng.integers(len(alphabet))], int(rng.integers(40, 66))
         font = ImageFont.load_default(height)
         x, y = (int(v) for v in rng.integers(5, size - height - 5, 2))
-        left, top, right, bottom = pen.textbbox((x, y), text, font=font, stroke_width=2)
+        left, top, right, bottom = pen.textbbox((x, y), text, font=font)
         if any(left < r + 12 and right > l - 12 and top < b + 12 and bottom > t - 12 for l, t, r, b in boxes) or bottom > size:
             continue
-        pen.text((x, y), text, fill=tuple(int(c) for c in rng.integers(0, 90, 3)), font=font, stroke_width=2)
+        pen.text((x, y), text, fill=tuple(int(c) for c in rng.integers(0, 90, 3)), font=font)
         boxes.append([left, top, right, bottom])
     return np.asarray(image, np.float32), boxes
 
