@@ -3,7 +3,7 @@
 labelled_check.py [--lathe PROGRAM] [--results FOLDER] [--again] [--report FILE] [KEY…]
 
 For each set the baseline and four recipes: what `lathe evaluate` says of them, and what Python finds on the file that `lathe apply` writes. A
-number that Python does not reproduce is a failure. Results are kept in FOLDER/KEY.json, and a run goes on where it was; --report writes the table
+number that Python does not reproduce is a failure. Results are kept in FOLDER/KEY.json, and a run of the same program goes on where it was; --report writes the table
 of all results (Docs/Results/LabelledSets.md) and does nothing else.
 """
 
@@ -19,10 +19,13 @@ import time
 import numpy as np
 import onnxruntime
 
+import check
 import labelled_sets
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 RECIPES = {"static-int8": "static-int8", "dynamic-int8": "dynamic-int8", "4-bit": "weight-quantization:bits=4", "pruned 50 %": "magnitude-pruning:sparsity=0.5"}
+# Titles of metrics that are shown in percent.
+IN_PERCENT = ("top-1", "frame accuracy", "token accuracy", "CER", "macro F1", "mean IoU", "frame F1", "mAP@.50")
 FLOATS = ("tensor(float)", "tensor(double)", "tensor(float16)")
 
 
@@ -105,7 +108,8 @@ def score(found, labelled):
         from scipy.stats import spearmanr
         from sklearn.metrics.pairwise import cosine_similarity
         pairs = [array.reshape(2, -1).astype(np.float64) for array in found]
-        return float(spearmanr([cosine_similarity(pair[:1], pair[1:])[0, 0] for pair in pairs], truths).statistic)
+        # Equal vectors are equally alike: rounding must not give them ranks of their own.
+        return float(spearmanr(np.round([cosine_similarity(pair[:1], pair[1:])[0, 0] for pair in pairs], 12), truths).statistic)
     if kind == "cer":
         import jiwer
         return jiwer.cer([spelled(t for t in truth if t != metric["ignore"]) for truth in truths], [spelled(collapsed(array, metric["blank"])) for array in found])
@@ -184,7 +188,11 @@ class Check:
         self.key, self.options = key, options
         self.file = pathlib.Path(options.results) / f"{key}.json"
         self.result = json.loads(self.file.read_text()) if self.file.exists() and not options.again else {"recipes": {}}
-        self.result.update(key=key, failures=[])
+        # What another build said is another build's.
+        program = check.program_name(options.lathe)
+        if self.result.get("program", program) != program:
+            self.result = {"recipes": {}}
+        self.result.update(key=key, failures=[], program=program)
 
     def lathe(self, *arguments):
         # Metric commands are Python programs: they are to find this Python's packages.
@@ -208,36 +216,49 @@ class Check:
         self.result.update(about=labelled.about, metric=metric.get("kind", "F1 (command)"), samples=labelled.count - labelled.calibration, chance=labelled.chance)
         base = score(list(outputs(model, labelled)), labelled)
         self.result["python"] = base
+        self.result.setdefault("first", self.evaluate(model, declaration))
+        if "value" in self.result["first"]:
+            self.result["value"] = self.result["first"]["value"]
+            self.compare("alone", self.result["value"], base)
+            print(f"{self.key}: {self.result['value']:.5f}, Python {base:.5f}; {'; '.join(self.result['first']['warnings'])}", flush=True)
         for name, step in RECIPES.items():
             if name in self.result["recipes"] and "python" in self.result["recipes"][name]:
                 entry = self.result["recipes"][name]
             else:
                 entry = self.result["recipes"][name] = self.recipe(name, step, model, declaration, labelled, folder)
             if "value" in entry:
-                self.compare("baseline", entry["baseline"], base)
                 if "python" in entry:
                     self.compare(name, entry["value"], entry["python"])
-                self.result["value"] = entry["baseline"]
             self.file.write_text(json.dumps(self.result, indent=1, ensure_ascii=False))
-        values = [entry["baseline"] for entry in self.result["recipes"].values() if "baseline" in entry]
-        if values and max(values) != min(values):
-            self.fail(f"the baseline has other values beside other recipes: {sorted(set(values))}")
+        values = {entry["baseline"] for entry in [self.result["first"], *self.result["recipes"].values()] if "baseline" in entry}
+        if len(values) > 1:
+            self.fail(f"the baseline has other values beside other recipes: {sorted(values)}")
         self.file.write_text(json.dumps(self.result, indent=1, ensure_ascii=False))
 
-    def recipe(self, name, step, model, declaration, labelled, folder):
+    def evaluate(self, model, declaration, *steps):
+        """What lathe says, or its refusal."""
         start = time.time()
-        evaluated = self.lathe("evaluate", model, "--data", declaration, "--step", step, "--no-latency", "--quick", "--json")
+        evaluated = self.lathe("evaluate", model, "--data", declaration, *steps, "--no-latency", "--quick", "--json")
         entry = {"seconds": round(time.time() - start, 1)}
         if evaluated.returncode != 0:
             entry["refusal"] = evaluated.stderr.strip()
-            print(f"{self.key}: {name}: {entry['refusal']}", flush=True)
+            print(f"{self.key}: {' '.join(steps)}: {entry['refusal']}", flush=True)
             if evaluated.returncode != 2 or len(entry["refusal"].splitlines()) != 1:
-                self.fail(f"{name}: evaluate: status {evaluated.returncode}: {entry['refusal'][-300:]}")
+                self.fail(f"evaluate {' '.join(steps)}: status {evaluated.returncode}: {entry['refusal'][-300:]}")
             return entry
         document = json.loads(evaluated.stdout)
         accuracy = document["accuracy"]
         entry.update(value=number(accuracy["value"]), baseline=number(accuracy["baseline"]), interval=accuracy.get("interval"), difference=accuracy.get("differenceInterval"),
                      better=accuracy["better"], unit=accuracy["unit"], title=accuracy["metric"], warnings=document.get("warnings", []))
+        interval = accuracy.get("interval")
+        if interval and not number(interval["low"]) <= entry["value"] <= number(interval["high"]):
+            self.fail(f"evaluate {' '.join(steps)}: {entry['value']} lies outside of its interval {interval}")
+        return entry
+
+    def recipe(self, name, step, model, declaration, labelled, folder):
+        entry = self.evaluate(model, declaration, "--step", step)
+        if "refusal" in entry:
+            return entry
         written = folder / "compressed.onnx"
         applied = self.lathe("apply", model, "--data", declaration, "--step", step, "-o", str(written))
         if applied.returncode != 0:
@@ -259,14 +280,20 @@ def number(value):
 
 def shown(value, entry, sign=False):
     plus = "+" if sign else ""
-    if entry["unit"] == "1" and entry["title"] in ("top-1", "frame accuracy", "token accuracy", "CER", "macro F1", "mean IoU", "frame F1", "mAP@.50"):
+    if entry["title"] in IN_PERCENT:
         return f"{100 * value:{plus}.2f}{'' if sign else ' %'}"
     return f"{value:{plus}.4f}{' dB' if entry['unit'] == 'dB' and not sign else ''}"
+
+
+def why(refusal):
+    """The first reason of a refusal, without layers."""
+    return refusal.split("of this model: ")[-1].split(" (")[0].split(";")[0]
 
 
 def report(options, target):
     found = [json.loads((pathlib.Path(options.results) / f"{key}.json").read_text()) for key in labelled_sets.SETS
              if (pathlib.Path(options.results) / f"{key}.json").exists()]
+    unscored = [result for result in found if "value" not in result]
     found = [result for result in found if "value" in result]
     worst = max((abs(entry["value"] - entry["python"]) / max(1, abs(entry["python"])) for result in found for entry in result["recipes"].values() if "python" in entry), default=0)
     count = sum("python" in entry for result in found for entry in result["recipes"].values())
@@ -283,24 +310,30 @@ def report(options, target):
         "Changes are in points where values are in percent. 4-bit: `weight-quantization:bits=4`; pruned: `magnitude-pruning:sparsity=0.5`; nothing is trained after them.", "",
         "| model | set | n | metric | chance | baseline (ours / Python) | " + " | ".join(RECIPES) + " |", "|---|---|---|---|---|---|" + "---|" * len(RECIPES)]
     for result in found:
-        first = next(entry for entry in result["recipes"].values() if "value" in entry)
+        first = result["first"]
         cells = []
         for name in RECIPES:
             entry = result["recipes"].get(name, {})
             if "value" in entry:
                 cells.append(f"{shown(entry['value'], entry)} ({shown(entry['value'] - entry['baseline'], entry, True)})")
             else:
-                cells.append("refused" if "refusal" in entry else "")
+                cells.append("")
         better = "↑" if first["better"] == "higher" else "↓"
         chance = "" if result["chance"] is None else shown(result["chance"], first)
         lines.append(f"| `{result['key']}` | {result['about']} | {result['samples']} | {first['title']} {better} | {chance} | "
                      f"{shown(result['value'], first)} / {shown(result['python'], first)} | " + " | ".join(cells) + " |")
-    refusals = [f"- `{result['key']}`, {name}: {entry['refusal'].split(': ', 2)[-1]}" for result in found for name, entry in result["recipes"].items() if "refusal" in entry]
-    if refusals:
-        lines += ["", "Refused:", ""] + refusals
+    lines += ["", "↑ more is better, ↓ less is better. Chance: what a guess, or always the commonest answer, scores. Empty cells: refused, for these reasons:", ""]
+    reasons = {}
+    for result in found:
+        for name, entry in result["recipes"].items():
+            if "refusal" in entry:
+                reasons.setdefault((name, why(entry["refusal"])), []).append(f"`{result['key']}`")
+    lines += [f"- {name}: {reason}: {', '.join(keys)}" for (name, reason), keys in sorted(reasons.items())]
     if failures:
         lines += ["", "## What differs", ""] + [f"- {text}" for text in failures]
-    lines += ["", "↑ more is better, ↓ less is better. Chance: what a guess or a constant answer scores.", "", "## Left out", "",
+    if unscored:
+        lines += ["", "Not scored by this program:", ""] + [f"- `{result['key']}`: {result['first']['refusal'].split('.yaml:')[-1]}" for result in unscored]
+    lines += ["", "## Left out", "",
               "| model | why |", "|---|---|"] + [f"| `{key}` | {why} |" for key, why in labelled_sets.LEFT_OUT.items()]
     pathlib.Path(target).write_text("\n".join(lines) + "\n")
 
@@ -318,9 +351,9 @@ def main():
         return report(options, options.report)
     count = 0
     for key in options.keys or labelled_sets.SETS:
-        check = Check(key, options)
-        check.run()
-        count += len(check.result["failures"])
+        one = Check(key, options)
+        one.run()
+        count += len(one.result["failures"])
     print(f"{count} failures")
     sys.exit(1 if count else 0)
 
