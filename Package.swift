@@ -38,6 +38,8 @@ let package = Package(
         .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
         .systemLibrary(name: "CImage", providers: [.apt(["libspng-dev", "libturbojpeg0-dev"])]),
+        .systemLibrary(name: "CSndfile", pkgConfig: "sndfile", providers: [.apt(["libsndfile1-dev"])]),
+        .systemLibrary(name: "CKissFFT", providers: [.apt(["libkissfft-dev"])]),
         .target(name: "CTerminalGuard"),
         .target(name: "COnnxRuntime"),
 
@@ -62,7 +64,7 @@ let package = Package(
         .target(
             name: "Datasets",
             dependencies: [
-                "EngineSupport", "ModelGraph", "Metrics", "CZip", "CZlib", "CImage",
+                "EngineSupport", "ModelGraph", "Metrics", "CZip", "CZlib", "CImage", "CSndfile", "CKissFFT",
                 .product(name: "Yams", package: "Yams"),
                 .product(name: "SwiftCSV", package: "SwiftCSV"),
             ]),

@@ -14,6 +14,14 @@ enum DataLimits {
     static let imagePixels = 100 << 20
     static let rank = 8
     static let archiveEntries = 4096
+    static let emptyRows = 1 << 20
+    /// Bytes of a JSON file of annotations; COCO's largest has 450 MB.
+    static let annotationBytes = 1 << 30
+    /// Boxes of one image.
+    static let boxes = 1 << 16
+    /// Samples of one recording, 46 minutes of 48 kHz.
+    static let soundFrames = 1 << 27
+    static let soundChannels = 256
     /// Deflate cannot expand by more than 1032 : 1; a header that claims more is wrong.
     static let deflateExpansion = 1032
 
@@ -24,6 +32,8 @@ enum DataLimits {
         guard let count = shape.elementCount, count <= arrayBytes / type.byteWidth else {
             throw EngineError(.data, "\(file): shape \(shape.shapeText) of \(type) is larger than \(arrayBytes >> 30) GiB")
         }
+        // Rows of nothing cost no bytes in the file, but memory here.
+        guard count > 0 || (shape.max() ?? 0) <= emptyRows else { throw EngineError(.data, "\(file): shape \(shape.shapeText) of \(type) has rows of nothing") }
         return count * type.byteWidth
     }
 

@@ -4,24 +4,37 @@ import Metrics
 /// What a data set's YAML file says. Schema and examples: Docs/DataSets.md.
 public struct DatasetDeclaration: Sendable, Hashable {
     public enum Format: String, Sendable, CaseIterable {
-        case idx, npz, csv, images
+        case idx, npz, csv, images, coco, yolo, audio, tokens
     }
 
     /// The files of one split, by format.
     public enum Files: Sendable, Hashable {
-        case idx(images: String, labels: String?)
+        /// `labelsFile`: labels in a text file, one a line, or in an `.npy`.
+        case idx(images: String, labels: String?, labelsFile: String? = nil)
         /// `array` names the samples if it is not named as the model's input; `labels` names the array of labels.
-        case npz(file: String, array: String?, labels: String?)
+        case npz(file: String, array: String?, labels: String?, labelsFile: String? = nil)
         case csv(file: String, label: String?)
-        case images(folder: String)
+        /// A folder, or a table of files and labels (its paths are relative to the folder, else to the table), or a folder and one of masks.
+        case images(folder: String?, table: String? = nil, columns: [String] = [], masks: String? = nil)
+        /// COCO's annotations.
+        case coco(annotations: String, folder: String)
+        /// A folder with a text file of boxes per image.
+        case yolo(labels: String, folder: String)
+        /// As `images`.
+        case audio(folder: String?, table: String? = nil, columns: [String] = [])
+        /// Lines of JSON.
+        case tokens(file: String)
 
         /// Every path.
         public var paths: [String] {
             switch self {
-            case .idx(let images, let labels): [images] + (labels.map { [$0] } ?? [])
-            case .npz(let file, _, _): [file]
-            case .csv(let file, _): [file]
-            case .images(let folder): [folder]
+            case .idx(let images, let labels, let labelsFile): [images, labels, labelsFile].compactMap { $0 }
+            case .npz(let file, _, _, let labelsFile): [file, labelsFile].compactMap { $0 }
+            case .csv(let file, _), .tokens(let file): [file]
+            case .images(let folder, let table, _, let masks): [folder, table, masks].compactMap { $0 }
+            case .coco(let annotations, let folder): [annotations, folder]
+            case .yolo(let labels, let folder): [labels, folder]
+            case .audio(let folder, let table, _): [folder, table].compactMap { $0 }
             }
         }
     }

@@ -27,7 +27,7 @@ struct DatasetDeclarationParser {
             case "carry": declaration.carry = try carry(node)
             case "classes": declaration.classes = try classes(node)
             case "input": declaration.input = try yaml.string(node, key)
-            case "preprocessing": declaration.preprocessing = try preprocessing(node)
+            case "preprocessing": declaration.preprocessing = try preprocessing(node, format)
             case "splits": declaration.splits = try splits(node, format)
             case "source": declaration.source = try split(node, "source", format, extra: [])
             case "fractions": declaration.fractions = try fractions(node)
@@ -79,9 +79,17 @@ struct DatasetDeclarationParser {
         return result
     }
 
-    private func preprocessing(_ node: Node) throws -> Preprocessing {
-        let fields = try yaml.mapping(
-            node, "preprocessing", allowed: ["scale", "mean", "std", "shape", "layout", "resize", "crop", "channels"])
+    private func preprocessing(_ node: Node, _ format: DatasetDeclaration.Format) throws -> Preprocessing {
+        let values = ["scale", "mean", "std", "shape"]
+        let images = ["layout", "resize", "crop", "channels"]
+        let allowed =
+            switch format {
+            case .idx, .npz, .csv, .coco, .yolo: values + images
+            case .images: values + images + ["colors", "ignore"]
+            case .audio: values + ["sample_rate", "seconds", "cut", "features"]
+            case .tokens: ["length", "pad"]
+            }
+        let fields = try yaml.mapping(node, "preprocessing", allowed: allowed)
         var result = Preprocessing()
         for (key, value) in fields {
             switch key {
@@ -96,7 +104,9 @@ struct DatasetDeclarationParser {
                 result.shape = try yaml.list(value, key, count: 1...DataLimits.rank) { try yaml.integer($0, key, in: 1...(1 << 30)) }
             case "layout": result.layout = try yaml.choice(value, key, Preprocessing.Layout.self)
             case "resize":
-                if value.sequence == nil {
+                if value.mapping != nil {
+                    result.resize = try letterbox(value)
+                } else if value.sequence == nil {
                     result.resize = .shorterSide(try yaml.integer(value, key, in: Self.sides))
                 } else {
                     let size = try yaml.list(value, key, count: 2...2) { try yaml.integer($0, key, in: Self.sides) }
@@ -104,10 +114,36 @@ struct DatasetDeclarationParser {
                 }
             case "crop": result.crop = try yaml.list(value, key, count: 2...2) { try yaml.integer($0, key, in: Self.sides) }
             case "channels": result.channels = try yaml.choice(value, key, Preprocessing.Channels.self)
+            case "colors":
+                result.colors = try yaml.list(value, key, count: 1...4096) { color in
+                    try yaml.list(color, key, count: 3...3) { UInt8(try yaml.integer($0, key, in: 0...255)) }
+                }
+                guard Set(result.colors).count == result.colors.count else { throw yaml.fail(value, "colors: a color is listed twice") }
+            case "ignore": result.unknownColor = Int32(try yaml.integer(value, key, in: -1_000_000...1_000_000))
+            case "sample_rate": result.sound.sampleRate = try yaml.integer(value, key, in: 100...1_000_000)
+            case "seconds":
+                let seconds = try yaml.number(value, key)
+                guard seconds > 0, seconds <= 3600 else { throw yaml.fail(value, "seconds: expected more than 0 and at most 3600, found \(seconds)") }
+                result.sound.seconds = seconds
+            case "cut": result.sound.cut = try yaml.choice(value, key, SoundPreprocessing.Cut.self)
+            case "features": result.sound.features = try SoundFeatures(value, yaml)
+            case "length": result.tokens.length = try yaml.integer(value, key, in: 1...(1 << 20))
+            case "pad": result.tokens.pad = try yaml.integer(value, key, in: -(1 << 31)...(1 << 31))
             default: break
             }
         }
+        if result.unknownColor != nil, result.colors.isEmpty, let node = fields["ignore"] {
+            throw yaml.fail(node, "ignore: the class of colors that 'colors' does not list, which is missing")
+        }
         return result
+    }
+
+    private func letterbox(_ node: Node) throws -> Preprocessing.Resize {
+        let fields = try yaml.mapping(node, "resize", allowed: ["letterbox", "fill", "anchor"], required: ["letterbox"])
+        let size = try fields["letterbox"].map { try yaml.list($0, "letterbox", count: 2...2) { try yaml.integer($0, "letterbox", in: Self.sides) } } ?? [1, 1]
+        let fill = try fields["fill"].map { try yaml.integer($0, "fill", in: 0...255) } ?? 114
+        let anchor = try fields["anchor"].map { try yaml.choice($0, "anchor", Preprocessing.Anchor.self) } ?? .center
+        return .letterbox(height: size[0], width: size[1], fill: UInt8(fill), anchor: anchor)
     }
 
     /// Height or width of an image.
@@ -149,20 +185,37 @@ struct DatasetDeclarationParser {
     private func split(_ node: Node, _ what: String, _ format: DatasetDeclaration.Format, extra: [String]) throws -> DatasetDeclaration.Split {
         let keys: (allowed: [String], required: [String]) =
             switch format {
-            case .idx: (["images", "labels"], ["images"])
-            case .npz: (["file", "array", "labels"], ["file"])
+            case .idx: (["images", "labels", "labels_file"], ["images"])
+            case .npz: (["file", "array", "labels", "labels_file"], ["file"])
             case .csv: (["file", "label"], ["file"])
-            case .images: (["folder"], ["folder"])
+            case .images: (["folder", "labels", "columns", "masks"], [])
+            case .coco: (["annotations", "folder"], ["annotations", "folder"])
+            case .yolo: (["labels", "folder"], ["labels", "folder"])
+            case .audio: (["folder", "labels", "columns"], [])
+            case .tokens: (["file"], ["file"])
             }
         let fields = try yaml.mapping(node, what, allowed: keys.allowed + ["range"] + extra, required: keys.required)
+        if let labelsFile = fields["labels_file"], fields["labels"] != nil { throw yaml.fail(labelsFile, "'labels' and 'labels_file' exclude each other") }
+        if let masks = fields["masks"], fields["labels"] != nil { throw yaml.fail(masks, "'labels' and 'masks' exclude each other") }
+        if let columns = fields["columns"], fields["labels"] == nil { throw yaml.fail(columns, "columns: only of a table, which 'labels' names") }
+        if format == .images || format == .audio, fields["folder"] == nil {
+            guard fields["labels"] != nil else { throw yaml.fail(node, "\(what) needs 'folder' or 'labels'") }
+        }
         func text(_ key: String) throws -> String? { try fields[key].map { try yaml.string($0, key) } }
-        func path(_ key: String) throws -> String { resolved(try text(key) ?? "") }
+        func optionalPath(_ key: String) throws -> String? { try text(key).map(resolved) }
+        func path(_ key: String) throws -> String { try optionalPath(key) ?? "" }
+        func columns() throws -> [String] { try fields["columns"].map { try yaml.list($0, "columns", count: 1...1024) { try yaml.string($0, "columns") } } ?? [] }
         let files: DatasetDeclaration.Files =
             switch format {
-            case .idx: .idx(images: try path("images"), labels: try text("labels").map(resolved))
-            case .npz: .npz(file: try path("file"), array: try text("array"), labels: try text("labels"))
+            case .idx: .idx(images: try path("images"), labels: try optionalPath("labels"), labelsFile: try optionalPath("labels_file"))
+            case .npz: .npz(file: try path("file"), array: try text("array"), labels: try text("labels"), labelsFile: try optionalPath("labels_file"))
             case .csv: .csv(file: try path("file"), label: try text("label"))
-            case .images: .images(folder: try path("folder"))
+            case .images:
+                .images(folder: try optionalPath("folder"), table: try optionalPath("labels"), columns: try columns(), masks: try optionalPath("masks"))
+            case .coco: .coco(annotations: try path("annotations"), folder: try path("folder"))
+            case .yolo: .yolo(labels: try path("labels"), folder: try path("folder"))
+            case .audio: .audio(folder: try optionalPath("folder"), table: try optionalPath("labels"), columns: try columns())
+            case .tokens: .tokens(file: try path("file"))
             }
         var range: Range<Int>?
         if let value = fields["range"] {

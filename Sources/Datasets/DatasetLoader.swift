@@ -38,8 +38,7 @@ public enum DatasetLoader {
         let sources = (declaration.source.map { [$0] } ?? []) + declaration.splits.values
         return try [path]
             + sources.flatMap { source in
-                if case .images(let folder) = source.files { return try ImageFolder(path: folder).files }
-                return source.files.paths
+                try source.files.everyFile()
             }
     }
 
@@ -88,7 +87,7 @@ private struct MNISTFolder {
     init(path: String) throws {
         self.path = path
         var found: [String: String] = [:]
-        for name in try ImageFolder.list(path) {
+        for name in try SampleFolder.list(path) {
             let plain = name.hasSuffix(".gz") ? String(name.dropLast(3)) : name
             // Unpackers of other systems leave a dot where the original has a hyphen.
             let key = plain.replacingOccurrences(of: ".", with: "-")

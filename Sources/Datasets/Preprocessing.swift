@@ -19,6 +19,16 @@ public struct Preprocessing: Sendable, Hashable {
         case exact(height: Int, width: Int)
         /// The shorter side to this length, proportions kept (the longer side rounded down, as torchvision does).
         case shorterSide(Int)
+        /// Into this height and width with the proportions kept; what is left over is filled (YOLO's way).
+        case letterbox(height: Int, width: Int, fill: UInt8, anchor: Anchor)
+    }
+
+    /// Where a letterbox has the image.
+    public enum Anchor: String, Sendable, CaseIterable {
+        /// Half of the fill on either side.
+        case center
+        /// At the top and left.
+        case corner
     }
 
     /// Multiplies raw values.
@@ -35,6 +45,12 @@ public struct Preprocessing: Sendable, Hashable {
     /// Height and width cut out of the middle.
     public var crop: [Int]?
     public var channels: Channels?
+    /// Red, green, blue of each class, where masks are colored.
+    public var colors: [[UInt8]] = []
+    /// Class of the colors that `colors` does not have; `nil`: such a color is an error.
+    public var unknownColor: Int32?
+    public var sound = SoundPreprocessing()
+    public var tokens = TokenPreprocessing()
 
     public init(
         scale: Double = 1, mean: [Double] = [], std: [Double] = [], shape: [Int]? = nil, layout: Layout = .nchw, resize: Resize? = nil,
@@ -58,7 +74,9 @@ public struct Preprocessing: Sendable, Hashable {
 
     /// The same preprocessing always gives the same text; part of content addresses.
     var canonicalText: String {
-        "scale \(scale) mean \(mean) std \(std) layout \(layout) resize \(resize.map { "\($0)" } ?? "-") crop \(crop.map { "\($0)" } ?? "-") channels \(channels?.rawValue ?? "-")"
+        let plain =
+            "scale \(scale) mean \(mean) std \(std) layout \(layout) resize \(resize.map { "\($0)" } ?? "-") crop \(crop.map { "\($0)" } ?? "-") channels \(channels?.rawValue ?? "-")"
+        return plain + (sound == SoundPreprocessing() ? "" : " \(sound)")
     }
 
     /// - Throws: `EngineError` if `mean` or `std` do not fit a sample of this shape; `where` begins the message.

@@ -42,6 +42,8 @@ struct RawArray: Sendable {
     var type: SampleType
     var shape: [Int]
     var memory: SampleMemory
+    /// Of an array of text: the last dimension counts characters (uint32) or bytes (uint8), zeros fill up.
+    var isText = false
 
     var rowCount: Int { shape.first ?? 0 }
     var rowShape: [Int] { Array(shape.dropFirst()) }

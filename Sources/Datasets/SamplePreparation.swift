@@ -234,7 +234,10 @@ struct PixelPipeline {
         var (channels, height, width) = raw
         if let target = preprocessing.channels { channels = target == .gray ? 1 : 3 }
         var fixedSize: (height: Int, width: Int)?
-        if case .exact(let height, let width) = preprocessing.resize { fixedSize = (height, width) }
+        switch preprocessing.resize {
+        case .exact(let height, let width), .letterbox(let height, let width, _, _): fixedSize = (height, width)
+        case .shorterSide, nil: break
+        }
         if let crop = preprocessing.crop { fixedSize = (crop[0], crop[1]) }
         if let fixedSize { (height, width) = fixedSize }
         let natural = preprocessing.layout == .nchw ? [channels, height, width] : [height, width, channels]
@@ -256,24 +259,8 @@ struct PixelPipeline {
 
     /// - Throws: `EngineError` if what comes out has not the sample's shape.
     func apply(_ raw: PixelImage, into out: UnsafeMutablePointer<Float>, place: String) throws {
-        var image = raw.converted(to: channels)
-        switch preprocessing.resize {
-        case .exact(let height, let width): image = image.resized(height: height, width: width)
-        case .shorterSide(let side):
-            let shorter = min(image.height, image.width)
-            let longer = max(image.height, image.width) * side / shorter
-            image = image.resized(height: image.height == shorter ? side : longer, width: image.height == shorter ? longer : side)
-        case nil: if preprocessing.crop == nil { image = image.resized(height: height, width: width) }
-        }
-        if let crop = preprocessing.crop {
-            guard crop[0] <= image.height, crop[1] <= image.width else {
-                throw EngineError(.data, "\(place): \(image.height) × \(image.width) pixels, too few for a crop of \(crop[0]) × \(crop[1])")
-            }
-            image = image.centerCropped(height: crop[0], width: crop[1])
-        }
-        guard image.height == height, image.width == width else {
-            throw EngineError(.data, "\(place): \(image.height) × \(image.width) pixels after resize and crop, the shape has \(height) × \(width)")
-        }
+        let placement = try ImagePlacement(height: raw.height, width: raw.width, preprocessing, outHeight: height, outWidth: width, place: place)
+        let image = placement.apply(raw.converted(to: channels))
         image.pixels.withUnsafeBytes { pixels in
             guard let base = pixels.baseAddress else { return }
             floats.apply(base, type: .uint8, transposed: channelsFirst && image.channels > 1 ? 1 : 0, into: out)

@@ -50,7 +50,7 @@ struct DeclarationTests {
     @Test(
         "What is wrong is said with file, line and what was expected",
         arguments: [
-            ("format: idx", "format: mnist", "d.yaml:2: format: expected one of idx, npz, csv, images, found 'mnist'"),
+            ("format: idx", "format: mnist", "d.yaml:2: format: expected one of idx, npz, csv, images, coco, yolo, audio, tokens, found 'mnist'"),
             ("name: Digits", "title: Digits", "d.yaml:1: unknown key 'title' in a data set, expected name, format"),
             ("metric: top5", "metric: goodness", "d.yaml:3: metric 'goodness': expected one of top1, top5, top-k,"),
             ("classes: [zero, one]", "classes: zero", "d.yaml:4: classes: expected a list in brackets, found 'zero'"),
@@ -64,7 +64,7 @@ struct DeclarationTests {
             ("layout: nchw", "layout: chw", "d.yaml:6: layout: expected one of nchw, nhwc, found 'chw'"),
             ("range: [0, 10]", "range: [5, 5]", "d.yaml:8: range: expected [first, past the last]"),
             ("range: [0, 10]", "range: 10", "d.yaml:8: range: expected a list of 2 in brackets, found '10'"),
-            ("images: v.gz", "image: v.gz", "d.yaml:8: unknown key 'image' in validation, expected images, labels, range, optional"),
+            ("images: v.gz", "image: v.gz", "d.yaml:8: unknown key 'image' in validation, expected images, labels, labels_file, range, optional"),
             ("images: v.gz", "range: [0, 1]", "d.yaml:8: 'range' is given twice"),
             ("optional: true", "optional: perhaps", "d.yaml:11: optional: expected true or false, found 'perhaps'"),
             ("  validation:", "  valid:", "d.yaml:8: unknown key 'valid' in splits, expected train, calibration, validation, test"),

@@ -122,7 +122,7 @@ struct HostileFileTests {
             open(args[0] + '/k.yaml', 'w').write(open(args[1]).read())
             """, folder.path, Repository.root + "/SampleModels/data/fashion-mnist.yaml")
         var generator = SeededGenerator(seed: 21)
-        for name in try ImageFolder.list(folder.path) {
+        for name in try SampleFolder.list(folder.path) {
             let original = try InputFile.read("\(folder.path)/\(name)")
             let ending = name.split(separator: ".").last.map(String.init) ?? ""
             for _ in 0..<300 {

@@ -38,7 +38,7 @@ struct ImageTests {
     @Test("Decoded pixels: PNG exactly, JPEG to a gray level or two")
     func decoding() throws {
         let folder = try gallery()
-        let images = try ImageFolder(path: folder.path)
+        let images = try SampleFolder(path: folder.path)
         #expect(images.classNames == ["cat", "dog", "eel"] && images.files.count == 9)
         #expect(images.classOfFile == [0, 0, 0, 1, 1, 1, 2, 2, 2])
         for path in images.files {

@@ -6,7 +6,10 @@ struct NPYHeader: Sendable, Equatable {
     var type: SampleType
     var order: ByteOrder
     var isFortranOrder: Bool
+    /// Of text with one more dimension, of its characters (uint32) or bytes (uint8).
     var shape: [Int]
+    /// Whether elements are texts of one length, filled up with zeros.
+    var isText = false
     /// Bytes before the data.
     var headerBytes: Int
 
@@ -35,12 +38,22 @@ struct NPYHeader: Sendable, Equatable {
         let text = String(decoding: try exactly(length), as: UTF8.self)
         var header = try PythonLiteral.arrayHeader(text, file: file)
         header.headerBytes = 8 + lengthBytes.count + length
+        guard !header.isText || header.shape.count == 2 || !header.isFortranOrder else {
+            throw EngineError(.data, "\(file): texts in column-major order of \(header.shape.count - 1) dimensions, expected one dimension")
+        }
         _ = try DataLimits.byteCount(shape: header.shape, type: header.type, file: file)
         return header
     }
 
+    fileprivate struct ElementType {
+        var type: SampleType
+        var order: ByteOrder
+        /// Characters or bytes of a text; `nil` for numbers.
+        var textLength: Int?
+    }
+
     /// NumPy's type string, for example `<f4`.
-    fileprivate static func elementType(_ text: String, file: String) throws -> (SampleType, ByteOrder) {
+    fileprivate static func elementType(_ text: String, file: String) throws -> ElementType {
         let types: [String: SampleType] = [
             "f2": .float16, "f4": .float32, "f8": .float64, "i1": .int8, "i2": .int16, "i4": .int32, "i8": .int64,
             "u1": .uint8, "u2": .uint16, "u4": .uint32, "u8": .uint64, "b1": .bool,
@@ -51,16 +64,22 @@ struct NPYHeader: Sendable, Equatable {
             code.removeFirst()
             if mark == "<" { order = .little } else if mark == ">" { order = .big }
         }
-        if let type = types[String(code)] { return (type, order) }
+        if let type = types[String(code)] { return ElementType(type: type, order: order) }
+        if let kind = code.first, "USa".contains(kind), let length = Int(code.dropFirst()), length >= 0 {
+            return ElementType(type: kind == "U" ? .uint32 : .uint8, order: order, textLength: length)
+        }
         let what: String
         switch code.first {
-        case "U", "S", "a": what = "text"
-        case "O": what = "Python objects"
+        case "O":
+            throw EngineError(
+                .data,
+                "\(file): array of Python objects ('\(text)'), which only Python reads; save texts with np.array(texts, dtype=str), lists of different lengths filled up to one length"
+            )
         case "M", "m": what = "dates"
         case "c": what = "complex numbers"
         default: what = "an element type lathe does not read"
         }
-        throw EngineError(.data, "\(file): array of \(what) ('\(text)'), expected numbers or booleans")
+        throw EngineError(.data, "\(file): array of \(what) ('\(text)'), expected numbers, booleans or text")
     }
 }
 
@@ -75,7 +94,7 @@ private struct PythonLiteral {
     }
 
     private mutating func dictionary() throws -> NPYHeader {
-        var type: (SampleType, ByteOrder)?
+        var element: NPYHeader.ElementType?
         var isFortran: Bool?
         var shape: [Int]?
         try expect("{")
@@ -86,7 +105,7 @@ private struct PythonLiteral {
             case "descr":
                 skipSpace()
                 guard rest.first != "[" else { throw EngineError(.data, "\(file): an array of records, expected plain numbers") }
-                type = try NPYHeader.elementType(try string(), file: file)
+                element = try NPYHeader.elementType(try string(), file: file)
             case "fortran_order": isFortran = try boolean()
             case "shape": shape = try tuple()
             default: throw malformed("key '\(key)'")
@@ -96,8 +115,10 @@ private struct PythonLiteral {
                 break
             }
         }
-        guard let type, let isFortran, let shape else { throw malformed("a key is missing") }
-        return NPYHeader(type: type.0, order: type.1, isFortranOrder: isFortran, shape: shape, headerBytes: 0)
+        guard let element, let isFortran, let shape else { throw malformed("a key is missing") }
+        return NPYHeader(
+            type: element.type, order: element.order, isFortranOrder: isFortran, shape: shape + (element.textLength.map { [$0] } ?? []), isText: element.textLength != nil,
+            headerBytes: 0)
     }
 
     private mutating func skipSpace() { rest = rest.drop { $0.isWhitespace } }

@@ -85,8 +85,8 @@ struct NumPyFile: Sendable {
         }
         guard got == header.dataBytes else { throw EngineError(.data, "\(what): ends after \(got) of \(header.dataBytes) bytes of data") }
         ByteOrder.swap(memory.mutableBytes, width: header.type.byteWidth, from: header.order)
-        let array = RawArray(type: header.type, shape: header.shape, memory: memory)
-        return header.isFortranOrder && header.shape.count > 1 ? try array.fromFortranOrder(what: what) : array
+        let array = RawArray(type: header.type, shape: header.shape, memory: memory, isText: header.isText)
+        return header.isFortranOrder && !header.isText && header.shape.count > 1 ? try array.fromFortranOrder(what: what) : array
     }
 }
 

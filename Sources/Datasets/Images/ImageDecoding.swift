@@ -24,13 +24,21 @@ enum ImageDecoding {
         throw EngineError(.data, "\(path): neither a PNG nor a JPEG image")
     }
 
-    private static func checkSize(_ width: Int, _ height: Int, _ path: String) throws {
+    /// Height and width, from the header.
+    static func size(path: String) throws -> (height: Int, width: Int) {
+        let bytes = try InputFile.read(path, limit: DataLimits.imageFileBytes)
+        if bytes.starts(with: [0x89, 0x50, 0x4E, 0x47]) { return try pngSize(bytes, path) }
+        if bytes.starts(with: [0xFF, 0xD8, 0xFF]) { return try jpegSize(bytes, path) }
+        throw EngineError(.data, "\(path): neither a PNG nor a JPEG image")
+    }
+
+    static func checkSize(_ width: Int, _ height: Int, _ path: String) throws {
         guard width > 0, height > 0, width.multipliedReportingOverflow(by: height).overflow == false,
             width * height <= DataLimits.imagePixels
         else { throw EngineError(.data, "\(path): \(width) × \(height) pixels, at most \(DataLimits.imagePixels >> 20) Mi are read") }
     }
 
-    private static func png(_ bytes: [UInt8], _ path: String) throws -> PixelImage {
+    static func png(_ bytes: [UInt8], _ path: String) throws -> PixelImage {
         guard let context = spng_ctx_new(0) else { throw EngineError(.data, "\(path): no memory to decode") }
         defer { spng_ctx_free(context) }
         func check(_ code: Int32) throws {
@@ -73,6 +81,31 @@ enum ImageDecoding {
                     tjDecompress2(handle, file.baseAddress, UInt(file.count), $0.baseAddress, width, 0, height, Int32(TJPF_RGB.rawValue), flags)
                 })
             return PixelImage(height: Int(height), width: Int(width), channels: 3, pixels: pixels)
+        }
+    }
+
+    private static func pngSize(_ bytes: [UInt8], _ path: String) throws -> (height: Int, width: Int) {
+        guard let context = spng_ctx_new(0) else { throw EngineError(.data, "\(path): no memory to decode") }
+        defer { spng_ctx_free(context) }
+        return try bytes.withUnsafeBytes { file in
+            var header = spng_ihdr()
+            for code in [spng_set_chunk_limits(context, 64 << 20, 64 << 20), spng_set_png_buffer(context, file.baseAddress, file.count), spng_get_ihdr(context, &header)]
+            where code != 0 { throw EngineError(.data, "\(path): damaged PNG: \(String(cString: spng_strerror(code)))") }
+            try checkSize(Int(header.width), Int(header.height), path)
+            return (Int(header.height), Int(header.width))
+        }
+    }
+
+    private static func jpegSize(_ bytes: [UInt8], _ path: String) throws -> (height: Int, width: Int) {
+        guard let handle = tjInitDecompress() else { throw EngineError(.data, "\(path): no memory to decode") }
+        defer { tjDestroy(handle) }
+        return try bytes.withUnsafeBufferPointer { file in
+            var (width, height, subsampling, colors): (Int32, Int32, Int32, Int32) = (0, 0, 0, 0)
+            guard tjDecompressHeader3(handle, file.baseAddress, UInt(file.count), &width, &height, &subsampling, &colors) == 0 else {
+                throw EngineError(.data, "\(path): damaged JPEG: \(String(cString: tjGetErrorStr2(handle)))")
+            }
+            try checkSize(Int(width), Int(height), path)
+            return (Int(height), Int(width))
         }
     }
 }

@@ -10,17 +10,16 @@ extension PixelImage {
         return image
     }
 
-    /// The middle of the image; torchvision's rounding of odd margins.
-    /// - Precondition: not larger than the image.
-    func centerCropped(height newHeight: Int, width newWidth: Int) -> PixelImage {
-        guard newHeight != height || newWidth != width else { return self }
-        let top = Int((Double(height - newHeight) / 2).rounded(.toNearestOrEven))
-        let left = Int((Double(width - newWidth) / 2).rounded(.toNearestOrEven))
-        var result: [UInt8] = []
-        result.reserveCapacity(newHeight * newWidth * channels)
-        for row in top..<top + newHeight {
-            let start = (row * width + left) * channels
-            result.append(contentsOf: pixels[start..<start + newWidth * channels])
+    /// The image at an offset in another of `newHeight` × `newWidth`: what reaches beyond it is cut, the rest of it is filled.
+    func placed(top: Int, left: Int, height newHeight: Int, width newWidth: Int, fill: UInt8) -> PixelImage {
+        guard newHeight != height || newWidth != width || top != 0 || left != 0 else { return self }
+        var result = [UInt8](repeating: fill, count: newHeight * newWidth * channels)
+        let rows = max(0, top)..<max(max(0, top), min(newHeight, top + height))
+        let columns = max(0, left)..<max(max(0, left), min(newWidth, left + width))
+        for row in rows {
+            let from = ((row - top) * width + columns.lowerBound - left) * channels
+            let to = (row * newWidth + columns.lowerBound) * channels
+            result.replaceSubrange(to..<to + columns.count * channels, with: pixels[from..<from + columns.count * channels])
         }
         return PixelImage(height: newHeight, width: newWidth, channels: channels, pixels: result)
     }

@@ -47,7 +47,7 @@ struct DetectionReader: Sendable {
     /// Told from shapes, and of two outputs from their order:
     /// - one output [up to 1000, 6]: finished detections; [few, many]: YOLOv8's; [boxes, 5 + classes]: YOLOX's where there are as many boxes as the
     ///   places of its grids, else YOLOv5's;
-    /// - two outputs: boxes [n, 4] first: SSD's; scores first: DETR's up to 1000 of them, else RetinaNet's;
+    /// - two outputs: boxes [n, 4] first (by name where there are four classes as well): SSD's; scores first: DETR's up to 1000 of them, else RetinaNet's;
     /// - three or more: finished detections.
     private func told(_ views: [OutputView]) throws(EngineError) -> Layout {
         if views.count == 1, views[0].shape.count == 2 {
@@ -58,11 +58,21 @@ struct DetectionReader: Sendable {
             if columns == 5 { return .yolov8 }
         }
         if views.count == 2, views.allSatisfy({ $0.shape.count == 2 && $0.shape[0] == views[0].shape[0] }) {
-            if views[0].shape[1] == 4 { return .ssd }
-            if views[1].shape[1] == 4 { return views[0].shape[0] <= 1000 ? .detr : .retinanet }
+            if Self.boxes(views) == 0 { return .ssd }
+            if Self.boxes(views) == 1 { return views[0].shape[0] <= 1000 ? .detr : .retinanet }
         }
         if views.count >= 3 { return .detections }
         throw unreadable(views, "those of a detector whose layout is known (metric's layout: \(Layout.allCases.map(\.rawValue).joined(separator: ", ")))")
+    }
+
+    /// Which of two outputs holds the boxes: the one with four numbers a row; of two such the one named after boxes, else the first.
+    private static func boxes(_ views: [OutputView]) -> Int? {
+        switch (views[0].shape[1] == 4, views[1].shape[1] == 4) {
+        case (true, true): views[1].name.lowercased().contains("box") && !views[0].name.lowercased().contains("box") ? 1 : 0
+        case (true, false): 0
+        case (false, true): 1
+        case (false, false): nil
+        }
     }
 
     private func size() throws(EngineError) -> (height: Int, width: Int) {
@@ -141,9 +151,8 @@ struct DetectionReader: Sendable {
     private func boxesAndScores(_ views: [OutputView], _ layout: Layout) throws(EngineError) -> [Detection] {
         let expected = "boxes [n, 4] and scores [n, classes] of \(layout.rawValue)"
         guard views.count == 2, views.allSatisfy({ $0.shape.count == 2 }), views[0].shape[0] == views[1].shape[0] else { throw unreadable(views, expected) }
-        // Four classes beside four corners: the usual order of the layout decides.
-        let boxesFirst = views[0].shape[1] == 4 && (views[1].shape[1] != 4 || layout == .ssd)
-        let (boxes, scores) = boxesFirst ? (views[0], views[1]) : (views[1], views[0])
+        let place = Self.boxes(views) ?? 0
+        let (boxes, scores) = (views[place], views[1 - place])
         guard boxes.shape[1] == 4, scores.shape[1] > 0 else { throw unreadable(views, expected) }
         let (count, width) = (scores.shape[0], scores.shape[1])
         let size = layout == .retinanet ? (height: 1, width: 1) : try size()

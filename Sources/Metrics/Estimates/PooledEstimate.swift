@@ -33,8 +33,10 @@ public enum PooledEstimate {
         }
         let resampling = Resampling(statistic, other, isPartial: isPartial)
         result.resamples = resampling.count
-        result.interval = resampling.interval(.candidate, around: result.value)
-        if let difference = result.difference { result.differenceInterval = resampling.interval(.difference, around: difference) }
+        result.interval = ResampledInterval.interval(.student, of: resampling.candidates, around: result.value, samples: resampling.samples)
+        if let difference = result.difference {
+            result.differenceInterval = ResampledInterval.interval(.student, of: resampling.differences, around: difference, samples: resampling.samples)
+        }
         return result
     }
 }

@@ -4,14 +4,13 @@ import Foundation
 import Synchronization
 
 /// Values over samples drawn again with replacement, the same draws for candidate and baseline (Efron 1979). The same seed gives the same
-/// intervals on every machine.
+/// values on every machine.
 struct Resampling {
-    enum Side { case candidate, difference }
-
     let count: Int
-    private let samples: Int
-    private let candidates: [Double]
-    private let differences: [Double]
+    let samples: Int
+    /// Of each resample; not a number where the value does not exist for it.
+    let candidates: [Double]
+    let differences: [Double]
 
     /// Steps that resamples may take together; their number follows from it and not from a clock, so that it is the same everywhere.
     private static let steps = (partial: 20_000_000, full: 1_000_000_000)
@@ -61,16 +60,5 @@ struct Resampling {
                 for _ in 0..<size { counts[generator.below(size)] += 1 }
             }
         }
-    }
-
-    /// 95 % interval: quantiles corrected for the share of resamples below the value (bias-corrected percentiles, Efron 1981).
-    func interval(_ side: Side, around value: Double) -> Interval? {
-        let values = (side == .candidate ? candidates : differences).filter { !$0.isNaN }.sorted()
-        // Where the value does not exist for many resamples, those for which it does are no fair ones.
-        guard value.isFinite, values.count * 10 >= count * 9, let first = values.first, let last = values.last, first.isFinite, last.isFinite else { return nil }
-        let mean = values.reduce(0, +) / Double(values.count)
-        let deviation = (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(max(1, values.count - 1))).squareRoot()
-        let margin = StudentQuantile.t975(samples - 1) * deviation
-        return Interval(low: value - margin, high: value + margin)
     }
 }
