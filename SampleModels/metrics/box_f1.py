@@ -1,7 +1,7 @@
 """F1 of boxes at an overlap of one half, for a YOLOX detector of one class: an example of a metric command.
 
 box_f1.py [THRESHOLD [INPUT]]: least score of a detection (0.5), height and width of the input in pixels (416). Outputs are [samples, boxes, 6]: center and
-size before grid and stride, objectness, score. Labels are [samples, most boxes, 5]: class, left, top, right, bottom in pixels, −1 where there is none.
+size before grid and stride, objectness, score. Labels are boxes, or an array [samples, most boxes, 5]: class, left, top, right, bottom in pixels, −1 where there is none.
 
     metric: {command: [python3, box_f1.py, "0.5"], better: higher}
 
@@ -67,7 +67,7 @@ def main():
     cells = grid(int(sys.argv[2]) if len(sys.argv) > 2 else 416)
     for outputs, labels in batches():
         for row, truth in zip(next(iter(outputs.values())), labels):
-            truths = truth[truth[:, 0] >= 0][:, 1:].astype(np.float64)
+            truths = truth[truth[:, 0] >= 0][:, 1:5].astype(np.float64)
             found = detections(row, cells, threshold)
             answer(2 * hits(found, truths), len(found) + len(truths))
 

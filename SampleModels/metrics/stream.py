@@ -3,6 +3,9 @@
 For each batch a line of JSON comes on standard input, {"samples": 8, "outputs": ["logits"], "labels": "label"}, then arrays in NumPy's .npy
 format: the outputs in that order, samples first, and the labels unless they are null. The answer is a line per sample on standard output, of one
 number (a score, of which the mean is taken) or two (the metric is the sum of the first over the sum of the second). The program ends when its input does.
+
+Labels are classes [samples], numbers or classes [samples, …], texts [samples], or boxes [boxes, 8]: sample in the batch, class, left, top, right, bottom, area,
+crowd. Sequences of unequal length are filled up with NaN (numbers) and −100 (classes).
 """
 
 import json
@@ -19,12 +22,15 @@ class Pipe:
 
 
 def batches():
-    """Yields outputs by name and labels (or None) of each batch."""
+    """Yields outputs by name and labels (or None) of each batch; boxes as one array [boxes, 7] for each sample, which begins with the class."""
     stream = Pipe(sys.stdin.buffer)
     while line := stream.readline():
         head = json.loads(line)
         outputs = {name: read_array(stream) for name in head["outputs"]}
-        yield outputs, None if head["labels"] is None else read_array(stream)
+        labels = None if head["labels"] is None else read_array(stream)
+        if head["labels"] == "boxes":
+            labels = [labels[labels[:, 0] == sample, 1:] for sample in range(head["samples"])]
+        yield outputs, labels
 
 
 def answer(*numbers):

@@ -1,6 +1,6 @@
 """Scores the labelled sets with lathe and, independently, with Python's onnxruntime and the libraries that are the reference for each metric.
 
-labelled_check.py [--lathe PROGRAM] [--results FOLDER] [--again] [--report FILE] [KEY…]
+labelled_check.py [--lathe PROGRAM] [--results FOLDER] [--again] [--metrics] [--report FILE] [KEY…]
 
 For each set the baseline and four recipes: what `lathe evaluate` says of them, and what Python finds on the file that `lathe apply` writes. A
 number that Python does not reproduce is a failure. Results are kept in FOLDER/KEY.json, and a run of the same program goes on where it was; --report writes the table
@@ -27,6 +27,11 @@ RECIPES = {"static-int8": "static-int8", "dynamic-int8": "dynamic-int8", "4-bit"
 # Titles of metrics that are shown in percent.
 IN_PERCENT = ("top-1", "frame accuracy", "token accuracy", "CER", "macro F1", "mean IoU", "frame F1", "mAP@.50")
 FLOATS = ("tensor(float)", "tensor(double)", "tensor(float16)")
+
+
+# The library that `make setup` fetched, unless another one is named.
+for library in sorted((REPOSITORY / ".deps/onnxruntime").glob("libonnxruntime.so.*"))[:1]:
+    os.environ.setdefault("LATHE_ONNXRUNTIME", str(library))
 
 
 def session(path):
@@ -183,6 +188,89 @@ def overlap(one, other):
     return width * height / ((one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1]) - width * height)
 
 
+# Further metrics of a set: options, and the same from outputs (one array a sample) and truths.
+def scores(found):
+    return np.stack([np.asarray(array, np.float64).ravel() for array in found])
+
+
+def probabilities(found):
+    from scipy.special import softmax
+    rows = scores(found)
+    if rows.shape[1] == 1:
+        return np.concatenate([1 - rows, rows], 1)
+    return rows if (rows >= 0).all() and np.allclose(rows.sum(1), 1, atol=1e-3) else softmax(rows, 1)
+
+
+def answers(found):
+    return probabilities(found).argmax(1)
+
+
+def calibration_error(found, truths, bins=15):
+    confident, right = probabilities(found).max(1), answers(found) == truths
+    place = np.clip(np.ceil(confident * bins) - 1, 0, bins - 1)
+    return sum(abs(confident[place == b].sum() - right[place == b].sum()) for b in range(bins)) / len(truths)
+
+
+def token_loss(found, truths):
+    from scipy.special import log_softmax
+    parts = [-log_softmax(np.asarray(array, np.float64).reshape(len(truth), -1), 1)[truth >= 0, truth[truth >= 0]] for array, truth in zip(found, truths)]
+    return float(np.concatenate(parts).mean())
+
+
+def further():
+    import jiwer
+    import sklearn.metrics as reference
+    from scipy import stats
+    from skimage.metrics import structural_similarity
+
+    def flat(found, truths):
+        return np.concatenate([truth.ravel() for truth in truths]), np.concatenate([np.asarray(array).ravel() for array in found])
+
+    def columns(function):
+        def value(found, truths):
+            said = scores(found)
+            return float(np.mean([function(said[:, i], truths[:, i].astype(np.float64)) for i in range(said.shape[1])]))
+        return value
+
+    def ctc(array):
+        return collapsed(array, 0)
+
+    def kept(truth):
+        return [t for t in truth if t >= 0]
+
+    return {
+        "mnist8_cntk": [
+            ("top5", lambda f, t: reference.top_k_accuracy_score(t, scores(f), k=5)), ({"kind": "top-k", "k": 2}, lambda f, t: reference.top_k_accuracy_score(t, scores(f), k=2)),
+            ("balanced-accuracy", lambda f, t: reference.balanced_accuracy_score(t, answers(f))), ("f1-macro", lambda f, t: reference.f1_score(t, answers(f), average="macro")),
+            ("f1-weighted", lambda f, t: reference.f1_score(t, answers(f), average="weighted")), ({"kind": "recall", "class": 8}, lambda f, t: reference.recall_score(t == 8, answers(f) == 8)),
+            ("roc-auc", lambda f, t: np.mean([reference.roc_auc_score(t == c, probabilities(f)[:, c]) for c in range(10)])),
+            # In float32, in which probabilities below 1e-45 are all 0.
+            ({"kind": "roc-auc", "transform": ["softmax"]}, lambda f, t: np.mean([reference.roc_auc_score(t == c, np.float32(probabilities(f)[:, c])) for c in range(10)])),
+            ("calibration-error", calibration_error)],
+        "ppocr_v2_cls": [("log-loss", lambda f, t: reference.log_loss(t, np.clip(probabilities(f), 1.1920929e-07, 1 - 1.1920929e-07))), ("calibration-error", calibration_error),
+                         ("roc-auc", lambda f, t: reference.roc_auc_score(t, probabilities(f)[:, 1]))],
+        "deepcut_thai_cnn": [
+            ("top1", lambda f, t: reference.accuracy_score(t, scores(f)[:, 0] > 0.5)), ("roc-auc", lambda f, t: reference.roc_auc_score(t, scores(f)[:, 0])),
+            ("average-precision", lambda f, t: reference.average_precision_score(t, scores(f)[:, 0])), ("log-loss", lambda f, t: reference.log_loss(t, np.clip(scores(f)[:, 0], 1.1920929e-07, 1 - 1.1920929e-07))),
+            ({"kind": "recall", "class": 1}, lambda f, t: reference.recall_score(t, scores(f)[:, 0] > 0.5)),
+            ({"kind": "recall", "class": 1, "threshold": 0.8}, lambda f, t: reference.recall_score(t, scores(f)[:, 0] > 0.8))],
+        "ppocr_v4_det": [({"kind": "pixel-accuracy", "threshold": 0.3}, lambda f, t: np.mean(np.concatenate([(a.ravel() > 0.3) == b.ravel() for a, b in zip(f, t)]))),
+                         ({"kind": "mean-iou", "transform": [{"threshold": 0.6}]}, lambda f, t: reference.jaccard_score(flat(f, t)[0], flat(f, t)[1] > 0.6, average="macro"))],
+        "espcn_nn_resize": [("ssim", lambda f, t: np.mean([structural_similarity(b.astype(np.float64), a.reshape(b.shape).astype(np.float64), data_range=1, channel_axis=0,
+                                                                                 gaussian_weights=True, sigma=1.5, use_sample_covariance=False) for a, b in zip(f, t)]))],
+        "ppocr_v4_rec": [({"kind": "exact-match", "blank": 0, "ignore": -1}, lambda f, t: np.mean([ctc(a) == kept(b) for a, b in zip(f, t)]))],
+        "silero_vad_16k_op15": [
+            ("frame-f1", lambda f, t: reference.f1_score(flat(f, t)[0], flat(f, t)[1] > 0.5)), ({"kind": "frame-accuracy", "threshold": 0.3}, lambda f, t: np.mean((flat(f, t)[1] > 0.3) == flat(f, t)[0])),
+            ({"kind": "frame-f1", "class": 0}, lambda f, t: reference.f1_score(flat(f, t)[0], flat(f, t)[1] > 0.5, pos_label=0))],
+        "swift_f0": [({"kind": "rmse", "output": "pitch"}, lambda f, t: reference.root_mean_squared_error(*flat(f, t))),
+                     ({"kind": "r2", "output": "pitch"}, columns(lambda a, b: reference.r2_score(b, a))), ({"kind": "pearson", "output": "pitch"}, columns(lambda a, b: stats.pearsonr(a, b)[0])),
+                     ({"kind": "spearman", "output": "pitch"}, columns(lambda a, b: stats.spearmanr(a, b)[0]))],
+        "bert_tiny_ner_dynq": [({"kind": "cross-entropy", "shifted": False}, token_loss), ({"kind": "perplexity", "shifted": False}, lambda f, t: math.exp(token_loss(f, t)))],
+        "captcha_crnn_unrolled": [({"kind": "wer", "blank": 36, "ignore": -1, "alphabet": "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"},
+                                   lambda f, t: jiwer.wer([spelled(kept(b)) for b in t], [spelled(collapsed(a, 36)) for a in f]))],
+    }
+
+
 class Check:
     def __init__(self, key, options):
         self.key, self.options = key, options
@@ -234,6 +322,33 @@ class Check:
         if len(values) > 1:
             self.fail(f"the baseline has other values beside other recipes: {sorted(values)}")
         self.file.write_text(json.dumps(self.result, indent=1, ensure_ascii=False))
+
+    def further(self, metrics):
+        """Other metrics over the same set, of the model and after 4 bits, where that is possible."""
+        labelled = labelled_sets.SETS[self.key](self.key)
+        folder = pathlib.Path(self.options.results) / self.key
+        model, written = str(labelled_sets.model_file(self.key)), folder / "compressed.onnx"
+        truths = labelled.arrays["labels"][labelled.calibration :]
+        steps = ["--step", RECIPES["4-bit"]]
+        declaration = str(labelled.write(folder, self.key))
+        if self.lathe("apply", model, "--data", declaration, *steps, "-o", str(written)).returncode != 0:
+            steps = []
+        found = {}
+        for metric, reference in metrics:
+            labelled.metric = metric
+            labelled.write(folder, self.key)
+            entry = self.evaluate(model, declaration, *steps)
+            if "value" not in entry:
+                self.fail(f"{metric}: {entry['refusal']}")
+                continue
+            output = metric.get("output") if isinstance(metric, dict) else None
+            for name, file, ours in [("baseline", model, entry["baseline"])] + ([("4-bit", written, entry["value"])] if steps else []):
+                if (file, output) not in found:
+                    found[file, output] = list(outputs(file, labelled))
+                theirs = float(reference(found[file, output], truths))
+                print(f"{self.key}: {metric}: {name}: {ours:.6f}, Python {theirs:.6f}", flush=True)
+                self.compare(f"{metric}: {name}", ours, theirs)
+        written.unlink(missing_ok=True)
 
     def evaluate(self, model, declaration, *steps):
         """What lathe says, or its refusal."""
@@ -344,12 +459,21 @@ def main():
     parser.add_argument("--results", default=str(REPOSITORY / ".build/labelled-sets"))
     parser.add_argument("--again", action="store_true", help="forget what is known")
     parser.add_argument("--report", metavar="FILE", help="only write the table of what is known")
+    parser.add_argument("--metrics", action="store_true", help="other metrics of some sets instead: nothing is kept")
     parser.add_argument("keys", nargs="*")
     options = parser.parse_args()
     pathlib.Path(options.results).mkdir(parents=True, exist_ok=True)
     if options.report:
         return report(options, options.report)
     count = 0
+    if options.metrics:
+        for key, metrics in further().items():
+            if not options.keys or key in options.keys:
+                one = Check(key, options)
+                one.further(metrics)
+                count += len(one.result["failures"])
+        print(f"{count} failures")
+        sys.exit(1 if count else 0)
     for key in options.keys or labelled_sets.SETS:
         one = Check(key, options)
         one.run()

@@ -49,6 +49,8 @@ def main():
         (folder / "bin").mkdir()
         (folder / "bin/lathe").symlink_to(pathlib.Path(options.lathe).resolve())
         environment = os.environ | {"PATH": f"{folder}/bin:{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "100"}
+        for library in sorted((REPOSITORY / ".deps/onnxruntime").glob("libonnxruntime.so.*"))[:1]:
+            environment.setdefault("LATHE_ONNXRUNTIME", str(library))
         for page in options.pages or sorted((REPOSITORY / "Docs/Tasks").glob("*.md")):
             before = page.read_text()
             after = renewed(before, folder, environment)
