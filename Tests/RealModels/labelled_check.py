@@ -1,4 +1,4 @@
-"""Scores the labelled sets with lathe and, independently, with Python's onnxruntime and the libraries that are the reference for each metric.
+"""Scores the labeled sets with lathe and, independently, with Python's onnxruntime and the libraries that are the reference for each metric.
 
 labelled_check.py [--lathe PROGRAM] [--results FOLDER] [--again] [--metrics] [--report FILE] [KEY…]
 
@@ -414,7 +414,7 @@ def report(options, target):
     count = sum("python" in entry for result in found for entry in result["recipes"].values())
     failures = [f"{result['key']}: {text}" for result in found for text in result["failures"]]
     lines = [
-        "# Production models on labelled sets", "",
+        "# Production models on labeled sets", "",
         "`Tests/RealModels/labelled_sets.py` makes small sets with known truth for the models of [Tests/RealModels](../../Tests/RealModels/README.md): drawings, sounds, lists of",
         "words and sentences. They are no benchmarks: generated data are easier, or just other, than what the models were made for. They show what a technique costs on a task that the",
         "model does well.", "",

@@ -1,4 +1,4 @@
-"""Small labelled sets for the models of models.tsv, made of what their packages ship or of generated scenes: repeatable, in seconds.
+"""Small labeled sets for the models of models.tsv, made of what their packages ship or of generated scenes: repeatable, in seconds.
 
 labelled_sets.py OUT [KEY…]          writes OUT/KEY/data.npz and OUT/KEY/KEY.yaml; without keys all
 labelled_sets.py OUT sample-TASK…    a tiny generated model and its set, for the pages in Docs/Tasks (see sample_tasks.py)
