@@ -327,7 +327,8 @@ public struct AccuracyEvaluation: Sendable {
                     }
                     guard labels[sample] < (width > 1 ? width : single.classes ?? .max) else {
                         let numbers = width > 1 ? "\(width) numbers per sample" : "one number per sample, for classes 0 and 1"
-                        throw EngineError(.data, "label \(labels[sample]) but the model's output '\(outputName)' has \(numbers)")
+                        let hint = labels.contains(0) ? "" : "; no label is 0: classes count from 0"
+                        throw EngineError(.data, "label \(labels[sample]) but the model's output '\(outputName)' has \(numbers)\(hint)")
                     }
                     let answer = single.answer(scores)
                     result.answers.append(answer)

@@ -27,6 +27,22 @@ public struct SampleSet: Sendable {
         contentHash = try split.contentHash
     }
 
+    /// Whether the output of a token predicts the next one: as declared, else where labels are the model's own input, of which nothing else could be asked.
+    package func predictsNext() throws -> Bool {
+        if let declared = options.isShifted { return declared }
+        guard prepared.targets?.kind == .classes, count > 0 else { return false }
+        for (index, input) in inputs.enumerated() where input.type == .int64 || input.type == .int32 {
+            let isSame = try (0..<min(16, count)).allSatisfy { sample in
+                guard case .classes(let classes, _) = try prepared.target(sample), classes.count == input.elementCount, classes.contains(where: { $0 >= 0 }) else { return false }
+                let bytes = try prepared.samples(sample..<(sample + 1), input: index)
+                let values = input.type == .int64 ? bytes.bindMemory(to: Int64.self).map { $0 } : bytes.bindMemory(to: Int32.self).map { Int64($0) }
+                return zip(classes, values).allSatisfy { $0 < 0 || Int64($0) == $1 }
+            }
+            if isSame { return true }
+        }
+        return false
+    }
+
     /// Whether a sample is several calls: the steps of a sequence, or the two of a pair.
     package var isSequence: Bool { !carry.isEmpty || metric == .similarity }
 

@@ -3,7 +3,7 @@ import Metrics
 
 /// Arrays in NumPy's `.npy` format, version 1.0: a magic, a header of 64 · n bytes, then the elements in C order.
 enum NPYWriter {
-    static func array<T>(_ values: [T], type: String, shape: [Int]) -> Data {
+    static func array<T: Numeric>(_ values: [T], type: String, shape: [Int]) -> Data {
         values.withUnsafeBytes { data(Data($0), type: type, shape: shape) }
     }
 
@@ -23,7 +23,8 @@ enum NPYWriter {
         guard let first = targets.first else { return nil }
         switch first {
         case .label:
-            return array(targets.map { if case .label(let label) = $0 { Int64(label) } else { -1 } }, type: "<i8", shape: [targets.count])
+            let labels: [Int64] = targets.map { if case .label(let label) = $0 { Int64(label) } else { -1 } }
+            return array(labels, type: "<i8", shape: [targets.count])
         case .numbers(_, let shape):
             let rows: [[Float]] = targets.map { if case .numbers(let values, _) = $0 { values } else { [] } }
             return padded(rows, with: .nan, shape: shape, type: "<f4")
@@ -31,9 +32,10 @@ enum NPYWriter {
             let rows: [[Int32]] = targets.map { if case .classes(let values, _) = $0 { values } else { [] } }
             return padded(rows, with: -100, shape: shape, type: "<i4")
         case .text:
-            let texts = targets.map { if case .text(let text) = $0 { text.unicodeScalars.map(\.value) } else { [] } }
+            let texts: [[UInt32]] = targets.map { if case .text(let text) = $0 { text.unicodeScalars.map(\.value) } else { [] } }
             let longest = max(texts.map(\.count).max() ?? 1, 1)
-            return data(texts.flatMap { $0 + [UInt32](repeating: 0, count: longest - $0.count) }.withUnsafeBytes { Data($0) }, type: "<U\(longest)", shape: [targets.count])
+            let letters: [UInt32] = texts.flatMap { $0 + [UInt32](repeating: 0, count: longest - $0.count) }
+            return array(letters, type: "<U\(longest)", shape: [targets.count])
         case .boxes:
             var rows: [Float] = []
             for (sample, target) in targets.enumerated() {
@@ -44,7 +46,7 @@ enum NPYWriter {
         }
     }
 
-    private static func padded<T>(_ rows: [[T]], with filler: T, shape: [Int], type: String) -> Data {
+    private static func padded<T: Numeric>(_ rows: [[T]], with filler: T, shape: [Int], type: String) -> Data {
         let longest = rows.map(\.count).max() ?? 0
         let isEven = rows.allSatisfy { $0.count == longest } && shape.reduce(1, *) == longest
         return array(rows.flatMap { $0 + [T](repeating: filler, count: longest - $0.count) }, type: type, shape: [rows.count] + (isEven ? shape : [longest]))

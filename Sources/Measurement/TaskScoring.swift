@@ -16,6 +16,7 @@ struct TaskScoring: Sendable {
         outputs = try Self.outputs(samples, model)
         // Texts are read off by CTC as a rule.
         if options.decoding == nil, samples.prepared.targets?.kind == .text { options.decoding = .ctc }
+        if [.tokenAccuracy, .crossEntropy, .perplexity].contains(kind) { options.isShifted = try samples.predictsNext() }
         if options.inputSize == nil { options.inputSize = Self.imageSize(of: samples) }
         let first = outputs[0]
         let output = try model.graph.outputs.first { $0.name == first } ?? AccuracyEvaluation.scoredOutput(of: model)

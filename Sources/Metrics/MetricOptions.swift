@@ -30,7 +30,7 @@ public struct MetricOptions: Sendable, Hashable, Codable {
     public var maxDetections: Int?
     /// Height and width of the model's input in pixels, to which boxes refer; from the model's input if not given.
     public var inputSize: [Int]?
-    /// Whether predictions of a language model are for the next token, as causal models have it; `nil`: told from the labels.
+    /// Whether predictions of a language model are for the next token, as causal models have it; `nil`: so where labels are the inputs themselves.
     public var isShifted: Bool?
     /// Share of keywords that may be missed, for false accepts per hour; 0.05 if not given.
     public var missRate: Double?

@@ -37,7 +37,7 @@ struct TaskLoss: Sendable {
         }
         width = first
         ignored = options.ignore ?? -100
-        isShifted = options.isShifted ?? false
+        isShifted = try samples.predictsNext()
         let output = try options.outputs.first ?? AccuracyEvaluation.scoredOutput(of: forward).name
         let scores = TrainingObjective.scores(behind: output, of: forward)
         guard let dims = shapes[scores], dims.first == shard, shard > 0, width > 0 else { return nil }

@@ -39,7 +39,7 @@ import Testing
         "The baseline scores what Python says",
         arguments: [
             "classes-f1", "classes-auc", "classes-logloss", "classes-balanced", "binary-auc", "binary-f1", "regression-rmse", "regression-r2", "labels-map", "frames-accuracy",
-            "times-accuracy", "text-cer", "text-exact", "segment-iou", "state-accuracy", "state-constant", "tokens-perplexity", "classes-command",
+            "times-accuracy", "text-cer", "text-exact", "segment-iou", "state-accuracy", "state-constant", "tokens-perplexity", "tokens-causal", "classes-command",
         ])
     func baseline(name: String) throws {
         let (session, expected) = try session(name)
@@ -49,7 +49,7 @@ import Testing
         #expect(estimate.isComplete && estimate.interval.low <= estimate.value && estimate.value <= estimate.interval.high)
         // The same model differs by nothing.
         let same = try session.evaluate(session.model)
-        #expect(same.difference == 0 && same.verdict == .none && same.value == estimate.value)
+        #expect(same.difference == 0 && same.verdict != .worse && same.verdict != .better && same.value == estimate.value)
     }
 
     @Test(
@@ -74,7 +74,7 @@ import Testing
             return try session.baselineRemarks().joined(separator: "; ")
         }
         let shifted = try remarks("classes-shifted:top1")
-        #expect(shifted.contains("numbered otherwise") && shifted.contains("- 1"), "\(shifted)")
+        #expect(shifted.contains("numbered otherwise") && shifted.contains("class 0 are mostly answered with 4"), "\(shifted)")
         let chance = try remarks("classes-chance:top1")
         #expect(chance.contains("chance for 5 classes"), "\(chance)")
         let (good, _) = try session("classes-f1")

@@ -20,12 +20,12 @@ struct TokenScores: MetricComputation {
         guard scores.classes > 1 else {
             throw EngineError(.data, "metric \(kind.rawValue): output \(view.name) of shape \(view.shape), expected scores for each of \(steps) tokens, [\(steps), vocabulary]")
         }
-        let shift = steps < truth.count || (isShifted ?? looksCausal(truth)) ? 1 : 0
+        let shift = steps < truth.count || isShifted == true ? 1 : 0
         var (sum, count) = (0.0, 0)
         scores.values.withUnsafeBufferPointer { values in
             for step in 0..<steps where step + shift < truth.count {
                 let label = Int(truth[step + shift])
-                if label == ignore { continue }
+                if label == ignore || label < 0 { continue }
                 let row = UnsafeBufferPointer(rebasing: values[(step * scores.classes)..<((step + 1) * scores.classes)])
                 count += 1
                 if kind == .tokenAccuracy {
@@ -39,10 +39,4 @@ struct TokenScores: MetricComputation {
     }
 
     func statistic(of contributions: [[Double]]) -> any PooledStatistic { SampleRatio(contributions, form: kind == .perplexity ? .exponential : .plain) }
-
-    private func looksCausal(_ truth: [Int32]) -> Bool {
-        guard truth.count > 1, Int(truth[0]) != ignore else { return false }
-        let counting = truth.prefix { Int($0) != ignore }.count
-        return counting > 1 && truth[counting...].allSatisfy { Int($0) == ignore }
-    }
 }
