@@ -168,7 +168,7 @@ def enlarged(key, name, size, factor, count):
         picture = drawing.picture(rng, size * factor)
         large.append(picture.transpose(2, 0, 1))
         small.append(picture.reshape(size, factor, size, factor, 3).mean((1, 3)).transpose(2, 0, 1))
-    return LabelledSet(f"Generated pictures made {factor} times smaller by averaging; the truth is the large one. Repeating each pixel scores 30.6 dB, so the network is no good for them, but its loss can be seen.",
+    return LabelledSet(f"Generated pictures made {factor} times smaller by averaging; the truth is the large one. Repeating each pixel scores 30.5 dB, so the network is no good for them, but its loss can be seen.",
                        {name: np.stack(small).astype(np.float32), "labels": np.stack(large).astype(np.float32)}, "psnr", count // 6,
                        # One gray for all.
                        chance=float(np.mean([-10 * np.log10(np.mean((picture - np.mean(large)) ** 2)) for picture in large])))
