@@ -54,7 +54,7 @@ package struct PairedTally {
         result.baseline = baselineSum / Double(paired)
         guard metric.isProportion else {
             let width = range.upperBound - range.lowerBound
-            result.difference = mean.mean - baselineSum / Double(paired)
+            result.difference = differences.mean
             result.differenceInterval = Self.interval(differences, within: -width...width)
             return result
         }

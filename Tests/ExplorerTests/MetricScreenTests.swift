@@ -57,7 +57,8 @@ import Testing
         let change = row.change.text(tier: .block)
         #expect(now.hasSuffix(units.value) && change.hasSuffix(units.change) && change.hasPrefix("-"), "\(now) \(change)")
         if units.value.isEmpty { #expect(!now.contains(" ") && !change.contains(" ")) }
-        let line = try #require(driver.screen.split(separator: "\n").first { $0.contains(row.measure.title) && $0.contains(now) }, "\(driver.screen)")
+        let line = try #require(
+            driver.screen.split(separator: "\n").first { ($0.contains(row.measure.title) || $0.contains(row.measure.shortTitle)) && $0.contains(now) }, "\(driver.screen)")
         #expect(line.contains(change))
         // The fake engine's proportions fall less than their interval reaches; its other values fall clearly.
         let isClear = !metric.isProportion

@@ -153,14 +153,13 @@ import Testing
         }
     }
 
-    @Test func shiftsAreToldFromLabels() throws {
-        // Output t names target t + 1.
+    @Test func tokensAreNamedWhereTheyAre() throws {
+        // Output t names target t, whatever is masked; the next one only where that is said.
         let scores = Output([0, 9, 0, 0, 0, 9, 9, 0, 0, 0, 0, 9], [4, 3])
-        #expect(try value(.tokenAccuracy, [([scores], .classes([0, 1, 2, 0], shape: [4]))]) == 1)
-        #expect(try value(.tokenAccuracy, [([scores], .classes([2, 1, 2, -100], shape: [4]))]) == 1)
-        #expect(try value(.tokenAccuracy, [([scores], .classes([0, 1, 2, 0, 2], shape: [5]))]) == 1)
-        // Masked tokens are named where they are.
         #expect(try value(.tokenAccuracy, [([scores], .classes([-100, 2, -100, 2], shape: [4]))]) == 1)
+        #expect(try value(.tokenAccuracy, [([scores], .classes([1, 2, -1, -1], shape: [4]))]) == 1)
+        #expect(try value(.tokenAccuracy, [([scores], .classes([0, 1, 2, 0], shape: [4]))]) { $0.isShifted = true } == 1)
+        #expect(try value(.tokenAccuracy, [([scores], .classes([0, 1, 2, 0, 2], shape: [5]))]) == 1)
         #expect { try value(.tokenAccuracy, [([scores], .classes([0, 1], shape: [2]))]) } throws: { "\($0)".contains("[4, 3]") && "\($0)".contains("2 classes") }
         #expect(try value(.crossEntropy, [([Output([.nan, 1], [1, 2])], .classes([1], shape: [1]))]) == .infinity)
     }

@@ -211,7 +211,7 @@ extension ExplorerModel {
         }
         let heading = left("class") + padded("samples", 9) + padded("baseline", 11) + (isBaseline ? "" : padded("now", 10) + padded("change", 11)) + "   most taken for"
         let lines = changes.map { change -> String in
-            let other = change.confusedWith.map { "\(name($0)), \(change.confused)" } ?? ""
+            let other = change.confusedWith.map { "\(name($0)) (\(change.confused))" } ?? ""
             let after = padded(share(change.right, change.count), 10) + padded(NumberFormat.signed(-100 * change.loss, digits: 1) + " pt", 11)
             return left(name(change.label)) + padded("\(change.count)", 9) + padded(share(change.baselineRight, change.count), 11) + (isBaseline ? "" : after) + "   " + other
         }

@@ -134,7 +134,7 @@ struct Sensitivity: ParsableCommand {
             found = try session.allocate(allocation, maximumDrop: drop, cancellation: cancellation) { tried in
                 progress.show("allocating: \(metric.name) \(Written.change(tried.accuracy.difference, metric))")
             }
-            demand = "\(metric.name) drops by at most \(metric.changeFormat.magnitude(drop))"
+            demand = "\(metric.name) \(metric.direction == .lower ? "rises" : "drops") by at most \(metric.changeFormat.magnitude(drop))"
         }
         if let saveRecipe {
             var recipe = found.recipe

@@ -64,7 +64,7 @@ enum EvaluateText {
         let share = Measure.top1
         for entry in classes {
             let count = Double(max(entry.samples, 1))
-            let other = entry.confusedWith.map { label in "\(classes.first { $0.label == label }?.name ?? "\(label)"), \(entry.confused)" } ?? ""
+            let other = entry.confusedWith.map { label in "\(classes.first { $0.label == label }?.name ?? "\(label)") (\(entry.confused))" } ?? ""
             table.add(
                 entry.name ?? "\(entry.label)", "\(entry.samples)", Written.value(Double(entry.baselineCorrect) / count, share),
                 Written.value(Double(entry.correct) / count, share),

@@ -13,7 +13,7 @@ enum SensitivityText {
         let samples = document.rows.lazy.flatMap(\.cells).compactMap(\.samples).first ?? 0
         let varied = document.parameter.map { ", \($0) varied" } ?? ""
         var lines = [
-            "\(document.model.name): \(document.technique)\(varied); loss of \(metric.name) with one row changed, ± half its 95 % interval, \(Written.exact(samples)) samples",
+            "\(document.model.name): \(document.technique)\(varied); \(metric.direction == .lower ? "rise" : "loss") of \(metric.name) with one row changed, ± half its 95 % interval, \(Written.exact(samples)) samples",
             "",
         ]
         var table = TextTable([("layer", .left)] + values.map { ($0, .right) })
@@ -35,10 +35,11 @@ enum SensitivityText {
 
     private static func cell(_ metric: Measure, _ cell: SensitivityDocument.Cell) -> String {
         guard let loss = cell.loss else { return "×" }
-        guard let interval = cell.lossInterval else { return Written.change(-loss, metric) }
+        let change = metric.direction == .lower ? loss : -loss
+        guard let interval = cell.lossInterval else { return Written.change(change, metric) }
         // A loss is written as a fall, so that it reads like everywhere else.
         let margin = metric.changeFormat.magnitude((interval.high - interval.low) / 2)
-        return "\(Written.change(-loss, metric)) ±\(margin.prefix { $0 != " " })"
+        return "\(Written.change(change, metric)) ±\(margin.prefix { $0 != " " })"
     }
 
     /// Milliseconds that each cell changes, measured.

@@ -58,7 +58,8 @@ struct Limit {
             switch quantity {
             case .value: ("\(measure.name) \(Written.value(value, measure))", Written.value(number, measure))
             case .ratio: ("\(measure.name) \(value.formatted(digits: 3))× the baseline's", "\(number.formatted(digits: 3))×")
-            case .drop: ("\(measure.name) drops by \(measure.changeFormat.magnitude(max(value, 0)))", measure.changeFormat.magnitude(number))
+            case .drop:
+                ("\(measure.name) \(measure.direction == .lower ? "rises" : "drops") by \(measure.changeFormat.magnitude(max(value, 0)))", measure.changeFormat.magnitude(number))
             }
         return Requirement(name: name, measure: measure.id, limit: number, value: value, met: met, description: "\(one), \(demand) \(other) demanded")
     }
