@@ -44,7 +44,9 @@ final class CommandScorer: @unchecked Sendable {
                 let child = try self.child ?? Child(command, title: title)
                 self.child = child
                 let lines = try child.answer(to: message, lines: range.count, seconds: seconds, cancellation: cancellation)
-                return try zip(lines, range).map { line, sample in try numbers(line, sample: sample) }
+                let found = try zip(lines, range).map { line, sample in try numbers(line, sample: sample) }
+                guard !child.hasMoreLines else { throw EngineError(.data, "\(title): answered more lines than the \(range.count) samples it was given") }
+                return found
             } catch {
                 child?.end()
                 child = nil
@@ -145,6 +147,9 @@ final class CommandScorer: @unchecked Sendable {
             for descriptor in [input, output, errors] { _ = fcntl(descriptor, F_SETFL, O_NONBLOCK) }
         }
 
+        /// Whether it has answered more than was taken.
+        var hasMoreLines: Bool { unread.contains(10) }
+
         /// Ends the program and all that it started.
         func end() {
             guard input >= 0 else { return }
@@ -170,10 +175,7 @@ final class CommandScorer: @unchecked Sendable {
                     lines.append(String(decoding: unread[..<end], as: UTF8.self).trimmingCharacters(in: .whitespaces))
                     unread.removeFirst(end + 1)
                 }
-                if lines.count == wanted, sent == message.count {
-                    guard !unread.contains(10) else { throw EngineError(.data, "\(title): answered more lines than the \(wanted) samples it was given") }
-                    return lines
-                }
+                if lines.count == wanted, sent == message.count { return lines }
                 guard unread.count < 1 << 20 else { throw EngineError(.data, "\(title): answered more than a million bytes without the end of a line") }
                 try cancellation.check()
                 guard deadline.timeIntervalSinceNow > 0 else {
