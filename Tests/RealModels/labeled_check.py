@@ -1,10 +1,10 @@
 """Scores the labeled sets with lathe and, independently, with Python's onnxruntime and the libraries that are the reference for each metric.
 
-labelled_check.py [--lathe PROGRAM] [--results FOLDER] [--again] [--metrics] [--report FILE] [KEY…]
+labeled_check.py [--lathe PROGRAM] [--results FOLDER] [--again] [--metrics] [--report FILE] [KEY…]
 
 For each set the baseline and four recipes: what `lathe evaluate` says of them, and what Python finds on the file that `lathe apply` writes. A
 number that Python does not reproduce is a failure. Results are kept in FOLDER/KEY.json, and a run of the same program goes on where it was; --report writes the table
-of all results (Docs/Results/LabelledSets.md) and does nothing else.
+of all results (Docs/Results/LabeledSets.md) and does nothing else.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import numpy as np
 import onnxruntime
 
 import check
-import labelled_sets
+import labeled_sets
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 RECIPES = {"static-int8": "static-int8", "dynamic-int8": "dynamic-int8", "4-bit": "weight-quantization:bits=4", "pruned 50 %": "magnitude-pruning:sparsity=0.5"}
@@ -45,22 +45,22 @@ def fed(value, info):
     return np.asarray(value, kinds[info.type])
 
 
-def outputs(path, labelled):
+def outputs(path, labeled):
     """What the model answers to each validation sample, without the batch."""
     running = session(path)
     inputs = {info.name: info for info in running.get_inputs()}
-    carry = labelled.declaration.get("carry", {})
-    metric = labelled.metric if isinstance(labelled.metric, dict) else {}
+    carry = labeled.declaration.get("carry", {})
+    metric = labeled.metric if isinstance(labeled.metric, dict) else {}
     name = metric.get("output") or next(o.name for o in running.get_outputs() if o.type in FLOATS and o.name not in carry)
     constants = {}
-    for key, value in labelled.declaration.get("constants", {}).items():
+    for key, value in labeled.declaration.get("constants", {}).items():
         shape = [extent for extent in inputs[key].shape]
         constants[key] = fed(np.full(shape, value), inputs[key])
-    arrays = {key: array for key, array in labelled.arrays.items() if key != "labels"}
-    for row in range(labelled.calibration, labelled.count):
-        if labelled.call == "whole":
+    arrays = {key: array for key, array in labeled.arrays.items() if key != "labels"}
+    for row in range(labeled.calibration, labeled.count):
+        if labeled.call == "whole":
             yield running.run([name], {key: fed(array[row], inputs[key]) for key, array in arrays.items()} | constants)[0]
-        elif labelled.call == "batch":
+        elif labeled.call == "batch":
             yield running.run([name], {key: fed(array[row : row + 1], inputs[key]) for key, array in arrays.items()} | constants)[0]
         else:
             states = {key: fed(np.zeros([extent if isinstance(extent, int) else 1 for extent in inputs[key].shape]), inputs[key]) for key in carry.values()}
@@ -72,13 +72,13 @@ def outputs(path, labelled):
             yield np.stack(steps)
 
 
-def score(found, labelled):
+def score(found, labeled):
     """The metric over all samples, by libraries that know nothing of lathe."""
     import sklearn.metrics as reference
 
-    metric = labelled.metric if isinstance(labelled.metric, dict) else {"kind": labelled.metric}
+    metric = labeled.metric if isinstance(labeled.metric, dict) else {"kind": labeled.metric}
     kind = "box-f1" if "command" in metric else metric["kind"]
-    truths = labelled.arrays["labels"][labelled.calibration :]
+    truths = labeled.arrays["labels"][labeled.calibration :]
     if "transform" in metric:
         axis, index = metric["transform"][0]["select"]
         found = [np.take(array, index, axis) for array in found]
@@ -296,13 +296,13 @@ class Check:
             self.fail(f"{name}: lathe says {ours!r}, Python {theirs!r}")
 
     def run(self):
-        labelled = labelled_sets.SETS[self.key](self.key)
+        labeled = labeled_sets.SETS[self.key](self.key)
         folder = pathlib.Path(self.options.results) / self.key
-        declaration = str(labelled.write(folder, self.key))
-        model = str(labelled_sets.model_file(self.key))
-        metric = labelled.metric if isinstance(labelled.metric, dict) else {"kind": labelled.metric}
-        self.result.update(about=labelled.about, metric=metric.get("kind", "F1 (command)"), samples=labelled.count - labelled.calibration, chance=labelled.chance)
-        base = score(list(outputs(model, labelled)), labelled)
+        declaration = str(labeled.write(folder, self.key))
+        model = str(labeled_sets.model_file(self.key))
+        metric = labeled.metric if isinstance(labeled.metric, dict) else {"kind": labeled.metric}
+        self.result.update(about=labeled.about, metric=metric.get("kind", "F1 (command)"), samples=labeled.count - labeled.calibration, chance=labeled.chance)
+        base = score(list(outputs(model, labeled)), labeled)
         self.result["python"] = base
         self.result.setdefault("first", self.evaluate(model, declaration))
         if "value" in self.result["first"]:
@@ -313,7 +313,7 @@ class Check:
             if name in self.result["recipes"] and "python" in self.result["recipes"][name]:
                 entry = self.result["recipes"][name]
             else:
-                entry = self.result["recipes"][name] = self.recipe(name, step, model, declaration, labelled, folder)
+                entry = self.result["recipes"][name] = self.recipe(name, step, model, declaration, labeled, folder)
             if "value" in entry:
                 if "python" in entry:
                     self.compare(name, entry["value"], entry["python"])
@@ -325,18 +325,18 @@ class Check:
 
     def further(self, metrics):
         """Other metrics over the same set, of the model and after 4 bits, where that is possible."""
-        labelled = labelled_sets.SETS[self.key](self.key)
+        labeled = labeled_sets.SETS[self.key](self.key)
         folder = pathlib.Path(self.options.results) / self.key
-        model, written = str(labelled_sets.model_file(self.key)), folder / "compressed.onnx"
-        truths = labelled.arrays["labels"][labelled.calibration :]
+        model, written = str(labeled_sets.model_file(self.key)), folder / "compressed.onnx"
+        truths = labeled.arrays["labels"][labeled.calibration :]
         steps = ["--step", RECIPES["4-bit"]]
-        declaration = str(labelled.write(folder, self.key))
+        declaration = str(labeled.write(folder, self.key))
         if self.lathe("apply", model, "--data", declaration, *steps, "-o", str(written)).returncode != 0:
             steps = []
         found = {}
         for metric, reference in metrics:
-            labelled.metric = metric
-            labelled.write(folder, self.key)
+            labeled.metric = metric
+            labeled.write(folder, self.key)
             entry = self.evaluate(model, declaration, *steps)
             if "value" not in entry:
                 self.fail(f"{metric}: {entry['refusal']}")
@@ -344,7 +344,7 @@ class Check:
             output = metric.get("output") if isinstance(metric, dict) else None
             for name, file, ours in [("baseline", model, entry["baseline"])] + ([("4-bit", written, entry["value"])] if steps else []):
                 if (file, output) not in found:
-                    found[file, output] = list(outputs(file, labelled))
+                    found[file, output] = list(outputs(file, labeled))
                 theirs = float(reference(found[file, output], truths))
                 print(f"{self.key}: {metric}: {name}: {ours:.6f}, Python {theirs:.6f}", flush=True)
                 self.compare(f"{metric}: {name}", ours, theirs)
@@ -370,7 +370,7 @@ class Check:
             self.fail(f"evaluate {' '.join(steps)}: {entry['value']} lies outside of its interval {interval}")
         return entry
 
-    def recipe(self, name, step, model, declaration, labelled, folder):
+    def recipe(self, name, step, model, declaration, labeled, folder):
         entry = self.evaluate(model, declaration, "--step", step)
         if "refusal" in entry:
             return entry
@@ -380,7 +380,7 @@ class Check:
             self.fail(f"{name}: apply: status {applied.returncode}: {applied.stderr.strip()[-300:]}")
             return entry
         try:
-            entry["python"] = score(list(outputs(written, labelled)), labelled)
+            entry["python"] = score(list(outputs(written, labeled)), labeled)
         except Exception as error:
             self.fail(f"{name}: Python: {' '.join(str(error).split())[:200]}")
         written.unlink()
@@ -406,7 +406,7 @@ def why(refusal):
 
 
 def report(options, target):
-    found = [json.loads((pathlib.Path(options.results) / f"{key}.json").read_text()) for key in labelled_sets.SETS
+    found = [json.loads((pathlib.Path(options.results) / f"{key}.json").read_text()) for key in labeled_sets.SETS
              if (pathlib.Path(options.results) / f"{key}.json").exists()]
     unscored = [result for result in found if "value" not in result]
     found = [result for result in found if "value" in result]
@@ -415,10 +415,10 @@ def report(options, target):
     failures = [f"{result['key']}: {text}" for result in found for text in result["failures"]]
     lines = [
         "# Production models on labeled sets", "",
-        "`Tests/RealModels/labelled_sets.py` makes small sets with known truth for the models of [Tests/RealModels](../../Tests/RealModels/README.md): drawings, sounds, lists of",
+        "`Tests/RealModels/labeled_sets.py` makes small sets with known truth for the models of [Tests/RealModels](../../Tests/RealModels/README.md): drawings, sounds, lists of",
         "words and sentences. They are no benchmarks: generated data are easier, or just other, than what the models were made for. They show what a technique costs on a task that the",
         "model does well.", "",
-        "`Tests/RealModels/labelled_check.py` scores each model and four recipes with `lathe evaluate`, and the file that `lathe apply` writes with Python's `onnxruntime`",
+        "`Tests/RealModels/labeled_check.py` scores each model and four recipes with `lathe evaluate`, and the file that `lathe apply` writes with Python's `onnxruntime`",
         f"{onnxruntime.__version__} and the library that is the reference for the metric (scikit-learn, jiwer, SciPy, scikit-image, pycocotools), one sample at a time.", "",
         f"{len(found)} sets, {count} compressed files: the largest difference between `lathe` and Python is {worst:.1e} (relative to 1 or to the value, whichever is larger). "
         + ("No number is missed." if not failures else f"{len(failures)} differ, see below."), "",
@@ -449,14 +449,14 @@ def report(options, target):
     if unscored:
         lines += ["", "Not scored by this program:", ""] + [f"- `{result['key']}`: {result['first']['refusal'].split('.yaml:')[-1]}" for result in unscored]
     lines += ["", "## Left out", "",
-              "| model | why |", "|---|---|"] + [f"| `{key}` | {why} |" for key, why in labelled_sets.LEFT_OUT.items()]
+              "| model | why |", "|---|---|"] + [f"| `{key}` | {why} |" for key, why in labeled_sets.LEFT_OUT.items()]
     pathlib.Path(target).write_text("\n".join(lines) + "\n")
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--lathe", default=str(REPOSITORY / ".build/release/lathe"))
-    parser.add_argument("--results", default=str(REPOSITORY / ".build/labelled-sets"))
+    parser.add_argument("--results", default=str(REPOSITORY / ".build/labeled-sets"))
     parser.add_argument("--again", action="store_true", help="forget what is known")
     parser.add_argument("--report", metavar="FILE", help="only write the table of what is known")
     parser.add_argument("--metrics", action="store_true", help="other metrics of some sets instead: nothing is kept")
@@ -474,7 +474,7 @@ def main():
                 count += len(one.result["failures"])
         print(f"{count} failures")
         sys.exit(1 if count else 0)
-    for key in options.keys or labelled_sets.SETS:
+    for key in options.keys or labeled_sets.SETS:
         one = Check(key, options)
         one.run()
         count += len(one.result["failures"])
