@@ -58,7 +58,10 @@ def outputs(path, labeled):
         constants[key] = fed(np.full(shape, value), inputs[key])
     arrays = {key: array for key, array in labeled.arrays.items() if key != "labels"}
     for row in range(labeled.calibration, labeled.count):
-        if labeled.call == "whole":
+        if labeled.metric == "similarity" or isinstance(labeled.metric, dict) and labeled.metric.get("kind") == "similarity":
+            # One of the pair after the other: where ranges are found at run time, what shares a call shares them.
+            yield np.concatenate([running.run([name], {key: fed(array[row, side : side + 1], inputs[key]) for key, array in arrays.items()} | constants)[0] for side in range(2)])
+        elif labeled.call == "whole":
             yield running.run([name], {key: fed(array[row], inputs[key]) for key, array in arrays.items()} | constants)[0]
         elif labeled.call == "batch":
             yield running.run([name], {key: fed(array[row : row + 1], inputs[key]) for key, array in arrays.items()} | constants)[0]
