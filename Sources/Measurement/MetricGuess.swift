@@ -28,7 +28,8 @@ public struct MetricGuess: Sendable, Hashable {
         case .text: return MetricGuess(metric: .characterErrorRate, reason: "labels are texts")
         case .label:
             let largest = targets.labels?.max() ?? 0
-            if output != nil, extents.isEmpty, largest > 1, !isProbability {
+            // Few different ones are classes that do not fit, and that is said.
+            if output != nil, extents.isEmpty, !isProbability, Set(targets.labels ?? []).count > 10 {
                 return MetricGuess(metric: .mae, reason: "labels go up to \(largest) and the output is one number")
             }
             return MetricGuess(metric: .top1, reason: "labels are classes")

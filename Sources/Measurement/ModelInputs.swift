@@ -1,5 +1,6 @@
 import Datasets
 import EngineSupport
+import Foundation
 import Metrics
 import ModelGraph
 import OnnxRuntime
@@ -55,7 +56,13 @@ public struct SampleSet: Sendable {
     /// Names samples and metric, for results that hang on both. The metric one gets without asking is not named: results stored before it was stay found.
     package var evaluationHash: String {
         let read = options == MetricOptions() && carry.isEmpty ? "" : " read \(options.canonicalText) \(carry.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" })"
-        return (metric == .top1 || metric == .agreement && prepared.targets == nil ? contentHash : "\(contentHash) by \(metric.rawValue)") + read
+        // A program that was changed scores otherwise.
+        let program = (options.command ?? []).compactMap { word -> String? in
+            var status = stat()
+            guard stat(word, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+            return " \(status.st_size) \(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
+        }
+        return (metric == .top1 || metric == .agreement && prepared.targets == nil ? contentHash : "\(contentHash) by \(metric.rawValue)") + read + program.joined()
     }
 
     public var count: Int { prepared.count }

@@ -19,7 +19,9 @@ enum PooledScores {
         }
         let found = PooledEstimate.estimate(scores.metric, computation, contributions: own, baseline: paired, isPartial: isPartial)
         // Where nothing is known of it, the interval is all that is possible.
-        let interval = (found.interval ?? Interval(low: range.lowerBound, high: range.upperBound)).clipped(to: range)
+        // Some intervals take a bias out, and may then leave out the very value that is shown.
+        let interval = (found.interval.map { Interval(low: min($0.low, found.value), high: max($0.high, found.value)) } ?? Interval(low: range.lowerBound, high: range.upperBound))
+            .clipped(to: range)
         var result = AccuracyEstimate(metric: scores.metric, seen: seen.count, total: scores.scores.count, value: found.value, interval: interval)
         result.baseline = found.baseline
         result.difference = found.difference

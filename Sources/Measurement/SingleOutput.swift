@@ -48,7 +48,8 @@ package enum SingleOutput: Sendable, Hashable {
         guard !values[0].isNaN else { return .nan }
         return switch self {
         case .score(let threshold): values[0] > threshold ? 1 : 0
-        case .classNumber: values[0]
+        // Beyond that no class has a number, and a float no whole one.
+        case .classNumber: abs(values[0]) < 16_777_216 ? values[0] : .nan
         }
     }
 

@@ -46,7 +46,8 @@ struct NumberPairs: MetricComputation {
         let view = try outputs.scored(kind)
         let (truth, shape) = try target.numbers(kind)
         guard truth.count == view.values.count, !truth.isEmpty else {
-            throw EngineError(.data, "metric \(kind.rawValue): output \(view.name) of shape \(view.shape) against numbers of shape \(shape)")
+            throw EngineError(
+                .data, "metric \(kind.rawValue): output \(view.name) of shape \(view.shape) against labels of shape \(shape); labels of classes would be whole numbers")
         }
         return (view.values, truth)
     }
