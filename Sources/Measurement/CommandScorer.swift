@@ -166,6 +166,8 @@ final class CommandScorer: @unchecked Sendable {
 
         /// Sends a message and waits for so many lines, sending and reading at the same time.
         func answer(to message: Data, lines wanted: Int, seconds: Double, cancellation: Cancellation) throws -> [String] {
+            // A line too many may have come after the last batch was done.
+            _ = read(output, into: &unread)
             guard unread.isEmpty else { throw EngineError(.data, "\(title): answered more lines than the samples it was given") }
             let deadline = Date().addingTimeInterval(seconds)
             var sent = 0
