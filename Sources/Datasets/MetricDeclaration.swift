@@ -134,7 +134,7 @@ struct MetricDeclaration {
             default:
                 throw yaml.fail(
                     node,
-                    "transform: expected softmax, sigmoid, argmax, {softmax: axis}, {argmax: axis}, {mean: axis}, {threshold: number}, {transpose: [axes]} or {select: [axis, index]}"
+                    "transform: expected softmax, sigmoid, argmax, {softmax: axis}, {argmax: axis}, {mean: axis}, {mean: {axis: axis, mask: input}}, {threshold: number}, {transpose: [axes]} or {select: [axis, index]}"
                 )
             }
         }
@@ -143,6 +143,10 @@ struct MetricDeclaration {
         switch key {
         case "softmax": return .softmax(axis: try yaml.integer(value, key, in: axes))
         case "argmax": return .argmax(axis: try yaml.integer(value, key, in: axes))
+        case "mean" where value.mapping != nil:
+            let parts = try yaml.mapping(value, key, allowed: ["axis", "mask"], required: ["axis", "mask"])
+            guard let axis = parts["axis"], let mask = parts["mask"] else { throw yaml.fail(value, "mean: expected axis and mask") }
+            return .maskedMean(axis: try yaml.integer(axis, "axis", in: axes), mask: try yaml.string(mask, "mask"))
         case "mean": return .mean(axis: try yaml.integer(value, key, in: axes))
         case "threshold": return .threshold(try yaml.number(value, key))
         case "transpose": return .transpose(try yaml.list(value, key) { try yaml.integer($0, key, in: axes) })

@@ -15,6 +15,11 @@ public struct LossTerm: Sendable, Hashable {
         case meanSquare
         /// Mean absolute difference from a target of the same shape.
         case meanAbsolute
+        /// Half the squared difference from a target of the same shape up to 1, the difference less a half beyond (Huber 1964).
+        case huber
+        /// Negative logarithm of the probability of a sequence of classes, summed over all ways to say it in more steps with blanks between (Graves et
+        /// al. 2006). For scores [N, steps, K]; targets are those of `SequenceTargets`, int64 [N, 3, states].
+        case sequence
         /// Mean squared difference of attention maps: means of squares over channels, normalized per sample (Zagoruyko and
         /// Komodakis 2017). For values of shape [N, C, …].
         case attentionTransfer
@@ -79,6 +84,12 @@ public enum Losses {
         case .meanAbsolute:
             let total = try b.sum(try b.map("Abs", try b.subtract(term.value, term.target)), axes: Array(dims.indices), keep: false)
             return try b.multiply(total, by: 1 / (Float(batch) * Float(max(dims.dropFirst().reduce(1, *), 1))))
+        case .huber:
+            let size = try b.map("Abs", try b.subtract(term.value, term.target))
+            let bounded = b.emit("Min", [size, b.scalar(1)], shape: dims)
+            let total = try b.sum(try b.multiply(bounded, try b.subtract(size, try b.multiply(bounded, by: 0.5))), axes: Array(dims.indices), keep: false)
+            return try b.multiply(total, by: 1 / (Float(batch) * Float(max(dims.dropFirst().reduce(1, *), 1))))
+        case .sequence: return try SequenceLoss.append(term, batch: batch, &b)
         case .meanSquare:
             let difference = try b.subtract(term.value, term.target)
             let total = try b.sum(try b.multiply(difference, difference), axes: Array(dims.indices), keep: false)

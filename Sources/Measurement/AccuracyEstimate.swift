@@ -25,6 +25,8 @@ public struct AccuracyEstimate: Sendable {
 
     /// How each class fares, those first that lose most; of classifiers, once all samples are seen.
     public var classes: [ClassChange] = []
+    /// Where samples have no classes: those that lose most, once all are seen.
+    public var samples: [ChangedValue] = []
 
     /// Whether the value over part of the samples is off in one direction, beside being uncertain.
     public var isBiased: Bool { seen < total && metric.isBiasedInPart }

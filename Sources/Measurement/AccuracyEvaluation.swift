@@ -38,6 +38,8 @@ public struct AccuracyEvaluation: Sendable {
     private let outputNames: [String]
     /// How outputs are scored by a metric that is neither top-1 or top-5 nor a likeness; `nil` for those.
     private let scoring: TaskScoring?
+    /// Pools outputs before they are scored; `nil` where they are taken as they are.
+    private let pooling: MaskedMean?
     /// A program that scores outputs; `nil` for none.
     private let command: CommandScorer?
     /// How sequences are run; `nil` where a sample is one call's.
@@ -83,6 +85,7 @@ public struct AccuracyEvaluation: Sendable {
         self.workers = max(workers, 1)
         command = samples.options.command == nil ? nil : try CommandScorer(samples)
         scoring = try Self.isPlain(samples) || command != nil ? nil : TaskScoring(samples, model)
+        pooling = scoring == nil ? nil : try MaskedMean(samples)
         let names = try scoring?.outputs ?? TaskScoring.outputs(samples, model)
         outputNames = names
         outputName = names[0]
@@ -145,7 +148,7 @@ public struct AccuracyEvaluation: Sendable {
     ) throws -> (scores: SampleScores, estimate: AccuracyEstimate) {
         let total = min(limit ?? samples.count, samples.count)
         let batches = (total + batch - 1) / batch
-        let progress = Progress(total: total, of: self, baseline: baseline, update: update)
+        let progress = EvaluationProgress(total: total, of: self, baseline: baseline, update: update)
         let next = Atomic<Int>(0)
         let group = DispatchGroup()
         for _ in 0..<min(workers, max(batches, 1)) {
@@ -187,6 +190,11 @@ public struct AccuracyEvaluation: Sendable {
 
     /// Outputs of a batch, sample by sample. A batch that is not full is filled with neighbors.
     private func outputs(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> [BatchedOutput] {
+        let found = try rawOutputs(runner, range, cancellation)
+        return try pooling.map { pooling in try found.map { try pooling.pooled($0, range, of: samples) } } ?? found
+    }
+
+    private func rawOutputs(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> [BatchedOutput] {
         var padded = range
         guard isBatchFree || samples.count >= batch else {
             throw EngineError(.data, "there are \(samples.count) samples to evaluate, fewer than the model's fixed batch of \(batch)")
@@ -288,7 +296,7 @@ public struct AccuracyEvaluation: Sendable {
     }
 
     /// What a batch of samples gives.
-    private struct BatchScores {
+    struct BatchScores {
         var scores: [Float] = []
         var contributions: [[Double]] = []
         var answers: [Float] = []
@@ -339,99 +347,5 @@ public struct AccuracyEvaluation: Sendable {
             }
         }
         return result
-    }
-
-    /// Gathers scores from workers. The lock makes it safe to share.
-    private final class Progress: @unchecked Sendable {
-        private let lock = NSLock()
-        /// Held while an estimate is made of what there is, which may take a while where the metric is pooled.
-        private let estimating = NSLock()
-        private let evaluation: AccuracyEvaluation
-        private let total: Int
-        private let baseline: SampleScores?
-        private let update: @Sendable (AccuracyEstimate) -> Void
-        private var gathered: SampleScores
-        private var tally: PairedTally
-        private var nextUpdate = DispatchTime.now()
-        private var updates = 0
-        private(set) var error: (any Error)?
-
-        private var samples: SampleSet { evaluation.samples }
-
-        init(total: Int, of evaluation: AccuracyEvaluation, baseline: SampleScores?, update: @escaping @Sendable (AccuracyEstimate) -> Void) {
-            self.total = total
-            self.evaluation = evaluation
-            self.baseline = baseline
-            self.update = update
-            let metric = evaluation.samples.metric
-            let count = evaluation.samples.count
-            gathered = SampleScores(scores: [Float](repeating: .nan, count: count), metric: metric)
-            if metric.aggregation == .pooled { gathered.contributions = [[Double]](repeating: [], count: count) }
-            if metric.isOfClasses { gathered.answers = [Float](repeating: .nan, count: count) }
-            tally = PairedTally(metric: metric)
-        }
-
-        var failed: Bool { lock.withLock { error != nil } }
-        func fail(_ error: any Error) { lock.withLock { if self.error == nil { self.error = error } } }
-
-        func finished(_ range: Range<Int>, _ new: BatchScores) {
-            let snapshot: (scores: SampleScores, tally: PairedTally)? = lock.withLock {
-                tally.notFinite += new.notFinite
-                for (row, index) in range.enumerated() {
-                    gathered.scores[index] = new.scores[row]
-                    tally.add(new.scores[row], baseline: baseline?.scores[index])
-                }
-                if !gathered.contributions.isEmpty { for (row, index) in range.enumerated() { gathered.contributions[index] = new.contributions[row] } }
-                if !gathered.answers.isEmpty, new.answers.count == range.count { gathered.answers.replaceSubrange(range, with: new.answers) }
-                guard tally.seen == total || (updates == 0 && tally.seen >= 256) || (updates > 0 && DispatchTime.now() > nextUpdate) else { return nil }
-                guard samples.metric.aggregation == .pooled else {
-                    updated()
-                    update(tally.estimate(total: samples.count))
-                    return nil
-                }
-                // The last estimate is the result, which has every digit; on the way one at a time.
-                guard tally.seen < total, estimating.try() else { return nil }
-                return (gathered, tally)
-            }
-            guard let snapshot else { return }
-            defer { estimating.unlock() }
-            let began = DispatchTime.now()
-            let estimate = evaluation.estimate(snapshot.scores, snapshot.tally, baseline: baseline, isPartial: true)
-            lock.withLock { updated(after: 10 * (DispatchTime.now().uptimeNanoseconds - began.uptimeNanoseconds)) }
-            update(estimate)
-        }
-
-        private func updated(after nanoseconds: UInt64 = 0) {
-            updates += 1
-            nextUpdate = DispatchTime(uptimeNanoseconds: DispatchTime.now().uptimeNanoseconds + max(50_000_000, nanoseconds))
-        }
-
-        func result() -> (SampleScores, AccuracyEstimate) {
-            let (scores, tally) = lock.withLock { (self.gathered, self.tally) }
-            let estimate = evaluation.estimate(scores, tally, baseline: baseline, isPartial: false)
-            if samples.metric.aggregation == .pooled { estimating.withLock { update(estimate) } }
-            return (scores, estimate)
-        }
-    }
-
-    /// What scores come to, without a baseline to compare with.
-    package static func estimate(_ scores: SampleScores, options: MetricOptions) -> AccuracyEstimate {
-        guard scores.metric.aggregation != .pooled else { return PooledScores.estimate(scores, baseline: nil, options: options, isPartial: false) }
-        var tally = PairedTally(metric: scores.metric)
-        for score in scores.scores where !score.isNaN { tally.add(score, baseline: nil) }
-        return tally.estimate(total: scores.scores.count)
-    }
-
-    /// The estimate that samples make up so far.
-    private func estimate(_ scores: SampleScores, _ tally: PairedTally, baseline: SampleScores?, isPartial: Bool) -> AccuracyEstimate {
-        var estimate = tally.estimate(total: samples.count)
-        if samples.metric.aggregation == .pooled {
-            estimate = PooledScores.estimate(scores, baseline: baseline, options: samples.options, isPartial: isPartial)
-            estimate.notFinite = tally.notFinite
-        }
-        if !isPartial, let labels = samples.labels, let baseline {
-            estimate.classes = ClassChange.changes(labels: labels, baseline: baseline.answers, candidate: scores.answers)
-        }
-        return estimate
     }
 }

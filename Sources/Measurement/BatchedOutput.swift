@@ -2,7 +2,7 @@ import EngineSupport
 import ModelGraph
 
 /// An output of a call over several samples, taken apart: one run of numbers per sample.
-struct BatchedOutput {
+package struct BatchedOutput {
     let name: String
     /// Sample after sample.
     let values: [Float]
@@ -61,7 +61,7 @@ struct BatchedOutput {
     }
 
     /// The dimension of an output that has the name of the inputs' first dimension.
-    static func declaredAxis(of output: ValueInfo, in model: Model) -> Int? {
+    package static func declaredAxis(of output: ValueInfo, in model: Model) -> Int? {
         let batches = Set(model.graph.requiredInputs.compactMap { $0.shape?.first.flatMap(Self.symbol) })
         return output.shape?.firstIndex { Self.symbol($0).map(batches.contains) ?? false }
     }

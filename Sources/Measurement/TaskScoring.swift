@@ -14,6 +14,8 @@ struct TaskScoring: Sendable {
         kind = samples.metric
         var options = samples.options
         outputs = try Self.outputs(samples, model)
+        // Done where the inputs are at hand.
+        if case .maskedMean? = options.transforms.first { options.transforms.removeFirst() }
         // Texts are read off by CTC as a rule.
         if options.decoding == nil, samples.prepared.targets?.kind == .text { options.decoding = .ctc }
         if [.tokenAccuracy, .crossEntropy, .perplexity].contains(kind) { options.isShifted = try samples.predictsNext() }
@@ -59,6 +61,4 @@ struct TaskScoring: Sendable {
         }
         return try views([])
     }
-
-    func statistic(of contributions: [[Double]]) -> any PooledStatistic { computation.statistic(of: contributions) }
 }

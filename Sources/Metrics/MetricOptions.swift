@@ -87,6 +87,8 @@ public enum OutputTransform: Sendable, Hashable, Codable {
     case argmax(axis: Int)
     /// The mean along an axis, which goes: pools the vectors of tokens into one.
     case mean(axis: Int)
+    /// The mean of those along an axis that a model's input marks with other numbers than 0: leaves padding out. Only in front of all others.
+    case maskedMean(axis: Int, mask: String)
     /// 1 above it, else 0.
     case threshold(Double)
     /// Axes in a new order.

@@ -6,10 +6,11 @@ import Metrics
 import ModelGraph
 import OnnxRuntime
 
-/// The loss that labels other than one class per sample ask for: numbers, several labels, a class for each step, token or pixel.
+/// The loss that labels other than one class per sample ask for: numbers, several labels, a class for each step, token or pixel, texts.
 ///
 /// Numbers: mean squared difference, or mean absolute where that is measured. Several labels and frames of one number: binary cross-entropy of what
-/// the sigmoid at the end reads. Steps, tokens and pixels: cross-entropy over the classes of each; those to be ignored have no part in it.
+/// the sigmoid at the end reads. Steps, tokens and pixels: cross-entropy over the classes of each; those to be ignored have no part in it. Texts that
+/// are read off by CTC: the probability of the text over all ways to say it.
 struct TaskLoss: Sendable {
     let kind: LossTerm.Kind
     /// The value of the graph that is compared.
@@ -22,11 +23,19 @@ struct TaskLoss: Sendable {
     private let classes: Int
     private let ignored: Int
     private let isShifted: Bool
+    /// How texts are spelled; `nil` for other labels.
+    private let spelling: Spelling?
 
-    /// - Returns: `nil` where labels have no loss that a gradient goes through: texts, boxes, and what does not fit the outputs.
+    /// - Returns: `nil` where labels have no loss that a gradient goes through: boxes, and what does not fit the outputs.
     init?(_ source: TrainingSource, shard: Int, forward: inout Model, shapes: inout [String: [Int]]) throws {
         let samples = source.samples
         let options = samples.options
+        if let texts = try TextLoss(samples, shard: shard, forward: &forward, shapes: &shapes) {
+            (kind, value, shape, isOfClasses, classes, spelling) = (.sequence, texts.value, [shard, 3, texts.spelling.states], true, 0, texts.spelling)
+            (width, ignored, isShifted) = (3 * texts.spelling.states, 0, false)
+            return
+        }
+        spelling = nil
         guard let targets = samples.prepared.targets, samples.count > 0, targets.kind == .numbers || targets.kind == .classes || samples.metric.isOfNumbers else { return nil }
         let first: Int
         switch try samples.prepared.target(0) {
@@ -76,7 +85,8 @@ struct TaskLoss: Sendable {
                 case .label(let label): [Float(label)]
                 case .numbers(let values, _): values
                 case .classes(let values, _): values.map(Float.init)
-                case .text, .boxes: []
+                case .text(let text): try spelling?.targets(text, sample: set.prepared.rows[sample]).map(Float.init) ?? []
+                case .boxes: []
                 }
             guard row.count == width else { throw EngineError(.data, "the target of sample \(sample) has \(row.count) numbers, that of the first \(width)") }
             return row
@@ -88,6 +98,10 @@ struct TaskLoss: Sendable {
                 return
             }
             let numbers = bytes.bindMemory(to: Int64.self)
+            if spelling != nil {
+                for (place, row) in rows.enumerated() { for step in 0..<width { numbers[place * width + step] = Int64(row[step]) } }
+                return
+            }
             for (place, row) in rows.enumerated() {
                 for step in 0..<width {
                     let truth = isShifted ? step + 1 < width ? row[step + 1] : -1 : row[step]

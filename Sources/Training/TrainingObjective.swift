@@ -30,6 +30,9 @@ struct TrainingObjective {
     init(_ plan: TrainingPlan, source: TrainingSource, teacher teacherModel: Model?, shard: Int, forward: inout Model, shapes: inout [String: [Int]]) throws {
         let learnsLabels = plan.labelWeight > 0 && source.samples.metric.needsLabels
         task = try learnsLabels && (source.labels == nil || source.samples.metric.isOfNumbers) ? TaskLoss(source, shard: shard, forward: &forward, shapes: &shapes) : nil
+        if plan.countsLargeErrorsLess, task?.kind != .meanSquare && task?.kind != .meanAbsolute {
+            throw EngineError(.technique, "loss=huber is for labels that are numbers, as many as the model gives; these are not")
+        }
         isLabeled = source.labels != nil && learnsLabels && !source.samples.metric.isOfNumbers
         // One number per sample, with labels: the logit of class 1.
         let isLogit = try isLabeled && shapes[Self.scores(of: forward)]?.reduce(1, *) == shard
@@ -44,7 +47,7 @@ struct TrainingObjective {
             targets.append(ValueInfo(name: Self.labelInput, elementType: .int64, shape: [.fixed(shard)]))
         }
         if let task {
-            terms.append(LossTerm(task.kind, value: task.value, target: Self.labelInput, weight: plan.labelWeight))
+            terms.append(LossTerm(plan.countsLargeErrorsLess ? .huber : task.kind, value: task.value, target: Self.labelInput, weight: plan.labelWeight))
             targets.append(ValueInfo(name: Self.labelInput, elementType: task.type, shape: task.shape.map { .fixed($0) }))
         }
         if let distillation = plan.distillation ?? (isLabeled || task != nil ? nil : Distillation(.logits)) {

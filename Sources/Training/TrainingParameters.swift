@@ -19,6 +19,7 @@ package enum TrainingParameters {
             domain: .choice([
                 .init("labels", "cross-entropy with the labels"), .init("distillation", "the softened outputs of the model before the recipe"),
                 .init("both", "half and half"), .init("logits", "mean squared difference from that model's scores"),
+                .init("huber", "the labels, which are numbers, with large errors counting less"),
             ]), default: .choice("labels"), help: "What the model learns; without labels it learns the teacher's scores"),
         ParameterDescriptor(
             "temperature", title: "Temperature", domain: .real(1...20, step: 0.5), default: .real(4), help: "How much a teacher's probabilities are softened"),
@@ -143,6 +144,7 @@ package enum TrainingParameters {
         switch p.choice("loss") {
         case "distillation": (plan.distillation, plan.labelWeight) = (Distillation(.soft(temperature: temperature)), 0)
         case "both": (plan.distillation, plan.labelWeight) = (Distillation(.soft(temperature: temperature), weight: 0.5), 0.5)
+        case "huber": plan.countsLargeErrorsLess = true
         case "logits": (plan.distillation, plan.labelWeight) = (Distillation(.logits), 0)
         default: break
         }
@@ -164,7 +166,7 @@ package enum TrainingParameters {
     }
 
     static func features(_ p: ParameterValues) -> FeatureKind? {
-        guard p["loss"] != .choice("labels") else { return nil }
+        guard p["loss"] != .choice("labels"), p["loss"] != .choice("huber") else { return nil }
         // Not every technique has this knob.
         switch p["features"] {
         case .choice("hints")?: return FeatureKind(weight: 1, asAttention: false)

@@ -51,6 +51,8 @@ public struct TrainingPlan: Sendable, Hashable {
     public var distillation: Distillation?
     /// Weight of the labels' loss beside the teacher's, 0…1.
     public var labelWeight: Float = 1
+    /// Numbers are learned by Huber's loss.
+    public var countsLargeErrorsLess = false
     public var scope = TrainedScope.all
     /// Factor on the learning rate per layer away from the output (discriminative rates, Howard and Ruder 2018).
     public var rateDecay: Float = 1
@@ -77,11 +79,13 @@ public struct TrainingPlan: Sendable, Hashable {
 
     /// Text that is equal for equal plans.
     public var canonical: String {
-        guard case .named(let names) = scope else { return "\(self)" }
+        // What came later is left out where it is off, so that earlier trainings are found again.
+        func text(_ plan: TrainingPlan) -> String { "\(plan)".replacing("countsLargeErrorsLess: false, ", with: "") }
+        guard case .named(let names) = scope else { return text(self) }
         // A set prints in another order in every process.
         var plain = self
         plain.scope = .all
-        return "\(plain) of \(names.sorted())"
+        return "\(text(plain)) of \(names.sorted())"
     }
 
     /// Learning rate of step `step` of `total`, counted from 0.

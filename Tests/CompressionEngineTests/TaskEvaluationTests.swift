@@ -39,7 +39,7 @@ import Testing
         "The baseline scores what Python says",
         arguments: [
             "classes-f1", "classes-auc", "classes-logloss", "classes-balanced", "binary-auc", "binary-f1", "regression-rmse", "regression-r2", "labels-map", "frames-accuracy",
-            "times-accuracy", "text-cer", "text-exact", "segment-iou", "state-accuracy", "state-constant", "tokens-perplexity", "tokens-causal", "classes-command",
+            "times-accuracy", "text-cer", "text-exact", "segment-iou", "state-accuracy", "state-constant", "tokens-perplexity", "tokens-causal", "classes-command", "pairs-similarity",
         ])
     func baseline(name: String) throws {
         let (session, expected) = try session(name)
@@ -99,9 +99,50 @@ import Testing
         let estimate = try session.evaluate(applied.model)
         #expect(!estimate.classes.isEmpty && estimate.classes.map(\.count).reduce(0, +) == estimate.total)
         #expect(zip(estimate.classes, estimate.classes.dropFirst()).allSatisfy { $0.loss >= $1.loss })
-        let changed = try session.changedSamples(applied.model)
+        guard case .answers(let changed) = try session.changes(applied.model) else { throw EngineError(.data, "a classifier has answers") }
         let wrong = estimate.classes.reduce(0) { $0 + $1.count - $1.right }
         #expect(!changed.isEmpty && changed.count { $0.answer != $0.label } <= wrong && changed.allSatisfy { $0.answer != $0.baseline })
         #expect(changed.map(\.row) == changed.map(\.row).sorted())
+    }
+
+    @Test("Samples without classes are listed by what they lose", arguments: ["text-cer", "regression-rmse", "segment-iou", "frames-accuracy"])
+    func samplesThatLoseAreListedWorstFirst(name: String) throws {
+        let (session, _) = try session(name)
+        try session.baselineScores()
+        let applied = try session.apply(Recipe(steps: [RecipeStep(technique: "magnitude-pruning", parameters: ParameterValues(["sparsity": .real(0.6)]))]))
+        let estimate = try session.evaluate(applied.model)
+        guard case .values(let samples) = try session.changes(applied.model) else { throw EngineError(.data, "samples have values") }
+        #expect(!samples.isEmpty && samples.map(\.row).count == Set(samples.map(\.row)).count && estimate.samples == Array(samples.prefix(200)))
+        let losses = samples.map { estimate.measure.loss(ofChange: $0.value - $0.baseline) }
+        #expect(losses == losses.sorted(by: >))
+        // Errors of lines of one length each are summed up to the error of all; squares, to the square of all.
+        if name == "regression-rmse" {
+            let sum = samples.reduce(0) { $0 + $1.value * $1.value - $1.baseline * $1.baseline } / Double(estimate.total)
+            let before = try #require(estimate.baseline)
+            #expect(abs(sum - (estimate.value * estimate.value - before * before)) < 1e-6 * max(1, abs(sum)))
+        }
+    }
+
+    @Test func whatHasNoValueForOneSampleIsSaid() throws {
+        let (session, _) = try session("regression-r2")
+        #expect { try session.changes(session.model) } throws: { "\($0)".contains("no value for one sample alone") }
+    }
+
+    @Test func aRuinedModelIsAnsweredWithANearbyRecipe() throws {
+        let (session, _) = try session("classes-f1")
+        try session.baselineScores()
+        let layers = session.layers.count
+        let recipe = Recipe(steps: [RecipeStep(technique: "weight-quantization", parameters: ParameterValues(["bits": .integer(1), "granularity": .choice("tensor")]))])
+        let estimate = try session.evaluate(try session.apply(recipe).model)
+        #expect(layers > 0)
+        let rescue = try session.rescue(recipe, estimate, cancellation: Cancellation())
+        if let rescue {
+            let (before, after) = (try #require(estimate.loss), try #require(rescue.accuracy.loss))
+            #expect(after < before / 2 && rescue.recipe != recipe && rescue.technique == "weight-quantization" && !rescue.change.isEmpty)
+            #expect(try session.evaluate(session.apply(rescue.recipe).model).value == rescue.accuracy.value)
+        }
+        // What has not ruined the model is left alone.
+        let mild = try session.evaluate(try session.apply(Recipe(steps: [RecipeStep(technique: "fp16")])).model)
+        #expect(try session.rescue(Recipe(steps: [RecipeStep(technique: "fp16")]), mild, cancellation: Cancellation()) == nil)
     }
 }

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
+from scipy import stats
 from sklearn import metrics
 
 folder = sys.argv[1]
@@ -231,3 +232,23 @@ say("tokens-perplexity", np.exp(np.mean(nll)))
 save("causal", ids=ids, labels=ids)
 declare("tokens-causal", "cross-entropy", n, file="causal.npz")
 say("tokens-causal", np.mean([-logp[i, t, ids[i, t + 1]] for i in range(n) for t in range(11)]))
+
+# Pairs of token sequences of different lengths, pooled without the padding.
+W = floats(4, 3)
+s = model(
+    "pairs",
+    [
+        helper.make_node("MatMul", ["x", "W"], ["p"]), helper.make_node("Cast", ["mask"], ["m"], to=F), helper.make_node("Unsqueeze", ["m", "last"], ["u"]),
+        helper.make_node("Add", ["p", "u"], ["y"]),
+    ],
+    [value("x", F, ["n", 6, 4]), value("mask", I, ["n", 6])], [value("y", F, ["n", 6, 3])], W=W, last=np.array([2], np.int64))
+n = 40
+x = floats(n + 8, 2, 6, 4)
+mask = (np.arange(6) < rng.integers(1, 7, (n + 8, 2, 1))).astype(np.int64)
+y = np.stack([s.run(None, {"x": x[:, k], "mask": mask[:, k]})[0] for k in range(2)], 1)
+pooled = (y * mask[..., None]).sum(2) / mask.sum(2)[..., None]
+cosines = (pooled[:, 0] * pooled[:, 1]).sum(1) / np.linalg.norm(pooled[:, 0], axis=1) / np.linalg.norm(pooled[:, 1], axis=1)
+scores = (cosines + 0.3 * rng.standard_normal(n + 8)).astype(np.float32)
+save("pairs", x=x, mask=mask, labels=scores)
+declare("pairs-similarity", "{kind: similarity, transform: {mean: {axis: 1, mask: mask}}}", n)
+say("pairs-similarity", stats.spearmanr(cosines[:n], scores[:n])[0])

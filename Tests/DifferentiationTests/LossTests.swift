@@ -137,6 +137,64 @@ import Testing
         }
     }
 
+    @Test func huberCountsLargeDifferencesLess() throws {
+        var numbers = FixedNumbers(seed: 3)
+        try check(.huber, dims: [2, 3, 2], target: numbers.signed(12).map { 3 * $0 }, targetDims: [2, 3, 2], weight: 0.5) { x, t in
+            var total = 0.0
+            for (value, wanted) in zip(x, t) { total += abs(value - wanted) < 1 ? (value - wanted) * (value - wanted) / 2 : abs(value - wanted) - 0.5 }
+            return total / 24
+        }
+    }
+
+    /// By the sum over all ways to say it: every path of classes that becomes the text when equal neighbors are joined and blanks dropped.
+    @Test func sequenceLossSumsOverAllPaths() throws {
+        let texts = [[1, 1], [2, 1, 2], [], [1]]
+        let target = texts.flatMap { SequenceTargets($0, blank: 0, states: 7).rows }.map(Float.init)
+        try check(.sequence, dims: [4, 5, 3], target: target, targetDims: [4, 3, 7], labels: true) { x, _ in
+            var total = 0.0
+            for (sample, text) in texts.enumerated() {
+                let steps = rows(Array(x[sample * 15..<(sample + 1) * 15]), 3).map(logSoftmax)
+                var likely = 0.0
+                for code in 0..<243 {
+                    var path: [Int] = []
+                    var rest = code
+                    for _ in 0..<5 { (path, rest) = (path + [rest % 3], rest / 3) }
+                    var said: [Int] = []
+                    for (place, step) in path.enumerated() where step != 0 && (place == 0 || path[place - 1] != step) { said.append(step) }
+                    if said == text { likely += exp(zip(steps, path).reduce(0) { $0 + $1.0[$1.1] }) }
+                }
+                total -= log(likely)
+            }
+            return total / 8
+        }
+    }
+
+    /// PyTorch 2.13.0: torch.nn.functional.ctc_loss with reduction='none', and the gradient of half the sum.
+    @Test func sequenceLossIsPyTorchs() throws {
+        let scores = (0..<60).map { place -> Float in
+            let (sample, step, part) = (Double(place / 30), Double(place / 5 % 6), Double(place % 5))
+            return Float(2 * sin(1 + 3 * sample + 7 * step + 11 * part))
+        }
+        let texts = [[1, 3, 3], [4, 2]].map { SequenceTargets($0, blank: 0, states: 7) }
+        #expect(texts.map(\.steps) == [4, 2])
+        func info(_ name: String, _ type: ModelGraph.ElementType, _ dims: [Int]) -> ValueInfo { ValueInfo(name: name, elementType: type, shape: dims.map { .fixed($0) }) }
+        let forward = Model(graph: Graph(name: "loss", inputs: [info("scores", .float32, [2, 6, 5])]), opset: 17)
+        let made = try GradientGraph(
+            forward: forward, shapes: [:], integers: [:], trained: ["scores"], loss: [LossTerm(.sequence, value: "scores", target: "wanted")],
+            targets: [info("wanted", .int64, [2, 3, 7])], batch: 2, shard: 2)
+        let library = try GradientCheck.runtime.get()
+        let results = try GradientCheck.session(made.model, library).run(
+            inputs: [("scores", try Value(scores, shape: [2, 6, 5], library: library)), ("wanted", try Value(texts.flatMap(\.rows), shape: [2, 3, 7], library: library))],
+            outputs: [GradientGraph.loss, try #require(made.gradients["scores"])])
+        let loss = Double(try results[0].floats()[0])
+        #expect(abs(loss - (12.64513576955828 + 8.404067364027878) / 2) < 1e-4)
+        let wanted: [Double] = [-0.248458116, -0.051038176, 0.006448497, 0.100932634, 0.19211516, -0.108464722, -0.1084015, 0.004164128, -0.00341608, 0.216118173]
+        let last: [Double] = [-0.018305447, 0.220362506, 0.130804001, -0.287249783, 0.01825472, 0.003755482, 0.051255355, 0.213984226]
+        let gradient = try results[1].floats()
+        for (found, expected) in zip(gradient.prefix(10), wanted) { #expect(abs(Double(found) - expected) < 1e-5) }
+        for (found, expected) in zip(gradient.suffix(8), last) { #expect(abs(Double(found) - expected) < 1e-5, "\(found) \(expected)") }
+    }
+
     @Test func attentionTransferComparesNormalizedEnergies() throws {
         var numbers = FixedNumbers(seed: 5)
         // The teacher has another number of channels.

@@ -7,6 +7,14 @@ import ModelGraph
 import OnnxRuntime
 import Synchronization
 
+/// Samples that fare otherwise than with the baseline.
+public enum SampleChanges: Sendable {
+    /// Of classifiers, in the order of the file.
+    case answers([ChangedSample])
+    /// Of other metrics, those that lose most first.
+    case values([ChangedValue])
+}
+
 /// Accuracies on the splits of the data, each paired with the baseline's, which is run once per split.
 final class SessionAccuracy: Sendable {
     private struct State {
@@ -38,17 +46,17 @@ final class SessionAccuracy: Sendable {
     /// The baseline's outputs on a split without labels; known after `baselineScores`.
     func knownReference(_ split: SplitName) -> AccuracyEvaluation.ReferenceOutputs? { state.withLock { $0.reference[split] } }
 
-    /// Samples of a split that a model answers otherwise than the baseline, of classifiers.
-    func changedSamples(_ candidate: Model, split: SplitName, limit: Int?, cancellation: Cancellation) throws -> [ChangedSample] {
+    func changes(_ candidate: Model, split: SplitName, limit: Int?, cancellation: Cancellation) throws -> SampleChanges {
         let set = try opened.samples(split)
-        guard set.labels != nil, set.metric == .top1 || set.metric == .top5 || set.metric.isOfClasses else {
-            throw EngineError(.data, "the samples have no classes whose answers could be compared: \(set.metric.title) is measured")
-        }
         let baseline = try baselineScores(split, limit: limit, workers: nil, cancellation: cancellation) { _ in }
-        let oneByOne = state.withLock { $0.areIndependent == false }
-        let evaluation = try AccuracyEvaluation(samples: set, model: candidate, oneByOne: oneByOne)
+        let (reference, oneByOne) = state.withLock { ($0.reference[split], $0.areIndependent == false) }
+        let evaluation = try AccuracyEvaluation(samples: set, model: candidate, reference: reference, oneByOne: oneByOne)
         let scores = try evaluation.run(ModelRunner(candidate, library: try opened.requiredRuntime()), limit: limit, cancellation: cancellation).scores
-        return ChangedSample.changes(set, baseline: baseline.answers, candidate: scores.answers)
+        if set.labels != nil, !scores.answers.isEmpty { return .answers(ChangedSample.changes(set, baseline: baseline.answers, candidate: scores.answers)) }
+        guard zip(scores.values(set.options), scores.scores).contains(where: { !$0.isNaN && !$1.isNaN }) else {
+            throw EngineError(.data, "\(set.metric.title) has no value for one sample alone, so samples cannot be compared")
+        }
+        return .values(ChangedValue.changes(set, baseline: baseline, candidate: scores))
     }
 
     func evaluate(
@@ -143,12 +151,12 @@ extension EngineSession {
         try accuracies.evaluate(candidate, part: nil, split: split, limit: limit, workers: workers, cancellation: cancellation, update: update)
     }
 
-    /// Samples of a split that a model answers otherwise than the baseline, in the order of the file; of classifiers.
-    /// - Throws: `EngineError.data` where samples have no classes.
-    public func changedSamples(
+    /// Samples of a split that fare otherwise than with the baseline.
+    /// - Throws: `EngineError.data` where the metric says nothing about one sample alone.
+    public func changes(
         _ candidate: Model, split: SplitName = .validation, limit: Int? = nil, cancellation: Cancellation = Cancellation()
-    ) throws -> [ChangedSample] {
-        try accuracies.changedSamples(candidate, split: split, limit: limit, cancellation: cancellation)
+    ) throws -> SampleChanges {
+        try accuracies.changes(candidate, split: split, limit: limit, cancellation: cancellation)
     }
 
     /// The same on the first `limit` validation samples, where only a part of the candidate needs to run.

@@ -183,6 +183,8 @@ public enum EngineEvent: Sendable {
     case accuracy(generation: Int, AccuracyEstimate)
     /// Times of a model against the baseline. Also the answer to an evaluation, where a model that runs in the same way was timed before.
     case latency(generation: Int, LatencyFigures, operators: [OperatorTime])
+    /// A recipe near one that has ruined the model, and which does not.
+    case rescue(of: Recipe, Rescue)
     /// Timing waits until other programs leave the processor alone.
     case latencyWaits(generation: Int)
     /// Everything about a recipe that nobody has asked for yet.

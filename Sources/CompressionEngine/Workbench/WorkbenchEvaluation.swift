@@ -13,6 +13,7 @@ extension WorkbenchCore {
 
     func perform(evaluation request: WorkQueue.Request, _ session: any WorkbenchSession, _ cancellation: Cancellation) async {
         let (recipe, generation, ticket, outlet) = (request.recipe, request.generation, request.ticket, outlet)
+        var found: AccuracyEstimate?
         do {
             let shown = try await blocking(cancellation) { try session.shown(recipe, cancellation: cancellation) }
             let (model, reports) = (shown.applied.model, shown.applied.reports)
@@ -37,6 +38,7 @@ extension WorkbenchCore {
             }
             // Stored at once: who quits now, with the accuracy on the screen, finds it again.
             if estimate != nil, let measured = shown.measured { await record(measured, figures, estimate, latency: timed?.figures, trainings: trainings) }
+            if shown.measured != nil { found = estimate }
             let counted = figures
             figures = try await blocking(cancellation) { try session.withSlowSizes(counted, of: model, cancellation: cancellation) }
             outlet.send(.rewritten(generation: generation, figures, reports: reports), ticket)
@@ -47,6 +49,14 @@ extension WorkbenchCore {
             return failed(error, generation, ticket, cancellation)
         }
         await addTimes(recipe, session, cancellation)
+        if let estimate = found { await rescue(recipe, estimate, session, cancellation) }
+    }
+
+    /// Where nearly all is lost, says what would not lose it; the next key press ends the search.
+    private func rescue(_ recipe: Recipe, _ estimate: AccuracyEstimate, _ session: any WorkbenchSession, _ cancellation: Cancellation) async {
+        guard estimate.isComplete, (evaluationSeconds ?? 0) < Self.mostForeseenSeconds, Rescue.isCollapse(estimate) else { return }
+        guard let rescue = try? await blocking(cancellation, { try session.rescue(recipe, estimate, cancellation: cancellation) }) else { return }
+        outlet.send(.rescue(of: recipe, rescue))
     }
 
     /// One answer to a request that did not come to its end; none where it was cancelled.

@@ -42,6 +42,8 @@ protocol WorkbenchSession: Sendable {
     func evaluate(
         _ model: Model, limit: Int?, cancellation: Cancellation, update: @escaping @Sendable (AccuracyEstimate) -> Void
     ) throws -> AccuracyEstimate
+    /// A recipe near one that has ruined the model, and which does not; `nil` where there is none, or no need.
+    func rescue(_ recipe: Recipe, _ estimate: AccuracyEstimate, cancellation: Cancellation) throws -> Rescue?
     /// - Parameter seconds: to spend, about.
     func latency(of model: Model, conditions: LatencyConditions, seconds: Double, cancellation: Cancellation) throws -> TimedModel
     /// What there is to learn about time for this model, from a measurement of the baseline (milliseconds); `nil` if nothing.
@@ -103,6 +105,10 @@ extension EngineSession: WorkbenchSession {
     }
 
     func baselineRemarks() throws -> [String] { try baselineRemarks(.validation) }
+
+    func rescue(_ recipe: Recipe, _ estimate: AccuracyEstimate, cancellation: Cancellation) throws -> Rescue? {
+        try rescue(recipe, estimate, split: .validation, limit: nil, cancellation: cancellation)
+    }
 
     /// Trained, where the training was run before; otherwise the model that it would start from.
     func shown(_ recipe: Recipe, cancellation: Cancellation) throws -> ShownModel {

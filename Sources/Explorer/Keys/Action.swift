@@ -43,6 +43,7 @@ public enum Action: String, CaseIterable, Sendable, Codable {
     case pin
     case compare
     case classChanges = "class-changes"
+    case takeRescue = "take-suggestion"
     case train
     case previewRecovery = "preview-recovery"
     case curveMeasure = "curve-measure"

@@ -124,7 +124,9 @@ extension KeyMap {
         KeyBinding(.pin, "pin or unpin the current state", .measuring, keys: "p"),
         KeyBinding(.compare, "compare with the pinned state instead of the baseline", hint: "compare", .measuring, keys: "b"),
         KeyBinding(
-            .classChanges, "which classes the recipe hurts, worst first", hint: "classes", .measuring, keys: "c", in: [.techniques, .parameters, .figures, .curve, .scatter]),
+            .classChanges, "which classes or samples the recipe hurts, worst first", hint: "classes", .measuring, keys: "c",
+            in: [.techniques, .parameters, .figures, .curve, .scatter]),
+        KeyBinding(.takeRescue, "take the recipe that is suggested in place of a ruinous one", .measuring, keys: "i"),
         // Everywhere: moving.
         KeyBinding(.viewExplore, "Explore: techniques, figures, curve", .moving, keys: "1"),
         KeyBinding(.viewLayers, "Layers: table, own values, histogram", .moving, keys: "2"),

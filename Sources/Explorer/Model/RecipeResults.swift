@@ -1,3 +1,4 @@
+import CompressionEngine
 import EngineSupport
 import Measurement
 import Recipes
@@ -12,6 +13,8 @@ public struct RecipeResult: Sendable {
     /// What each step did: layers it refused, remarks.
     public var reports: [StepReport] = []
     public var problem: String?
+    /// What to take in its place, where it has ruined the model.
+    public var rescue: Rescue?
     /// Found before it was asked for: not stored as a trial yet.
     public var isForeseen = false
 

@@ -59,6 +59,7 @@ extension ExplorerModel {
         case .finishJob: finishJob()
         case .pin: pin()
         case .classChanges: showClassChanges()
+        case .takeRescue: takeRescue()
         case .compare: compare()
         case .curveMeasure: nextCurveMeasure()
         case .curveOverlay: nextCurveOverlay()

@@ -49,6 +49,7 @@ extension ExplorerModel {
             let canonical = recipe.canonical
             guard answers.results[canonical]?.accuracy?.isComplete != true else { return }
             answers.results.update(canonical) { ($0.figures, $0.reports, $0.accuracy, $0.isForeseen) = (figures, reports, estimate, true) }
+        case .rescue(let recipe, let rescue): answers.results.update(recipe.canonical) { $0.rescue = rescue }
         case .latencyWaits(let generation): if answers.latencyRun?.generation == generation { answers.latencyRun?.isWaiting = true }
         case .settled(let generation):
             guard generation == answers.evaluation.generation, answers.evaluation.status == .running else { return }

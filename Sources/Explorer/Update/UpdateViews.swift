@@ -199,7 +199,7 @@ extension ExplorerModel {
     mutating func showClassChanges() {
         guard let now = accuracyNow, !now.isStale, now.estimate.isComplete else { return notify(.warning, "classes are compared when all samples are evaluated") }
         let changes = isBaseline ? now.estimate.classes.sorted { Double($0.right) / Double(max($0.count, 1)) < Double($1.right) / Double(max($1.count, 1)) } : now.estimate.classes
-        guard !changes.isEmpty else { return notify(.warning, "\(metric.name) has no classes whose answers could be compared") }
+        if changes.isEmpty { return showSampleChanges(now.estimate) }
         func name(_ label: Int) -> String { facts.info.map { $0.classes.indices.contains(label) ? $0.classes[label] : "\(label)" } ?? "\(label)" }
         func share(_ right: Int, _ count: Int) -> String { NumberFormat.fixed(100 * Double(right) / Double(max(count, 1)), digits: 1) + " %" }
         func padded(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - DisplayWidth.of(text))) + text }
@@ -217,6 +217,27 @@ extension ExplorerModel {
         }
         let title = isBaseline ? "Classes of the baseline, worst first" : "Classes, those first that lose most"
         ui.overlay = .text(TextBox(title: title, lines: [heading] + lines, text: ([heading] + lines).joined(separator: "\n"), copied: false))
+    }
+
+    /// Samples that lose most, where they have no classes.
+    private mutating func showSampleChanges(_ estimate: AccuracyEstimate) {
+        guard !estimate.samples.isEmpty else {
+            return notify(.warning, isBaseline ? "samples are compared with the baseline's: switch something on first" : "no sample has another \(metric.name) than with the baseline")
+        }
+        func padded(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - DisplayWidth.of(text))) + text }
+        let format = metric.numberFormat
+        let heading = padded("row", 8) + padded("baseline", 13) + padded("now", 13) + padded("change", 13)
+        let lines = estimate.samples.map { sample in
+            padded("\(sample.row)", 8) + padded(format.text(sample.baseline), 13) + padded(format.text(sample.value), 13)
+                + padded(metric.changeText(from: sample.baseline, to: sample.value) ?? "", 13)
+        }
+        ui.overlay = .text(TextBox(title: "Samples, those first that lose most", lines: [heading] + lines, text: ([heading] + lines).joined(separator: "\n"), copied: false))
+    }
+
+    /// Takes the recipe that was found in place of a ruinous one.
+    mutating func takeRescue() {
+        guard let rescue = result?.rescue else { return notify(.warning, "nothing is suggested: that happens where a recipe ruins the model and a nearby one does not") }
+        act(.edit(.replace(rescue.recipe, why: rescue.change)))
     }
 
     // MARK: - Showing and copying

@@ -117,6 +117,10 @@ extension Painter {
         } else if !now.isStale, !model.isBaseline, let line = comparison(estimate, width: width) {
             lines.append(line)
         }
+        if !now.isStale, let rescue = model.result?.rescue {
+            let key = model.keyLabel(.takeRescue, theme.glyphTier)
+            lines += StyledLine("ruined; \(key) takes \(rescue.change): \(measure.numberFormat.text(rescue.accuracy.value))", .accent).wrapped(to: max(10, width))
+        }
         return lines
     }
 

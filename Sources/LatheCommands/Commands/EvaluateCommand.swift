@@ -44,7 +44,10 @@ struct Evaluate: ParsableCommand {
     @Flag(help: "List how each class fares, those first that lose most.")
     var classes = false
 
-    @Option(help: ArgumentHelp("Write the samples that are answered otherwise than by the baseline to this CSV file.", valueName: "file"), completion: .file(extensions: ["csv"]))
+    @Option(
+        help: ArgumentHelp(
+            "Write the samples that fare otherwise than with the baseline to this CSV file: other answers, or other values of the metric.", valueName: "file"),
+        completion: .file(extensions: ["csv"]))
     var changed: String?
 
     @Flag(help: "Do not measure latency.")
@@ -102,8 +105,12 @@ struct Evaluate: ParsableCommand {
 
         if classes, estimate.classes.isEmpty { throw EngineError(.data, "--classes: \(estimate.measure.name) has no classes whose answers could be compared") }
         if let changed {
-            let samples = try reference.changedSamples(applied.model, split: split.name, limit: limit?.value, cancellation: cancellation)
-            try AtomicFile.write(Self.table(samples, classes: session.info.classes), to: changed)
+            let text =
+                switch try reference.changes(applied.model, split: split.name, limit: limit?.value, cancellation: cancellation) {
+                case .answers(let samples): Self.table(samples, classes: session.info.classes)
+                case .values(let samples): Self.table(samples, estimate.measure)
+                }
+            try AtomicFile.write(text, to: changed)
         }
         var latencies: [(figures: LatencyFigures, operators: [OperatorTime])] = []
         for count in noLatency ? [] : threads.values {
@@ -128,7 +135,7 @@ struct Evaluate: ParsableCommand {
         if baseline == nil, let rescue = try session.rescue(recipe, estimate, split: split.name, limit: limit?.value, cancellation: cancellation) {
             let metric = estimate.measure
             warnings.append(
-                "static-int8 ruins this model; \(rescue.change) leaves \(metric.name) at \(Written.value(rescue.accuracy.value, metric)), "
+                "\(rescue.technique) ruins this model; \(rescue.change) leaves \(metric.name) at \(Written.value(rescue.accuracy.value, metric)), "
                     + "\(Written.change(rescue.accuracy.difference, metric)): 'sensitivity' shows which layers hurt")
         }
         if estimate.notFinite > 0 {
@@ -157,6 +164,11 @@ struct Evaluate: ParsableCommand {
         }
         let heading = "row,label,baseline,answer" + (classes.isEmpty ? "" : ",label_name,baseline_name,answer_name")
         return ([heading] + lines).map { $0 + "\n" }.joined()
+    }
+
+    /// Changed values as CSV, in the metric's own unit.
+    private static func table(_ samples: [ChangedValue], _ measure: Measure) -> String {
+        (["row,baseline,value,change"] + samples.map { "\($0.row),\($0.baseline),\($0.value),\($0.value - $0.baseline)" }).map { $0 + "\n" }.joined()
     }
 
     /// What users of such tools run into: a compressed model that is slower or whose file is no smaller.

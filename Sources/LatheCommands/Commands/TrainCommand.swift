@@ -45,7 +45,7 @@ struct Train: ParsableCommand {
     @Option(help: ArgumentHelp("Samples of a step.", valueName: "count"))
     var batch: String?
 
-    @Option(help: ArgumentHelp("labels, distillation, both or logits.", valueName: "name"), completion: .list(["labels", "distillation", "both", "logits"]))
+    @Option(help: ArgumentHelp("labels, distillation, both, logits or huber.", valueName: "name"), completion: .list(["labels", "distillation", "both", "logits", "huber"]))
     var loss: String?
 
     @Option(

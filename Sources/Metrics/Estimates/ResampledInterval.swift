@@ -8,26 +8,20 @@ enum ResampledInterval {
         case student
         /// `student` of the logarithm of the odds, for values near 1.
         case logit
-        /// `student` around the value less its bias, which random halves of the samples show.
-        case halved
-        /// `halved` of the logarithm of the odds.
-        case halvedLogit = "halved logit"
+        /// `student` of Fisher's z (1915), for correlations.
+        case fisher = "Fisher's z"
+        /// `logit` around the value less its bias, which random halves and quarters of the samples show.
+        case extrapolated = "logit less bias"
         /// Quantiles moved by the share of resamples below the value (Efron 1981).
         case biasCorrected = "bias-corrected"
-        /// The same, and by how the spread grows with the value (BCa, Efron 1987).
-        case accelerated = "BCa"
     }
-
-    /// The bias over that by which halves are larger. Were it in proportion to 1/n it would be 1; the best precision at this recall or a higher one,
-    /// of which COCO's average is made, is a maximum of noise, and the bias falls between n^(−1/2), which gives 2.4, and n^(−2/3), which gives 1.7. Between
-    /// those the factor was chosen on the populations of the table.
-    private static let halvesBias = 2.0
 
     /// Which methods cover the true value of a metric and of a difference (Docs/Results/MetricCoverage.md).
     static func methods(_ kind: MetricKind) -> (value: Method, difference: Method) {
         switch kind {
-        case .rocAUC, .averagePrecision, .multilabelAP: (.logit, .student)
-        case .detectionMAP, .detectionMAP50: (.halvedLogit, .student)
+        case .rocAUC, .averagePrecision, .multilabelAP, .balancedAccuracy: (.logit, .student)
+        case .pearson, .spearman, .similarity: (.fisher, .student)
+        case .detectionMAP, .detectionMAP50: (.extrapolated, .student)
         case .falseAccepts: (.biasCorrected, .biasCorrected)
         default: (.student, .student)
         }
@@ -36,39 +30,38 @@ enum ResampledInterval {
     /// The interval of a statistic's value.
     static func interval(_ method: Method, of statistic: any PooledStatistic, _ resampling: Resampling, around value: Double) -> Interval? {
         interval(method, of: resampling.candidates, around: value, samples: resampling.samples) {
-            switch method {
-            case .halved, .halvedLogit: resampling.halves(of: statistic)
-            case .accelerated: resampling.acceleration(of: statistic)
-            default: 0
-            }
+            resampling.smaller(of: statistic).map(logit)
         }
     }
 
-    /// - Parameter extra: mean value of halves, or acceleration, for the methods that need it.
-    static func interval(_ method: Method, of values: [Double], around value: Double, samples: Int, extra: () -> Double = { .nan }) -> Interval? {
+    /// - Parameter smaller: mean values over halves and over quarters of the samples, on the scale of the method, for the one that needs them.
+    static func interval(_ method: Method, of values: [Double], around value: Double, samples: Int, smaller: () -> [Double] = { [] }) -> Interval? {
         let found = values.filter { !$0.isNaN }
         // Where the value does not exist for many resamples, those for which it does are no fair ones.
         guard value.isFinite, found.count > 1, found.count * 10 >= values.count * 9, found.allSatisfy(\.isFinite) else { return nil }
         switch method {
         case .student: return student(found, value, samples)
-        case .halved:
-            let half = extra()
-            return student(found, half.isFinite ? value - halvesBias * (half - value) : value, samples)
         case .logit: return student(found.map(logit), logit(value), samples).mapped(odds)
-        case .halvedLogit:
-            let half = extra()
-            return student(found.map(logit), half.isFinite ? logit(value) - halvesBias * (logit(half) - logit(value)) : logit(value), samples).mapped(odds)
-        case .biasCorrected, .accelerated:
+        case .fisher: return student(found.map(fisher), fisher(value), samples).mapped(tanh)
+        case .extrapolated: return student(found.map(logit), logit(value) - bias(logit(value), smaller()), samples).mapped(odds)
+        case .biasCorrected:
             let below = (Double(found.count { $0 < value }) + 0.5 * Double(found.count { $0 == value })) / Double(found.count)
             let shift = NormalDistribution.quantile(min(0.999, max(0.001, below)))
-            let acceleration = method == .accelerated ? extra() : 0
-            func share(_ z: Double) -> Double {
-                let moved = shift + z
-                return NormalDistribution.cumulative(shift + moved / max(0.1, 1 - (acceleration.isFinite ? acceleration : 0) * moved))
-            }
-            return quantiles(found, share(-StudentQuantile.z), share(StudentQuantile.z))
+            return quantiles(
+                found, NormalDistribution.cumulative(2 * shift - StudentT.z975), NormalDistribution.cumulative(2 * shift + StudentT.z975))
         }
     }
+
+    /// The bias, where it falls as a power of the number of samples: the power is that by which quarters are further from halves than halves from all
+    /// (Aitken's extrapolation). COCO's average is made of the best precision at this recall or a higher one, a maximum of noise: its power lies between
+    /// 1/2 and 1, and outside of it is chance.
+    private static func bias(_ value: Double, _ smaller: [Double]) -> Double {
+        guard smaller.count == 2, smaller.allSatisfy(\.isFinite), smaller[0] != value else { return 0 }
+        let growth = (smaller[1] - smaller[0]) / (smaller[0] - value)
+        return (smaller[0] - value) / (min(2, max(2.0.squareRoot(), growth.isNaN ? 2 : growth)) - 1)
+    }
+
+    private static func fisher(_ x: Double) -> Double { atanh(min(1 - 1e-12, max(-1 + 1e-12, x))) }
 
     private static func logit(_ x: Double) -> Double {
         let x = min(1 - 1e-9, max(1e-9, x))
@@ -83,7 +76,7 @@ enum ResampledInterval {
         let deviation = (values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / (count - 1)).squareRoot()
         // Drawing with replacement makes the spread narrower by this.
         let inflation = (Double(samples) / Double(max(1, samples - 1))).squareRoot()
-        let margin = StudentQuantile.t975(samples - 1) * deviation * inflation
+        let margin = StudentT.t975(samples - 1) * deviation * inflation
         return Interval(low: center - margin, high: center + margin)
     }
 

@@ -34,35 +34,24 @@ struct Resampling {
         differences = found.map(\.1)
     }
 
-    /// Mean value over random halves of the samples; both halves of each cut count.
-    func halves(of statistic: any PooledStatistic) -> Double {
+    /// Mean values over random halves and over random quarters of the samples; all parts of each cut count.
+    func smaller(of statistic: any PooledStatistic) -> [Double] {
         let size = samples
         let cuts = max(5, min(25, count / 20))
-        let values = (0..<cuts).map { cut -> [Double] in
+        var sums = [(total: Double, found: Int)](repeating: (0, 0), count: 2)
+        for cut in 0..<cuts {
             var generator = SeededGenerator(seed: UInt64(cut))
-            var counts = [Int32](repeating: 0, count: size)
-            for place in generator.permutation(size).prefix(size / 2) { counts[place] = 1 }
-            return [statistic.value(counts: counts), statistic.value(counts: counts.map { 1 - $0 })]
-        }.flatMap { $0 }.filter(\.isFinite)
-        return values.isEmpty ? .nan : values.reduce(0, +) / Double(values.count)
-    }
-
-    /// How fast the spread grows with the value, from leaving out samples, some at a time where there are many.
-    func acceleration(of statistic: any PooledStatistic) -> Double {
-        let groups = min(samples, 200)
-        guard groups > 2 else { return 0 }
-        let size = samples
-        let values = (0..<groups).map { group in
-            var counts = [Int32](repeating: 1, count: size)
-            for place in stride(from: group, to: size, by: groups) { counts[place] = 0 }
-            return statistic.value(counts: counts)
+            let order = generator.permutation(size)
+            for (place, parts) in [2, 4].enumerated() {
+                for part in 0..<parts {
+                    var counts = [Int32](repeating: 0, count: size)
+                    for index in (part * size / parts)..<((part + 1) * size / parts) { counts[order[index]] = 1 }
+                    let value = statistic.value(counts: counts)
+                    if value.isFinite { sums[place] = (sums[place].total + value, sums[place].found + 1) }
+                }
+            }
         }
-        let mean = values.reduce(0, +) / Double(groups)
-        let (squares, cubes) = values.reduce((0.0, 0.0)) { sums, value in
-            let away = mean - value
-            return (sums.0 + away * away, sums.1 + away * away * away)
-        }
-        return squares > 0 ? cubes / (6 * squares * squares.squareRoot()) : 0
+        return sums.map { $0.found > 0 ? $0.total / Double($0.found) : .nan }
     }
 
     /// What becomes of each resample, in order.

@@ -38,6 +38,7 @@ public enum OutputTransforms {
                 guard place.length > 0 else { throw EngineError(.data, "\(name): mean along axis \(axis) of shape \(shape), which is empty") }
                 values = mean(values, place)
                 shape.remove(at: place.index)
+            case .maskedMean(_, let mask): throw EngineError(.data, "\(name): the mean that '\(mask)' masks has to come before all other transforms")
             case .select(let axis, let entry):
                 let place = try Axis(axis, of: shape, transform: "select", name)
                 let index = entry < 0 ? entry + place.length : entry

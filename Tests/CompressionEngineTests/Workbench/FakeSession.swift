@@ -205,6 +205,8 @@ final class FakeSession: WorkbenchSession {
         }
     }
 
+    func rescue(_ recipe: Recipe, _ estimate: AccuracyEstimate, cancellation: Cancellation) throws -> Rescue? { nil }
+
     func latency(of model: Model, conditions: LatencyConditions, seconds: Double, cancellation: Cancellation) throws -> TimedModel {
         try enter(.latency, nil, cancellation)
         let ratio = state.withLock { $0.ratio }

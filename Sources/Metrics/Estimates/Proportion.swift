@@ -1,5 +1,3 @@
-import Metrics
-
 /// The Wilson score interval of a proportion (Wilson 1927), the plain one without continuity correction.
 ///
 /// It needs no finite-population correction here and gets none: the first k samples of a random order of n validation

@@ -1,7 +1,7 @@
 import Testing
 
-@testable import EngineSupport
-@testable import Measurement
+import EngineSupport
+@testable import Metrics
 
 @Suite("Intervals and tests of proportions")
 struct IntervalTests {
@@ -55,12 +55,12 @@ struct IntervalTests {
         ])
     func newcombe(table: (Int, Int, Int, Int), difference: Double, low: Double, high: Double) {
         let comparison = PairedComparison(bothRight: table.0, onlyBaseline: table.2, onlyCandidate: table.1, bothWrong: table.3)
-        let interval = comparison.newcombeInterval(z: 1.959963984540054)
+        let interval = comparison.newcombeInterval(z: 1.959963984540054, isCorrected: true)
         #expect(abs(comparison.difference - difference) < 5.1e-5)
         #expect(abs(interval.low - low) < 5.1e-5 && abs(interval.high - high) < 5.1e-5)
         // Exchanging the models mirrors the interval.
         let mirrored = PairedComparison(bothRight: table.0, onlyBaseline: table.1, onlyCandidate: table.2, bothWrong: table.3)
-            .newcombeInterval(z: 1.959963984540054)
+            .newcombeInterval(z: 1.959963984540054, isCorrected: true)
         #expect(abs(mirrored.low + interval.high) < 1e-12 && abs(mirrored.high + interval.low) < 1e-12)
     }
 
@@ -71,7 +71,7 @@ struct IntervalTests {
                 for c in 0...3 {
                     for d in 0...3 {
                         let comparison = PairedComparison(bothRight: a, onlyBaseline: b, onlyCandidate: c, bothWrong: d)
-                        let interval = comparison.newcombeInterval()
+                        let interval = comparison.newcombeInterval(isCorrected: (a + b + c + d) % 2 == 0)
                         #expect(interval.low >= -1 && interval.high <= 1)
                         #expect(interval.low <= comparison.difference && comparison.difference <= interval.high)
                     }

@@ -1,5 +1,4 @@
 import Foundation
-import Metrics
 
 /// Mean of a stream of values with Student's t interval, for metrics that are not proportions (cosine, SQNR). Welford's
 /// algorithm: no values are kept, no digits lost.
@@ -40,6 +39,12 @@ public struct MeanEstimate: Sendable, Hashable {
 
 /// Student's t distribution.
 public enum StudentT {
+    /// The normal distribution's 97.5 % quantile.
+    static let z975 = 1.959963984540054
+
+    /// 97.5 % quantile.
+    static func t975(_ degreesOfFreedom: Int) -> Double { quantile(0.975, degreesOfFreedom: degreesOfFreedom) }
+
     /// Quantile by bisection on the distribution function, to about 12 digits.
     /// - Parameters:
     ///   - p: 0 < p < 1.
