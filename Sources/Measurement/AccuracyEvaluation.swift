@@ -172,9 +172,13 @@ public struct AccuracyEvaluation: Sendable {
             thread.start()
         }
         group.wait()
+        let finished = Result { try command?.finish() }
         try cancellation.check()
         if let error = progress.error { throw error }
-        return progress.result()
+        try finished.get()
+        let result = progress.result()
+        if let command, result.1.value.isNaN { throw command.noSum }
+        return result
     }
 
     /// The baseline's raw outputs, for agreement metrics.

@@ -1,5 +1,6 @@
 import Datasets
 import Metrics
+import ModelGraph
 
 /// What looks wrong about a baseline's scores: chance, one answer for everything, labels that are numbered otherwise. Mistakes of the data set's
 /// declaration show here first, and every number after it would be about them.
@@ -9,10 +10,23 @@ public enum BaselineCheck {
 
     /// - Parameter classes: names by class, for messages; may be empty.
     /// - Returns: one line each, with the likely cause.
-    package static func remarks(_ scores: SampleScores, of samples: SampleSet, estimate: AccuracyEstimate, classes: [String] = []) -> [String] {
+    package static func remarks(_ scores: SampleScores, of samples: SampleSet, model: Model, estimate: AccuracyEstimate, classes: [String] = []) -> [String] {
         guard estimate.isComplete, estimate.total >= fewest, samples.metric.needsLabels else { return [] }
-        if let labels = samples.labels, scores.answers.count == labels.count { return classRemarks(scores.answers, labels, classes) }
+        if let labels = samples.labels, scores.answers.count == labels.count {
+            let remarks = classRemarks(scores.answers, labels, classes)
+            return remarks.isEmpty ? [] : outputRemark(samples, labels, model).map { [$0] } ?? remarks
+        }
         return valueRemarks(estimate)
+    }
+
+    /// Another output that has as many numbers as there are classes, where the one that is scored has not.
+    private static func outputRemark(_ samples: SampleSet, _ labels: [Int], _ model: Model) -> String? {
+        guard samples.options.outputs.isEmpty, let largest = labels.max(), let scored = try? AccuracyEvaluation.scoredOutput(of: model) else { return nil }
+        func width(_ output: ValueInfo) -> Int? { output.shape?.dropFirst().compactMap(\.fixedValue).reduce(1, *) }
+        guard let scoredWidth = width(scored), scoredWidth != largest + 1 else { return nil }
+        guard let other = model.graph.outputs.first(where: { $0.name != scored.name && $0.elementType?.isFloatingPoint == true && width($0) == largest + 1 }) else { return nil }
+        return "output '\(scored.name)' is scored, which has \(scoredWidth) numbers for \(largest + 1) classes; '\(other.name)' has \(largest + 1): "
+            + "'metric: {kind: \(samples.metric.rawValue), output: \(other.name)}' scores it"
     }
 
     private static func classRemarks(_ answers: [Float], _ labels: [Int], _ classes: [String]) -> [String] {
@@ -55,7 +69,6 @@ public enum BaselineCheck {
     private static func valueRemarks(_ estimate: AccuracyEstimate) -> [String] {
         let value = estimate.measure.format.short(estimate.value)
         let name = estimate.measure.name
-        if estimate.value.isNaN, estimate.metric == .score || estimate.metric == .error { return ["the second numbers of the command's answers sum to 0"] }
         // Where no interval is known the whole range stands in its place, and says nothing.
         guard estimate.interval != Interval(low: estimate.measure.range.lowerBound, high: estimate.measure.range.upperBound) || estimate.value.isNaN else { return [] }
         guard !estimate.value.isNaN else { return ["\(name) does not exist on these samples: there are no positive ones, or all labels are equal"] }

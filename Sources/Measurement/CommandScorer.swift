@@ -17,6 +17,8 @@ final class CommandScorer: @unchecked Sendable {
     private let seconds: Double
     private let samples: SampleSet
     private var child: Child?
+    /// How many numbers it answers for a sample; `nil` before it has.
+    private var width: Int?
     /// What went wrong: the program is not asked again, which might take as long again.
     private var failure: (any Error)?
 
@@ -29,7 +31,24 @@ final class CommandScorer: @unchecked Sendable {
 
     deinit { child?.end() }
 
-    private var title: String { "metric command '\(command.joined(separator: " "))'" }
+    /// The script says more than the interpreter before it, and the reason more than either.
+    private var title: String {
+        let words = command.map { $0.count > 24 && $0.contains("/") ? ($0 as NSString).lastPathComponent : $0 }.joined(separator: " ")
+        return "metric command '\(words.count > 60 ? words.prefix(59) + "…" : words)'"
+    }
+
+    /// Tells the program that all is asked, and sees it gone with all that it has started.
+    /// - Throws: `EngineError` if it says more than it was asked.
+    func finish() throws {
+        try lock.withLock {
+            guard let child else { return }
+            self.child = nil
+            guard child.end().allSatisfy(\.isWhitespace) else { throw EngineError(.data, "\(title): answered more lines than the samples it was given") }
+        }
+    }
+
+    /// Said where sums of second numbers divide nothing.
+    var noSum: EngineError { EngineError(.data, "\(title): the second numbers of all samples sum to 0, so the first cannot be divided by them") }
 
     /// What answers are summed up to: a mean, or a sum over another.
     static func computation(of kind: MetricKind) -> (any MetricComputation)? { kind == .score || kind == .error ? SumsComputation() : nil }
@@ -56,13 +75,19 @@ final class CommandScorer: @unchecked Sendable {
         }
     }
 
+    /// - Precondition: the lock is held.
     private func numbers(_ line: String, sample: Int) throws(EngineError) -> [Double] {
         let numbers = line.split(whereSeparator: \.isWhitespace).map { Double(String($0)) }
         let found = numbers.compactMap { $0 }
         guard numbers.count == found.count, (1...2).contains(found.count) else {
             throw EngineError(.data, "\(title): answered '\(line.prefix(60))' for sample \(sample), expected one or two numbers")
         }
-        guard found.allSatisfy(\.isFinite) else { throw EngineError(.data, "\(title): answered \(line.prefix(60)) for sample \(sample), expected finite numbers") }
+        guard found.count == width ?? found.count else {
+            throw EngineError(.data, "\(title): answered \(found.count) numbers for sample \(sample), \(width ?? 1) for those before: it has to be one or two for all")
+        }
+        width = found.count
+        // Larger ones have no sum.
+        guard found.allSatisfy({ abs($0) < 1e100 }) else { throw EngineError(.data, "\(title): answered \(line.prefix(60)) for sample \(sample), expected finite numbers") }
         return found
     }
 
@@ -151,17 +176,34 @@ final class CommandScorer: @unchecked Sendable {
         var hasMoreLines: Bool { unread.contains(10) }
 
         /// Ends the program and all that it started.
-        func end() {
-            guard input >= 0 else { return }
-            for descriptor in [input, output, errors] { close(descriptor) }
+        /// - Returns: what it answered that nobody asked for.
+        @discardableResult
+        func end() -> String {
+            guard input >= 0 else { return "" }
+            close(input)
             input = -1
             // Its input is at an end: most are gone at once.
-            for _ in 0..<20 {
-                if waitpid(process, nil, WNOHANG) != 0 { return }
-                usleep(5000)
-            }
+            for _ in 0..<20 where !isGone { usleep(5000) }
+            _ = read(output, into: &unread)
+            bury()
+            return String(decoding: unread.prefix(200), as: UTF8.self)
+        }
+
+        /// Whether the program has ended; it stays to be asked how until `bury`.
+        private var isGone: Bool {
+            var found = siginfo_t()
+            return waitid(P_PID, id_t(process), &found, WEXITED | WNOHANG | WNOWAIT) != 0 || found.si_signo != 0
+        }
+
+        /// Kills what is left of the program's group, while the number of the group is still its own.
+        /// - Returns: its status.
+        @discardableResult
+        private func bury() -> Int32 {
+            for descriptor in [output, errors] { close(descriptor) }
+            var status: Int32 = 0
             kill(-process, SIGKILL)
-            waitpid(process, nil, 0)
+            waitpid(process, &status, 0)
+            return status
         }
 
         /// Sends a message and waits for so many lines, sending and reading at the same time.
@@ -188,7 +230,12 @@ final class CommandScorer: @unchecked Sendable {
                 _ = poll(&polled, nfds_t(polled.count), 50)
                 if polled[1].revents != 0, read(errors, into: &said) == false { usleep(1000) }
                 if said.count > 65_536 { said.removeFirst(said.count - 4096) }
-                if polled[0].revents != 0, !read(output, into: &unread) { try ended() }
+                if polled[0].revents != 0 {
+                    if !read(output, into: &unread) { try ended() }
+                } else if isGone {
+                    // A child of its own may hold the pipe.
+                    if !unread.contains(10) { try ended() }
+                }
                 if polled.count == 3, polled[2].revents & Int16(POLLOUT) != 0 {
                     let count = message.withUnsafeBytes { write(input, $0.baseAddress! + sent, min($0.count - sent, 1 << 16)) }
                     if count > 0 { sent += count }
@@ -205,13 +252,17 @@ final class CommandScorer: @unchecked Sendable {
         }
 
         private func ended() throws -> Never {
+            for _ in 0..<100 where !isGone { usleep(5000) }
             _ = read(errors, into: &said)
-            var status: Int32 = 0
-            for _ in 0..<200 where waitpid(process, &status, WNOHANG) == 0 { usleep(5000) }
-            for descriptor in [input, output, errors] { close(descriptor) }
+            let hasEnded = isGone
+            close(input)
             input = -1
+            let status = bury()
+            guard hasEnded else { throw EngineError(.data, "\(title): closed its output before it had answered\(remark)") }
             let signal = status & 0x7f
-            throw EngineError(.data, "\(title): ended \(signal == 0 ? "with status \((status >> 8) & 0xff)" : "by signal \(signal)") before it had answered\(remark)")
+            let rest = unread.isEmpty ? "" : ", with '\(String(decoding: unread.prefix(60), as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines))' last"
+            throw EngineError(
+                .data, "\(title): ended \(signal == 0 ? "with status \((status >> 8) & 0xff)" : "by signal \(signal)") before it had answered\(rest)\(remark)")
         }
 
         /// The last line of what the program said to its standard error.

@@ -15,7 +15,8 @@ struct MaskedMean: Sendable {
         guard case .maskedMean(let axis, let mask)? = samples.options.transforms.first else { return nil }
         guard let input = samples.inputs.firstIndex(where: { $0.name == mask && !$0.isShared }) else {
             throw EngineError(
-                .data, "transform: the samples have no input '\(mask)' to mask with, they have \(samples.inputs.filter { !$0.isShared }.map { "'\($0.name)'" }.joined(separator: ", "))")
+                .data,
+                "transform: the samples have no input '\(mask)' to mask with, they have \(samples.inputs.filter { !$0.isShared }.map { "'\($0.name)'" }.joined(separator: ", "))")
         }
         (self.axis, self.mask, self.input) = (axis, mask, input)
     }

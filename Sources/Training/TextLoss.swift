@@ -62,7 +62,9 @@ struct TextLoss {
     /// - Returns: `nil` for other labels, other ways to read, and outputs that hold no scores of classes for each step.
     init?(_ samples: SampleSet, shard: Int, forward: inout Model, shapes: inout [String: [Int]]) throws {
         let options = samples.options
-        guard samples.prepared.targets?.kind == .text, options.decoding != .argmax, options.transforms.isEmpty, let alphabet = options.alphabet, samples.count > 0 else { return nil }
+        guard samples.prepared.targets?.kind == .text, options.decoding != .argmax, options.transforms.isEmpty, let alphabet = options.alphabet, samples.count > 0 else {
+            return nil
+        }
         let output = try options.outputs.first ?? AccuracyEvaluation.scoredOutput(of: forward).name
         let scores = TrainingObjective.scores(behind: output, of: forward)
         guard let dims = shapes[scores], dims.count == 3, let classes = dims.last, classes > 1 else { return nil }

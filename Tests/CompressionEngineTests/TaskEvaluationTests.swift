@@ -39,7 +39,8 @@ import Testing
         "The baseline scores what Python says",
         arguments: [
             "classes-f1", "classes-auc", "classes-logloss", "classes-balanced", "binary-auc", "binary-f1", "regression-rmse", "regression-r2", "labels-map", "frames-accuracy",
-            "times-accuracy", "text-cer", "text-exact", "segment-iou", "state-accuracy", "state-constant", "tokens-perplexity", "tokens-causal", "classes-command", "pairs-similarity",
+            "times-accuracy", "text-cer", "text-exact", "segment-iou", "state-accuracy", "state-constant", "tokens-perplexity", "tokens-causal", "classes-command",
+            "pairs-similarity",
         ])
     func baseline(name: String) throws {
         let (session, expected) = try session(name)

@@ -50,7 +50,7 @@ import Testing
         let units: (value: String, change: String) =
             switch row.measure.format {
             case .percent: (" %", " pt")
-            case .fixed(_, let unit, _): unit.isEmpty ? ("", "") : (" " + unit, " " + unit)
+            case .fixed(_, let unit, _), .significant(_, let unit, _): unit.isEmpty ? ("", "") : (" " + unit, " " + unit)
             default: ("", "")
             }
         let now = row.now.text(tier: .block)

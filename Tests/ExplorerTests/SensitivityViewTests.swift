@@ -72,7 +72,7 @@ import Testing
         driver.press("left")
         #expect(driver.screen.contains(", noise"), "\(driver.screen)")
         driver.press("w")
-        #expect(driver.screen.contains("loss by") && !driver.screen.contains("latency by"))
+        #expect(driver.screen.contains("change by") && !driver.screen.contains("latency by"))
     }
 
     /// Enter on a cell is that layer's own value; undo takes it back.

@@ -28,6 +28,7 @@ import Testing
         let found =
             try scorer.contributions([output.rows(0..<4)], 0..<4, cancellation: Cancellation()) + scorer.contributions([output.rows(4..<6)], 4..<6, cancellation: Cancellation())
         #expect(found.count == 6 && order.count == 6)
+        try scorer.finish()
         return found
     }
 
@@ -96,6 +97,30 @@ import Testing
         #expect(message(Self.reader + "for head, a, l in batches():\n  for _ in range(head['samples'] + 1): print(1)\n  sys.stdout.flush()").contains("answered more lines"))
         #expect(message("import time; time.sleep(60)", seconds: 0.5).contains("0 of 4 answers within 0.5 s"))
         #expect(message("import sys\nwhile True: sys.stdout.write('x' * 65536)").contains("without the end of a line"))
+        #expect(message("import sys; print('rubbish', end='', flush=True); sys.exit(3)").contains("with 'rubbish' last"))
+        let count = Self.reader + "for n, (head, a, l) in enumerate(batches()):\n  for _ in range(head['samples']): print("
+        #expect(message(count + "'1' if n == 0 else '1 2', flush=True)").contains("answered 2 numbers for sample 4, 1 for those before"))
+        #expect(message(count + "'1e308', flush=True)").contains("expected finite numbers"))
+        #expect(message(count + "1, flush=True)\nprint('bye')").contains("answered more lines"))
+    }
+
+    /// Whoever ends, or closes its output, or leaves a child behind: nothing of it is left, and what is said is true.
+    @Test func nothingOfAProgramIsLeft() throws {
+        let folder = try TemporaryFolder()
+        let mark = "lathe-left-\(getpid())"
+        let sleeper = "subprocess.Popen(['sh', '-c', 'sleep 60 # \(mark)'])\n"
+        let good = Self.reader + "import subprocess, time, os\n"
+        let answers = "for head, a, l in batches():\n  for _ in range(head['samples']): print(1, flush=True)\n"
+        #expect(try run(good + sleeper + answers).count == 6)
+        #expect(try run(good + answers + sleeper + "time.sleep(60)").count == 6)
+        #expect(message(good + sleeper + "os._exit(3)").contains("ended with status 3"))
+        #expect(message(good + "os.close(1); time.sleep(60)").contains("closed its output before it had answered"))
+        let list = Process()
+        list.executableURL = URL(fileURLWithPath: "/bin/sh")
+        list.arguments = ["-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c '[#] \(mark)' > \(folder.path)/count"]
+        try list.run()
+        list.waitUntilExit()
+        #expect(try String(contentsOfFile: "\(folder.path)/count", encoding: .utf8).trimmingCharacters(in: .whitespacesAndNewlines) == "0")
     }
 
     @Test func aProgramThatIsNotThereIsNamed() throws {

@@ -36,6 +36,15 @@ import Testing
                                                   channel_axis=None if case["axis"] < 0 else case["axis"]),
                     "psnr": peak_signal_noise_ratio(truth, image, data_range=case["range"])})
             """)
+        for (example, expected) in zip(cases, expected) where example.axis == 0 && example.shape[0] > 1 {
+            // The same picture with its channels behind.
+            let (channels, pixels) = (example.shape[0], example.shape[1] * example.shape[2])
+            let turned = (0..<example.truth.count).map { example.truth[$0 % channels * pixels + $0 / channels] }
+            let sample = [([Output(example.image, example.shape)], SampleTarget.numbers(turned, shape: Array(example.shape[1...]) + [channels]))]
+            expectSame(try value(.psnr, sample) { $0.dataRange = example.range }, expected["psnr"], "PSNR of \(example.shape), turned")
+            let wrong = [([Output(example.image, example.shape)], SampleTarget.numbers(example.truth, shape: [channels * example.shape[1], example.shape[2]]))]
+            #expect { try value(.psnr, wrong) } throws: { "\($0)".contains("the same extents are expected") }
+        }
         for (example, expected) in zip(cases, expected) {
             let sample = [([Output(example.image, example.shape)], SampleTarget.numbers(example.truth, shape: example.shape))]
             expectSame(try value(.ssim, sample) { $0.dataRange = example.range }, expected["ssim"], "SSIM of \(example.shape)")

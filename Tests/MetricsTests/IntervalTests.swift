@@ -1,6 +1,6 @@
+import EngineSupport
 import Testing
 
-import EngineSupport
 @testable import Metrics
 
 @Suite("Intervals and tests of proportions")

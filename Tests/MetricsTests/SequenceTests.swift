@@ -52,7 +52,7 @@ import Testing
                 truth, said = case["truth"], case["said"]
                 results.append({"cer": jiwer.cer(truth, said) if any(t.strip() for t in truth) else np.nan,
                                 "wer": jiwer.wer(truth, said) if any(t.strip() for t in truth) else np.nan,
-                                "exact": np.mean([t.strip() == s.strip() for t, s in zip(truth, said)])})
+                                "exact": np.mean([t == s for t, s in zip(truth, said)])})
             """)
         for (samples, expected) in zip(samples, expected) {
             for kind in [MetricKind.characterErrorRate, .wordErrorRate, .exactMatch] {

@@ -128,7 +128,7 @@ extension SessionAccuracy {
     /// What looks wrong about the baseline's scores on a split, a line each; known after `baselineScores`.
     func baselineRemarks(_ split: SplitName) throws -> [String] {
         guard let scores = state.withLock({ $0.scores[split] }), let estimate = baselineEstimate(split) else { return [] }
-        return BaselineCheck.remarks(scores, of: try opened.samples(split), estimate: estimate, classes: opened.data?.classes ?? [])
+        return BaselineCheck.remarks(scores, of: try opened.samples(split), model: opened.model, estimate: estimate, classes: opened.data?.classes ?? [])
     }
 }
 

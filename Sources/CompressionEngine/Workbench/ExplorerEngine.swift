@@ -21,6 +21,9 @@ public protocol ExplorerEngine: Sendable {
     /// `accuracy` repeatedly until complete, then `settled`; or `failed`.
     func evaluate(_ recipe: Recipe, generation: Int)
 
+    /// Scores the baseline again after `baselineFailed`.
+    func evaluateBaseline()
+
     /// Times the recipe's model against the baseline. Answers `latency`, or `failed`. Queued behind evaluations, and dropped with the next one.
     func measureLatency(_ recipe: Recipe, request: LatencyRequest, generation: Int)
 
@@ -177,6 +180,8 @@ public enum EngineEvent: Sendable {
     case prepared(baseline: ModelFigures)
     /// The baseline's accuracy on the validation split so far.
     case baselineAccuracy(AccuracyEstimate)
+    /// The baseline has no accuracy, and so nothing else has: a metric command that fails, data that do not fit.
+    case baselineFailed(String)
     /// What looks wrong about the baseline's accuracy, a line each: likely mistakes of the declaration.
     case baselineRemarks([String])
     case rewritten(generation: Int, ModelFigures, reports: [StepReport])

@@ -75,6 +75,8 @@ public final class Workbench: ExplorerEngine {
         core.submit { $0.draw(trace) }
     }
 
+    public func evaluateBaseline() { core.submit { $0.scoreBaselineAgain() } }
+
     public func foresee(_ recipes: [Recipe]) { core.submit { $0.foresee(recipes) } }
 
     public func cancel(job: Int?) {

@@ -42,6 +42,8 @@ actor WorkbenchCore {
     private var hasOpened = false
     /// How long the last evaluation on all samples took.
     var evaluationSeconds: Double?
+    /// Without the baseline's accuracy no other is asked for: it would fail in the same way.
+    var hasBaseline = true
     /// What is being learnt about time; `nil` before latency was measured.
     var learning: Learning?
     /// The latency request that waits for a quiet machine, and since when.

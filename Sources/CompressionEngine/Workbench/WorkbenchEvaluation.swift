@@ -33,7 +33,7 @@ extension WorkbenchCore {
             }
             let trainings = reports.compactMap(\.training)
             var estimate: AccuracyEstimate?
-            if session.canEvaluate {
+            if session.canEvaluate, hasBaseline {
                 estimate = try await accuracy(of: model, limit: nil, session, cancellation) { outlet.send(.accuracy(generation: generation, $0), ticket) }
             }
             // Stored at once: who quits now, with the accuracy on the screen, finds it again.
@@ -164,7 +164,7 @@ extension WorkbenchCore {
     private static let mostForeseenSeconds = 5.0
 
     func perform(foreseen recipe: Recipe, _ session: any WorkbenchSession, _ cancellation: Cancellation) async {
-        guard session.canEvaluate, !recipe.learns, evaluationSeconds ?? 0 < Self.mostForeseenSeconds else { return }
+        guard session.canEvaluate, hasBaseline, !recipe.learns, evaluationSeconds ?? 0 < Self.mostForeseenSeconds else { return }
         do {
             let (model, reports, counted) = try await blocking(cancellation) {
                 let shown = try session.shown(recipe, cancellation: cancellation).applied
@@ -195,7 +195,7 @@ extension WorkbenchCore {
                 return (model, Double(try model.serialized().byteCount))
             }
             point.serializedBytes = bytes
-            if session.canEvaluate { point.accuracy = try await accuracy(of: model, limit: WhatIfTrace.sampleLimit, session, cancellation) { _ in } }
+            if session.canEvaluate, hasBaseline { point.accuracy = try await accuracy(of: model, limit: WhatIfTrace.sampleLimit, session, cancellation) { _ in } }
         } catch {
             if cancellation.isCancelled || (error as? EngineError)?.kind == .cancelled { return }
             point.problem = "\(error)"

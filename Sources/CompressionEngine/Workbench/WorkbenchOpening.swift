@@ -50,14 +50,31 @@ extension WorkbenchCore {
         ready()
         let baseline = try await blocking { try session.withSlowSizes(counted, of: session.model, cancellation: cancellation) }
         prepared(baseline, session, summaries, refusals)
-        if session.canEvaluate {
+        try await scoreBaseline(session)
+        prepared(baseline, session, try await blocking { try session.completed(summaries, cancellation: cancellation) }, refusals)
+        opened()
+    }
+
+    /// The baseline's accuracy. Where it cannot be had, as with a metric command that fails, everything else goes on without any.
+    private func scoreBaseline(_ session: any WorkbenchSession) async throws {
+        guard session.canEvaluate else { return }
+        let (cancellation, outlet) = (opening, outlet)
+        do {
             let estimate = try await blocking { try session.baselineAccuracy(cancellation: cancellation) { outlet.send(.baselineAccuracy($0)) } }
+            hasBaseline = true
             if let estimate { outlet.send(.baselineAccuracy(estimate)) }
             let remarks = try await blocking { try session.baselineRemarks() }
             if !remarks.isEmpty { outlet.send(.baselineRemarks(remarks)) }
+        } catch let error as EngineError where error.kind != .cancelled {
+            hasBaseline = false
+            outlet.send(.baselineFailed("\(error)"))
         }
-        prepared(baseline, session, try await blocking { try session.completed(summaries, cancellation: cancellation) }, refusals)
-        opened()
+    }
+
+    /// Scores the baseline once more, after what was in its way may have been mended.
+    func scoreBaselineAgain() {
+        guard let session else { return }
+        track { core in try? await core.scoreBaseline(session) }
     }
 
     /// Says each time that the model's files become others than those that were opened.

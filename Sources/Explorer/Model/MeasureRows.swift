@@ -63,7 +63,7 @@ extension ExplorerModel {
         if info.runtimeVersion == nil { return "no accuracy: ONNX Runtime cannot be used (! tells why); `make setup` installs it" }
         if info.cannotRun != nil { return "no accuracy: ONNX Runtime does not run this model (! tells why)" }
         if info.dataName == nil || info.validationCount == 0 { return "no accuracy: no data. Open with --data FILE (a YAML or .npz)." }
-        return nil
+        return facts.baselineProblem.map { "no accuracy: \($0); E tries again" }
     }
 
     /// A row for each measure that a model of this data set can have.

@@ -13,6 +13,7 @@ extension MeasureFormat {
         case .percent(let digits): .percent(digits: digits)
         case .points(let digits): .points(digits: digits)
         case .relative: .relative
+        case .significant(let digits, let unit, let signed): .significant(digits: digits, unit: unit, signed: signed)
         case .fixed(let digits, let unit, let signed): signed ? .signed(digits: digits, unit: unit) : .fixed(digits: digits, unit: unit)
         }
     }

@@ -17,6 +17,8 @@ public struct ModelFacts: Sendable {
     public var baselineAccuracy: AccuracyEstimate?
     /// What looks wrong about it, a line each.
     public var baselineRemarks: [String] = []
+    /// Why the baseline has no accuracy, where it was tried.
+    public var baselineProblem: String?
     /// When the baseline's evaluation began and ended.
     public var baselineRun: (started: Double, finished: Double?)?
     /// `[technique][layer position]`: why a technique does not apply to a layer.

@@ -42,12 +42,23 @@ extension ExplorerModel {
             guard let x = trial.figures[board.axes.x], let y = trial.figures[board.axes.y] else { return nil }
             return PlottedTrial(trial: trial, x: x, y: y, isOnFront: false)
         }.sorted { ($0.x, $0.y, $0.trial.id) < ($1.x, $1.y, $1.trial.id) }
-        let front = Set(ParetoFront.indices(placed.map { ($0.x, $0.y) }, higherX: board.axes.x.direction == .higher, higherY: board.axes.y.direction == .higher))
+        // What the baseline beats in both measures is no gain.
+        let baseline = baselineValue(of: board.axes.x).flatMap { x in baselineValue(of: board.axes.y).map { (x, $0) } }
+        let front = Set(
+            ParetoFront.indices(
+                placed.map { ($0.x, $0.y) } + (baseline.map { [$0] } ?? []), higherX: board.axes.x.direction == .higher, higherY: board.axes.y.direction == .higher))
         return placed.enumerated().map { index, point in
             var point = point
             point.isOnFront = front.contains(index)
             return point
         }
+    }
+
+    /// Where the baseline stands on an axis.
+    func baselineValue(of measure: Measure) -> Double? {
+        if measure.metric != nil { return measure.baselineBelongsOnAxis ? facts.baselineAccuracy?.value : nil }
+        if measure.isLatency { return latencyNow?.figures.baseline }
+        return facts.baseline.flatMap { measure.figure(in: $0)?.value }
     }
 
     /// The trial of the same recipe without what it learns: what compression did before training mended it. `nil` if the recipe does not

@@ -30,6 +30,7 @@ public enum Effect: Sendable {
     /// Answered at once by `Message.predicted`.
     case predict(Recipe)
     case evaluate(Recipe, generation: Int)
+    case evaluateBaseline
     case measureLatency(Recipe, LatencyRequest, generation: Int)
     case foresee([Recipe])
     case traceWhatIf(Recipe, step: Int, parameter: String, generation: Int)

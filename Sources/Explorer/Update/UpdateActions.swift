@@ -51,6 +51,11 @@ extension ExplorerModel {
         case .clearRecipe: act(.edit(.replace(Recipe(seed: recipe.seed), why: "baseline")))
         case .measureLatency: measureLatency()
         case .evaluate:
+            if facts.baselineProblem != nil {
+                facts.baselineProblem = nil
+                facts.baselineRun = (now, nil)
+                effects.append(.evaluateBaseline)
+            }
             evaluate(again: true)
             traceCurve(force: true)
         case .train: train(steps: nil)

@@ -18,7 +18,15 @@ extension ExplorerModel {
         case .baselineAccuracy(let estimate):
             guard estimate.seen >= facts.baselineAccuracy?.seen ?? 0 else { return }
             facts.baselineAccuracy = estimate
-            if estimate.isComplete, let run = facts.baselineRun, run.finished == nil { facts.baselineRun?.finished = now }
+            guard estimate.isComplete else { return }
+            if let run = facts.baselineRun, run.finished == nil { facts.baselineRun?.finished = now }
+            // What was rewritten while there was no baseline has no accuracy yet.
+            if !isBaseline, answers.evaluation.status == .settled, result?.accuracy == nil { evaluate(again: true) }
+        case .baselineFailed(let message):
+            facts.baselineProblem = message
+            facts.baselineAccuracy = nil
+            facts.baselineRun?.finished = now
+            notify(.failure, message)
         case .baselineRemarks(let remarks):
             facts.baselineRemarks = remarks
             for remark in remarks { record(.warning, remark) }

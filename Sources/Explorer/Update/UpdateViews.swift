@@ -49,7 +49,7 @@ extension ExplorerModel {
                         id: -3, title: "Evaluate the baseline",
                         phase: facts.baselineAccuracy.map { "\(Grouping.text($0.seen)) of \(Grouping.text($0.total)) samples" } ?? "starting",
                         fraction: fraction, elapsedSeconds: max(0, elapsed), remainingSeconds: fraction > 0 && run.finished == nil ? elapsed * (1 - fraction) / fraction : nil,
-                        state: run.finished == nil ? .running : .finished),
+                        state: facts.baselineProblem.map { .failed($0) } ?? (run.finished == nil ? .running : .finished)),
                     files: []))
         }
         if let run = answers.latencyRun {
@@ -197,6 +197,7 @@ extension ExplorerModel {
 
     /// A table of the classes, those first that lose most.
     mutating func showClassChanges() {
+        if let whyNoAccuracy { return notify(.warning, whyNoAccuracy) }
         guard let now = accuracyNow, !now.isStale, now.estimate.isComplete else { return notify(.warning, "classes are compared when all samples are evaluated") }
         let changes = isBaseline ? now.estimate.classes.sorted { Double($0.right) / Double(max($0.count, 1)) < Double($1.right) / Double(max($1.count, 1)) } : now.estimate.classes
         if changes.isEmpty { return showSampleChanges(now.estimate) }
@@ -222,7 +223,8 @@ extension ExplorerModel {
     /// Samples that lose most, where they have no classes.
     private mutating func showSampleChanges(_ estimate: AccuracyEstimate) {
         guard !estimate.samples.isEmpty else {
-            return notify(.warning, isBaseline ? "samples are compared with the baseline's: switch something on first" : "no sample has another \(metric.name) than with the baseline")
+            return notify(
+                .warning, isBaseline ? "samples are compared with the baseline's: switch something on first" : "no sample has another \(metric.name) than with the baseline")
         }
         func padded(_ text: String, _ width: Int) -> String { String(repeating: " ", count: max(0, width - DisplayWidth.of(text))) + text }
         let format = metric.numberFormat

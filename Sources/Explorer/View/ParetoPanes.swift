@@ -71,18 +71,12 @@ extension Painter {
     /// - Parameter isEmpty: there is nothing to plot; the baseline tells what to expect.
     private func axis(_ measure: Measure, isEmpty: Bool) -> Axis {
         var axis = measure.axis
-        if isEmpty, measure.metric == nil, let value = baselineValue(measure), value > 0 { axis.range = 0...value * 1.05 }
+        if isEmpty, measure.metric == nil, let value = model.baselineValue(of: measure), value > 0 { axis.range = 0...value * 1.05 }
         return axis
     }
 
-    private func baselineValue(_ measure: Measure) -> Double? {
-        if measure.metric != nil { return measure.baselineBelongsOnAxis ? model.facts.baselineAccuracy?.value : nil }
-        if measure.isLatency { return model.latencyNow?.figures.baseline }
-        return model.facts.baseline.flatMap { measure.figure(in: $0)?.value }
-    }
-
     private var baselinePoint: ChartPoint? {
-        guard let x = baselineValue(model.board.axes.x), let y = baselineValue(model.board.axes.y) else { return nil }
+        guard let x = model.baselineValue(of: model.board.axes.x), let y = model.baselineValue(of: model.board.axes.y) else { return nil }
         return ChartPoint(x, y)
     }
 

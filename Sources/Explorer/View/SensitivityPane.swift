@@ -23,7 +23,7 @@ extension Painter {
         let parameter = grid.request.parameter.flatMap { model.catalog[grid.request.step.technique]?.parameter($0)?.title }
         let content = panel(
             .layerHeat, in: rect, title: "Sensitivity: \(technique)", badge: progress,
-            footer: StyledLine(parameter.map { "\(isOfLatency ? "latency" : "loss") by \($0.lowercased())" } ?? "\(isOfLatency ? "latency" : "loss") when on", .muted))
+            footer: StyledLine(parameter.map { "\(isOfLatency ? "latency" : "change") by \($0.lowercased())" } ?? "\(isOfLatency ? "latency" : "change") when on", .muted))
         let columns = grid.request.values.isEmpty ? ["on"] : grid.request.values.map(\.text)
         let losses = grid.cells.map { row in row.map { $0?.loss.map { max($0, 0) } } }
         let metric = grid.cells.joined().lazy.compactMap { $0?.accuracy?.measure }.first ?? model.metric
@@ -34,7 +34,7 @@ extension Painter {
         var map = HeatMap(
             rowLabels: grid.units.map(\.title), columnLabels: columns, values: losses, format: metric.comparison == .points ? .percent(digits: 1) : metric.numberFormat,
             // Differences below a point are mostly noise at these sample counts, not a pattern.
-            range: lowest...max(known.max() ?? 0, lowest + metric.visibleLoss), cursor: cell.map { ($0.unit, $0.column) })
+            range: lowest...max(known.max() ?? 0, lowest + visible(metric)), cursor: cell.map { ($0.unit, $0.column) })
         if isOfLatency {
             // Dark is slow. Less than a twentieth either way is no pattern.
             map.values = grid.cells.map { row in row.map { $0?.latency?.ratio } }
@@ -49,6 +49,12 @@ extension Painter {
         self.grid.fill(line, with: " ", style: Style())
         self.grid.put(
             cell.map { isOfLatency ? exactLatency(grid, $0.unit, $0.column) : exact(grid, $0.unit, $0.column) } ?? StyledLine("this layer was not measured", .muted), in: line)
+    }
+
+    /// The smallest loss that colors the map.
+    private func visible(_ metric: Measure) -> Double {
+        if case .significant = metric.format { return 0.005 * abs(model.facts.baselineAccuracy?.value ?? 1) }
+        return metric.visibleLoss
     }
 
     private mutating func draw(_ map: HeatMap, in rect: Rect) { grid.draw(map, in: rect, theme: theme) }

@@ -33,7 +33,7 @@ struct StatusText {
             guard let grid = model.tasks.sensitivity else { return StyledLine("Changes one layer at a time and measures the accuracy that this alone costs.", .muted) }
             let look = theme.colorTier == .mono ? "Dense" : "Red and dense"
             let groups = grid.units.contains { $0.layers.count > 1 } ? " A row with several layers: they can only change together." : ""
-            return StyledLine("\(look): \(model.ui.heatShowsLatency ? "slow there" : "much accuracy is lost there").\(groups)", .muted)
+            return StyledLine("\(look): \(model.ui.heatShowsLatency ? "slow there" : "\(model.metric.name) gets much worse there").\(groups)", .muted)
         case .layerTable, .layerDetail:
             guard let row = model.selectedLayer else { return "" }
             let technique =

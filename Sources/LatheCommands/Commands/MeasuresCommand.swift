@@ -84,7 +84,7 @@ extension Measure {
         case .count: "–"
         case .si: self.unit
         case .points, .relative: "%"
-        case .fixed(_, let unit, _): unit.isEmpty ? "–" : unit
+        case .fixed(_, let unit, _), .significant(_, let unit, _): unit.isEmpty ? "–" : unit
         }
     }
 

@@ -13,7 +13,7 @@ enum SensitivityText {
         let samples = document.rows.lazy.flatMap(\.cells).compactMap(\.samples).first ?? 0
         let varied = document.parameter.map { ", \($0) varied" } ?? ""
         var lines = [
-            "\(document.model.name): \(document.technique)\(varied); \(metric.direction == .lower ? "rise" : "loss") of \(metric.name) with one row changed, ± half its 95 % interval, \(Written.exact(samples)) samples",
+            "\(document.model.name): \(document.technique)\(varied); change of \(metric.name) with one row changed (\(metric.direction == .lower ? "more" : "less") is worse), ± half its 95 % interval, \(Written.exact(samples)) samples",
             "",
         ]
         var table = TextTable([("layer", .left)] + values.map { ($0, .right) })

@@ -211,7 +211,7 @@ extension Measure {
             }
             return Self.finite(text)
         case .percent, .points, .relative: return Self.finite(text.hasSuffix("%") ? text.dropLast() : text[...]).map { $0 / 100 }
-        case .fixed(_, let unit, _):
+        case .fixed(_, let unit, _), .significant(_, let unit, _):
             let hasUnit = !unit.isEmpty && text.lowercased().hasSuffix(unit.lowercased())
             return Self.finite(hasUnit ? text.dropLast(unit.count) : text[...])
         }
@@ -226,7 +226,7 @@ extension Measure {
         case .count: "a count such as 2000000 or 2M"
         case .si: "a number in \(self.unit), or with its unit"
         case .percent, .points, .relative: "percent"
-        case .fixed(_, let unit, _):
+        case .fixed(_, let unit, _), .significant(_, let unit, _):
             !unit.isEmpty
                 ? "a number in \(unit)"
                 : !range.lowerBound.isFinite || !range.upperBound.isFinite

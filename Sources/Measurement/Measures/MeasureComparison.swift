@@ -24,7 +24,11 @@ extension Measure {
         case .points:
             if case .percent(let digits) = format { .points(digits: digits) } else { .points(digits: 2) }
         case .difference:
-            if case .fixed(let digits, let unit, _) = format { .fixed(digits: digits + 1, unit: unit, signed: true) } else { .fixed(digits: 2, unit: unit, signed: true) }
+            switch format {
+            case .fixed(let digits, let unit, _): .fixed(digits: digits + 1, unit: unit, signed: true)
+            case .significant(_, let unit, _): .significant(digits: 3, unit: unit, signed: true)
+            default: .fixed(digits: 2, unit: unit, signed: true)
+            }
         }
     }
 
@@ -74,7 +78,9 @@ extension Measure {
     public func axisRange(of values: [Double]) -> ClosedRange<Double> {
         let finite = values.filter(\.isFinite)
         guard let low = finite.min(), let high = finite.max() else { return scale ?? (range.lowerBound.isFinite ? range.lowerBound...range.lowerBound + 1 : 0...1) }
-        let pad = max((high - low) * 0.05, resolution, abs(high) * 1e-6, 1e-12)
+        // What may be of any size has no smallest difference of its own.
+        let least = if case .significant = format { 1e-3 * max(abs(low), abs(high)) } else { max(resolution, abs(high) * 1e-6) }
+        let pad = max((high - low) * 0.05, least, 1e-12)
         // Values outside what is possible are shown all the same: hiding them would hide a mistake.
         return max(low - pad, min(range.lowerBound, low))...min(high + pad, max(range.upperBound, high))
     }

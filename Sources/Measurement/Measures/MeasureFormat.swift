@@ -15,6 +15,8 @@ public enum MeasureFormat: Hashable, Sendable {
     case relative
     /// A plain number with fixed digits; with its sign where it is a difference. No unit: empty.
     case fixed(digits: Int, unit: String, signed: Bool = false)
+    /// A plain number that may be of any size, with so many digits that mean something; with its sign where it is a difference.
+    case significant(digits: Int, unit: String, signed: Bool = false)
 
     public static let milliseconds = MeasureFormat.si(unit: "s", scale: 1e-3)
 
@@ -29,6 +31,7 @@ public enum MeasureFormat: Hashable, Sendable {
         case .points(let digits): String(format: "%+.\(digits + 1)f pt", value * 100)
         case .relative: String(format: "%+.2f %%", value * 100)
         case .fixed(let digits, let unit, let signed): String(format: "\(signed ? "%+" : "%").\(digits + 1)f", value) + (unit.isEmpty ? "" : " " + unit)
+        case .significant(let digits, let unit, let signed): Self.significant(value, digits: digits + 1, signed: signed) + (unit.isEmpty ? "" : " " + unit)
         }
     }
 
@@ -39,6 +42,7 @@ public enum MeasureFormat: Hashable, Sendable {
         case .points(let digits): String(format: "%+.\(digits)f pt", value * 100)
         case .relative: String(format: "%+.1f %%", value * 100)
         case .fixed(let digits, let unit, let signed): String(format: "\(signed ? "%+" : "%").\(digits)f", value) + (unit.isEmpty ? "" : " " + unit)
+        case .significant(let digits, let unit, let signed): Self.significant(value, digits: digits, signed: signed) + (unit.isEmpty ? "" : " " + unit)
         case .bytes, .count, .si: exact(value)
         }
     }
@@ -47,8 +51,17 @@ public enum MeasureFormat: Hashable, Sendable {
     package var typedScale: Double {
         switch self {
         case .percent, .points, .relative: 100
-        case .bytes, .count, .si, .fixed: 1
+        case .bytes, .count, .si, .fixed, .significant: 1
         }
+    }
+
+    /// `351.49`, `0.0011783`, `1222294`, and with an exponent where that would be all zeros.
+    private static func significant(_ value: Double, digits: Int, signed: Bool) -> String {
+        let sign = signed ? "%+" : "%"
+        guard value.isFinite, value != 0 else { return String(format: "\(sign).0f", value) }
+        let decade = Int(log10(abs(value)).rounded(.down))
+        guard decade >= -4, decade < 7 else { return String(format: "\(sign).\(digits - 1)e", value) }
+        return String(format: "\(sign).\(max(0, digits - 1 - decade))f", value)
     }
 
     /// Whole numbers with their digits in groups of three: `1,724,336`.

@@ -72,14 +72,16 @@ extension Measure {
             metric(
                 .falseAccepts, name: "false accepts per hour", shortTitle: "FA/h",
                 explanation: "Keywords heard where there are none, in an hour, at a fixed share of missed keywords.",
-                unit: "1/h", format: .fixed(digits: 2, unit: "/h"), direction: .lower, range: 0...(.infinity), scale: nil, resolution: 0.05, comparison: .difference)
+                unit: "1/h", format: .significant(digits: 4, unit: "/h"), direction: .lower, range: 0...(.infinity), scale: nil, resolution: 0.05, comparison: .difference)
         case .score:
             metric(
-                .score, name: "score", explanation: "What the declaration's command answers, mean over samples; more is better.", unit: "1", format: .fixed(digits: 4, unit: ""),
+                .score, name: "score", explanation: "What the declaration's command answers, mean over samples; more is better.", unit: "1",
+                format: .significant(digits: 5, unit: ""),
                 range: -Double.infinity...(.infinity), scale: nil, resolution: 0.001, comparison: .difference)
         case .error:
             metric(
-                .error, name: "error", explanation: "What the declaration's command answers, mean over samples; less is better.", unit: "1", format: .fixed(digits: 4, unit: ""),
+                .error, name: "error", explanation: "What the declaration's command answers, mean over samples; less is better.", unit: "1",
+                format: .significant(digits: 5, unit: ""),
                 direction: .lower, range: -Double.infinity...(.infinity), scale: nil, resolution: 0.001, comparison: .difference)
         case .agreement: agreement
         case .cosine: cosine
@@ -121,7 +123,7 @@ extension Measure {
 
     private static func loss(_ kind: MetricKind, name: String, shortTitle: String? = nil, explanation: String, range: ClosedRange<Double> = 0...(.infinity)) -> Measure {
         metric(
-            kind, name: name, shortTitle: shortTitle, explanation: explanation, unit: "1", format: .fixed(digits: 4, unit: ""), direction: .lower, range: range, scale: nil,
+            kind, name: name, shortTitle: shortTitle, explanation: explanation, unit: "1", format: .significant(digits: 5, unit: ""), direction: .lower, range: range, scale: nil,
             resolution: 0.002,
             comparison: .difference)
     }
@@ -129,7 +131,7 @@ extension Measure {
     /// In the unit of the numbers themselves.
     private static func distance(_ kind: MetricKind, name: String, shortTitle: String? = nil, explanation: String) -> Measure {
         metric(
-            kind, name: name, shortTitle: shortTitle, explanation: explanation, unit: "1", format: .fixed(digits: 4, unit: ""), direction: .lower, range: 0...(.infinity),
+            kind, name: name, shortTitle: shortTitle, explanation: explanation, unit: "1", format: .significant(digits: 5, unit: ""), direction: .lower, range: 0...(.infinity),
             scale: nil, resolution: 0.0005, comparison: .difference)
     }
 

@@ -34,6 +34,10 @@ enum DetectionMatching {
 
     private static func match(_ detections: [Detection], _ objects: [TrueBox]) -> [Int] {
         var bits = [Int](repeating: 0, count: detections.count)
+        // COCO leaves out what finds nothing and has an area outside all ranges, as a box with one side turned round has.
+        for (row, detection) in detections.enumerated() where (detection.right - detection.left) * (detection.bottom - detection.top) < 0 {
+            bits[row] = ((1 << overlaps.count) - 1) << 10
+        }
         if objects.isEmpty { return bits }
         var shared = [Double](repeating: 0, count: detections.count * objects.count)
         for (row, detection) in detections.enumerated() {
@@ -56,6 +60,7 @@ enum DetectionMatching {
                 }
                 if match < 0 { continue }
                 isTaken[match] = true
+                bits[row] &= ~(1 << (10 + index))
                 bits[row] |= 1 << index
                 if objects[match].isCrowd { bits[row] |= 1 << (10 + index) }
             }

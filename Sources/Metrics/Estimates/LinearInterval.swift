@@ -26,13 +26,13 @@ enum LinearInterval {
         init?(_ ratio: SampleRatio) {
             let count = Double(ratio.samples)
             let below = ratio.denominators.reduce(0, +) / count
-            guard below > 0 else { return nil }
+            guard below != 0 else { return nil }
             let quotient = ratio.numerators.reduce(0, +) / count / below
             guard quotient.isFinite else { return nil }
             self.quotient = quotient
             form = ratio.form
             values = zip(ratio.numerators, ratio.denominators).map { ($0 - quotient * $1) / below }
-            effective = ratio.denominators.count { $0 > 0 }
+            effective = ratio.denominators.count { $0 != 0 }
         }
 
         func interval() -> Interval? {

@@ -34,24 +34,17 @@ struct Resampling {
         differences = found.map(\.1)
     }
 
-    /// Mean values over random halves and over random quarters of the samples; all parts of each cut count.
-    func smaller(of statistic: any PooledStatistic) -> [Double] {
+    /// Mean value over random halves of the samples; both halves of each cut count.
+    func halves(of statistic: any PooledStatistic) -> Double {
         let size = samples
         let cuts = max(5, min(25, count / 20))
-        var sums = [(total: Double, found: Int)](repeating: (0, 0), count: 2)
-        for cut in 0..<cuts {
+        let values = (0..<cuts).flatMap { cut -> [Double] in
             var generator = SeededGenerator(seed: UInt64(cut))
-            let order = generator.permutation(size)
-            for (place, parts) in [2, 4].enumerated() {
-                for part in 0..<parts {
-                    var counts = [Int32](repeating: 0, count: size)
-                    for index in (part * size / parts)..<((part + 1) * size / parts) { counts[order[index]] = 1 }
-                    let value = statistic.value(counts: counts)
-                    if value.isFinite { sums[place] = (sums[place].total + value, sums[place].found + 1) }
-                }
-            }
-        }
-        return sums.map { $0.found > 0 ? $0.total / Double($0.found) : .nan }
+            var counts = [Int32](repeating: 0, count: size)
+            for place in generator.permutation(size).prefix(size / 2) { counts[place] = 1 }
+            return [statistic.value(counts: counts), statistic.value(counts: counts.map { 1 - $0 })]
+        }.filter(\.isFinite)
+        return values.isEmpty ? .nan : values.reduce(0, +) / Double(values.count)
     }
 
     /// What becomes of each resample, in order.

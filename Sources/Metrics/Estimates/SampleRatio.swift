@@ -46,7 +46,7 @@ public struct SampleRatio: PooledStatistic {
                 below += denominators[index]
             }
         }
-        return below > 0 ? Self.formed(above / below, form) : .nan
+        return below != 0 ? Self.formed(above / below, form) : .nan
     }
 
     static func formed(_ quotient: Double, _ form: Form) -> Double {

@@ -49,7 +49,21 @@ struct NumberPairs: MetricComputation {
             throw EngineError(
                 .data, "metric \(kind.rawValue): output \(view.name) of shape \(view.shape) against labels of shape \(shape); labels of classes would be whole numbers")
         }
-        return (view.values, truth)
+        return (view.values, try arranged(truth, shape, as: view, kind))
+    }
+
+    /// The right numbers in the order of the output's: pictures with their channels behind are turned to those that have them in front, and the other
+    /// way round. A flat list is taken as it is.
+    private static func arranged(_ truth: [Float], _ shape: [Int], as view: OutputView, _ kind: MetricKind) throws(EngineError) -> [Float] {
+        let (wanted, given) = (view.shape.filter { $0 != 1 }, shape.filter { $0 != 1 })
+        guard wanted != given, wanted.count > 1, given.count > 1 else { return truth }
+        func turned(_ order: [Int]) throws(EngineError) -> [Float] {
+            try OutputTransforms.apply([.transpose(order)], values: truth, shape: given, name: "label").values
+        }
+        if given.count == 3, [given[2], given[0], given[1]] == wanted { return try turned([2, 0, 1]) }
+        if given.count == 3, [given[1], given[2], given[0]] == wanted { return try turned([1, 2, 0]) }
+        throw EngineError(
+            .data, "metric \(kind.rawValue): output \(view.name) of shape \(view.shape) against labels of shape \(shape): the same extents are expected, in the same order")
     }
 }
 

@@ -1,7 +1,7 @@
 import EngineSupport
 
-/// Exact match, character and word error rate, as jiwer has them: characters are Unicode scalars, white space at both ends does not count, and
-/// words are what white space separates.
+/// Exact match, and character and word error rate as jiwer has them: characters are Unicode scalars, white space at both ends is no error, and
+/// words are what white space separates. A match is exact with white space.
 ///
 /// Outputs are scores [T, C], which `options.decoding` reads, or classes [T]. Targets are texts, for which `options.alphabet` is needed, or classes, of
 /// which those below 0, those that equal `ignore` and of CTC the blank do not count; without alphabet characters and words are classes.
@@ -38,9 +38,9 @@ struct SequenceErrors: MetricComputation {
     }
 
     private func compare(_ said: String, _ truth: String) -> [Double] {
+        if kind == .exactMatch { return [said.unicodeScalars.elementsEqual(truth.unicodeScalars) ? 1 : 0] }
         let (said, truth) = (Self.stripped(said), Self.stripped(truth))
         switch kind {
-        case .exactMatch: return [said == truth ? 1 : 0]
         case .wordErrorRate:
             let (words, right) = (Self.words(said), Self.words(truth))
             return [Double(EditDistance.between(right, words)), Double(right.count)]

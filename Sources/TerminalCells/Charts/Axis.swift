@@ -53,10 +53,10 @@ public struct Axis: Hashable, Sendable {
         return padded(low - pad, low)...padded(high + pad, high)
     }
 
-    /// Whether labels are rounded to three digits, however close the ticks are.
+    /// Whether labels are rounded to three digits, unless ticks are very close.
     private var hasThreeDigits: Bool {
         switch format {
-        case .percent, .fixed, .ratio, .points, .relative, .signed, .general: false
+        case .percent, .fixed, .ratio, .points, .relative, .signed, .significant, .general: false
         default: true
         }
     }
@@ -137,6 +137,11 @@ public struct Axis: Hashable, Sendable {
             }
             return ticks.map(format.text)
         default:
+            // Three digits as everywhere, more where neighbors would read the same.
+            for digits in 3...9 {
+                let labels = ticks.map { Self.shortened(digits == 3 ? format.text($0) : format.text($0, significant: digits)) }
+                if Set(labels).count == labels.count { return labels }
+            }
             return ticks.map { Self.shortened(format.text($0)) }
         }
     }

@@ -22,6 +22,8 @@ public enum NumberFormat: Hashable, Sendable {
     case ratio(digits: Int = 2)
     /// A plain number with fixed digits and an optional unit.
     case fixed(digits: Int, unit: String = "")
+    /// A plain number of any size with so many significant digits, an optional unit, and its sign where it is a difference.
+    case significant(digits: Int, unit: String = "", signed: Bool = false)
     /// A plain number with as few digits as needed, at most six significant ones.
     case general
 
@@ -39,7 +41,22 @@ public enum NumberFormat: Hashable, Sendable {
         case .milliseconds: Self.si(value / 1000, unit: "s")
         case .ratio(let digits): Self.fixed(value, digits: digits) + "x"
         case .fixed(let digits, let unit): Self.fixed(value, digits: digits) + (unit.isEmpty ? "" : " " + unit)
+        case .significant(let digits, let unit, let signed):
+            (signed && value > 0 ? "+" : "") + Self.significant(value, digits: digits) + (unit.isEmpty ? "" : " " + unit)
         case .general: Self.general(value)
+        }
+    }
+
+    /// The text with more significant digits than the three of quantities with a prefix, or than the format has.
+    public func text(_ value: Double, significant digits: Int) -> String {
+        switch self {
+        case .bytes: Self.scaled(value, step: 1000, units: ["B", "KB", "MB", "GB", "TB", "PB"], significant: digits)
+        case .binaryBytes: Self.scaled(value, step: 1024, units: ["B", "KiB", "MiB", "GiB", "TiB", "PiB"], significant: digits)
+        case .count: Self.scaled(value, step: 1000, units: ["", "K", "M", "G", "T", "P", "E"], significant: digits)
+        case .si(let unit, let scale): Self.si(value * scale, unit: unit, significant: digits)
+        case .milliseconds: Self.si(value / 1000, unit: "s", significant: digits)
+        case .significant(_, let unit, let signed): NumberFormat.significant(digits: digits, unit: unit, signed: signed).text(value)
+        default: text(value)
         }
     }
 
@@ -72,6 +89,13 @@ public enum NumberFormat: Hashable, Sendable {
         return signed(percent, digits: digits) + " %"
     }
 
+    /// So many significant digits with their zeros, as long as that is no row of zeros.
+    private static func significant(_ value: Double, digits: Int) -> String {
+        guard value.isFinite, value != 0 else { return general(value) }
+        let decade = ElementaryMath.decade(value)
+        return decade < -4 || decade >= 7 ? general(value, significant: digits) : fixed(value, digits: max(0, digits - 1 - decade))
+    }
+
     /// At most `digits` significant digits, trailing zeros dropped, exponents below 1e-4 and from 1e7 on.
     public static func general(_ value: Double, significant digits: Int = 6) -> String {
         guard value.isFinite else { return nonFinite(value) }
@@ -101,7 +125,7 @@ public enum NumberFormat: Hashable, Sendable {
 
     /// Three significant digits with the largest unit that keeps the number at 1 or more; whole numbers below one step
     /// stay whole.
-    private static func scaled(_ value: Double, step: Double, units: [String]) -> String {
+    private static func scaled(_ value: Double, step: Double, units: [String], significant: Int = 3) -> String {
         guard value.isFinite else { return nonFinite(value) }
         var number = abs(value)
         var unit = 0
@@ -111,12 +135,12 @@ public enum NumberFormat: Hashable, Sendable {
             unit += 1
         }
         let isWhole = unit == 0 && number == number.rounded()
-        let text = isWhole ? fixed(number, digits: 0) : threeDigits(number)
+        let text = isWhole ? fixed(number, digits: 0) : digits(number, significant)
         let sign = value < 0 && number > 0 ? "-" : ""
         return sign + text + (units[unit].isEmpty ? "" : " " + units[unit])
     }
 
-    private static func si(_ value: Double, unit: String) -> String {
+    private static func si(_ value: Double, unit: String, significant: Int = 3) -> String {
         guard value.isFinite else { return nonFinite(value) }
         guard value != 0 else { return "0 " + unit }
         let prefixes = ["p", "n", "µ", "m", "", "K", "M", "G", "T", "P"]
@@ -126,12 +150,12 @@ public enum NumberFormat: Hashable, Sendable {
             number /= 1000
             index += 1
         }
-        return (value < 0 ? "-" : "") + threeDigits(number) + " " + prefixes[index] + unit
+        return (value < 0 ? "-" : "") + digits(number, significant) + " " + prefixes[index] + unit
     }
 
-    private static func threeDigits(_ number: Double) -> String {
-        let digits = number < 9.995 ? 2 : (number < 99.95 ? 1 : 0)
-        return fixed(number, digits: digits)
+    private static func digits(_ number: Double, _ significant: Int) -> String {
+        let decimals = significant - (number < 9.995 ? 1 : number < 99.95 ? 2 : 3)
+        return fixed(number, digits: max(0, decimals))
     }
 }
 

@@ -326,7 +326,7 @@ import Testing
 
     // MARK: Errors
 
-    @Test(arguments: [FakeSession.Stage.open, .summaries, .baselineFigures, .slowSizes, .baselineAccuracy, .completed])
+    @Test(arguments: [FakeSession.Stage.open, .summaries, .baselineFigures, .slowSizes, .completed])
     func openingFailsOnce(stage: FakeSession.Stage) async {
         let bench = Bench()
         bench.session.fail(stage, "broken")
@@ -334,6 +334,26 @@ import Testing
         await bench.log.wait { if case .failed = $0 { true } else { false } }
         await bench.settle()
         #expect(bench.log.failures == ["broken"])
+    }
+
+    /// A metric command that fails, data that do not fit: all but accuracy goes on, and it can be tried again.
+    @Test func aBaselineThatCannotBeScored() async {
+        let bench = Bench()
+        bench.session.fail(.baselineAccuracy, "broken")
+        bench.open()
+        await bench.log.wait { if case .baselineFailed("broken") = $0 { true } else { false } }
+        await bench.settle()
+        #expect(bench.log.failures.isEmpty)
+        let calls = bench.session.calls.count { $0.stage == .evaluate }
+        bench.workbench.evaluate(Bench.pruning(0.1), generation: 1)
+        await bench.log.wait { $0.isSettled(1) }
+        #expect(bench.session.calls.count { $0.stage == .evaluate } == calls)
+        bench.session.fail(.baselineAccuracy, nil)
+        bench.workbench.evaluateBaseline()
+        await bench.log.wait { if case .baselineAccuracy = $0 { true } else { false } }
+        bench.workbench.evaluate(Bench.pruning(0.2), generation: 2)
+        await bench.log.wait { $0.isSettled(2) }
+        #expect(bench.session.calls.count { $0.stage == .evaluate } > calls)
     }
 
     @Test(arguments: [FakeSession.Stage.shown, .figures, .evaluate, .slowSizes]) func evaluationsFailOnce(stage: FakeSession.Stage) async {

@@ -75,6 +75,8 @@ final class FakeEngine: ExplorerEngine {
         state.withLock { $0.isPrepared } ? FakeModel.figures(of: recipe, provenance: .estimated) : nil
     }
 
+    func evaluateBaseline() {}
+
     func evaluate(_ recipe: Recipe, generation: Int) {
         state.withLock { $0.evaluations.append((recipe, generation)) }
         if answersAtOnce { finish(recipe, generation) }

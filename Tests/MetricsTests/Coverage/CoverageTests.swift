@@ -38,7 +38,7 @@ import Testing
                 }
                 let center = resampling.candidates.reduce(0, +) / Double(resampling.count)
                 let spread = resampling.candidates.reduce(0) { $0 + ($1 - center) * ($1 - center) } / Double(resampling.count - 1)
-                let half = resampling.smaller(of: own)[0]
+                let half = resampling.halves(of: own)
                 moments.withLock {
                     $0.squares += (value - truth) * (value - truth)
                     $0.spread += spread.squareRoot()
