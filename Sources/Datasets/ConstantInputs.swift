@@ -82,5 +82,7 @@ struct ConstantInputs: SampleSource {
         }
     }
 
+    func place(of row: Int) -> String { base.place(of: row) }
+
     func location(of rows: Range<Int>) -> SampleLocation { base.location(of: rows) }
 }

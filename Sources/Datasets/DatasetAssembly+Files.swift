@@ -15,11 +15,11 @@ extension DatasetAssembly {
         return try imageSource(table.files, place: table.path, targets: targets(table))
     }
 
-    mutating func images(folder path: String, masks: String) throws -> any SampleSource {
+    mutating func images(folder path: String, masks: DatasetDeclaration.Masks) throws -> any SampleSource {
         let folder = try SampleFolder(path: path)
         var source = try imageSource(folder.files, place: path, targets: nil)
-        source.targets = try MaskTargets.targets(
-            folder: masks, images: folder.files, below: path, preprocessing: declaration.preprocessing, shape: source.inputs[0].shape)
+        let targets = try MaskTargets.targets(masks, images: folder.files, below: path, preprocessing: declaration.preprocessing, shape: source.inputs[0].shape)
+        source.targets = try checked(targets, place: masks.folder)
         return source
     }
 
@@ -136,7 +136,7 @@ extension DatasetAssembly {
             guard let index = known[name] else { throw EngineError(.data, "\(folder.path)/\(name): not among the classes") }
             return index
         }
-        return Targets(labels: folder.classOfFile.map { indices[$0] })
+        return try checked(Targets(labels: folder.classOfFile.map { indices[$0] }, areNames: true), place: folder.path)
     }
 
     /// What a table of files says about them.
@@ -148,26 +148,12 @@ extension DatasetAssembly {
         case .texts(let texts): targets = Targets(texts: texts)
         case .numbers(let numbers, let width): targets = Targets(numbers: numbers, width: width)
         case .unknown(let texts):
-            let made = try TextTargets.targets(texts, rules: rules, place: table.path)
+            let made = try named(TextTargets.targets(texts, rules: rules, place: table.path), count: texts.count, place: table.path)
             if made.kind == .text, !rules.wantsText { notes.append("\(table.path): its other column is taken for text; a header line 'file,label' makes it classes") }
             targets = made
-        case .labels(let texts):
-            let numbers = texts.map { Int($0) }
-            if numbers.contains(nil) || rules.wantsNumbers, !texts.contains(where: { Float($0) == nil }) {
-                targets = Targets(numbers: texts.compactMap { Float($0) }, width: 1)
-            } else if !numbers.contains(nil) {
-                targets = Targets(labels: numbers.compactMap { $0 })
-            } else {
-                let known = try classIndices(Array(Set(texts)).sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }, place: table.path)
-                targets = Targets(
-                    labels: try texts.enumerated().map { row, text in
-                        guard let index = known[text] else { throw EngineError(.data, "\(table.path): sample \(row): label '\(text.prefix(40))' is not among the classes") }
-                        return index
-                    })
-            }
+        case .labels(let texts): targets = try columnTargets(texts, place: table.path) { "\(table.path): sample \($0)" }
         }
-        try checkLabels(targets, place: table.path)
-        return targets
+        return try checked(targets, place: table.path)
     }
 }
 
@@ -177,7 +163,7 @@ extension DatasetDeclaration.Files {
         switch self {
         case .idx, .npz, .csv, .tokens: paths
         case .images(let folder?, nil, _, let masks):
-            try SampleFolder(path: folder).files + (masks.map { try SampleFolder(path: $0).files } ?? [])
+            try SampleFolder(path: folder).files + (masks.map { try SampleFolder(path: $0.folder).files } ?? [])
         case .images(let folder, let table?, let columns, _):
             try [table] + FileTable(path: table, columns: columns, folder: folder, kind: .images, wantsText: false).files
         case .images(nil, nil, _, _), .audio(nil, nil, _): []

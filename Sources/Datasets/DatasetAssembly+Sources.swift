@@ -15,8 +15,8 @@ extension DatasetAssembly {
             case .npz(let file, let array, let labels, let labelsFile): try npz(file: file, array: array, labelName: labels, labelsFile: labelsFile)
             case .csv(let file, let label): try csv(file: file, label: label)
             case .images(let folder?, nil, _, nil): try images(folder: folder)
-            case .images(let folder, let table?, let columns, _): try images(table: table, columns: columns, folder: folder)
-            case .images(let folder, nil, _, let masks): try images(folder: folder ?? "", masks: masks ?? "")
+            case .images(let folder?, nil, _, let masks?): try images(folder: folder, masks: masks)
+            case .images(let folder, let table, let columns, _): try images(table: table ?? "", columns: columns, folder: folder)
             case .coco(let annotations, let folder): try coco(annotations: annotations, folder: folder)
             case .yolo(let labels, let folder): try yolo(labels: labels, folder: folder)
             case .audio(let folder, nil, _): try audio(folder: folder ?? "")
@@ -118,75 +118,15 @@ extension DatasetAssembly {
         let table = try CSVTable(path: path, label: label)
         let preparation = try ArrayPreparation(
             type: .float32, rowShape: table.features.rowShape, input: try onlyInput(path), preprocessing: declaration.preprocessing, place: path)
-        var numbers: [Int]?
-        if let texts = table.labelTexts {
-            let parsed = texts.map { Int($0) }
-            if !parsed.contains(nil) {
-                numbers = parsed.compactMap { $0 }
-            } else {
-                let known = try classIndices(Array(Set(texts)).sorted(), place: path)
-                numbers = try texts.enumerated().map { row, text in
-                    guard let index = known[text] else { throw EngineError(.data, "\(path), row \(row + 2): label '\(text)' is not among the classes") }
-                    return index
-                }
-            }
-        } else {
-            notes.append("\(path) has no label column (one of \(CSVTable.labelNames.joined(separator: ", "))): every column is a feature")
-        }
+        let targets = try table.labelTexts.map { texts in try columnTargets(texts, place: path) { "\(path), row \($0 + 2)" } }
+        if targets == nil { notes.append("\(path) has no label column (one of \(CSVTable.labelNames.joined(separator: ", "))): every column is a feature") }
         let features = table.features
         let column = ArraySource.Column(preparation: preparation, array: Lazily { features }, file: try InputFile.identity(of: path))
-        return try arrays([column], rowCount: features.rowCount, targets: numbers.map(Targets.init(labels:)), place: path)
-    }
-
-    // MARK: Labels
-
-    /// Index per class name: the declared order, or that of the first source, which later sources must then share.
-    mutating func classIndices(_ names: [String], place: String) throws -> [String: Int] {
-        if classNames.isEmpty {
-            classNames = names
-            let numbers = names.compactMap { Int($0) }
-            if numbers.count == names.count, numbers != numbers.sorted() {
-                notes.append("classes are numbered in text order, as torchvision does: '10' comes before '2'; 'classes' can say otherwise")
-            }
-        } else if declaration.classes.isEmpty, names != classNames {
-            throw EngineError(.data, "\(place): other classes than in the first split; list 'classes' in a declaration")
-        }
-        return Dictionary(uniqueKeysWithValues: classNames.enumerated().map { ($1, $0) })
-    }
-
-    func targets(_ array: RawArray, count: Int, place: String, samples: String) throws -> Targets {
-        guard array.isText else { return try ArrayTargets.targets(array, count: count, place: place, samples: samples, wantsNumbers: rules.wantsNumbers) }
-        guard array.rowCount == count else { throw EngineError(.data, "\(place): \(array.rowCount) labels for \(count) samples in \(samples)") }
-        return try TextTargets.targets(TextTargets.texts(array, place: place), rules: rules, place: place)
-    }
-
-    /// Labels of a file of their own: an `.npy`, or text with one a line.
-    func targets(file path: String, count: Int, samples: String) throws -> Targets {
-        if path.lowercased().hasSuffix(".npy") { return try targets(NumPyFile(path: path).decode(""), count: count, place: path, samples: samples) }
-        let lines = try TextTargets.lines(path: path)
-        guard lines.count == count else { throw EngineError(.data, "\(path): \(lines.count) lines for \(count) samples in \(samples)") }
-        return try TextTargets.targets(lines, rules: rules, place: path)
-    }
-
-    /// What the declaration says about labels.
-    var rules: LabelRules {
-        let texts: [MetricKind] = [.characterErrorRate, .wordErrorRate, .exactMatch]
-        return LabelRules(
-            wantsNumbers: declaration.metric?.isOfNumbers ?? false, wantsText: declaration.metric.map { texts.contains($0) } ?? false, classes: declaration.classes)
-    }
-
-    /// - Throws: `EngineError` if a class is not one of those that have names, or negative.
-    func checkLabels(_ targets: Targets?, place: String) throws {
-        guard let labels = targets?.labels else { return }
-        if !classNames.isEmpty, let row = labels.firstIndex(where: { $0 >= classNames.count }) {
-            throw EngineError(.data, "\(place): row \(row) has label \(labels[row]), but there are \(classNames.count) classes")
-        }
-        if let row = labels.firstIndex(where: { $0 < 0 }) { throw EngineError(.data, "\(place): row \(row) has label \(labels[row]), expected 0 or more") }
+        return try arrays([column], rowCount: features.rowCount, targets: targets, place: path)
     }
 
     func arrays(_ columns: [ArraySource.Column], rowCount: Int, targets: Targets?, place: String) throws -> ArraySource {
-        try checkLabels(targets, place: place)
-        return ArraySource(columns: columns, rowCount: rowCount, targets: targets, place: place, preprocessing: declaration.preprocessing)
+        ArraySource(columns: columns, rowCount: rowCount, targets: try checked(targets, place: place), place: place, preprocessing: declaration.preprocessing)
     }
 }
 

@@ -17,7 +17,7 @@ extension DatasetAssembly {
         }
         let languageModel: [MetricKind] = [.tokenAccuracy, .crossEntropy, .perplexity]
         let isLanguageModel = declaration.metric.map { languageModel.contains($0) } ?? false
-        let targets = try columns.targets(rules: rules, isLanguageModel: isLanguageModel)
+        let targets = try columns.targets(rules: rules, isLanguageModel: isLanguageModel).map { try named($0, count: file.rows.count, place: path) }
         return try arrays(made, rowCount: file.rows.count, targets: targets, place: path)
     }
 }

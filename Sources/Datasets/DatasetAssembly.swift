@@ -44,8 +44,11 @@ struct DatasetAssembly {
         if let source = declaration.source {
             splits = try assembly.divided(source)
         } else if declaration.splits.count == 1, let only = declaration.splits[.validation] {
-            assembly.notes.append("only validation data is declared: it is divided into validation, calibration and test")
             splits = try assembly.divided(only)
+            let names = [SplitName.validation, .calibration, .test, .train].filter { splits[$0] != nil }.map(\.rawValue)
+            if names.count > 1, let last = names.last {
+                assembly.notes.append("only validation data is declared: it is divided into \(names.dropLast().joined(separator: ", ")) and \(last)")
+            }
         } else {
             var places: [(name: SplitName, source: any SampleSource, location: SampleLocation)] = []
             for name in SplitName.allCases {
@@ -120,15 +123,29 @@ struct DatasetAssembly {
             notes.append("no labels for validation: agreement with the original model is measured instead of \(metric.title)")
             metric = .agreement
         }
+        // Said now, not in the middle of an evaluation. Large ones, such as pictures, are seen when they are read.
+        if let targets = validation.targets, targets.kind == .numbers, (targets.shape ?? []).reduce(1, *) <= 64 {
+            for row in validation.rows { _ = try targets.target(row) }
+        }
+        var options = declaration.metricOptions
+        if let name = declaration.positiveClassName { options.positiveClass = try positiveClass(name) }
+        // Those are -1 by now, and another class may have that number.
+        if declaration.labelOffset != nil { options.ignore = nil }
         let first = validation.inputs
         for name in SplitName.allCases {
             guard let split = splits[name], split.inputs != first else { continue }
             throw EngineError(.data, "\(split.source.place): samples of \(name.rawValue) differ in shape or type from those of validation")
         }
         return Dataset(
-            name: declaration.name, path: path, metric: metric, metricOptions: declaration.metricOptions, isMetricAssumed: wanted == nil || wanted != metric,
+            name: declaration.name, path: path, metric: metric, metricOptions: options, isMetricAssumed: wanted == nil || wanted != metric,
             constants: declaration.constants, carry: declaration.carry, classes: classNames, notes: notes, validation: validation,
             calibration: splits[.calibration], test: splits[.test], train: splits[.train])
+    }
+
+    private func positiveClass(_ name: String) throws -> Int {
+        if let index = classNames.firstIndex(of: name) { return index }
+        let expected = classNames.isEmpty ? "a number, as labels have no names" : "a number or one of \(DelimitedText.listed(classNames))"
+        throw EngineError(.data, "\(declaration.file): metric: class: expected \(expected), found '\(name.shortened)'")
     }
 
     /// What labels of a kind are for, as long as the model's outputs are not known.

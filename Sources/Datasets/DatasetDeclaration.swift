@@ -7,6 +7,19 @@ public struct DatasetDeclaration: Sendable, Hashable {
         case idx, npz, csv, images, coco, yolo, audio, tokens
     }
 
+    /// A folder of masks, and how their names differ from those of the images: without `suffix` and `maskSuffix` the rest is the same.
+    public struct Masks: Sendable, Hashable {
+        public var folder: String
+        public var suffix = ""
+        public var maskSuffix = ""
+
+        public init(folder: String, suffix: String = "", maskSuffix: String = "") {
+            self.folder = folder
+            self.suffix = suffix
+            self.maskSuffix = maskSuffix
+        }
+    }
+
     /// The files of one split, by format.
     public enum Files: Sendable, Hashable {
         /// `labelsFile`: labels in a text file, one a line, or in an `.npy`.
@@ -15,7 +28,7 @@ public struct DatasetDeclaration: Sendable, Hashable {
         case npz(file: String, array: String?, labels: String?, labelsFile: String? = nil)
         case csv(file: String, label: String?)
         /// A folder, or a table of files and labels (its paths are relative to the folder, else to the table), or a folder and one of masks.
-        case images(folder: String?, table: String? = nil, columns: [String] = [], masks: String? = nil)
+        case images(folder: String?, table: String? = nil, columns: [String] = [], masks: Masks? = nil)
         /// COCO's annotations.
         case coco(annotations: String, folder: String)
         /// A folder with a text file of boxes per image.
@@ -31,7 +44,7 @@ public struct DatasetDeclaration: Sendable, Hashable {
             case .idx(let images, let labels, let labelsFile): [images, labels, labelsFile].compactMap { $0 }
             case .npz(let file, _, _, let labelsFile): [file, labelsFile].compactMap { $0 }
             case .csv(let file, _), .tokens(let file): [file]
-            case .images(let folder, let table, _, let masks): [folder, table, masks].compactMap { $0 }
+            case .images(let folder, let table, _, let masks): [folder, table, masks?.folder].compactMap { $0 }
             case .coco(let annotations, let folder): [annotations, folder]
             case .yolo(let labels, let folder): [labels, folder]
             case .audio(let folder, let table, _): [folder, table].compactMap { $0 }
@@ -81,6 +94,10 @@ public struct DatasetDeclaration: Sendable, Hashable {
     /// Where samples are sequences that the model takes step by step: outputs of one step that are inputs of the next, the input's name by the output's.
     public var carry: [String: String] = [:]
     public var classes: [String]
+    /// The number of the first class, where labels do not count from 0.
+    public var labelOffset: Int?
+    /// The class of the metric by its name, where only the data says which names there are.
+    public var positiveClassName: String?
     /// The model's input that samples are for; `nil`: its only one.
     public var input: String?
     public var preprocessing: Preprocessing

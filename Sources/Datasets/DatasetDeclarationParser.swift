@@ -15,7 +15,7 @@ struct DatasetDeclarationParser {
         let root = try yaml.document(text, expected: "a data set")
         let fields = try yaml.mapping(
             root, "a data set",
-            allowed: ["name", "format", "metric", "classes", "input", "constants", "carry", "preprocessing", "splits", "source", "fractions", "seed"],
+            allowed: ["name", "format", "metric", "classes", "label_offset", "input", "constants", "carry", "preprocessing", "splits", "source", "fractions", "seed"],
             required: ["format"])
         let format = try fields["format"].map { try yaml.choice($0, "format", DatasetDeclaration.Format.self) } ?? .idx
         let base = yaml.file.split(separator: "/").last.map { String($0.prefix { $0 != "." }) } ?? "data"
@@ -26,6 +26,9 @@ struct DatasetDeclarationParser {
             case "constants": declaration.constants = try constants(node)
             case "carry": declaration.carry = try carry(node)
             case "classes": declaration.classes = try classes(node)
+            case "label_offset":
+                declaration.labelOffset = try yaml.integer(node, key, in: 1...1_000_000)
+                if format == .coco || format == .yolo { throw yaml.fail(node, "label_offset: not of boxes; 'classes' lists what their numbers stand for") }
             case "input": declaration.input = try yaml.string(node, key)
             case "preprocessing": declaration.preprocessing = try preprocessing(node, format)
             case "splits": declaration.splits = try splits(node, format)
@@ -38,7 +41,7 @@ struct DatasetDeclarationParser {
         // After the classes, which it may name.
         if let node = fields["metric"] {
             let metric = try MetricDeclaration(node, yaml, classes: declaration.classes, resolved: resolved)
-            (declaration.metric, declaration.metricOptions) = (metric.kind, metric.options)
+            (declaration.metric, declaration.metricOptions, declaration.positiveClassName) = (metric.kind, metric.options, metric.positiveClassName)
         }
         switch (fields["splits"], fields["source"]) {
         case (nil, nil): throw yaml.fail(root, "a data set needs 'splits' or 'source'")
@@ -188,7 +191,7 @@ struct DatasetDeclarationParser {
             case .idx: (["images", "labels", "labels_file"], ["images"])
             case .npz: (["file", "array", "labels", "labels_file"], ["file"])
             case .csv: (["file", "label"], ["file"])
-            case .images: (["folder", "labels", "columns", "masks"], [])
+            case .images: (["folder", "labels", "columns", "masks", "suffix", "mask_suffix"], [])
             case .coco: (["annotations", "folder"], ["annotations", "folder"])
             case .yolo: (["labels", "folder"], ["labels", "folder"])
             case .audio: (["folder", "labels", "columns"], [])
@@ -197,7 +200,9 @@ struct DatasetDeclarationParser {
         let fields = try yaml.mapping(node, what, allowed: keys.allowed + ["range"] + extra, required: keys.required)
         if let labelsFile = fields["labels_file"], fields["labels"] != nil { throw yaml.fail(labelsFile, "'labels' and 'labels_file' exclude each other") }
         if let masks = fields["masks"], fields["labels"] != nil { throw yaml.fail(masks, "'labels' and 'masks' exclude each other") }
+        for key in ["suffix", "mask_suffix"] { if let node = fields[key], fields["masks"] == nil { throw yaml.fail(node, "\(key): only with 'masks'") } }
         if let columns = fields["columns"], fields["labels"] == nil { throw yaml.fail(columns, "columns: only of a table, which 'labels' names") }
+        if let masks = fields["masks"], fields["folder"] == nil { throw yaml.fail(masks, "'masks' needs the 'folder' of the images") }
         if format == .images || format == .audio, fields["folder"] == nil {
             guard fields["labels"] != nil else { throw yaml.fail(node, "\(what) needs 'folder' or 'labels'") }
         }
@@ -205,13 +210,16 @@ struct DatasetDeclarationParser {
         func optionalPath(_ key: String) throws -> String? { try text(key).map(resolved) }
         func path(_ key: String) throws -> String { try optionalPath(key) ?? "" }
         func columns() throws -> [String] { try fields["columns"].map { try yaml.list($0, "columns", count: 1...1024) { try yaml.string($0, "columns") } } ?? [] }
+        func masks() throws -> DatasetDeclaration.Masks? {
+            try optionalPath("masks").map { .init(folder: $0, suffix: try text("suffix") ?? "", maskSuffix: try text("mask_suffix") ?? "") }
+        }
         let files: DatasetDeclaration.Files =
             switch format {
             case .idx: .idx(images: try path("images"), labels: try optionalPath("labels"), labelsFile: try optionalPath("labels_file"))
             case .npz: .npz(file: try path("file"), array: try text("array"), labels: try text("labels"), labelsFile: try optionalPath("labels_file"))
             case .csv: .csv(file: try path("file"), label: try text("label"))
             case .images:
-                .images(folder: try optionalPath("folder"), table: try optionalPath("labels"), columns: try columns(), masks: try optionalPath("masks"))
+                .images(folder: try optionalPath("folder"), table: try optionalPath("labels"), columns: try columns(), masks: try masks())
             case .coco: .coco(annotations: try path("annotations"), folder: try path("folder"))
             case .yolo: .yolo(labels: try path("labels"), folder: try path("folder"))
             case .audio: .audio(folder: try optionalPath("folder"), table: try optionalPath("labels"), columns: try columns())

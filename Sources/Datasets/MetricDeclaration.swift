@@ -6,6 +6,8 @@ import Yams
 struct MetricDeclaration {
     var kind: MetricKind
     var options = MetricOptions()
+    /// The positive class, where names of classes are found only in the data.
+    var positiveClassName: String?
 
     /// Names people write for a metric, beside its id.
     private static let aliases: [String: MetricKind] = [
@@ -62,7 +64,16 @@ struct MetricDeclaration {
             case "outputs": options.outputs = try yaml.list(value, key) { try yaml.string($0, key) }
             case "transform": options.transforms = try Self.transforms(value, yaml)
             case "k": options.k = try yaml.integer(value, key, in: 1...1_000_000)
-            case "class": options.positiveClass = try Self.positiveClass(value, yaml, classes)
+            case "class":
+                if let index = classes.firstIndex(of: try yaml.string(value, key)) {
+                    options.positiveClass = index
+                } else if value.int == nil, classes.isEmpty {
+                    positiveClassName = try yaml.string(value, key)
+                } else if value.int == nil {
+                    throw yaml.fail(value, "class: expected a number or one of \(DelimitedText.listed(classes)), found '\(try yaml.string(value, key).shortened)'")
+                } else {
+                    options.positiveClass = try yaml.integer(value, key, in: 0...1_000_000)
+                }
             case "threshold": options.threshold = try yaml.number(value, key)
             case "ignore": options.ignore = try yaml.integer(value, key, in: -1_000_000...1_000_000_000)
             case "bins": options.bins = try yaml.integer(value, key, in: 1...10_000)
@@ -111,12 +122,6 @@ struct MetricDeclaration {
         let value = try yaml.number(node, what)
         guard (0...1).contains(value) else { throw yaml.fail(node, "\(what): expected 0 to 1, found \(value)") }
         return value
-    }
-
-    private static func positiveClass(_ node: Node, _ yaml: YAMLFields, _ classes: [String]) throws -> Int {
-        let text = try yaml.string(node, "class")
-        if let index = classes.firstIndex(of: text) { return index }
-        return try yaml.integer(node, "class", in: 0...1_000_000)
     }
 
     private static func transforms(_ node: Node, _ yaml: YAMLFields) throws -> [OutputTransform] {

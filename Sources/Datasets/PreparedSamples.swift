@@ -68,6 +68,9 @@ public final class PreparedSamples: Sendable {
         return try targets.target(rows[position])
     }
 
+    /// Where what is right for the sample at a position stands, for messages.
+    public func targetPlace(_ position: Int) -> String { source.targets?.files?[rows[position]] ?? source.place(of: rows[position]) }
+
     /// Makes sure the samples at these positions are filled, filling them here if they are not.
     /// - Throws: `EngineError` naming the file if one is damaged.
     /// - Precondition: `range` lies within 0 ..< `count`.

@@ -11,6 +11,8 @@ protocol SampleSource: Sendable {
     var targets: Targets? { get }
     /// For messages: the file or folder.
     var place: String { get }
+    /// For messages: the sample of a row.
+    func place(of row: Int) -> String
 
     /// Writes the prepared samples of `rows` one after the other. Safe from several threads at once.
     func prepare(_ rows: ArraySlice<Int>, input: Int, into out: UnsafeMutableRawBufferPointer) throws
@@ -25,6 +27,8 @@ protocol SampleSource: Sendable {
 extension SampleSource {
     /// Class of each row; `nil` if the files have none.
     var labels: [Int]? { targets?.labels }
+
+    func place(of row: Int) -> String { "\(place): row \(row)" }
 }
 
 /// Where samples lie on disk.

@@ -35,7 +35,7 @@ extension DatasetSplit {
     ///   - memories: of each input, sample after sample.
     ///   - place: what they were made of, for messages.
     package convenience init(name: SplitName, inputs: [SampleInput], memories: [SampleMemory], count: Int, labels: [Int]?, place: String) {
-        let source = StepSource(inputs: inputs, memories: memories, rowCount: count, targets: labels.map(Targets.init(labels:)), place: place)
+        let source = StepSource(inputs: inputs, memories: memories, rowCount: count, targets: labels.map { Targets(labels: $0) }, place: place)
         self.init(name: name, source: source, rows: Array(0..<count))
     }
 

@@ -16,7 +16,7 @@ enum TextTargets {
     /// The form that the texts suggest: all whole numbers, all numbers, all declared class names, else text.
     static func targets(_ texts: [String], rules: LabelRules, place: String) throws -> Targets {
         if !rules.wantsText {
-            if !rules.classes.isEmpty, let labels = names(texts, rules.classes) { return Targets(labels: labels) }
+            if !rules.classes.isEmpty, let labels = names(texts, rules.classes) { return Targets(labels: labels, areNames: true) }
             let numbers = texts.map { Int($0) }
             if !rules.wantsNumbers, !numbers.contains(nil) { return Targets(labels: numbers.compactMap { $0 }) }
             let floats = texts.map { Float($0) }
@@ -65,7 +65,8 @@ enum TextTargets {
         return lines
     }
 
-    private static func names(_ texts: [String], _ classes: [String]) -> [Int]? {
+    /// The place of each text among declared classes; `nil` where one is missing.
+    static func names(_ texts: [String], _ classes: [String]) -> [Int]? {
         let index = Dictionary(classes.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
         let labels = texts.map { index[$0] }
         return labels.contains(nil) ? nil : labels.compactMap { $0 }

@@ -7,6 +7,8 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
         case technique
         /// Data that cannot be used.
         case data
+        /// A label that is none of the classes. Whoever knows the sample says where it stands.
+        case label
         /// The runtime is missing or refused the model.
         case runtime
         /// A model file that cannot be used.

@@ -307,6 +307,12 @@ public struct AccuracyEvaluation: Sendable {
         var notFinite = 0
     }
 
+    /// For labels beyond the classes.
+    private var firstClassHint: String {
+        guard let least = samples.labels?.min(), least > 0 else { return "" }
+        return "; no label is 0: classes count from 0, 'label_offset: \(least)' in the declaration makes label \(least) the first"
+    }
+
     /// Scores of samples, and how many of them give outputs that are not finite.
     private func scores(_ runner: ModelRunner, _ range: Range<Int>, _ cancellation: Cancellation) throws -> BatchScores {
         let outputs = try outputs(runner, range, cancellation)
@@ -317,7 +323,12 @@ public struct AccuracyEvaluation: Sendable {
         } else if let scoring {
             for (row, sample) in range.enumerated() {
                 if outputs.contains(where: { $0.withRow(row) { !$0.allSatisfy(\.isFinite) } }) { result.notFinite += 1 }
-                let contribution = try scoring.contribution(row, of: outputs, target: samples.prepared.target(sample))
+                let contribution: [Double]
+                do {
+                    contribution = try scoring.contribution(row, of: outputs, target: samples.prepared.target(sample))
+                } catch let error as EngineError where error.kind == .label {
+                    throw EngineError(.data, "\(samples.prepared.targetPlace(sample)): \(error.reason)\(firstClassHint)")
+                }
                 if samples.metric.aggregation == .pooled {
                     result.contributions.append(contribution)
                     result.scores.append(0)
@@ -339,8 +350,9 @@ public struct AccuracyEvaluation: Sendable {
                     }
                     guard labels[sample] < (width > 1 ? width : single.classes ?? .max) else {
                         let numbers = width > 1 ? "\(width) numbers per sample" : "one number per sample, for classes 0 and 1"
-                        let hint = labels.contains(0) ? "" : "; no label is 0: classes count from 0"
-                        throw EngineError(.data, "label \(labels[sample]) but the model's output '\(outputName)' has \(numbers)\(hint)")
+                        throw EngineError(
+                            .data,
+                            "\(samples.prepared.targetPlace(sample)): label \(labels[sample]) but the model's output '\(outputName)' has \(numbers)\(firstClassHint)")
                     }
                     let answer = single.answer(scores)
                     result.answers.append(answer)

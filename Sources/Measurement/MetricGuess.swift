@@ -72,18 +72,30 @@ public struct MetricGuess: Sendable, Hashable {
     /// The metric for samples of a model, which is run on one of them if need be.
     package static func metric(_ samples: SampleSet, model: Model, runner: () throws -> ModelRunner) throws -> MetricGuess? {
         guard let targets = samples.prepared.targets, samples.count > 0 else { return nil }
-        let info = try AccuracyEvaluation.scoredOutput(of: model)
-        let declared = info.shape
-        var shape = declared.flatMap { shape in shape.dropFirst().allSatisfy { $0.fixedValue != nil } ? shape.dropFirst().compactMap(\.fixedValue) : nil }
-        if shape == nil || targets.kind == .classes {
+        return try metric(samples.prepared, isSequence: samples.isSequence, model: model) { declared in
+            if let declared, targets.kind != .classes { return declared }
             var probe = samples
             probe.probe()
             let evaluation = try AccuracyEvaluation(samples: probe, model: model, workers: 1)
-            shape = try evaluation.sampleShape(runner())
+            return try evaluation.sampleShape(runner())
         }
+    }
+
+    /// The metric that a data set is measured by where nobody names one, as far as shapes that the model declares tell: nothing is run.
+    package static func declared(_ dataset: Dataset, _ samples: PreparedSamples, of model: Model) throws -> MetricKind {
+        guard dataset.isMetricAssumed else { return dataset.metric }
+        let guess = try metric(samples, isSequence: !dataset.carry.isEmpty, model: model) { $0 }?.metric ?? dataset.metric
+        return guess == .agreement && !AccuracyEvaluation.hasClassScores(model) ? .cosine : guess
+    }
+
+    /// - Parameter shape: from a sample's output as the model declares it, `nil` where it is open, to what it is.
+    private static func metric(_ samples: PreparedSamples, isSequence: Bool, model: Model, shape: ([Int]?) throws -> [Int]?) throws -> MetricGuess? {
+        let info = try AccuracyEvaluation.scoredOutput(of: model)
+        let declared = info.shape?.dropFirst()
+        let isOpen = declared?.contains { $0.fixedValue == nil } ?? true
         return try metric(
-            samples.prepared, output: shape, isOpen: declared?.dropFirst().contains { $0.fixedValue == nil } ?? true,
+            samples, output: shape(isOpen ? nil : declared?.compactMap(\.fixedValue)), isOpen: isOpen,
             ofTokens: model.graph.requiredInputs.contains { $0.elementType == .int64 || $0.elementType == .int32 },
-            isProbability: SingleOutput(info, of: model) == .score(above: 0.5), isSequence: samples.isSequence)
+            isProbability: SingleOutput(info, of: model) == .score(above: 0.5), isSequence: isSequence)
     }
 }

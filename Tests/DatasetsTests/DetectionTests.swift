@@ -109,8 +109,10 @@ struct DetectionTests {
         "COCO: what is wrong is said with its place",
         arguments: [
             ("\"a.jpg\"", "\"gone.jpg\"", "img/gone.jpg: no such file; "), ("\"image_id\": 5", "\"image_id\": 6", "annotations[2]: no image with id 6"),
-            ("\"category_id\": 18", "\"category_id\": 19", "annotations[0]: no category with id 19"), ("[10, 20.5, 30, 40]", "[10, 20.5, 30]", "annotations[0]: bbox: expected"),
-            ("[10, 20.5, 30, 40]", "[10, 20.5, -30, 40]", "annotations[0]: bbox: expected"), ("[10, 20.5, 30, 40]", "[10, 20.5, 1e300, 40]", "annotations[0]: bbox: expected"),
+            ("\"category_id\": 18", "\"category_id\": 19", "annotations[0]: no category with id 19"),
+            ("[10, 20.5, 30, 40]", "[10, 20.5, 30]", "annotations[0]: bbox: 3 numbers, expected [left"),
+            ("[10, 20.5, 30, 40]", "[10, 20.5, -30, 40]", "annotations[0]: bbox: width -30, expected 0 or more"),
+            ("[10, 20.5, 30, 40]", "[10, 20.5, 30, -4.5]", "bbox: height -4.5"), ("[10, 20.5, 30, 40]", "[10, 20.5, 1e300, 40]", "annotations[0]: bbox: 1e+300, expected pixels"),
             ("[10, 20.5, 30, 40]", "[10, \"x\", 30, 40]", "annotations[0].bbox[1]: not of the expected type"), ("\"id\": 9", "\"id\": 7", "two images with id 7"),
             ("\"id\": 18", "\"id\": 3", "two categories with id 3"), ("\"name\": \"dog\"", "\"name\": \"car\"", "two categories named 'car'"),
             ("\"file_name\": \"b.png\"", "\"name\": \"b.png\"", "images[1]: 'file_name' is missing"), ("\"annotations\"", "\"notes\"", "'annotations' is missing; expected COCO"),

@@ -28,6 +28,11 @@ struct DraftTests {
             shutil.copytree(f'{base}/flat', f'{base}/x2'); shutil.copytree(f'{base}/masks', f'{base}/x1')
             open(f'{base}/words.tsv', 'w').write(''.join(f'{i}.png\\tword {i}\\n' for i in range(12)))
             open(f'{base}/ages.csv', 'w').write('file,age\\n' + ''.join(f'flat/{i}.png,{i}\\n' for i in range(12)))
+            open(f'{base}/decimals.csv', 'w').write('file,label\\n' + ''.join(f'flat/{i}.png,{i}.25\\n' for i in range(12)))
+            open(f'{base}/labels.csv', 'w').write('file,a,b\\n' + ''.join(f'flat/{i}.png,{i % 2},{i // 6}\\n' for i in range(12)))
+            open(f'{base}/prices.csv', 'w').write('a,b,target\\n' + ''.join(f'1,2,{i - 3}\\n' for i in range(12)))
+            np.savez(f'{base}/odd.npz', **{'X_val data': r.standard_normal((12, 3, 16, 16)).astype('f4'), 'y.true': np.arange(12) % 2, 'other': np.arange(5)})
+            np.savez(f'{base}/many.npz', x=r.standard_normal((12, 2)).astype('f4'), y=np.arange(12) % 2, ids=np.arange(12), weight=np.ones(12))
             open(f'{base}/table.csv', 'w').write('a,b,label\\n' + '1,2,0\\n3,4,1\\n' * 6)
             json.dump({'images': [{'id': i, 'file_name': f'{i}.png', 'height': 20, 'width': 30} for i in range(12)], 'categories': [{'id': 3, 'name': 'x'}],
                        'annotations': [{'image_id': 1, 'category_id': 3, 'bbox': [1, 2, 3, 4.5]}]}, open(f'{base}/c.json', 'w'))
@@ -47,9 +52,11 @@ struct DraftTests {
         "Every kind of files gives a declaration that opens, with the metric its labels suggest",
         arguments: [
             (["it's: classes"], image, "top1", Targets.Kind.label), (["words.tsv", "flat"], image, "cer", .text), (["ages.csv"], image, "mae", .numbers),
+            (["decimals.csv"], image, "mae", .numbers), (["labels.csv"], image, "multilabel-map", .numbers), (["odd.npz"], image, nil, .label),
+            (["prices.csv"], ModelInputDescription(name: "x", type: .float32, shape: [nil, 2]), "mae", .numbers),
             (["masks", "flat"], image, "mean-iou", .classes), (["x1", "x2"], image, "mean-iou", .classes), (["x2", "x1"], image, "mean-iou", .classes),
             (["c.json", "flat"], image, "map", .boxes), (["texts", "flat"], image, "map", .boxes),
-            (["table.csv"], ModelInputDescription(name: "x", type: .float32, shape: [nil, 2]), nil, .label),
+            (["table.csv"], ModelInputDescription(name: "x", type: .float32, shape: [nil, 2]), "top1", .label),
             (["words"], ModelInputDescription(name: "x", type: .float32, shape: [nil, 1, 2000]), "top1", .label),
             (["words/"], ModelInputDescription(name: "x", type: .float32, shape: [nil, 1, 40, nil]), "top1", .label),
             (["t.jsonl"], ModelInputDescription(name: "input_ids", type: .int64, shape: [nil, nil]), "top1", .label), (["d.npz"], image, nil, .label),
@@ -71,6 +78,24 @@ struct DraftTests {
         #expect(values.count == prepared.inputs[0].elementCount && values.contains { $0 != 0 })
         for position in 0..<prepared.count where kind != nil { _ = try prepared.target(position) }
         if input.type == .uint8 { #expect(values.allSatisfy { $0 == $0.rounded() } && values.max()! > 200) }
+    }
+
+    @Test("Arrays that could be labels and are not used are mentioned")
+    func unused() throws {
+        let folder = try material()
+        func draft(_ file: String) throws -> String { try DeclarationDraft(files: [folder.file(file)], inputs: [Self.image], outputs: []) { $0 }.text }
+        let odd = try draft("odd.npz")
+        #expect(odd.contains("labels: y.true") && odd.contains("# No array is named labels: 'y.true', the only other one") && !odd.contains("'other'"), "\(odd)")
+        #expect(try draft("many.npz").contains("# Not used: 'ids', 'weight'. 'labels: name' under source"))
+    }
+
+    @Test("A column of many whole numbers is a quantity where the model gives one number")
+    func quantities() throws {
+        let folder = try material()
+        let table = try folder.write("t.csv", "a,b,label\n" + (0..<40).map { "1,2,\($0)\n" }.joined())
+        func draft(_ outputs: Int) throws -> String { try DeclarationDraft(files: [table], inputs: [Self.image], outputs: [[nil, outputs]]) { $0 }.text }
+        #expect(try draft(1).contains("metric: mae  # 40 different whole numbers"))
+        #expect(try draft(40).contains("metric: top1"))
     }
 
     @Test("What there is no telling about is said")

@@ -76,6 +76,7 @@ struct FileTableTests {
         let folder = try images()
         #expect(try targets(open(folder, "file,age\nb.png,31\nc.png,7\n")) == [.numbers([31], shape: []), .numbers([7], shape: [])])
         #expect(try targets(open(folder, "file,x,y\nb.png,0.5,-1\nc.png,1e2,0\n")) == [.numbers([0.5, -1], shape: [2]), .numbers([100, 0], shape: [2])])
+        #expect(try targets(open(folder, "file,label\nb.png,30.5\nc.png,-7\n")) == [.numbers([30.5], shape: []), .numbers([-7], shape: [])])
         #expect(try targets(open(folder, "b.png,31\nc.png,7\n", metric: "mae")) == [.numbers([31], shape: []), .numbers([7], shape: [])])
         #expect(try targets(open(folder, "file,label\nb.png,31\nc.png,7\n", metric: "mae")) == [.numbers([31], shape: []), .numbers([7], shape: [])])
     }
@@ -86,7 +87,7 @@ struct FileTableTests {
             ("", "no rows"), ("file,label\n", "no rows below the header"), ("name,kind\nx,y\n", "no column of files: expected a header with 'file'"),
             ("file,label\nb.png,0\ngone.png,1\n", "labels.csv, row 3: "), ("file,label\nb.png,0\ngone.png,1\n", "img/gone.png: no such file"),
             ("file,label\nb.png\n", "row 2: 1 fields, the first row has 2"), ("file,a,b\nb.png,1,x\n", "row 2, column 'b': 'x' is not a number"),
-            ("file,label\nb.png,-1\n", "row 0 has label -1"), ("file,label\n\"b.png,0\n", "row 2: 1 fields"),
+            ("file,label\nb.png,nan\n", "row 0: label NaN"), ("file,label\n\"b.png,0\n", "row 2: 1 fields"),
         ])
     func errors(table: String, expected: String) throws {
         let folder = try images()

@@ -58,6 +58,11 @@ struct MaskTests {
         return (classes, shape)
     }
 
+    private func classes(_ dataset: Dataset, row: Int) throws -> [Int32] {
+        guard case .classes(let classes, _)? = try dataset.validation.targets?.target(row) else { return [] }
+        return classes
+    }
+
     private func reference(_ folder: TemporaryFolder, _ name: String) throws -> [Int32] {
         try InputFile.read(folder.file(name)).withUnsafeBytes { Array($0.bindMemory(to: Int32.self)) }
     }
@@ -90,6 +95,60 @@ struct MaskTests {
         #expect(try mask(folder, "color", "{colors: [[9, 8, 7], [255, 0, 0]], ignore: -100}").classes == expected.map { $0 > 1 ? -100 : $0 })
         #expect(message { _ = try mask(folder, "color", "{colors: [[9, 8, 7], [255, 0, 0]]}") }.contains("color/one.png: color [0, "))
         #expect(message { _ = try mask(folder, "color") }.contains("a mask in color; 'colors' under 'preprocessing'"))
+    }
+
+    @Test("Names of images and masks may end differently, as in Cityscapes; a draft finds out how")
+    func suffixes() throws {
+        let folder = try TemporaryFolder()
+        try Python.run(
+            """
+            import os
+            from PIL import Image
+            for town in ['aachen', 'bonn']:
+                for part in ['leftImg8bit', 'gtFine']: os.makedirs(f'{args[0]}/{part}/{town}')
+                for i in range(3):
+                    stem = f'{town}_00000{i}_000019'
+                    Image.fromarray(np.full((20, 24, 3), i, 'u1')).save(f'{args[0]}/leftImg8bit/{town}/{stem}_leftImg8bit.png')
+                    Image.fromarray(np.full((20, 24, 3), i, 'u1')).save(f'{args[0]}/gtFine/{town}/{stem}_gtFine_color.png')
+                    for kind, value in [('labelIds', 30), ('labelTrainIds', i), ('instanceIds', 90)]:
+                        m = np.full((20, 24), value, 'u1'); m[0, 0] = 255
+                        Image.fromarray(m).save(f'{args[0]}/gtFine/{town}/{stem}_gtFine_{kind}.png')
+            """, folder.path)
+        func open(_ keys: String) throws -> Dataset {
+            let yaml = try folder.write("d.yaml", "format: images\nsource: {folder: leftImg8bit, masks: gtFine\(keys)}\nfractions: {validation: 1}\n")
+            return try DatasetLoader.open(path: yaml, inputs: [input])
+        }
+        let dataset = try open(", suffix: _leftImg8bit, mask_suffix: _gtFine_labelTrainIds")
+        for row in 0..<6 {
+            let classes = try classes(dataset, row: row)
+            #expect(classes.first == 255 && classes.last == Int32(row % 3))
+        }
+        #expect(try dataset.validation.prepared(.file).targetPlace(4).hasSuffix("gtFine/bonn/bonn_000001_000019_gtFine_labelTrainIds.png"))
+        #expect(message { _ = try open("") }.contains("is missing; 'suffix' and 'mask_suffix' say how names of images and masks end"))
+        #expect(message { _ = try open(", suffix: _right") }.contains("its name does not end in the suffix '_right'"))
+        #expect(message { _ = try DatasetDeclaration.parse("format: images\nsource: {folder: a, mask_suffix: b}", file: "d.yaml") }.contains("mask_suffix: only with 'masks'"))
+
+        let draft = try DeclarationDraft(files: [folder.file("gtFine"), folder.file("leftImg8bit")], inputs: [input], outputs: []) { String($0.dropFirst(folder.path.count + 1)) }
+        #expect(draft.text.contains("{folder: leftImg8bit, masks: gtFine, suffix: _leftImg8bit, mask_suffix: _gtFine_labelTrainIds}"), "\(draft.text)")
+        #expect(draft.text.contains("metric: {kind: mean-iou, ignore: 255}") && draft.text.contains("The largest of 6 masks is 2"))
+    }
+
+    @Test("A draft takes black and white masks for two classes")
+    func blackAndWhite() throws {
+        let folder = try TemporaryFolder()
+        try Python.run(
+            """
+            import os
+            from PIL import Image
+            for name in ['img', 'mask']: os.makedirs(f'{args[0]}/{name}')
+            for i in range(3):
+                Image.fromarray(np.full((20, 24, 3), i, 'u1')).save(f'{args[0]}/img/{i}.png')
+                Image.fromarray(np.kron([[0, 255], [255, 0]], np.ones((10, 12))).astype('u1')).save(f'{args[0]}/mask/{i}_mask.png')
+            """, folder.path)
+        let draft = try DeclarationDraft(files: [folder.file("img"), folder.file("mask")], inputs: [input], outputs: []) { String($0.dropFirst(folder.path.count + 1)) }
+        let dataset = try DatasetLoader.open(path: folder.write("d.yaml", draft.text), inputs: [input])
+        let classes = try classes(dataset, row: 0)
+        #expect(Set(classes) == [0, 1] && draft.text.contains("mask_suffix: _mask") && !draft.text.contains("ignore"), "\(draft.text)")
     }
 
     @Test("Missing, damaged and misshapen masks are named")

@@ -44,7 +44,15 @@ struct WrittenLabelTests {
         }
         #expect(try targets(open("empty")) == Array(repeating: .text(""), count: 6))
         #expect(try open("names", "classes: [cat, dog, eel]\n").validation.labels == [1, 0, 1, 2, 0, 1])
-        #expect(try targets(open("names")).first == .text("dog"))
+        #expect(try open("names", "classes: [eel, dog, cat]\n").validation.labels == [1, 2, 1, 0, 2, 1])
+        // Without a list texts that repeat are names of classes, in text order.
+        let found = try open("names")
+        #expect(found.validation.labels == [1, 0, 1, 2, 0, 1] && found.classes == ["cat", "dog", "eel"] && found.metric == .top1)
+        #expect(found.notes.contains { $0.contains("3 different texts are taken for classes") && $0.contains("'metric: cer'") })
+        #expect(try targets(open("names", "metric: cer\n")).first == .text("dog"))
+        #expect(try open("le", "metric: top1\n").validation.labels?.max() == 5)
+        #expect(try open("names", "metric: {kind: recall, class: eel}\n").metricOptions.positiveClass == 2)
+        #expect(message { _ = try open("names", "metric: {kind: recall, class: owl}\n") }.contains("d.yaml: metric: class: expected a number or one of cat, dog, eel, found 'owl'"))
         for (name, expected) in [
             ("grid", "texts of shape [6, 2], expected one per row"), ("latin", "array 'labels': row 0: bytes that are not UTF-8"), ("short", "5 labels for 6 samples"),
             ("input", "array 'x': array of text, expected numbers"),
@@ -90,6 +98,43 @@ struct WrittenLabelTests {
         }
         try folder.write("d.yaml", "format: npz\nsource: {file: x.npz, labels: labels, labels_file: l.npy}\n")
         #expect(message { _ = try DatasetLoader.open(path: folder.file("d.yaml"), inputs: [input]) }.contains("'labels' and 'labels_file' exclude each other"))
+    }
+
+    @Test("A label that is no number is named by file and row, where numbers are compared")
+    func notNumbers() throws {
+        let folder = try TemporaryFolder()
+        try Python.run(
+            """
+            x = np.zeros((40, 2), 'f4')
+            y = np.arange(40) / 8; y[17] = np.nan
+            np.savez(args[0] + '/one.npz', x=x, labels=y)
+            y = np.ones((40, 3)); y[5, 2] = -np.inf
+            np.savez(args[0] + '/three.npz', x=x, labels=y)
+            """, folder.path)
+        func open(_ name: String, _ extra: String) throws -> Dataset {
+            try DatasetLoader.open(path: folder.write("d.yaml", "format: npz\n\(extra)\n"), inputs: [input])
+        }
+        for metric in ["", "metric: mae\n", "metric: spearman\n"] {
+            #expect(message { _ = try open("one", "\(metric)source: {file: one.npz}\nfractions: {validation: 1}") }.contains("one.npz: row 17: label NaN, expected a number"))
+        }
+        #expect(message { _ = try open("three", "source: {file: three.npz}\nfractions: {validation: 1}") }.contains("three.npz: row 5: label -infinity, expected a number"))
+        // Rows that are not used, and metrics that read no labels or read them on their own.
+        for extra in [
+            "metric: mae\nsplits: {validation: {file: one.npz, range: [0, 17]}}", "metric: cosine\nsource: {file: one.npz}", "metric: {command: [cat]}\nsource: {file: one.npz}",
+        ] {
+            #expect(try open("one", extra).validation.count > 0)
+        }
+    }
+
+    @Test("Class maps that count from 1: what lies before and what the metric ignores never counts")
+    func mapOffset() throws {
+        let folder = try TemporaryFolder()
+        try Python.run("np.savez(args[0] + '/x.npz', x=np.zeros((2, 2), 'f4'), labels=np.array([[1, 3, 255, 0], [2, -100, 1, 3]]))", folder.path)
+        let yaml = try folder.write("d.yaml", "format: npz\nlabel_offset: 1\nmetric: {kind: frame-accuracy, ignore: 255}\nsource: {file: x.npz}\nfractions: {validation: 1}\n")
+        let dataset = try DatasetLoader.open(path: yaml, inputs: [input])
+        #expect(try targets(dataset) == [.classes([0, 2, -1, -1], shape: [4]), .classes([1, -1, 0, 2], shape: [4])] && dataset.metricOptions.ignore == nil)
+        let plain = try DatasetLoader.open(path: folder.write("d.yaml", "format: npz\nsource: {file: x.npz}\nfractions: {validation: 1}\n"), inputs: [input])
+        #expect(try plain.validation.contentHash != dataset.validation.contentHash)
     }
 
     @Test("Sequences of classes that are filled up with a negative number stay classes")

@@ -40,6 +40,14 @@ import Testing
         return cases
     }
 
+    @Test func labelsBeyondTheScoresAreRefused() throws {
+        for kind in [MetricKind.top1, .balancedAccuracy, .f1Macro, .f1Weighted, .recall, .rocAUC, .averagePrecision, .logLoss, .calibrationError] {
+            #expect { try value(kind, [([Output([0.1, 0.2, 0.7])], .label(3))]) } throws: { "\($0)".contains("label 3, expected 0 to 2") }
+        }
+        #expect { try value(.f1Macro, [([Output([0.7])], .label(2))]) } throws: { "\($0)".contains("label 2, expected 0 to 1") }
+        #expect(try value(.f1Macro, [([Output([2])], .label(2))], single: .classNumber) == 1)
+    }
+
     @Test func valuesAreScikitLearns() throws {
         let cases = Self.cases()
         let expected = try oracle(

@@ -116,6 +116,22 @@ import Testing
         }
     }
 
+    /// A class that the output has no scores for is refused, not counted.
+    @Test func classesBeyondTheOutputAreRefused() throws {
+        func refused(_ output: Output, _ mask: [Int32], _ parts: String...) {
+            for kind in [MetricKind.meanIoU, .pixelAccuracy] {
+                #expect { try value(kind, [([output], .classes(mask, shape: [1, 4]))]) } throws: { error in parts.allSatisfy { "\(error)".contains($0) } }
+            }
+        }
+        let four = Output([Float](repeating: 0.5, count: 16), [4, 1, 4])
+        refused(four, [0, 255, 1, 3], "class 255", "4 classes", "'ignore: 255'")
+        refused(four, [1, 4, 1, 3], "class 4", "'label_offset: 1'")
+        refused(Output([0.1, 0.2, 0.9, 0.8], [1, 4]), [0, 255, 0, 255], "class 255", "2 classes", "'colors: [[0, 0, 0], [255, 255, 255]]'")
+        refused(Output([0, 1, 2, 5], [1, 4]), [0, 255, 1, 3], "class 255", "'ignore: 255'", "'ignore: -1' counts it")
+        #expect(try value(.pixelAccuracy, [([Output([0, 255, 1, 3], [1, 4])], .classes([0, 255, 1, 3], shape: [1, 4]))]) { $0.ignore = -1 } == 1)
+        #expect(try value(.pixelAccuracy, [([Output([0, 9, 1, 3], [1, 4])], .classes([0, 255, -1, 3], shape: [1, 4]))]) { $0.ignore = 255 } == 1)
+    }
+
     @Test func smallerOutputsSpeakForBlocks() throws {
         let mask = SampleTarget.classes([0, 0, 1, 1, 0, 1, 1, 1], shape: [2, 4])
         #expect(try value(.pixelAccuracy, [([Output([0, 1], [1, 2])], mask)]) == 7.0 / 8)

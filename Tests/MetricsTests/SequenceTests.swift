@@ -164,6 +164,15 @@ import Testing
         #expect(try value(.crossEntropy, [([Output([.nan, 1], [1, 2])], .classes([1], shape: [1]))]) == .infinity)
     }
 
+    @Test func labelsBeyondTheScoresAreRefused() throws {
+        let scores = Output([0, 9, 0, 0, 0, 9, 9, 0, 0, 0, 0, 9], [4, 3])
+        for kind in [MetricKind.frameAccuracy, .frameF1, .tokenAccuracy, .crossEntropy, .perplexity] {
+            let samples = [([scores], SampleTarget.classes([1, 2, 7, 2], shape: [4]))]
+            #expect { try value(kind, samples) } throws: { "\($0)".contains("label 7, expected 0 to 2") && "\($0)".contains("'ignore: 7'") }
+            #expect(try value(kind, samples) { $0.ignore = 7 }.isFinite)
+        }
+    }
+
     @Test func oneNumberAFrameIsCut() throws {
         let truth = SampleTarget.numbers([0, 1, 1, 0], shape: [4])
         #expect(try value(.frameAccuracy, [([Output([0.1, 0.9, 0.4, 0.2])], truth)]) == 0.75)

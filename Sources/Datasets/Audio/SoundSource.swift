@@ -60,6 +60,8 @@ struct SoundSource: SampleSource {
         }
     }
 
+    func place(of row: Int) -> String { files[row] }
+
     func location(of rows: Range<Int>) -> SampleLocation { .files(Set(files[rows].compactMap { FileIdentity(path: $0) })) }
 }
 

@@ -59,8 +59,11 @@ struct COCOAnnotations: Sendable {
             guard known.contains(annotation.categoryID) else {
                 throw EngineError(.data, "\(path): annotations[\(index)]: no category with id \(annotation.categoryID)")
             }
-            guard box.count == 4, box.allSatisfy({ $0.isFinite && abs($0) < 1e9 }), box[2] >= 0, box[3] >= 0 else {
-                throw EngineError(.data, "\(path): annotations[\(index)]: bbox: expected [left, top, width, height]")
+            func fail(_ text: String) -> EngineError { EngineError(.data, "\(path): annotations[\(index)]: bbox: \(text)") }
+            guard box.count == 4 else { throw fail("\(box.count) numbers, expected [left, top, width, height]") }
+            if let odd = box.first(where: { !($0.isFinite && abs($0) < 1e9) }) { throw fail("\(odd), expected pixels") }
+            for (side, length) in [("width", box[2]), ("height", box[3])] where length < 0 {
+                throw fail("\(side) \(length == length.rounded() ? "\(Int(length))" : "\(length)"), expected 0 or more in [left, top, width, height]")
             }
             images[image].boxes.append(
                 Box(

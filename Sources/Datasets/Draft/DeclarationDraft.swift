@@ -10,10 +10,10 @@ public struct DeclarationDraft {
     /// YAML.
     public private(set) var text: String
 
-    private var lines: [String] = []
+    var lines: [String] = []
     private let input: ModelInputDescription?
-    private let outputs: [OutputShape]
-    private let shown: (String) -> String
+    let outputs: [OutputShape]
+    let shown: (String) -> String
 
     /// - Parameters:
     ///   - files: what there is, in any order.
@@ -30,6 +30,7 @@ public struct DeclarationDraft {
         case .arrays(let file, let labels): try arrays(file, labels, inputs)
         case .table(let file):
             lines += ["format: csv", "# The label column is one named label, labels, class or target; another is named by 'label: …' below."]
+            if let labels = try CSVTable(path: file, label: nil).labelTexts { addLabels(labels) }
             add("preprocessing: {}", "columns go to the model as they are; mean and std per column normalize them")
             source("file: \(self.shown(file))")
         case .idx(let folder): idx(folder)
@@ -37,10 +38,7 @@ public struct DeclarationDraft {
             if kind.extensions == SampleFileKind.images.extensions { try images(folder, labels) } else { try sounds(folder, labels) }
         case .masks(let folder, let masks):
             lines.append("format: images")
-            add("metric: mean-iou", "masks give a class per pixel; pixel-accuracy is the other metric of masks")
-            try pixels(first: SampleFolder(path: folder).files[0], letterbox: false)
-            lines.append("# Gray levels or palette indices of masks are classes; masks in color need 'colors: [[r, g, b], …]' under preprocessing.")
-            source("folder: \(self.shown(folder)), masks: \(self.shown(masks))")
+            try self.masks(folder, masks)
         case .coco(let annotations, let folder):
             lines.append("format: coco")
             add("metric: map", "boxes are given; map50 is the other metric of boxes")
@@ -66,13 +64,9 @@ public struct DeclarationDraft {
     private mutating func arrays(_ path: String, _ labels: String?, _ inputs: [ModelInputDescription]) throws {
         let file = try NumPyFile(path: path)
         lines.append("format: npz")
-        let names = file.arrays.map(\.name)
         var keys = "file: \(shown(path))"
         if let labels {
             keys += ", labels_file: \(shown(labels))"
-        } else if !names.contains("labels"), !names.contains("label"), let guess = names.first(where: { ["y", "target", "targets", "y_test", "y_val", "class"].contains($0) }) {
-            lines.append("# No array is named labels: '\(guess)' is taken for them.")
-            keys += ", labels: \(Self.quoted(guess))"
         }
         var sample = file.arrays.first { array in inputs.contains { $0.name == array.name } }
         if sample == nil, inputs.count == 1 {
@@ -83,6 +77,7 @@ public struct DeclarationDraft {
                 sample = guess
             }
         }
+        if labels == nil { keys += labelArray(file, sample: sample?.name, inputs) }
         if let sample, sample.header.type == .uint8, input?.type?.isFloatingPoint ?? true, sample.header.shape.count >= 3 {
             lines.append("preprocessing:")
             add("  scale: 0.00392156862745098", "the array has bytes, taken for pixels and brought from 0…255 to 0…1; without this line they stay as they are")
@@ -215,7 +210,7 @@ public struct DeclarationDraft {
         return nil
     }
 
-    private mutating func pixels(first path: String?, letterbox: Bool) throws {
+    mutating func pixels(first path: String?, letterbox: Bool) throws {
         lines.append("preprocessing:")
         let found = input.flatMap { layout($0) }
         let takesBytes = input?.type.map { !$0.isFloatingPoint } ?? false
@@ -257,46 +252,19 @@ public struct DeclarationDraft {
                 : "  # If the training normalized: mean: …, std: …")
     }
 
-    private mutating func addContent(_ table: FileTable) {
-        if let note = table.note { lines.append("# \(note.inComment)") }
-        switch table.content {
-        case .none: lines.append("# No labels: outputs are compared with the original model's.")
-        case .labels(let texts):
-            let count = Set(texts).count
-            add("metric: top1", "\(count) different labels are classes" + (texts.contains { Int($0) == nil } ? ", numbered in text order; 'classes' can say otherwise" : ""))
-        case .texts: add("metric: cer", "transcripts; wer counts words, exact-match whole lines. The metric's 'alphabet' says which output is which character")
-        case .unknown(let texts):
-            if texts.allSatisfy({ Int($0) != nil }) {
-                add("metric: top1", "a column of whole numbers is taken for classes; 'metric: mae' makes them numbers")
-            } else if texts.contains(where: { Float($0) == nil }) {
-                add(
-                    "metric: cer",
-                    "the other column is taken for transcripts; a header line 'file,label' makes it classes. The metric's 'alphabet' says which output is which character")
-            } else {
-                add("metric: mae", "a column of numbers")
-            }
-        case .numbers(_, let width): add("metric: \(width > 1 ? "rmse" : "mae")", "\(width == 1 ? "one number" : "\(width) numbers") a sample")
-        }
-    }
-
-    private mutating func checkScores(_ classes: Int) {
-        let scores = outputs.first.flatMap { $0 }.flatMap { $0.last ?? nil }
-        if let scores, scores != classes { lines.append("# The model gives \(scores) scores for \(classes) classes: 'classes' should list what each score stands for.") }
-    }
-
     private func keys(_ folder: String, _ table: String?) -> String {
         [folder.isEmpty ? nil : "folder: \(shown(folder))", table.map { "labels: \(shown($0))" }].compactMap { $0 }.joined(separator: ", ")
     }
 
-    private mutating func source(_ keys: String) {
+    mutating func source(_ keys: String) {
         lines.append("# Divided by a fixed shuffle; declare 'splits' instead if there are files for each.")
         lines += ["source: {\(keys)}", "fractions: {calibration: 0.1, validation: 0.7, test: 0.2}"]
     }
 
-    private mutating func add(_ line: String, _ comment: String) { lines.append("\(line)  # \(comment)") }
+    mutating func add(_ line: String, _ comment: String) { lines.append("\(line)  # \(comment)") }
 
     /// As YAML reads it in braces.
-    private static func quoted(_ text: String) -> String {
+    static func quoted(_ text: String) -> String {
         let plain = text.utf8.allSatisfy { byte in
             byte >= 0x80 || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
                 || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || "_./+".utf8.contains(byte) || byte == UInt8(ascii: "-")
@@ -310,5 +278,5 @@ public struct DeclarationDraft {
 
 extension String {
     /// Without what would end a comment.
-    fileprivate var inComment: String { String(unicodeScalars.map { $0.properties.generalCategory == .control ? " " : Character($0) }) }
+    var inComment: String { String(unicodeScalars.map { $0.properties.generalCategory == .control ? " " : Character($0) }) }
 }

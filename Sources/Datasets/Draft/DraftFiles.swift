@@ -7,7 +7,7 @@ enum DraftFiles {
     case table(String)
     case idx(folder: String)
     case files(SampleFileKind, folder: String, labels: String?)
-    case masks(folder: String, masks: String)
+    case masks(folder: String, masks: DatasetDeclaration.Masks)
     case coco(annotations: String, folder: String)
     case yolo(labels: String, folder: String)
     case tokens(String)
@@ -72,9 +72,36 @@ enum DraftFiles {
         func sounds(_ folder: String) -> Bool { ["mask", "label", "annot", "gt", "seg"].contains { (folder.split(separator: "/").last ?? "").lowercased().contains($0) } }
         var order = sounds(folders[0]) && !sounds(folders[1]) ? [folders[1], folders[0]] : folders
         if try isPlain(order[0]), try !isPlain(order[1]) { order.reverse() }
-        if try isMasks(order[1]) { return .masks(folder: order[0], masks: order[1]) }
-        if try isMasks(order[0]) { return .masks(folder: order[1], masks: order[0]) }
+        if try isMasks(order[1]) { return .masks(folder: order[0], masks: try named(order[1], for: order[0])) }
+        if try isMasks(order[0]) { return .masks(folder: order[1], masks: try named(order[0], for: order[1])) }
         throw EngineError(.data, "\(folders.joined(separator: ", ")): expected images and PNG masks of the same names, or images and text files of boxes")
+    }
+
+    /// Masks with the suffixes by which their names differ from those of all images; without any where names are the same, or there is no telling.
+    private static func named(_ folder: String, for images: String) throws -> DatasetDeclaration.Masks {
+        let found = try SampleFolder(path: images).files
+        func fits(_ masks: DatasetDeclaration.Masks) -> Bool {
+            found.allSatisfy { image in MaskTargets.path(masks, of: image, below: images).map { InputFile.exists($0) } ?? false }
+        }
+        let same = DatasetDeclaration.Masks(folder: folder)
+        guard !fits(same), let first = found.first else { return same }
+        let stem = MaskTargets.stem(first).dropFirst(images.count)
+        let place = stem.lastIndex(of: "/") ?? stem.startIndex
+        let name = stem[place...].dropFirst()
+        let candidates = try SampleFolder.list(folder + stem[..<place]).filter { $0.lowercased().hasSuffix(".png") }.compactMap { file -> DatasetDeclaration.Masks? in
+            let mask = MaskTargets.stem(file)
+            // Names part before a sign, so that what belongs to the number of a picture stays with it.
+            let common = mask.commonPrefix(with: name)
+            guard !common.isEmpty else { return nil }
+            let shared = common.hasSuffix("_") || common.hasSuffix("-") || common.hasSuffix(".") ? common.dropLast() : common[...]
+            let masks = DatasetDeclaration.Masks(folder: folder, suffix: String(name.dropFirst(shared.count)), maskSuffix: String(mask.dropFirst(shared.count)))
+            return fits(masks) ? masks : nil
+        }
+        // Cityscapes has several maps of a picture: those in the numbers that models learn come first, then those in the numbers of all classes.
+        return candidates.min { first, second in
+            func rank(_ masks: DatasetDeclaration.Masks) -> Int { ["trainid", "labelid", "label", "mask"].firstIndex { masks.maskSuffix.lowercased().contains($0) } ?? 4 }
+            return rank(first) < rank(second)
+        } ?? same
     }
 
     /// The kind of files that a table lists; `nil` if it lists none.

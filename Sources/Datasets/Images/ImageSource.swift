@@ -58,5 +58,7 @@ struct ImageSource: SampleSource {
         }
     }
 
+    func place(of row: Int) -> String { files[row] }
+
     func location(of rows: Range<Int>) -> SampleLocation { .files(Set(files[rows].compactMap { FileIdentity(path: $0) })) }
 }

@@ -4,19 +4,22 @@ import ModelGraph
 /// Masks of images, decoded when asked for and brought to the model's input as the images are.
 enum MaskTargets {
     /// - Parameters:
-    ///   - folder: of the masks; each has the path of its image below `images`, ending in png.
+    ///   - folder: of the masks; each has the path of its image below `root`, ending in png, with another suffix where names differ.
     ///   - shape: of the model's input.
     /// - Throws: `EngineError` if an image has no mask.
-    static func targets(folder: String, images: [String], below root: String, preprocessing: Preprocessing, shape: [Int]) throws -> Targets {
+    static func targets(_ folder: DatasetDeclaration.Masks, images: [String], below root: String, preprocessing: Preprocessing, shape: [Int]) throws -> Targets {
         let masks = try images.map { image in
-            let path = folder + stem(image).dropFirst(root.count) + ".png"
-            guard InputFile.exists(path) else { throw EngineError(.data, "\(image): its mask \(path) is missing") }
+            guard let path = path(folder, of: image, below: root) else { throw EngineError(.data, "\(image): its name does not end in the suffix '\(folder.suffix)'") }
+            guard InputFile.exists(path) else {
+                let remedy = folder.suffix.isEmpty && folder.maskSuffix.isEmpty ? "; 'suffix' and 'mask_suffix' say how names of images and masks end" : ""
+                throw EngineError(.data, "\(image): its mask \(path) is missing\(remedy)")
+            }
             return path
         }
         let (_, height, width) = PixelPipeline.split(shape, layout: preprocessing.layout)
         let decoding = MaskDecoding(colors: preprocessing.colors, unknown: preprocessing.unknownColor)
         return Targets(
-            kind: .classes, shape: [height, width],
+            kind: .classes, shape: [height, width], files: masks,
             read: { row in
                 let path = masks[row]
                 let mask = try decoding.decode(path: path)
@@ -31,6 +34,13 @@ enum MaskTargets {
                 digest.combine("\(preprocessing.colors) \(preprocessing.unknownColor.map { "\($0)" } ?? "-")")
                 for row in rows { try InputFile.read(masks[row], limit: DataLimits.imageFileBytes).withUnsafeBytes { digest.combine(bytes: $0) } }
             })
+    }
+
+    /// The mask of an image; `nil` if the image's name has not the suffix.
+    static func path(_ masks: DatasetDeclaration.Masks, of image: String, below root: String) -> String? {
+        let name = stem(image).dropFirst(root.count)
+        guard name.hasSuffix(masks.suffix) else { return nil }
+        return masks.folder + name.dropLast(masks.suffix.count) + masks.maskSuffix + ".png"
     }
 
     /// A path without its extension.

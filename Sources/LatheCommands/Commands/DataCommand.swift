@@ -109,7 +109,7 @@ struct DataCheck: ParsableCommand {
         guard let chosen = dataset.split(split) else {
             throw BadInput("\(data): no \(split.rawValue) split, there are \(dataset.splits.map(\.name.rawValue).joined(separator: ", "))")
         }
-        let document = try DataCheckDocument(dataset: dataset, split: chosen, limit: samples, outputs: read.graph.outputs.map { $0.shape?.map(\.fixedValue) })
+        let document = try DataCheckDocument(dataset: dataset, split: chosen, limit: samples, model: read)
         if printing.json { return Console.print(try document.printed()) }
         Console.print(try DataCheckText.text(document, dataset: dataset, split: chosen))
     }

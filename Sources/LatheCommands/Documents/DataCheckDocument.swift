@@ -1,7 +1,9 @@
 import Datasets
 import EngineSupport
 import Foundation
+import Measurement
 import Metrics
+import ModelGraph
 
 /// What `lathe data check` finds.
 struct DataCheckDocument: JSONDocument {
@@ -36,12 +38,12 @@ struct DataCheckDocument: JSONDocument {
     var notes: [String]
     var warnings: [String]
 
-    init(dataset: Dataset, split: DatasetSplit, limit: Int, outputs: [[Int?]?]) throws {
+    init(dataset: Dataset, split: DatasetSplit, limit: Int, model: Model) throws {
         self.dataset = dataset.name
-        metric = dataset.metric.rawValue
         self.split = split.name.rawValue
         count = split.count
         let prepared = try split.prepared()
+        metric = try MetricGuess.declared(dataset, prepared, of: model).rawValue
         samples = min(limit, prepared.count)
         notes = dataset.notes
         warnings = []
@@ -82,11 +84,25 @@ struct DataCheckDocument: JSONDocument {
         labels = []
         if let targets = prepared.targets {
             for position in 0..<min(8, samples) { labels.append(try Self.text(prepared.target(position), classes: dataset.classes)) }
-            if let all = split.labels, let largest = all.max(), let scores = outputs.first.flatMap({ $0 }).flatMap({ $0.last ?? nil }), scores > 1, largest >= scores {
+            if let all = split.labels, let largest = all.max(), let scores = model.graph.outputs.first?.shape?.last?.fixedValue, scores > 1, largest >= scores {
                 warnings.append("labels reach \(largest), the model gives \(scores) scores")
             }
-            _ = targets
+            if let beyond = try Self.pixelBeyond(targets, prepared, samples, dataset, model) { warnings.append(beyond) }
         }
+    }
+
+    /// Says that masks hold a class that the output has no scores for.
+    private static func pixelBeyond(_ targets: Targets, _ prepared: PreparedSamples, _ samples: Int, _ dataset: Dataset, _ model: Model) throws -> String? {
+        guard targets.kind == .classes, targets.shape?.count == 2, let output = model.graph.outputs.first?.shape?.map(\.fixedValue), output.count == 4 else { return nil }
+        // Channels are fewer than pixels, first or last.
+        guard let classes = [output[1], output[3]].compactMap({ $0 }).min(), classes > 1 else { return nil }
+        for position in 0..<samples {
+            guard case .classes(let values, _) = try prepared.target(position) else { continue }
+            if let value = values.first(where: { Int($0) >= classes && Int($0) != dataset.metricOptions.ignore }) {
+                return "\(prepared.targetPlace(position)) has class \(value), the model gives \(classes); 'ignore: \(value)' leaves such pixels out"
+            }
+        }
+        return nil
     }
 
     /// A label as people read it.

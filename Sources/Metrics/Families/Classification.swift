@@ -7,8 +7,8 @@ struct TopClasses: MetricComputation {
     let single: SingleReading
 
     func contribution(_ outputs: [OutputView], target: SampleTarget) throws(EngineError) -> [Double] {
-        let label = try target.label(kind)
         let row = try outputs.scored(kind).values
+        let label = try target.label(kind, scores: row.count, single)
         if row.count == 1 { return [single.predicted(row[0]) == label ? 1 : 0] }
         return [ClassScores.isInTop(k, row, label: label) ? 1 : 0]
     }
@@ -23,8 +23,8 @@ struct ClassConfusions: MetricComputation {
     let single: SingleReading
 
     func contribution(_ outputs: [OutputView], target: SampleTarget) throws(EngineError) -> [Double] {
-        let label = try target.label(kind)
         let row = try outputs.scored(kind).values
+        let label = try target.label(kind, scores: row.count, single)
         return [Double(label), Double(row.count == 1 ? single.predicted(row[0]) : ClassScores.largest(row))]
     }
 
@@ -110,6 +110,7 @@ struct ClassRankings: MetricComputation {
         let row = try outputs.scored(kind).values
         guard row.count != 0 else { throw EngineError(.data, "metric \(kind.rawValue): an output without values") }
         if row.count <= 2 {
+            try SampleTarget.check(label, kind, scores: row.count, .score(above: nil))
             guard positive == 0 || positive == 1 else { throw EngineError(.data, "metric \(kind.rawValue): positive class \(positive), expected 0 or 1 of two classes") }
             var score = row.count == 1 ? (positive == 1 ? Double(row[0]) : -Double(row[0])) : ClassScores.probabilities(row)[positive]
             let isPositive = label == positive
@@ -117,7 +118,7 @@ struct ClassRankings: MetricComputation {
             return [isPositive ? 1 : 0, score]
         }
         guard row.indices.contains(label) else {
-            throw EngineError(.data, "metric \(kind.rawValue): label \(label), expected 0 to \(row.count - 1) as the output has \(row.count) scores")
+            throw EngineError(.label, "metric \(kind.rawValue): label \(label), expected 0 to \(row.count - 1) as the output has \(row.count) scores")
         }
         var result = [Double(label)] + ClassScores.probabilities(row)
         if result[1].isNaN {
@@ -149,7 +150,9 @@ struct LogLoss: MetricComputation {
             let probability = single.probability(row[0])
             return [ClassScores.negativeLog(probability: label == 1 ? probability : label == 0 ? 1 - probability : 0)]
         }
-        guard row.indices.contains(label) else { throw EngineError(.data, "metric log-loss: label \(label), expected 0 to \(row.count - 1) as the output has \(row.count) scores") }
+        guard row.indices.contains(label) else {
+            throw EngineError(.label, "metric log-loss: label \(label), expected 0 to \(row.count - 1) as the output has \(row.count) scores")
+        }
         return [ClassScores.negativeLog(row, label: label)]
     }
 
@@ -163,8 +166,8 @@ struct CalibrationError: MetricComputation {
     let single: SingleReading
 
     func contribution(_ outputs: [OutputView], target: SampleTarget) throws(EngineError) -> [Double] {
-        let label = try target.label(.calibrationError)
         let row = try outputs.scored(.calibrationError).values
+        let label = try target.label(.calibrationError, scores: row.count, single)
         if row.count == 1 {
             let probability = single.probability(row[0])
             if probability.isNaN { return [1, 0] }

@@ -21,6 +21,9 @@ struct FrameClasses: MetricComputation {
         let view = try outputs.scored(kind)
         let (truth, _) = try target.classes(kind)
         let scores = try StepScores(view, steps: truth.count, kind: kind)
+        for label in truth where label != ignore && label >= 0 {
+            try SampleTarget.check(Int(label), kind, scores: scores.classes, single, remedy: "; 'ignore: \(label)' leaves it out")
+        }
         let said = scores.predictions(single)
         if kind == .frameAccuracy {
             var (right, all) = (0, 0)

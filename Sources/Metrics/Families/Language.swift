@@ -21,6 +21,9 @@ struct TokenScores: MetricComputation {
             throw EngineError(.data, "metric \(kind.rawValue): output \(view.name) of shape \(view.shape), expected scores for each of \(steps) tokens, [\(steps), vocabulary]")
         }
         let shift = steps < truth.count || isShifted == true ? 1 : 0
+        for label in truth.dropFirst(shift).prefix(steps) where Int(label) != ignore && label >= 0 {
+            try SampleTarget.check(Int(label), kind, scores: scores.classes, .classNumber, remedy: "; 'ignore: \(label)' leaves it out")
+        }
         var (sum, count) = (0.0, 0)
         scores.values.withUnsafeBufferPointer { values in
             for step in 0..<steps where step + shift < truth.count {

@@ -26,6 +26,21 @@ extension SampleTarget {
         throw mismatch(kind, expected: "one class per sample")
     }
 
+    /// One class of the sample, which has to be one of those that `count` scores tell; of one score what `single` makes of it.
+    func label(_ kind: MetricKind, scores count: Int, _ single: SingleReading) throws(EngineError) -> Int {
+        let label = try label(kind)
+        try Self.check(label, kind, scores: count, single)
+        return label
+    }
+
+    /// - Throws: `EngineError` where a label is beyond the classes that an output tells.
+    static func check(_ label: Int, _ kind: MetricKind, scores count: Int, _ single: SingleReading, remedy: String = "") throws(EngineError) {
+        let classes = count > 1 ? count : single == .classNumber ? .max : 2
+        guard label >= classes else { return }
+        let told = count > 1 ? "the output has \(count) scores" : "the output is one number"
+        throw EngineError(.label, "metric \(kind.rawValue): label \(label), expected 0 to \(classes - 1) as \(told)\(remedy)")
+    }
+
     /// Numbers row by row.
     func numbers(_ kind: MetricKind) throws(EngineError) -> (values: [Float], shape: [Int]) {
         switch self {
@@ -62,7 +77,7 @@ extension SampleTarget {
         switch self {
         case .label(let label):
             guard set.indices.contains(label) else {
-                throw EngineError(.data, "metric \(kind.rawValue): label \(label), expected 0 to \(count - 1) as the output has \(count) scores")
+                throw EngineError(.label, "metric \(kind.rawValue): label \(label), expected 0 to \(count - 1) as the output has \(count) scores")
             }
             set[label] = true
         case .numbers(let values, let shape):

@@ -28,7 +28,7 @@ struct SequenceErrors: MetricComputation {
         if let ignore { said.removeAll { Int($0) == ignore } }
         if case .text(let truth) = target {
             guard let text = decoding.text(said, classes: classes) else {
-                throw EngineError(.data, "metric \(kind.rawValue): labels are texts, which needs alphabet, the characters of the classes")
+                throw EngineError(.data, "metric \(kind.rawValue): labels are texts, which needs alphabet, the characters of the classes; names of classes are listed as 'classes'")
             }
             return compare(text, truth)
         }
