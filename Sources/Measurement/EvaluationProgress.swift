@@ -68,7 +68,11 @@ final class EvaluationProgress: @unchecked Sendable {
     }
 
     func result() -> (SampleScores, AccuracyEstimate) {
-        let (scores, tally) = lock.withLock { (self.gathered, self.tally) }
+        let (scores, arrived) = lock.withLock { (self.gathered, self.tally) }
+        // In the samples' own order: sums of numbers as they came would differ in their last digits from run to run.
+        var tally = PairedTally(metric: samples.metric)
+        tally.notFinite = arrived.notFinite
+        for (index, score) in scores.scores.enumerated() where !score.isNaN { tally.add(score, baseline: baseline?.scores[index]) }
         let estimate = evaluation.estimate(scores, tally, baseline: baseline, isPartial: false)
         if samples.metric.aggregation == .pooled { estimating.withLock { update(estimate) } }
         return (scores, estimate)

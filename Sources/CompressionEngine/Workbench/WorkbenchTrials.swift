@@ -27,6 +27,9 @@ struct TrialLedger: Sendable {
         try store.save(trial)
     }
 
+    /// What is stored of a recipe.
+    func figures(of recipe: Recipe) throws -> TrialFigures? { try store.trial(key(recipe))?.figures }
+
     /// All that is stored; of techniques that this version does not have nothing is shown.
     func all() throws -> [TrialRecord] { try store.trials(modelHash: modelHash, dataHash: dataHash, kind: Self.kind).compactMap(Self.record) }
 

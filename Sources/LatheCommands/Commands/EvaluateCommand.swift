@@ -141,7 +141,7 @@ struct Evaluate: ParsableCommand {
         if estimate.notFinite > 0 {
             warnings.append("the output is not finite (infinity or NaN) for \(estimate.notFinite) of \(estimate.seen) samples")
         }
-        let findings = Limit.Findings(accuracy: estimate, before: before, after: after, latency: latency?.figures)
+        let findings = Demand.Findings(accuracy: estimate, before: before, after: after, latency: latency?.figures)
         return EvaluateDocument(
             model: ModelReference(session.info), baseline: ModelReference(reference.info),
             recipe: RecipeDocument(recipe, reports: applied.reports),

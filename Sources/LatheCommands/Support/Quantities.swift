@@ -1,4 +1,5 @@
 import ArgumentParser
+import CompressionEngine
 import Explorer
 import Foundation
 import Measurement
@@ -10,11 +11,8 @@ struct ByteQuantity: ExpressibleByArgument {
     var bytes: Double
 
     init?(argument: String) {
-        let text = argument.filter { $0 != " " && $0 != "_" }
-        let number = text.prefix { $0.isNumber || $0 == "." }
-        let units = ["": 1.0, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 1024, "MIB": 1_048_576, "GIB": 1_073_741_824]
-        guard let value = Double(number), let unit = units[text.dropFirst(number.count).uppercased()], value.isFinite else { return nil }
-        bytes = value * unit
+        guard let value = TypedBytes.value(argument) else { return nil }
+        bytes = value
     }
 }
 

@@ -1,5 +1,5 @@
 import ArgumentParser
-import Datasets
+import CompressionEngine
 import Explorer
 import Measurement
 import Metrics
@@ -24,61 +24,28 @@ struct Requirement: Encodable {
 
 /// A limit on one measure, read but not checked yet.
 struct Limit {
-    enum Quantity {
-        /// The measure's own value.
-        case value
-        /// Its value over the baseline's.
-        case ratio
-        /// How much worse it became, in the unit of differences.
-        case drop
-    }
-
     var name: String
-    var measure: Measure
-    var quantity = Quantity.value
-    var isAtLeast = false
-    var number: Double
+    var demand: Demand
 
-    /// What was measured of a model and its baseline.
-    struct Findings {
-        var accuracy: AccuracyEstimate
-        var before: ModelFigures
-        var after: ModelFigures
-        var latency: LatencyFigures?
-    }
+    init(name: String, _ demand: Demand) { (self.name, self.demand) = (name, demand) }
 
     /// - Throws: `BadInput` where there is no such number.
-    func check(_ found: Findings) throws -> Requirement {
-        guard let value = value(found) else { throw BadInput("--\(name): \(measure.name) is not known here") }
-        // 0.5 points of 10,000 samples are 50, but not in binary fractions.
-        let slack = measure.metric == nil ? 0 : 1e-12
-        let met = isAtLeast ? value >= number - slack : value <= number + slack
-        let demand = isAtLeast ? "at least" : "at most"
+    func check(_ found: Demand.Findings) throws -> Requirement {
+        let measure = demand.measure
+        guard let value = demand.value(found) else { throw BadInput("--\(name): \(measure.name) is not known here") }
+        let words = demand.isAtLeast ? "at least" : "at most"
         let (one, other): (String, String) =
-            switch quantity {
-            case .value: ("\(measure.name) \(Written.value(value, measure))", Written.value(number, measure))
-            case .ratio: ("\(measure.name) \(value.formatted(digits: 3))× the baseline's", "\(number.formatted(digits: 3))×")
+            switch demand.quantity {
+            case .value: ("\(measure.name) \(Written.value(value, measure))", Written.value(demand.number, measure))
+            case .ratio: ("\(measure.name) \(value.formatted(digits: 3))× the baseline's", "\(demand.number.formatted(digits: 3))×")
             case .drop:
-                ("\(measure.name) \(measure.direction == .lower ? "rises" : "drops") by \(measure.changeFormat.magnitude(max(value, 0)))", measure.changeFormat.magnitude(number))
+                (
+                    "\(measure.name) \(measure.direction == .lower ? "rises" : "drops") by \(measure.changeFormat.magnitude(max(value, 0)))",
+                    measure.changeFormat.magnitude(demand.number)
+                )
             }
-        return Requirement(name: name, measure: measure.id, limit: number, value: value, met: met, description: "\(one), \(demand) \(other) demanded")
-    }
-
-    private func value(_ found: Findings) -> Double? {
-        let now: Double?
-        let before: Double?
-        if measure.metric != nil {
-            (now, before) = (found.accuracy.value, found.accuracy.baseline)
-            if quantity == .drop { return found.accuracy.loss ?? 0 }
-        } else if measure.isLatency {
-            (now, before) = (found.latency?.candidate, found.latency?.baseline)
-            // That of the rounds, which ran in turns.
-            if quantity == .ratio { return found.latency?.ratio }
-        } else {
-            (now, before) = (measure.figure(in: found.after)?.value, measure.figure(in: found.before)?.value)
-        }
-        guard quantity == .ratio else { return now }
-        return now.flatMap { now in before.flatMap { $0 > 0 ? now / $0 : nil } }
+        return Requirement(
+            name: name, measure: measure.id, limit: demand.number, value: value, met: demand.isMet(value), description: "\(one), \(words) \(other) demanded")
     }
 }
 
@@ -146,30 +113,29 @@ struct RequirementOptions: ParsableArguments {
             guard metric.direction == .higher else {
                 throw BadInput("--min-accuracy: less is better of \(metric.name); demand it with --require 'accuracy<=LIMIT'")
             }
-            limits.append(Limit(name: "min-accuracy", measure: metric, isAtLeast: true, number: try minAccuracy.value(of: metric, option: "min-accuracy")))
+            limits.append(Limit(name: "min-accuracy", Demand(metric, isAtLeast: true, try minAccuracy.value(of: metric, option: "min-accuracy"))))
         }
         if let maxDrop {
-            limits.append(
-                Limit(name: "max-drop", measure: metric, quantity: .drop, number: try maxDrop.value(of: metric, option: "max-drop", isDifference: true)))
+            limits.append(Limit(name: "max-drop", Demand(metric, .drop, try maxDrop.value(of: metric, option: "max-drop", isDifference: true))))
         }
-        if let maxSize { limits.append(Limit(name: "max-size", measure: .file, number: maxSize.bytes)) }
-        if let maxPackedSize { limits.append(Limit(name: "max-packed-size", measure: .packed, number: maxPackedSize.bytes)) }
-        if let maxLatencyRatio { limits.append(Limit(name: "max-latency-ratio", measure: .latency, quantity: .ratio, number: maxLatencyRatio)) }
+        if let maxSize { limits.append(Limit(name: "max-size", Demand(.file, maxSize.bytes))) }
+        if let maxPackedSize { limits.append(Limit(name: "max-packed-size", Demand(.packed, maxPackedSize.bytes))) }
+        if let maxLatencyRatio { limits.append(Limit(name: "max-latency-ratio", Demand(.latency, .ratio, maxLatencyRatio))) }
         for text in require {
             guard let measure = Measure.named(text.id, metric: kind) else { continue }
             guard measure.metric == nil || measure == metric else {
                 throw BadInput("--require \(text.text): the data set measures \(metric.name), not \(measure.name)")
             }
             guard measure.metric != nil || measure.isLatency || measure.isOfFigures else { throw BadInput("--require \(text.text): \(measure.name) is not measured here") }
-            var limit = Limit(name: text.text, measure: measure, isAtLeast: text.isAtLeast, number: 0)
+            let demand: Demand
             if text.number.hasSuffix("x"), let ratio = Double(text.number.dropLast()), ratio.isFinite {
-                (limit.quantity, limit.number) = (.ratio, ratio)
+                demand = Demand(measure, .ratio, isAtLeast: text.isAtLeast, ratio)
             } else if let number = measure.typed(text.number) {
-                limit.number = number
+                demand = Demand(measure, isAtLeast: text.isAtLeast, number)
             } else {
                 throw BadInput("--require \(text.text): expected \(measure.typedForm) or a multiple of the baseline's such as 0.5x, found '\(text.number)'")
             }
-            limits.append(limit)
+            limits.append(Limit(name: text.text, demand))
         }
         return limits
     }
@@ -189,50 +155,7 @@ struct MetricQuantity: ExpressibleByArgument {
     /// - Parameter isDifference: percentage points instead of percent.
     /// - Throws: `BadInput` where the unit is not the metric's.
     func value(of metric: Measure, option: String, isDifference: Bool = false) throws -> Double {
-        if let value = metric.typed(text) { return value }
-        if isDifference, metric.comparison == .points, text.hasSuffix("pt"), let value = metric.typed(String(text.dropLast(2))) { return value }
+        if let value = isDifference ? metric.typedDifference(text) : metric.typed(text) { return value }
         throw BadInput("--\(option) \(text): the data set measures \(metric.name): expected \(isDifference ? metric.typedDifferenceForm : metric.typedForm)")
     }
-}
-
-extension Measure {
-    /// A value as it is typed: in the unit that it is written in, which may be left out.
-    /// - Returns: the value in the measure's own unit; `nil` if the text is none.
-    func typed(_ text: String) -> Double? {
-        switch format {
-        case .bytes: return ByteQuantity(argument: text)?.bytes
-        case .count:
-            let factors: [Character: Double] = ["K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12]
-            if let last = text.uppercased().last, let factor = factors[last] { return Double(text.dropLast()).map { $0 * factor } }
-            return Self.finite(text)
-        case .si(let unit, let scale):
-            for (prefix, factor) in [("p", 1e-12), ("n", 1e-9), ("u", 1e-6), ("µ", 1e-6), ("m", 1e-3), ("", 1)] where text.hasSuffix(prefix + unit) {
-                if let number = Self.finite(text.dropLast(prefix.count + unit.count)) { return number * factor / scale }
-            }
-            return Self.finite(text)
-        case .percent, .points, .relative: return Self.finite(text.hasSuffix("%") ? text.dropLast() : text[...]).map { $0 / 100 }
-        case .fixed(_, let unit, _), .significant(_, let unit, _):
-            let hasUnit = !unit.isEmpty && text.lowercased().hasSuffix(unit.lowercased())
-            return Self.finite(hasUnit ? text.dropLast(unit.count) : text[...])
-        }
-    }
-
-    private static func finite(_ text: some StringProtocol) -> Double? { Double(text).flatMap { $0.isFinite ? $0 : nil } }
-
-    /// What `typed` expects, in words.
-    var typedForm: String {
-        switch format {
-        case .bytes: "bytes such as 60000, 60KB or 58KiB"
-        case .count: "a count such as 2000000 or 2M"
-        case .si: "a number in \(self.unit), or with its unit"
-        case .percent, .points, .relative: "percent"
-        case .fixed(_, let unit, _), .significant(_, let unit, _):
-            !unit.isEmpty
-                ? "a number in \(unit)"
-                : !range.lowerBound.isFinite || !range.upperBound.isFinite
-                    ? "a number" : "a number from \(range.lowerBound.formatted(digits: 3)) to \(range.upperBound.formatted(digits: 3))"
-        }
-    }
-
-    var typedDifferenceForm: String { comparison == .points ? "percentage points" : typedForm }
 }
