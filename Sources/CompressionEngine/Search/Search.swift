@@ -176,7 +176,8 @@ public final class Search {
         ]
         let share = options.budget / 5
         for technique in used.filter({ choices[$0] != nil }).prefix(3) {
-            let step = (trials.filter { !$0.isDropped }.sorted(by: Self.isBetter).lazy.flatMap(\.recipe.activeSteps).first { $0.technique == technique }) ?? SearchSpace.step(technique)
+            let step =
+                (trials.filter { !$0.isDropped }.sorted(by: Self.isBetter).lazy.flatMap(\.recipe.activeSteps).first { $0.technique == technique }) ?? SearchSpace.step(technique)
             var plain = step
             plain.overrides = []
             plain.layers = .all
@@ -288,7 +289,9 @@ public final class Search {
         judge(&trial)
         // Far from what the goal allows: not worth a run. Near it, it may be the nearest there is.
         if zip(goal.demands, trial.excess).contains(where: { $0.measure.isOfFigures && ($1 ?? 0) > 0.1 }) { return nil }
-        if goal.objective.isOfFigures, let best = result.best?.score, let score = trial.score, best > 0, score > best * 1.001, trial.excess.contains(where: { ($0 ?? 0) == 0 }) { return nil }
+        if goal.objective.isOfFigures, let best = result.best?.score, let score = trial.score, best > 0, score > best * 1.001, trial.excess.contains(where: { ($0 ?? 0) == 0 }) {
+            return nil
+        }
         if goal.needsLatency {
             trial.findings.latency = try session.latency(of: applied.model, seconds: 0.4, operators: false, cancellation: work).0
             judge(&trial)
@@ -411,7 +414,9 @@ public final class Search {
             }
         }
         // Nothing holds all but one: the nearest to all.
-        if result.misses.isEmpty, let nearest = trials.filter({ !$0.isDropped }).min(by: { $0.distance < $1.distance }), let worst = nearest.excess.enumerated().max(by: { ($0.element ?? 0) < ($1.element ?? 0) }) {
+        if result.misses.isEmpty, let nearest = trials.filter({ !$0.isDropped }).min(by: { $0.distance < $1.distance }),
+            let worst = nearest.excess.enumerated().max(by: { ($0.element ?? 0) < ($1.element ?? 0) })
+        {
             result.misses.append((goal.demands[worst.offset], nearest))
         }
     }

@@ -52,11 +52,13 @@ public struct SearchGoal: Sendable, Hashable {
             return Demand(measure, .drop, value)
         }
         guard measure.direction == .neither || isAtLeast == (measure.direction == .higher) else {
-            throw EngineError(.data, "goal '\(text)': \(measure.direction == .lower ? "less" : "more") is better of \(measure.name), so it is limited with \(isAtLeast ? "<=" : ">=")")
+            throw EngineError(
+                .data, "goal '\(text)': \(measure.direction == .lower ? "less" : "more") is better of \(measure.name), so it is limited with \(isAtLeast ? "<=" : ">=")")
         }
         if let ratio = ratio(number, measure) { return Demand(measure, .ratio, isAtLeast: isAtLeast, ratio) }
         guard let value = measure.typed(number) else {
-            throw EngineError(.data, "goal '\(text)': expected \(measure.typedForm)\(measure.metric == nil ? ", or a share of the baseline's such as 50% or 0.5x" : ""), found '\(number)'")
+            throw EngineError(
+                .data, "goal '\(text)': expected \(measure.typedForm)\(measure.metric == nil ? ", or a share of the baseline's such as 50% or 0.5x" : ""), found '\(number)'")
         }
         return Demand(measure, .value, isAtLeast: isAtLeast, value)
     }
@@ -75,7 +77,9 @@ public struct SearchGoal: Sendable, Hashable {
         let id = name.lowercased()
         if id == "drop" || id == "loss" { return (.metric(metric), true) }
         let known = names(metric)
-        guard let measure = Measure.named(others[id] ?? id, metric: metric), measure.metric == nil || measure == .metric(metric), measure.metric != nil || known.contains(measure.id) else {
+        guard let measure = Measure.named(others[id] ?? id, metric: metric), measure.metric == nil || measure == .metric(metric),
+            measure.metric != nil || known.contains(measure.id)
+        else {
             throw EngineError(.data, "goal '\(text)': there is no measure '\(name)' here, expected drop, accuracy, \(known.joined(separator: ", "))")
         }
         return (measure, false)

@@ -43,6 +43,10 @@ public protocol ExplorerEngine: Sendable {
     /// Gives each layer its own value by measured sensitivities. Answers `jobUpdated` and `allocated`.
     func allocate(_ grid: SensitivityGrid, measure: AllocationMeasure, goal: AllocationGoal, job: Int)
 
+    /// Looks for the recipe that meets a goal. Answers `jobUpdated`, `trials` as they come in, and `searched`.
+    /// - Parameter seconds: to spend at most.
+    func search(_ goal: SearchGoal, seconds: Double, job: Int)
+
     /// Trains what a recipe's steps learn. Answers `jobUpdated` and `training` as it goes, then `trained` or `failed`.
     /// - Parameter steps: a preview: stop after so many steps, and keep nothing.
     func train(_ recipe: Recipe, steps: Int?, job: Int)
@@ -212,6 +216,9 @@ public enum EngineEvent: Sendable {
     case recovered(job: Int, Recipe, AccuracyEstimate, steps: Int)
     /// The recipe that an allocation found; whether it meets its goal, by measurement.
     case allocated(job: Int, Recipe, isMet: Bool)
+    /// What a search has found: the best so far, and at the end all of it.
+    case foundSoFar(job: Int, SearchTrial)
+    case searched(job: Int, SearchResult)
     /// `generation` is that of the request that failed, `job` that of a job.
     case failed(generation: Int?, job: Int?, message: String)
     /// A file of the model is no longer what was opened. Everything goes on with the model as it was.

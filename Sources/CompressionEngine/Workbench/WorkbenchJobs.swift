@@ -84,6 +84,29 @@ extension WorkbenchCore {
         }
     }
 
+    /// Trials show as they are stored, a second apart at least; canceled, a search gives what it has.
+    func search(_ goal: SearchGoal, seconds: Double, job: Int) {
+        let (store, outlet, clock) = (trials?.store, outlet, clock)
+        run(job, title: "Search") { session, cancellation, reporter in
+            var (phase, count, shown) = ("", 0, clock.stopwatch())
+            let result = try session.search(goal, seconds: seconds, store: store, cancellation: cancellation) { event in
+                switch event {
+                case .phase(let name): phase = name
+                case .tried:
+                    count += 1
+                    if shown.seconds > 1 {
+                        shown = clock.stopwatch()
+                        self.submit { core in core.track { await $0.sendTrials() } }
+                    }
+                case .best(let trial): outlet.send(.foundSoFar(job: job, trial))
+                }
+                reporter.update("\(phase), \(count) tried", min(1, reporter.watch.seconds / seconds))
+            }
+            self.submit { core in core.track { await $0.sendTrials() } }
+            return .searched(job: job, result)
+        }
+    }
+
     func allocate(_ grid: SensitivityGrid, measure: AllocationMeasure, goal: AllocationGoal, job: Int) {
         run(job, title: "Allocate \(grid.request.step.technique)") { session, cancellation, reporter in
             let found = try session.allocated(grid, measure: measure, goal: goal, cancellation: cancellation) { reporter.update($1, $0) }

@@ -67,6 +67,9 @@ protocol WorkbenchSession: Sendable {
     func allocated(
         _ grid: SensitivityGrid, measure: AllocationMeasure, goal: AllocationGoal, cancellation: Cancellation, progress: (Double, String) -> Void
     ) throws -> (recipe: Recipe, isMet: Bool)
+    func search(
+        _ goal: SearchGoal, seconds: Double, store: TrialStore?, cancellation: Cancellation, update: @escaping (SearchEvent) -> Void
+    ) throws -> SearchResult
     /// - Parameter steps: stop after so many, keep nothing and estimate what that recovers.
     /// - Returns: that estimate; `nil` after a whole training.
     func train(
@@ -102,6 +105,14 @@ extension EngineSession: WorkbenchSession {
     func baselineAccuracy(cancellation: Cancellation, update: @escaping @Sendable (AccuracyEstimate) -> Void) throws -> AccuracyEstimate? {
         let scores = try baselineScores(cancellation: cancellation, update: update)
         return scores.isComplete ? baselineEstimate() : nil
+    }
+
+    func search(
+        _ goal: SearchGoal, seconds: Double, store: TrialStore?, cancellation: Cancellation, update: @escaping (SearchEvent) -> Void
+    ) throws -> SearchResult {
+        var options = Search.Options()
+        options.budget = seconds
+        return try Search(self, goal: goal, options: options, store: store, cancellation: cancellation, update: update).run()
     }
 
     func baselineRemarks() throws -> [String] { try baselineRemarks(.validation) }

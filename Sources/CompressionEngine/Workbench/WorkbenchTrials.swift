@@ -79,7 +79,7 @@ extension WorkbenchCore {
         }
     }
 
-    private func sendTrials() async {
+    func sendTrials() async {
         guard let trials else { return }
         do {
             outlet.send(.trials(try await storage.run { try trials.all() }))

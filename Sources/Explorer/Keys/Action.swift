@@ -58,6 +58,7 @@ public enum Action: String, CaseIterable, Sendable, Codable {
     case sortNext = "sort-next"
     case sortPrevious = "sort-previous"
     case sortReverse = "sort-reverse"
+    case search
     case analyzeSensitivity = "analyze-sensitivity"
     case allocate
     case applyCell = "apply-cell"

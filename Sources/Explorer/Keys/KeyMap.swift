@@ -126,7 +126,8 @@ extension KeyMap {
         KeyBinding(
             .classChanges, "which classes or samples the recipe hurts, worst first", hint: "classes", .measuring, keys: "c",
             in: [.techniques, .parameters, .figures, .curve, .scatter]),
-        KeyBinding(.takeRescue, "take the recipe that is suggested in place of a ruinous one", .measuring, keys: "i"),
+        KeyBinding(.search, "search for the recipe that meets a goal", hint: "search", .measuring, keys: "F"),
+        KeyBinding(.takeRescue, "take the recipe that a search has found, or that is suggested", .measuring, keys: "i"),
         // Everywhere: moving.
         KeyBinding(.viewExplore, "Explore: techniques, figures, curve", .moving, keys: "1"),
         KeyBinding(.viewLayers, "Layers: table, own values, histogram", .moving, keys: "2"),

@@ -10,6 +10,11 @@ public struct TaskState: Sendable {
     public var heatColumn = 0
     /// Jobs that analyze or allocate.
     var analysisJobs: Set<Int> = []
+    /// The search that runs, and the best that one has found and nobody has taken yet.
+    var searchJob: Int?
+    public var found: SearchTrial?
+    /// The goal that was typed last.
+    var goal = ""
     /// Trainings by canonical recipe: running, finished, previewed.
     public var trainings: [String: Training] = [:]
     /// Recipes that jobs train.

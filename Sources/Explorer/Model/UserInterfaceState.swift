@@ -21,6 +21,8 @@ public struct Entry: Sendable {
         case name(state: Int)
         case exportField(ExportForm.Field)
         case allocation
+        /// The goal of a search.
+        case search
     }
     public var purpose: Purpose
     public var field: TextField

@@ -77,6 +77,7 @@ extension ExplorerModel {
         case .sortNext: sort(by: 1)
         case .sortPrevious: sort(by: -1)
         case .sortReverse: reverseSort()
+        case .search: askGoal()
         case .analyzeSensitivity: analyzeSensitivity()
         case .allocate: askAllocation()
         case .applyCell: applyHeatCell()

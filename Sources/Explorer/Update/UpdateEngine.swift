@@ -86,6 +86,8 @@ extension ExplorerModel {
         case .allocated(_, let recipe, let isMet):
             act(.edit(.replace(recipe, why: "allocated by sensitivity")))
             notify(isMet ? .success : .warning, isMet ? "allocated: the goal is met; u undoes it" : "the goal cannot be met: this is the closest; u undoes it")
+        case .foundSoFar(let job, let trial): if job == tasks.searchJob { tasks.found = trial }
+        case .searched(let job, let result): searched(job, result)
         case .failed(let generation, let job, let message): failed(generation, job, message)
         case .sourceChanged(let path):
             notify(.warning, "\(path) changed on disk; shown is the model as opened: open it again")

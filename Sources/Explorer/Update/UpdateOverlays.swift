@@ -159,6 +159,11 @@ extension ExplorerModel {
             }
             ui.overlay = nil
             allocate(goal)
+        case .search:
+            ui.overlay = nil
+            guard !text.isEmpty, let problem = search(text) else { return }
+            entry.field.error = problem
+            ui.overlay = .entry(entry)
         case .name(let state):
             ui.overlay = nil
             act(.name(state, text.trimmingCharacters(" ")))

@@ -236,12 +236,6 @@ extension ExplorerModel {
         ui.overlay = .text(TextBox(title: "Samples, those first that lose most", lines: [heading] + lines, text: ([heading] + lines).joined(separator: "\n"), copied: false))
     }
 
-    /// Takes the recipe that was found in place of a ruinous one.
-    mutating func takeRescue() {
-        guard let rescue = result?.rescue else { return notify(.warning, "nothing is suggested: that happens where a recipe ruins the model and a nearby one does not") }
-        act(.edit(.replace(rescue.recipe, why: rescue.change)))
-    }
-
     // MARK: - Showing and copying
 
     mutating func showCommand(_ command: String) {

@@ -47,7 +47,8 @@ struct SearchCommand: ParsableCommand {
 
     @Option(
         name: [.customShort("o"), .long],
-        help: ArgumentHelp("Write best.onnx, its recipe and report, and the front's recipes into this folder; best.recipe.yaml is there from the first one on.", valueName: "folder"),
+        help: ArgumentHelp(
+            "Write best.onnx, its recipe and report, and the front's recipes into this folder; best.recipe.yaml is there from the first one on.", valueName: "folder"),
         completion: .directory)
     var output: String?
 

@@ -205,6 +205,10 @@ final class FakeSession: WorkbenchSession {
         }
     }
 
+    func search(
+        _ goal: SearchGoal, seconds: Double, store: TrialStore?, cancellation: Cancellation, update: @escaping (SearchEvent) -> Void
+    ) throws -> SearchResult { SearchResult(goal: goal) }
+
     func rescue(_ recipe: Recipe, _ estimate: AccuracyEstimate, cancellation: Cancellation) throws -> Rescue? { nil }
 
     func latency(of model: Model, conditions: LatencyConditions, seconds: Double, cancellation: Cancellation) throws -> TimedModel {
