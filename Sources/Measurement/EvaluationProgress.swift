@@ -46,6 +46,8 @@ final class EvaluationProgress: @unchecked Sendable {
             if !gathered.answers.isEmpty, new.answers.count == range.count { gathered.answers.replaceSubrange(range, with: new.answers) }
             guard tally.seen == total || (updates == 0 && tally.seen >= 256) || (updates > 0 && DispatchTime.now() > nextUpdate) else { return nil }
             guard samples.metric.aggregation == .pooled else {
+                // The last estimate is the result, which knows classes and samples too.
+                guard tally.seen < total else { return nil }
                 updated()
                 update(tally.estimate(total: samples.count))
                 return nil
@@ -74,7 +76,7 @@ final class EvaluationProgress: @unchecked Sendable {
         tally.notFinite = arrived.notFinite
         for (index, score) in scores.scores.enumerated() where !score.isNaN { tally.add(score, baseline: baseline?.scores[index]) }
         let estimate = evaluation.estimate(scores, tally, baseline: baseline, isPartial: false)
-        if samples.metric.aggregation == .pooled { estimating.withLock { update(estimate) } }
+        estimating.withLock { update(estimate) }
         return (scores, estimate)
     }
 }
@@ -95,9 +97,9 @@ extension AccuracyEvaluation {
             estimate = PooledScores.estimate(scores, baseline: baseline, options: samples.options, isPartial: isPartial)
             estimate.notFinite = tally.notFinite
         }
-        if !isPartial, let baseline {
-            if let labels = samples.labels { estimate.classes = ClassChange.changes(labels: labels, baseline: baseline.answers, candidate: scores.answers) }
-            if estimate.classes.isEmpty { estimate.samples = ChangedValue.changes(samples, baseline: baseline, candidate: scores, limit: ChangedValue.shown) }
+        if !isPartial {
+            if let labels = samples.labels { estimate.classes = ClassChange.changes(labels: labels, baseline: (baseline ?? scores).answers, candidate: scores.answers) }
+            if let baseline, estimate.classes.isEmpty { estimate.samples = ChangedValue.changes(samples, baseline: baseline, candidate: scores, limit: ChangedValue.shown) }
         }
         return estimate
     }

@@ -118,7 +118,10 @@ final class SessionAccuracy: Sendable {
         let (scores, known) = state.withLock { ($0.scores[split], $0.estimates[split]) }
         guard let scores else { return nil }
         if let known { return known }
-        let estimate = AccuracyEvaluation.estimate(scores, options: opened.data?.metricOptions ?? MetricOptions())
+        var estimate = AccuracyEvaluation.estimate(scores, options: opened.data?.metricOptions ?? MetricOptions())
+        if let labels = (try? opened.samples(split))?.labels {
+            estimate.classes = ClassChange.changes(labels: labels, baseline: scores.answers, candidate: scores.answers)
+        }
         if scores.isComplete { state.withLock { $0.estimates[split] = estimate } }
         return estimate
     }
