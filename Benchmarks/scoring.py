@@ -2,8 +2,8 @@
 
     python3 Benchmarks/scoring.py --lathe .build/release/lathe [--models .deps/real-models] [--output Docs/Results/Scoring.md]
 
-`lathe evaluate` without a recipe runs the model over the samples once, when the original's scores are already known; what opening, counting and
-drawing the table cost is measured with two samples and taken off. The loop holds all inputs ready as arrays, reads and decodes no file, computes no metric, and runs
+`lathe evaluate` without a recipe runs the model over the samples once, when the original's scores are already known. Its whole time counts, less that of
+`lathe inspect`, which opens and counts the same model. The loop holds all inputs ready as arrays, reads and decodes no file, computes no metric, and runs
 one sample after the other in one session on as many threads as ONNX Runtime takes by itself; for the recurrent model a second loop takes all sequences in one batch, which is as fast as
 Python gets. Both are run in turns; the ratio is of medians."""
 import argparse
@@ -86,12 +86,12 @@ def main():
                 command = [options.lathe, "evaluate", str(model), "--data", str(declaration), "--no-latency", "--quick", "--json", *more]
                 return json.loads(subprocess.run(command, check=True, capture_output=True, env=environment, text=True).stdout)
 
-            count = evaluate()["accuracy"]["seen"]
+            count = evaluate()["accuracy"]["samples"]
             assert count == data.count - data.calibration, count
             runs = {name: [session(model, 0), loop, []] for name, loop in loops.items()}
             own, opening = [], []
             for _ in range(options.turns):
-                opening.append(seconds(lambda: evaluate("--limit", "2")))
+                opening.append(seconds(lambda: subprocess.run([options.lathe, "inspect", str(model)], check=True, capture_output=True, env=environment)))
                 own.append(seconds(evaluate))
                 for run, loop, times in runs.values():
                     times.append(seconds(lambda: loop(run, arrays)))
