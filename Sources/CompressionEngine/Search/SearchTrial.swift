@@ -12,6 +12,12 @@ public struct SearchTrial: Sendable {
     /// What is made best, less being better; `nil` where it is not known.
     public var score: Double?
 
+    public init(recipe: Recipe, findings: Demand.Findings, excess: [Double?]) {
+        self.recipe = recipe
+        self.findings = findings
+        self.excess = excess
+    }
+
     /// Whether every demand holds, on all samples.
     public var isFeasible: Bool { !isDropped && excess.allSatisfy { $0 == 0 } }
     /// How far it is from that.
@@ -46,6 +52,8 @@ public struct SearchResult: Sendable {
     public var known = 0
     public var end = End.settled
     public var seconds = 0.0
+
+    public init(goal: SearchGoal) { self.goal = goal }
 }
 
 /// How a search goes.

@@ -113,7 +113,7 @@ extension Painter {
         // Every number after this one would be about a mistake in the data.
         for remark in isFocused(.figures) || model.isBaseline ? model.facts.baselineRemarks : [] { lines += StyledLine(remark, .warning).wrapped(to: max(10, width)) }
         if model.ui.comparedState != nil, !model.isBaseline {
-            lines.append(StyledLine("not paired: no test against a pinned state", .muted))
+            lines += StyledLine("not paired: no test against a pinned state", .muted).wrapped(to: max(10, width))
         } else if !now.isStale, !model.isBaseline, let line = comparison(estimate, width: width) {
             lines.append(line)
         }

@@ -27,7 +27,7 @@ struct ApplyDocument: JSONDocument {
             }
             let count = step.layers?.count ?? 0
             lines.append("  \(step.technique): " + (count == 0 ? "nothing to do here" : "\(count) layer\(count == 1 ? "" : "s")"))
-            for refusal in step.refused ?? [] { lines.append("    \(refusal.layer.onOneLine) left alone: \(refusal.reason.onOneLine)") }
+            for refusal in step.refusalsByReason { lines.append("    \(refusal.layers) left alone: \(refusal.reason)") }
             for note in step.notes ?? [] { lines.append("    \(note.onOneLine)") }
         }
         for file in files { lines.append("wrote \(file.path) (\(Written.exact(file.bytes)) bytes)") }

@@ -14,7 +14,7 @@ enum EvaluateText {
         if let classes = document.classes { lines += ["", Self.classes(classes), ""] }
         for latency in document.latencies ?? document.latency.map({ [$0] }) ?? [] { lines.append(timing(latency)) }
         for step in document.recipe.steps {
-            for refusal in step.refused ?? [] { lines.append("note: \(step.technique) leaves \(refusal.layer.onOneLine) alone: \(refusal.reason.onOneLine)") }
+            for refusal in step.refusalsByReason { lines.append("note: \(step.technique) leaves \(refusal.layers) alone: \(refusal.reason)") }
             if let why = step.skipped { lines.append("note: \(step.technique) is skipped: \(why.onOneLine)") }
             for note in step.notes ?? [] { lines.append("note: \(step.technique): \(note.onOneLine)") }
         }

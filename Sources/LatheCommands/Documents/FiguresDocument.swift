@@ -82,6 +82,22 @@ struct RecipeDocument: Encodable {
         var skipped: String?
         /// What a step that learns took; absent for others.
         var training: Training?
+
+        /// Layers left alone, those of one reason together; of many the first three by name.
+        var refusalsByReason: [(layers: String, reason: String)] {
+            var groups: [(reason: String, layers: [String])] = []
+            for refusal in refused ?? [] {
+                if let place = groups.firstIndex(where: { $0.reason == refusal.reason }) {
+                    groups[place].layers.append(refusal.layer)
+                } else {
+                    groups.append((refusal.reason, [refusal.layer]))
+                }
+            }
+            return groups.map { reason, layers in
+                let names = layers.prefix(layers.count > 4 ? 3 : 4).map(\.onOneLine).joined(separator: ", ")
+                return (names + (layers.count > 4 ? " and \(layers.count - 3) more" : ""), reason.onOneLine)
+            }
+        }
     }
 
     struct Training: Encodable {

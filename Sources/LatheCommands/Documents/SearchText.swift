@@ -58,7 +58,7 @@ enum SearchText {
                 lines.append(table.text)
             }
         } else {
-            lines.append("No recipe meets the goal. The nearest:")
+            lines.append("No recipe meets the goal.\(result.misses.isEmpty ? " Nothing could be tried to its end." : " The nearest:")")
             for miss in result.misses {
                 let value = miss.demand.value(miss.trial.findings)
                 let found = value.map { reached(miss.demand, $0) } ?? "–"

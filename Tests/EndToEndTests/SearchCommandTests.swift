@@ -1,0 +1,64 @@
+import Foundation
+import PythonOracle
+import Testing
+
+/// `lathe search`: what is written is what was told, also when it is ended early.
+@Suite(.serialized) struct SearchCommandTests {
+    private let common = ["search", Samples.path("lenet-5"), "--data", Samples.data, "--techniques", "weight-quantization,gptq,fp16"]
+
+    @Test func whatIsWrittenIsWhatWasTold() throws {
+        let folder = try TemporaryFolder()
+        let state = ["XDG_STATE_HOME": folder.path + "/state"]
+        let result = try Program.run(common + ["--goal", "file <= 20%, drop <= 1", "--budget", "25s", "--output", folder.path + "/out", "--json"], environment: state)
+        #expect(result.status == 0, "\(result.errors)")
+        let lines = try result.output.split(separator: "\n").map { try JSON(parsing: String($0)) }
+        let last = try #require(lines.last)
+        #expect(
+            last["event"]?.string == "result" && last["schema"]?.string == "lathe.search/1"
+                && lines.dropLast().allSatisfy { ["tried", "best"].contains($0["event"]?.string ?? "") })
+        let value = try #require(last["best.accuracy"]?.double)
+        let model = folder.path + "/out/best.onnx"
+        #expect(try Python.correct([model]).first == Int((value * 10_000).rounded()))
+        let bytes = try contents(model).count
+        #expect(Double(bytes) == last["best.values.file"]?.double && Double(bytes) <= 0.2 * (last["baseline.file"]?.double ?? 0))
+        // The recipe gives the same bytes.
+        let again = try Program.run([
+            "apply", Samples.path("lenet-5"), "--data", Samples.data, "--recipe", folder.path + "/out/best.recipe.yaml", "--output", folder.path + "/again.onnx",
+        ])
+        #expect(again.status == 0, "\(again.errors)")
+        #expect(try contents(folder.path + "/again.onnx") == contents(model))
+        // What is stored is not asked for again.
+        let second = try Program.run(common + ["--goal", "file <= 20%, drop <= 1", "--budget", "10s", "--json"], environment: state)
+        let found = try JSON(parsing: String(try #require(second.output.split(separator: "\n").last)))
+        #expect((found["known"]?.int ?? 0) > 0)
+    }
+
+    @Test func badGoalsAndUnreachableOnes() throws {
+        let bad = try Program.run(common + ["--goal", "files <= 3"])
+        #expect(bad.status == 2 && bad.errorLines.count == 1 && bad.errors.contains("there is no measure 'files'"))
+        let technique = try Program.run(Array(common.dropLast()) + ["unknown", "--goal", "file <= 50%"])
+        #expect(technique.status == 2 && technique.errors.contains("there is no technique 'unknown'"))
+        let never = try Program.run(common + ["--goal", "file <= 2%, drop <= 0", "--budget", "10s"])
+        #expect(never.status == 1 && never.output.contains("No recipe meets the goal"), "\(never.output) \(never.errors)")
+    }
+
+    /// SIGINT in the middle: the best so far is written, and the status is that of a search that found something.
+    @Test func anInterruptedSearchWritesWhatItHas() throws {
+        let folder = try TemporaryFolder()
+        let output = open(folder.path + "/output", O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
+        let process = try ChildProcess.start(
+            Program.path, common + ["--goal", "file <= 60%, drop <= 2", "--budget", "5m", "--output", folder.path + "/out"],
+            environment: ["XDG_STATE_HOME": folder.path + "/state"], output: output, errors: output)
+        close(output)
+        let deadline = Date().addingTimeInterval(120)
+        while !FileManager.default.fileExists(atPath: folder.path + "/out/best.recipe.yaml"), Date() < deadline { usleep(20_000) }
+        kill(process, SIGINT)
+        let end = ChildProcess.wait(process)
+        #expect(end.status == 0 && end.signal == nil)
+        let text = try String(contentsOfFile: folder.path + "/output", encoding: .utf8)
+        #expect(text.contains("interrupted") && text.contains("written: "), "\(text)")
+        for name in ["best.onnx", "best.recipe.yaml", "best.report.md"] { #expect(FileManager.default.fileExists(atPath: "\(folder.path)/out/\(name)")) }
+        let left = try FileManager.default.contentsOfDirectory(atPath: folder.path + "/out").filter { $0.contains("partial") }
+        #expect(left.isEmpty)
+    }
+}
