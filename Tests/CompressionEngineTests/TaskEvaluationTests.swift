@@ -4,6 +4,7 @@ import Metrics
 import ModelGraph
 import PythonOracle
 import Recipes
+import Synchronization
 import Techniques
 import TestSupport
 import Testing
@@ -104,6 +105,23 @@ import Testing
         let wrong = estimate.classes.reduce(0) { $0 + $1.count - $1.right }
         #expect(!changed.isEmpty && changed.count { $0.answer != $0.label } <= wrong && changed.allSatisfy { $0.answer != $0.baseline })
         #expect(changed.map(\.row) == changed.map(\.row).sorted())
+    }
+
+    /// What the explorer shows is the last thing it was told.
+    @Test("The last estimate knows classes, also the baseline's", arguments: ["classes-none", "classes-f1"])
+    func theLastEstimateKnowsClasses(name: String) throws {
+        let made = try Self.made.get()
+        let session = try EngineSession.open(
+            OpenRequest(modelPath: "\(made.folder.path)/classes.onnx", dataPath: "\(made.folder.path)/\(name).yaml", recipePath: nil, runtimePath: nil))
+        let told = Mutex<[AccuracyEstimate]>([])
+        try session.baselineScores()
+        let baseline = try #require(session.baselineEstimate())
+        #expect(baseline.classes.map(\.count).reduce(0, +) == baseline.total && baseline.classes.allSatisfy { $0.loss == 0 })
+        let applied = try session.apply(Recipe(steps: [RecipeStep(technique: "magnitude-pruning", parameters: ParameterValues(["sparsity": .real(0.8)]))]))
+        let estimate = try session.evaluate(applied.model) { estimate in told.withLock { $0.append(estimate) } }
+        let last = try #require(told.withLock { $0.last })
+        #expect(last.isComplete && last.value == estimate.value && last.classes == estimate.classes && !last.classes.isEmpty)
+        #expect(told.withLock { $0.count { $0.isComplete } } == 1)
     }
 
     @Test("Samples without classes are listed by what they lose", arguments: ["text-cer", "regression-rmse", "segment-iou", "frames-accuracy"])

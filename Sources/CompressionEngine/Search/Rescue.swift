@@ -40,6 +40,7 @@ extension EngineSession {
         for name in ["weights", "granularity"] where recipe.steps[place].parameters[name] == .choice("tensor") {
             add("\(name)=channel") { $0.parameters[name] = .choice("channel") }
         }
+        if InstructionSet.saturates, recipe.steps[place].technique == "static-int8" { add("weight-bits=7") { $0.parameters["weight-bits"] = .choice("7") } }
         let covered = layers.enumerated().filter { recipe.steps[place].layers.matches($0.element, position: $0.offset) }.map(\.element)
         if let first = covered.first, let last = covered.last, covered.count > 2 {
             add("without '\(first.id)'") { $0.layers.exclude.append(.name(first.id)) }

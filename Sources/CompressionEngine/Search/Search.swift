@@ -88,7 +88,7 @@ public final class Search {
             result.end = outer.isCancelled ? .interrupted : .budget
         }
         result.seconds = Date().timeIntervalSince(began)
-        conclude()
+        result.conclude(trials)
         return result
     }
 
@@ -166,7 +166,7 @@ public final class Search {
         guard measure != .latency else { return }
         // The techniques of the best so far, each once.
         var used: [String] = []
-        for trial in trials.filter({ !$0.isDropped }).sorted(by: Self.isBetter) {
+        for trial in trials.filter({ !$0.isDropped }).sorted(by: SearchTrial.isBetter) {
             for step in trial.recipe.activeSteps where !used.contains(step.technique) { used.append(step.technique) }
         }
         let choices: [String: [ParameterValue]] = [
@@ -177,7 +177,8 @@ public final class Search {
         let share = options.budget / 5
         for technique in used.filter({ choices[$0] != nil }).prefix(3) {
             let step =
-                (trials.filter { !$0.isDropped }.sorted(by: Self.isBetter).lazy.flatMap(\.recipe.activeSteps).first { $0.technique == technique }) ?? SearchSpace.step(technique)
+                (trials.filter { !$0.isDropped }.sorted(by: SearchTrial.isBetter).lazy.flatMap(\.recipe.activeSteps).first { $0.technique == technique })
+                ?? SearchSpace.step(technique)
             var plain = step
             plain.overrides = []
             plain.layers = .all
@@ -219,7 +220,7 @@ public final class Search {
         var misses = 0
         while idle < options.patience, misses < 40 * options.patience {
             try work.check()
-            let parents = trials.filter { !$0.recipe.steps.isEmpty && ($0.isFeasible || !$0.isDropped) }.sorted(by: Self.isBetter).prefix(8)
+            let parents = trials.filter { !$0.recipe.steps.isEmpty && ($0.isFeasible || !$0.isDropped) }.sorted(by: SearchTrial.isBetter).prefix(8)
             guard !parents.isEmpty else { return }
             // The better, the more often.
             let parent = parents[parents.startIndex + min(generator.below(parents.count), generator.below(parents.count))]
@@ -379,45 +380,12 @@ public final class Search {
     private func note(_ trial: SearchTrial) {
         trials.append(trial)
         update(.tried(trial))
-        if trial.isFeasible, result.best.map({ Self.isBetter(trial, $0) }) ?? true {
+        if trial.isFeasible, result.best.map({ SearchTrial.isBetter(trial, $0) }) ?? true {
             result.best = trial
             idle = 0
             update(.best(trial))
         } else {
             idle += 1
-        }
-    }
-
-    /// What holds the goal before what does not; then by objective, or by how far it is from the goal.
-    private static func isBetter(_ one: SearchTrial, _ other: SearchTrial) -> Bool {
-        if one.isFeasible != other.isFeasible { return one.isFeasible }
-        if !one.isFeasible { return one.distance < other.distance }
-        guard let first = one.score, let second = other.score, first != second else { return (one.findings.accuracy?.loss ?? 0) < (other.findings.accuracy?.loss ?? 0) }
-        return first < second
-    }
-
-    // MARK: - The end
-
-    private func conclude() {
-        let feasible = trials.filter(\.isFeasible).sorted(by: Self.isBetter)
-        var least = Double.infinity
-        result.front = feasible.filter { trial in
-            let loss = trial.findings.accuracy?.loss ?? 0
-            defer { least = min(least, loss) }
-            return loss < least
-        }
-        guard result.best == nil else { return }
-        for (index, demand) in goal.demands.enumerated() {
-            let others = trials.filter { trial in !trial.isDropped && trial.excess.enumerated().allSatisfy { $0.offset == index || $0.element == 0 } }
-            if let nearest = others.min(by: { ($0.excess[index] ?? .infinity) < ($1.excess[index] ?? .infinity) }), nearest.excess[index] != nil {
-                result.misses.append((demand, nearest))
-            }
-        }
-        // Nothing holds all but one: the nearest to all.
-        if result.misses.isEmpty, let nearest = trials.filter({ !$0.isDropped }).min(by: { $0.distance < $1.distance }),
-            let worst = nearest.excess.enumerated().max(by: { ($0.element ?? 0) < ($1.element ?? 0) })
-        {
-            result.misses.append((goal.demands[worst.offset], nearest))
         }
     }
 }

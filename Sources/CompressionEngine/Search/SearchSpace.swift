@@ -49,13 +49,16 @@ struct SearchSpace: Sendable {
     private var single: [SearchLadder] {
         let presets = RecipePreset.all.compactMap { preset in (try? preset.recipe()).map { SearchLadder(name: preset.title, rungs: [$0]) } }
         return [
-            one("static int8", Self.step("static-int8")), one("dynamic int8", Self.step("dynamic-int8")), one("float16", Self.step("fp16")),
+            one("static int8", int8), one("static int8, 8 bits", Self.step("static-int8")), one("dynamic int8", Self.step("dynamic-int8")), one("float16", Self.step("fp16")),
             one("integers only", Self.step("static-int8", ["target": .choice("integer")])),
-            one("equalized int8", Self.step("cross-layer-equalization"), Self.step("static-int8")),
-            one("smoothed int8", Self.step("smoothquant"), Self.step("static-int8")),
+            one("equalized int8", Self.step("cross-layer-equalization"), int8),
+            one("smoothed int8", Self.step("smoothquant"), int8),
             one("int8 by percentile", Self.step("static-int8", ["calibration": .choice("percentile")])),
         ] + presets
     }
+
+    /// Without VNNI sums of 8-bit weights overflow.
+    private var int8: RecipeStep { Self.step("static-int8", InstructionSet.saturates ? ["weight-bits": .choice("7")] : [:]) }
 
     private static let bits = [8, 6, 5, 4, 3, 2]
 
@@ -104,7 +107,7 @@ struct SearchSpace: Sendable {
                         }))
             }
         }
-        for last in [Self.step("static-int8"), Self.step("gptq", ["bits": .integer(4), "granularity": .choice("group")])] {
+        for last in [int8, Self.step("gptq", ["bits": .integer(4), "granularity": .choice("group")])] {
             all.append(
                 SearchLadder(
                     name: "fewer channels, \(last.technique)",

@@ -20,6 +20,14 @@ public struct SearchTrial: Sendable {
 
     /// Whether every demand holds, on all samples.
     public var isFeasible: Bool { !isDropped && excess.allSatisfy { $0 == 0 } }
+    /// What holds the goal before what does not; then by objective, or by how far it is from the goal.
+    static func isBetter(_ one: SearchTrial, _ other: SearchTrial) -> Bool {
+        if one.isFeasible != other.isFeasible { return one.isFeasible }
+        if !one.isFeasible { return one.distance < other.distance }
+        guard let first = one.score, let second = other.score, first != second else { return (one.findings.accuracy?.loss ?? 0) < (other.findings.accuracy?.loss ?? 0) }
+        return first < second
+    }
+
     /// How far it is from that.
     var distance: Double { excess.reduce(0) { $0 + ($1 ?? 1) } + (isDropped ? 1e-3 : 0) }
 }
@@ -54,6 +62,33 @@ public struct SearchResult: Sendable {
     public var seconds = 0.0
 
     public init(goal: SearchGoal) { self.goal = goal }
+
+    /// Finds the front, and where nothing meets the goal what comes nearest.
+    mutating func conclude(_ trials: [SearchTrial]) {
+        let feasible = trials.filter(\.isFeasible).sorted(by: SearchTrial.isBetter)
+        var least = Double.infinity
+        front = feasible.filter { trial in
+            let loss = trial.findings.accuracy?.loss ?? 0
+            defer { least = min(least, loss) }
+            return loss < least
+        }
+        guard best == nil else { return }
+        // Those that were cut short are known by part of the samples; better than nothing.
+        let whole = trials.filter { !$0.isDropped }
+        let known = whole.contains { !$0.recipe.steps.isEmpty } ? whole : trials
+        for (index, demand) in goal.demands.enumerated() {
+            let others = known.filter { trial in trial.excess.enumerated().allSatisfy { $0.offset == index || $0.element == 0 } }
+            if let nearest = others.min(by: { ($0.excess[index] ?? .infinity) < ($1.excess[index] ?? .infinity) }), nearest.excess[index] != nil {
+                misses.append((demand, nearest))
+            }
+        }
+        // Nothing holds all but one: the nearest to all.
+        if misses.isEmpty, let nearest = known.min(by: { $0.distance < $1.distance }),
+            let worst = nearest.excess.enumerated().max(by: { ($0.element ?? 0) < ($1.element ?? 0) })
+        {
+            misses.append((goal.demands[worst.offset], nearest))
+        }
+    }
 }
 
 /// How a search goes.

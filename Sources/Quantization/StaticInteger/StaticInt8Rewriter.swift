@@ -1,4 +1,5 @@
 import EngineSupport
+import Measurement
 import ModelGraph
 import Techniques
 
@@ -43,6 +44,9 @@ struct StaticInt8Rewriter {
         var result = try emitted(model, region, ranges)
         result.graph.removeDeadCode()
         RequantizationGuard.protect(&result)
+        if InstructionSet.saturates, region.layers.contains(where: { layers[$0]?.parameters.choice("weight-bits") == "8" }) {
+            context.notes.add("sums of 8-bit weights overflow on this processor, which has no VNNI; weight-bits=7 avoids it")
+        }
         floatLayers = layers.filter { !region.layers.contains($0.key) }.sorted { $0.key < $1.key }.map(\.value)
         return result
     }
