@@ -62,10 +62,10 @@ public final class TrainingControl: Sendable {
     /// Ends the training after the step that runs.
     public func finish() { change { $0.shouldFinish = true } }
 
-    var shouldFinish: Bool { state.withLock { $0.shouldFinish } }
+    package var shouldFinish: Bool { state.withLock { $0.shouldFinish } }
 
     /// Returns when not paused, or when told to finish or cancelled.
-    func wait(_ cancellation: Cancellation) throws {
+    package func wait(_ cancellation: Cancellation) throws {
         guard isPaused else { return }
         try cancellation.withHook({ self.change { _ in } }) {
             changed.lock()

@@ -30,7 +30,7 @@ import Testing
         driver.type("file <= 30%, drop <= 1")
         driver.press("enter")
         let started = driver.effects.compactMap { effect -> (SearchGoal, Int)? in
-            if case .search(let goal, _, let job) = effect { (goal, job) } else { nil }
+            if case .search(let request, _, let job) = effect { (request.goal, job) } else { nil }
         }
         let (goal, job) = try #require(started.first)
         #expect(started.count == 1 && goal.demands == [Demand(.file, .ratio, 0.3), Demand(.top1, .drop, 0.01)])
@@ -49,6 +49,40 @@ import Testing
         // The goal that was typed last stands there again.
         driver.press("F")
         #expect(!driver.screen.contains("goal: file <= 50%"))
+    }
+
+    /// While a search runs `F` asks for another goal, which takes its place; tab completes; space in Jobs pauses.
+    @Test func aRunningSearchIsPausedAndNarrowed() throws {
+        let driver = Driver(FakeEngine(), size: Size(width: 120, height: 40))
+        driver.press("F")
+        driver.press("ctrl-u")
+        driver.type("file <= 30%, drop <= 1, min")
+        driver.press("tab")
+        #expect(driver.screen.contains("drop <= 1, minimize"), "\(driver.screen)")
+        driver.type("pac")
+        driver.press("tab")
+        #expect(driver.screen.contains("minimize packed"), "\(driver.screen)")
+        driver.press("enter")
+        func searches() -> [(SearchRequest, String, Int)] {
+            driver.effects.compactMap { if case .search(let request, let title, let job) = $0 { (request, title, job) } else { nil } }
+        }
+        let first = try #require(searches().first)
+        #expect(first.0.goal.objectives == [.packed] && first.1 == "Search: file <= 30%, drop <= 1, minimize packed")
+        driver.send(
+            .engine(.jobUpdated(JobUpdate(id: first.2, title: first.1, phase: "static int8, 3 tried", fraction: 0.1, elapsedSeconds: 3, remainingSeconds: nil, state: .running))))
+        driver.press("5")
+        #expect(driver.screen.contains("Search: file <= 30%"), "\(driver.screen)")
+        driver.press("space")
+        driver.press("space")
+        let commands = driver.effects.compactMap { if case .control(let command, let job) = $0, job == first.2 { command } else { nil } }
+        #expect(commands == [.pause, .goOn])
+        driver.press("F")
+        #expect(driver.screen.contains("new goal: file <= 30%"))
+        driver.type(", with t")
+        driver.press("tab")
+        driver.press("enter")
+        #expect(searches().count == 2 && searches()[1].0.mayTrain)
+        #expect(driver.effects.contains { if case .cancel(let job) = $0 { job == first.2 } else { false } })
     }
 
     @Test func withoutAccuracyThereIsNoSearch() {

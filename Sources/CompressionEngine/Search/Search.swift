@@ -4,157 +4,145 @@ import Foundation
 import Measurement
 import ModelGraph
 import Recipes
-import Synchronization
 import Techniques
+import Training
 
-/// Looks for the recipe that meets a goal and makes its objective best.
+/// Looks for the recipe that meets a goal and makes its objective best, or for the front of several objectives.
 ///
 /// What cannot meet the goal by sizes, which are known without running anything, is left out for free. The others run on a growing part of the
 /// validation samples, beside the baseline on the same ones, and are dropped when it is clear that they lose too much: looks at 256 samples and
-/// each doubling, with three standard errors at each, so that of recipes which hold the goal at most 1 in 100 is dropped (nine looks of 0.135 %). First come techniques alone and in
-/// combinations that go together, each climbed by bisection; then bits, ranks or zeros by layer from measured sensitivities; then neighbors of
-/// the best, until the budget is spent or nothing better comes. The same seed tries the same recipes in the same order, and
-/// answers that are stored are not asked for again, so that a search that was ended goes on where it was.
+/// each doubling, with three standard errors at each, so that of recipes which hold the goal at most 1 in 100 is dropped (nine looks of 0.135 %). First
+/// comes what is stored of this model, then techniques alone and in combinations that go together, each climbed by bisection; then bits, ranks or zeros
+/// by layer from sensitivities; then whatever way has been winning (`SearchProposals`), until the budget is spent or nothing better comes; trainings,
+/// where they are allowed, are first tried for some steps. The same seed tries the same recipes in the same order, and answers that are stored are not
+/// asked for again, so that a search that was ended goes on where it was.
 public final class Search {
-    public struct Options: Sendable {
-        /// Seconds at most.
-        public var budget = 600.0
-        /// Techniques that may be used; `nil` for all that need no training.
-        public var techniques: Set<String>?
-        public var seed: UInt64 = 0
-        /// Recipes tried one after the other without a better one, after which a search ends.
-        public var patience = 60
-
-        public init() {}
-    }
-
-    private let session: EngineSession
-    private let goal: SearchGoal
-    private let options: Options
-    private let space: SearchSpace
-    private let ledger: TrialLedger?
-    private let store: TrialStore?
+    let session: EngineSession
+    let goal: SearchGoal
+    let request: SearchRequest
+    let space: SearchSpace
+    let runner: SearchRunner
+    let store: TrialStore?
     private let outer: Cancellation
     /// Ended by whoever started the search, or by the budget.
-    private let work = Cancellation()
-    private let update: (SearchEvent) -> Void
+    let work = Cancellation()
+    let update: (SearchEvent) -> Void
 
-    private var predictor: Predictor?
-    private var before: ModelFigures
-    private var baseline: AccuracyEstimate?
-    private var trials: [SearchTrial] = []
+    private(set) var archive: SearchArchive
     private var seen: Set<String> = []
-    private var result: SearchResult
+    private(set) var result: SearchResult
     /// Tries since something better came.
     private var idle = 0
     private var generator: SeededGenerator
+    /// Pauses the search, or ends it with what it has.
+    private let control: TrainingControl?
+    private let began = ContinuousClock.now
+    private var pausedSeconds = 0.0
+    private let timer = DispatchSource.makeTimerSource()
 
     /// - Throws: `EngineError` without data or runtime, or where the metric is not the data set's.
     public init(
-        _ session: EngineSession, goal: SearchGoal, options: Options = Options(), store: TrialStore? = nil, cancellation: Cancellation,
+        _ session: EngineSession, _ request: SearchRequest, store: TrialStore? = nil, control: TrainingControl? = nil, cancellation: Cancellation,
         update: @escaping (SearchEvent) -> Void = { _ in }
     ) throws {
         guard session.validation != nil else { throw EngineError(.data, "a search needs a data set: give one with --data") }
         guard session.canEvaluate else {
             throw EngineError(.runtime, session.info.runtimeProblem ?? session.info.cannotRun ?? "a search needs ONNX Runtime to run the model")
         }
-        for id in options.techniques ?? [] where TechniqueRegistry.technique(id) == nil { throw EngineError(.recipe, "there is no technique '\(id)'") }
+        if let techniques = request.techniques { try SearchRequest.check(techniques) }
+        if request.mayTrain { _ = try session.trainingSource(store: nil) }
         self.session = session
-        self.goal = goal
-        self.options = options
+        self.request = request
+        goal = request.goal
         self.store = store
+        self.control = control
         self.update = update
         outer = cancellation
-        ledger = store.map { TrialLedger(store: $0, modelHash: session.info.modelHash, dataHash: session.evaluationHash, runtime: session.info.runtimeVersion ?? "") }
-        space = SearchSpace(allowed: options.techniques, hasCalibration: session.calibration != nil, countsEntropy: goal.needsSlowSizes)
-        before = try session.baselineFigures(slowSizes: goal.needsSlowSizes, cancellation: cancellation)
-        result = SearchResult(goal: goal)
-        generator = SeededGenerator(seed: options.seed &+ 0x5EA8C4)
+        space = SearchSpace(
+            allowed: request.techniques, hasCalibration: session.calibration != nil, countsEntropy: request.goal.needsSlowSizes, mayTrain: request.mayTrain)
+        try cancellation.check()
+        runner = try SearchRunner(session, request, store: store, control: control, work: work)
+        archive = SearchArchive(request.goal)
+        result = SearchResult(goal: request.goal)
+        generator = SeededGenerator(seed: request.seed &+ 0x5EA8C4)
     }
+
+    /// Seconds that are left of the budget.
+    var secondsLeft: Double { request.budget + pausedSeconds - (ContinuousClock.now - began) / .seconds(1) }
 
     /// Runs until the budget is spent, nothing better comes, or it is interrupted.
     /// - Throws: `EngineError` where the baseline itself cannot be scored; whatever happens to a candidate ends that candidate.
     public func run() throws -> SearchResult {
-        let began = Date()
-        let timer = DispatchSource.makeTimerSource()
         let work = work
-        timer.schedule(deadline: .now() + options.budget)
+        timer.schedule(deadline: .now() + request.budget)
         timer.setEventHandler { work.cancel() }
         timer.resume()
         defer { timer.cancel() }
         do {
             try outer.withHook({ work.cancel() }) { try phases() }
         } catch let error as EngineError where error.kind == .cancelled {
-            result.end = outer.isCancelled ? .interrupted : .budget
+            result.end = outer.isCancelled || control?.shouldFinish == true ? .interrupted : .budget
         }
-        result.seconds = Date().timeIntervalSince(began)
-        result.conclude(trials)
+        result.conclude(archive)
+        if !outer.isCancelled { try finish() }
+        result.seconds = (ContinuousClock.now - began) / .seconds(1)
         return result
     }
 
     private func phases() throws {
         update(.phase("scoring the original model"))
-        try session.baselineScores(cancellation: work)
-        baseline = session.baselineEstimate()
-        predictor = try session.predictor(cancellation: work)
+        try runner.prepare()
         // The model as it is may hold the goal already.
-        var untouched = SearchTrial(recipe: Recipe(), findings: Demand.Findings(accuracy: baseline.map(Self.unchanged), before: before, after: before), excess: [])
-        judge(&untouched)
-        if !goal.needsLatency { note(untouched) }
-        var climbed: [(ladder: SearchLadder, best: Double)] = []
-        for ladder in space.ladders() {
-            guard let ladder = ordered(ladder) else { continue }
+        if !goal.needsLatency { note(runner.untouched()) }
+        // What is known costs nothing.
+        update(.phase("stored results"))
+        for recipe in runner.stored.prefix(200) where space.isAllowed(recipe) { _ = try attempt(recipe) }
+        var ladders = space.ladders().compactMap(ordered)[...]
+        // Those that most people want come first; the others wait for their turn among other ways.
+        for ladder in ladders.prefix(SearchSpace.first) {
             update(.phase(ladder.name))
-            if let best = try climb(ladder.rungs) { climbed.append((ladder, best)) }
+            try climb(ladder.rungs)
         }
+        ladders = ladders.dropFirst(SearchSpace.first)
         try byLayer()
-        update(.phase("neighbors of the best"))
-        try wander()
-    }
-
-    /// The original beside itself.
-    private static func unchanged(_ estimate: AccuracyEstimate) -> AccuracyEstimate {
-        var same = estimate
-        (same.baseline, same.difference, same.differenceInterval) = (estimate.value, 0, nil)
-        return same
+        // Without training the rest is worth less than with it.
+        let share = request.mayTrain ? 0.35 * request.budget : 0
+        if request.mayTrain { try wander(&ladders, until: { self.secondsLeft < 0.65 * self.request.budget }) }
+        if share > 0 { try train() }
+        try wander(&ladders, until: { false })
     }
 
     // MARK: - Climbing
 
-    /// Rungs that change something, the mildest first by what they are predicted to come to; `nil` if none can be of use.
+    /// Rungs that can be predicted, the mildest first by what they are predicted to come to; `nil` if there are none.
     private func ordered(_ ladder: SearchLadder) -> SearchLadder? {
-        guard let predictor else { return ladder }
         let rated = ladder.rungs.enumerated().compactMap { index, recipe -> (recipe: Recipe, score: Double, index: Int)? in
-            guard let figures = try? predictor.figures(for: recipe) else { return nil }
-            return (recipe, goal.score(Demand.Findings(accuracy: nil, before: before, after: figures)) ?? Double(-index), index)
+            guard let found = runner.predicted(recipe) else { return nil }
+            return (recipe, (goal.scores(found).first ?? nil) ?? Double(-index), index)
         }
         let rungs = rated.sorted { ($1.score, $0.index) < ($0.score, $1.index) }
         return rungs.isEmpty ? nil : SearchLadder(name: ladder.name, rungs: rungs.map(\.recipe))
     }
 
-    /// Finds the strongest rung that holds what the metric is to hold, by bisection.
-    /// - Returns: its score.
-    @discardableResult
-    private func climb(_ rungs: [Recipe]) throws -> Double? {
-        var (low, high) = (0, rungs.count)
-        var best: Double?
-        while low < high {
-            let middle = low + (high - low) / 2
+    /// Finds the strongest rung that holds what the metric is to hold, by bisection. Where a front is wanted the milder ones are tried too, halving by halving.
+    func climb(_ rungs: [Recipe]) throws {
+        var parts = [0..<rungs.count]
+        while !parts.isEmpty {
+            let part = parts.removeFirst()
+            guard !part.isEmpty else { continue }
+            let middle = part.lowerBound + part.count / 2
+            let (milder, stronger) = (part.lowerBound..<middle, middle + 1..<part.upperBound)
             let found = try attempt(rungs[middle])
-            guard let found else {
-                // Too large, or does not apply: what is stronger may do.
-                low = middle + 1
-                continue
-            }
-            let holds = !found.isDropped && zip(goal.demands, found.excess).allSatisfy { $0.measure.metric == nil || $1 == 0 }
+            // Too large, or does not apply: what is stronger may do.
+            let holds = found.map { !$0.isDropped && zip(goal.demands, $0.excess).allSatisfy { $0.measure.metric == nil || $1 == 0 } } ?? true
             if holds {
-                if let score = found.score { best = min(best ?? score, score) }
-                low = middle + 1
+                parts.append(stronger)
+                if goal.isFront { parts.append(milder) }
             } else {
-                high = middle
+                parts = parts.map { $0.clamped(to: 0..<middle) }
+                parts.append(milder)
             }
         }
-        return best
     }
 
     // MARK: - By layer
@@ -162,74 +150,96 @@ public final class Search {
     /// What each layer loses when it alone is changed, and from that a value for each layer.
     private func byLayer() throws {
         let measures: [Measure: AllocationMeasure] = Dictionary(uniqueKeysWithValues: AllocationMeasure.allCases.map { ($0.measure, $0) })
-        let measure = measures[goal.objective] ?? .size
-        guard measure != .latency else { return }
+        let measure = goal.axes.lazy.compactMap { measures[$0] }.first { $0 != .latency } ?? (goal.needsLatency ? .macs : .size)
         // The techniques of the best so far, each once.
         var used: [String] = []
-        for trial in trials.filter({ !$0.isDropped }).sorted(by: SearchTrial.isBetter) {
-            for step in trial.recipe.activeSteps where !used.contains(step.technique) { used.append(step.technique) }
-        }
+        let best = archive.parents(40)
+        for step in best.flatMap(\.recipe.activeSteps) where !used.contains(step.technique) { used.append(step.technique) }
         let choices: [String: [ParameterValue]] = [
             "weight-quantization": [8, 6, 5, 4, 3, 2].map { .integer($0) }, "gptq": [8, 6, 5, 4, 3, 2].map { .integer($0) },
             "sparsegpt": [0.3, 0.5, 0.6, 0.7, 0.8, 0.9].map { .real($0) }, "structured-pruning": [0.1, 0.2, 0.3, 0.5, 0.7].map { .real($0) },
             "activation-aware-svd": [0.7, 0.5, 0.35, 0.25].map { .real($0) },
         ]
-        let share = options.budget / 5
+        var grids: [SensitivityGrid] = []
         for technique in used.filter({ choices[$0] != nil }).prefix(3) {
-            let step =
-                (trials.filter { !$0.isDropped }.sorted(by: SearchTrial.isBetter).lazy.flatMap(\.recipe.activeSteps).first { $0.technique == technique })
-                ?? SearchSpace.step(technique)
-            var plain = step
-            plain.overrides = []
-            plain.layers = .all
+            var step = best.lazy.flatMap(\.recipe.activeSteps).first { $0.technique == technique } ?? SearchSpace.step(technique)
+            (step.overrides, step.layers) = ([], .all)
             update(.phase("\(technique) by layer"))
-            let samples = min(session.validation?.count ?? 512, 512)
-            // A model of many layers would take the whole budget.
-            let limited = Cancellation()
-            let timer = DispatchSource.makeTimerSource()
-            timer.schedule(deadline: .now() + share)
-            timer.setEventHandler { limited.cancel() }
-            timer.resume()
-            defer { timer.cancel() }
-            var last: SensitivityGrid?
-            do {
-                let request = try SensitivityRequest(step: plain, values: choices[technique] ?? [], samples: samples)
-                _ = try work.withHook({ limited.cancel() }) {
-                    try SensitivityAnalysis(session, store: store, cancellation: limited).run(request) { last = $0 }
-                }
-            } catch {
-                try work.check()
-                // What is known by then is used, if every layer has a value.
-                guard let grid = last, grid.cells.allSatisfy({ $0.contains { $0?.loss != nil } || $0.allSatisfy { $0 != nil } }) else { continue }
+            let request = try SensitivityRequest(step: step, values: choices[technique] ?? [], samples: min(session.validation?.count ?? 512, 512))
+            guard let grid = try sensitivities(request), let allocation = try? Allocation(grid, measure: measure) else { continue }
+            grids.append(grid)
+            try climb(allocation.path.indices.dropFirst().map { coded(allocation.recipe(at: $0, of: session.layers)) })
+        }
+    }
+
+    /// - Returns: `nil` where not every layer has a value when its share of the budget is spent.
+    private func sensitivities(_ request: SensitivityRequest) throws -> SensitivityGrid? {
+        // A model of many layers would take the whole budget.
+        let limited = Cancellation()
+        let timer = DispatchSource.makeTimerSource()
+        timer.schedule(deadline: .now() + self.request.budget / 5)
+        timer.setEventHandler { limited.cancel() }
+        timer.resume()
+        defer { timer.cancel() }
+        var last: SensitivityGrid?
+        do {
+            _ = try work.withHook({ limited.cancel() }) {
+                try SensitivityAnalysis(session, store: store, cancellation: limited).run(request) { last = $0 }
             }
-            guard let last, let allocation = try? Allocation(last, measure: measure) else { continue }
-            try climb(allocation.path.indices.dropFirst().map { Recipe(steps: coded(allocation.recipe(at: $0, of: session.layers)).steps) })
+            return last
+        } catch {
+            try work.check()
+            guard let last, last.cells.allSatisfy({ $0.contains { $0?.loss != nil } || $0.allSatisfy { $0 != nil } }) else { return nil }
+            return last
         }
     }
 
     /// With the archive's coding, where the archive counts.
     private func coded(_ recipe: Recipe) -> Recipe {
-        guard space.countsEntropy, !recipe.steps.isEmpty else { return recipe }
+        guard space.countsEntropy, !recipe.steps.isEmpty else { return Recipe(steps: recipe.steps) }
         return Recipe(steps: recipe.steps + [SearchSpace.step("range-coding", optional: true)])
     }
 
-    // MARK: - Neighbors
+    // MARK: - Whatever wins
 
-    private func wander() throws {
+    private func wander(_ ladders: inout ArraySlice<SearchLadder>, until isOver: () -> Bool) throws {
+        update(.phase("recipes near the best"))
+        var proposals = SearchProposals(goal, space, layers: session.layers)
         idle = 0
         var misses = 0
-        while idle < options.patience, misses < 40 * options.patience {
+        while idle < request.patience || !ladders.isEmpty, misses < 40 * request.patience, !isOver() {
             try work.check()
-            let parents = trials.filter { !$0.recipe.steps.isEmpty && ($0.isFeasible || !$0.isDropped) }.sorted(by: SearchTrial.isBetter).prefix(8)
-            guard !parents.isEmpty else { return }
-            // The better, the more often.
-            let parent = parents[parents.startIndex + min(generator.below(parents.count), generator.below(parents.count))]
-            var child = space.neighbor(of: parent.recipe, layers: session.layers, &generator)
-            for _ in 0..<generator.below(3) { child = child.flatMap { space.neighbor(of: $0, layers: session.layers, &generator) ?? $0 } }
-            guard let child, !seen.contains(child.canonical), try attempt(child) != nil else {
-                misses += 1
-                continue
+            if archive.parents(1).isEmpty, ladders.isEmpty { return }
+            let way = proposals.way(ladders.isEmpty ? [.neighbor, .crossing, .guided] : SearchProposals.Way.allCases, &generator)
+            let before = archive.trials.count
+            var won = false
+            switch way {
+            case .ladder:
+                guard let ladder = ladders.popFirst() else { continue }
+                update(.phase(ladder.name))
+                let idleBefore = idle
+                try climb(ladder.rungs)
+                won = idle < idleBefore + archive.trials.count - before
+                update(.phase("recipes near the best"))
+            case .neighbor, .crossing, .guided:
+                let recipe: Recipe?
+                switch way {
+                case .neighbor: recipe = proposals.neighbor(archive, &generator)
+                case .crossing: recipe = proposals.crossing(archive, &generator)
+                default:
+                    recipe = proposals.guided(archive, &generator) { candidate in
+                        guard !seen.contains(candidate.canonical), let found = runner.predicted(candidate), !runner.isHopeless(found, archive) else { return nil }
+                        return found
+                    }
+                }
+                guard let recipe, !seen.contains(recipe.canonical), try attempt(recipe) != nil else {
+                    misses += 1
+                    if way != .neighbor { proposals.learn(way, won: false) }
+                    continue
+                }
+                won = idle == 0
             }
+            proposals.learn(way, won: won)
         }
     }
 
@@ -237,22 +247,35 @@ public final class Search {
 
     /// Tries a recipe unless it was tried, does not apply, or cannot be of use.
     /// - Throws: `EngineError.cancelled` alone.
-    private func attempt(_ recipe: Recipe) throws -> SearchTrial? {
+    @discardableResult
+    func attempt(_ recipe: Recipe, training: SearchRunner.Training = .whole) throws -> SearchTrial? {
         try work.check()
-        guard seen.insert(recipe.canonical).inserted else { return trials.first { $0.recipe.canonical == recipe.canonical } }
+        try pause()
+        // A short training is another answer than a whole one.
+        let name = recipe.canonical + (training == .whole ? "" : "\(training)")
+        guard seen.insert(name).inserted else { return archive.trials.first { $0.recipe.canonical == recipe.canonical } }
         do {
-            if let figures = try predictor?.figures(for: recipe), isHopeless(figures) {
+            if let found = runner.predicted(recipe), runner.isHopeless(found, archive) {
                 result.rejected += 1
                 return nil
             }
-            let trial = try measured(recipe)
-            guard let trial else {
-                result.rejected += 1
-                return nil
+            switch try runner.run(recipe, archive, training: training) {
+            case .tried(let trial, let isKnown):
+                // Without what was passed over it may have been tried before.
+                guard trial.recipe == recipe || seen.insert(trial.recipe.canonical).inserted else { return archive.trials.first { $0.recipe.canonical == trial.recipe.canonical } }
+                result.tried += 1
+                if isKnown { result.known += 1 }
+                if trial.isDropped { result.dropped += 1 }
+                if recipe.learns { result.trainings += 1 }
+                // What was trained for some steps is nothing that can be taken.
+                if training == .whole { note(trial) }
+                return trial
+            case .tooLarge: result.rejected += 1
+            case .tooSlow: result.slow += 1
+            case .unchanged: result.idle += 1
+            case .otherForm: result.failed += 1
             }
-            result.tried += 1
-            note(trial)
-            return trial
+            return nil
         } catch let error as EngineError where error.kind == .cancelled {
             throw error
         } catch {
@@ -262,130 +285,52 @@ public final class Search {
         }
     }
 
-    /// Whether predicted sizes are beyond what the goal allows, or worse than the best there is.
-    private func isHopeless(_ figures: ModelFigures) -> Bool {
-        let found = Demand.Findings(accuracy: nil, before: before, after: figures)
-        // Predictions of entropy are rougher than those of what is counted.
-        func slack(_ measure: Measure) -> Double { [.packed, .gzip, .encoding].contains(measure) ? 1.2 : 1.03 }
-        for demand in goal.figureDemands {
-            guard let value = demand.value(found), !demand.isMet(value) else { continue }
-            if demand.isAtLeast ? value * slack(demand.measure) < demand.number : value > demand.number * slack(demand.measure) { return true }
+    /// Waits while the search is paused; the budget waits too.
+    private func pause() throws {
+        guard let control else { return }
+        if control.isPaused {
+            update(.phase("paused"))
+            timer.schedule(deadline: .distantFuture)
+            let since = ContinuousClock.now
+            try control.wait(work)
+            pausedSeconds += (ContinuousClock.now - since) / .seconds(1)
+            timer.schedule(deadline: .now() + max(0, secondsLeft))
+            update(.phase("going on"))
         }
-        guard goal.objective.isOfFigures, let best = result.best?.score, let score = goal.score(found), best > 0 else { return false }
-        return score > best * slack(goal.objective)
-    }
-
-    private func measured(_ recipe: Recipe) throws -> SearchTrial? {
-        let applied = try session.apply(recipe, cancellation: work)
-        guard applied.model.contentHash != session.model.contentHash else { return nil }
-        // Steps that were passed over are no part of what was found.
-        var recipe = recipe
-        let skipped = Set(applied.reports.indices.filter { applied.reports[$0].skipped != nil })
-        if !skipped.isEmpty, applied.reports.count == recipe.activeSteps.count {
-            recipe.steps = recipe.activeSteps.enumerated().filter { !skipped.contains($0.offset) }.map(\.element)
-            guard !recipe.steps.isEmpty, seen.insert(recipe.canonical).inserted else { return nil }
-        }
-        var figures = try session.figures(of: applied.model, slowSizes: goal.needsSlowSizes, profiling: false, cancellation: work)
-        var trial = SearchTrial(recipe: recipe, findings: Demand.Findings(accuracy: nil, before: before, after: figures), excess: [])
-        judge(&trial)
-        // Far from what the goal allows: not worth a run. Near it, it may be the nearest there is.
-        if zip(goal.demands, trial.excess).contains(where: { $0.measure.isOfFigures && ($1 ?? 0) > 0.1 }) { return nil }
-        if goal.objective.isOfFigures, let best = result.best?.score, let score = trial.score, best > 0, score > best * 1.001, trial.excess.contains(where: { ($0 ?? 0) == 0 }) {
-            return nil
-        }
-        if goal.needsLatency {
-            trial.findings.latency = try session.latency(of: applied.model, seconds: 0.4, operators: false, cancellation: work).0
-            judge(&trial)
-            if isClearlyTooSlow(trial) { return nil }
-        }
-        if let known = try stored(recipe) {
-            result.known += 1
-            trial.findings.accuracy = known
-        } else {
-            let (accuracy, isDropped) = try raced(applied.model)
-            (trial.findings.accuracy, trial.isDropped) = (accuracy, isDropped)
-            if !isDropped, accuracy.isComplete {
-                figures.live = nil
-                try? ledger?.record(recipe, figures, accuracy, latency: trial.findings.latency, trainings: [])
-            }
-        }
-        if trial.isDropped { result.dropped += 1 }
-        judge(&trial)
-        return trial
-    }
-
-    private func isClearlyTooSlow(_ trial: SearchTrial) -> Bool {
-        guard let latency = trial.findings.latency else { return false }
-        for demand in goal.demands where demand.measure.isLatency {
-            let least = demand.quantity == .ratio ? latency.ratioInterval.low : latency.ratioInterval.low * latency.baseline
-            if least > demand.number * 1.1 { return true }
-        }
-        if goal.objective.isLatency, let best = result.best?.score { return latency.ratioInterval.low > best * 1.02 }
-        return false
-    }
-
-    /// Accuracy that was found before, by whatever front end.
-    private func stored(_ recipe: Recipe) throws -> AccuracyEstimate? {
-        guard let ledger, let figures = try? ledger.figures(of: recipe), figures.isComplete, let value = figures.accuracy, let interval = figures.accuracyInterval,
-            let metric = figures.metric, metric == baseline?.metric, let total = figures.total, let before = baseline?.value
-        else { return nil }
-        var estimate = AccuracyEstimate(metric: metric, seen: total, total: total, value: value, interval: interval)
-        (estimate.baseline, estimate.difference) = (before, value - before)
-        return estimate
-    }
-
-    /// Runs a model on growing parts of the samples until all are seen or it is clear that it loses too much.
-    private func raced(_ model: Model) throws -> (AccuracyEstimate, isDropped: Bool) {
-        let race = Cancellation()
-        let demands = goal.metricDemands
-        let state = Mutex<(next: Int, last: AccuracyEstimate?)>((256, nil))
-        do {
-            let estimate = try work.withHook({ race.cancel() }) {
-                try session.evaluate(model, cancellation: race) { estimate in
-                    // Between looks nothing is decided, or chance would have its way in the end.
-                    let isLook = state.withLock { state in
-                        guard estimate.seen >= state.next, !estimate.isComplete, !estimate.isBiased else { return false }
-                        while state.next <= estimate.seen { state.next *= 2 }
-                        return true
-                    }
-                    guard isLook, demands.contains(where: { Self.isClearlyMissed($0, estimate) }) else { return }
-                    state.withLock { $0.last = estimate }
-                    race.cancel()
-                }
-            }
-            return (estimate, false)
-        } catch let error as EngineError where error.kind == .cancelled {
-            try work.check()
-            guard let last = state.withLock({ $0.last }) else { throw error }
-            return (last, true)
-        }
-    }
-
-    /// By three standard errors where intervals are of 1.96.
-    static func isClearlyMissed(_ demand: Demand, _ estimate: AccuracyEstimate) -> Bool {
-        let widen = 3 / 1.96
-        if demand.quantity == .drop {
-            guard let loss = estimate.loss, let interval = estimate.lossInterval else { return false }
-            return loss - (loss - interval.low) * widen > demand.number
-        }
-        let (value, interval) = (estimate.value, estimate.interval)
-        return demand.isAtLeast ? value + (interval.high - value) * widen < demand.number : value - (value - interval.low) * widen > demand.number
-    }
-
-    private func judge(_ trial: inout SearchTrial) {
-        trial.excess = goal.demands.map { demand in demand.value(trial.findings).map(demand.excess) }
-        trial.score = goal.score(trial.findings)
+        if control.shouldFinish { throw EngineError(.cancelled, "ended early") }
     }
 
     private func note(_ trial: SearchTrial) {
-        trials.append(trial)
+        let had = archive.best
+        let isProgress = archive.add(trial)
         update(.tried(trial))
-        if trial.isFeasible, result.best.map({ SearchTrial.isBetter(trial, $0) }) ?? true {
-            result.best = trial
-            idle = 0
-            update(.best(trial))
-        } else {
-            idle += 1
+        idle = isProgress ? 0 : idle + 1
+        if isProgress, let best = archive.best, best.recipe != had?.recipe { update(.best(best)) }
+    }
+
+    // MARK: - The end
+
+    /// What is told of the best: a recipe without idle parts, the test split, what choosing is worth. All of it is bounded work, after the budget.
+    private func finish() throws {
+        guard var best = result.best else { return }
+        update(.phase("the best once more"))
+        let trials = archive.trials.compactMap { trial in runner.outcomes[trial.recipe.canonical].map { (trial, $0) } }
+        if let baseline = try? session.baselineScores(cancellation: outer) {
+            result.correctedLoss = ChoiceCorrection.correct(trials, baseline: baseline, goal: goal, seed: request.seed)
+        }
+        do {
+            let simpler = try runner.simplified(best.recipe, cancellation: outer)
+            if let place = result.front.firstIndex(where: { $0.recipe == best.recipe }) { result.front[place].recipe = simpler }
+            best.recipe = simpler
+            result.best = best
+            if session.info.testCount > 0 {
+                let training = best.recipe.learns ? try session.trainingSource() : nil
+                let applied = try session.apply(best.recipe, training: training, cancellation: outer)
+                result.test = try session.evaluate(applied.model, split: .test, cancellation: outer)
+            }
+        } catch {
+            // What is found stands.
+            if outer.isCancelled { result.end = .interrupted }
         }
     }
 }

@@ -17,13 +17,18 @@ struct SearchSpace: Sendable {
     var hasCalibration: Bool
     /// Whether the packed archive counts, in which zeros and entropy take no room.
     var countsEntropy: Bool
+    /// Whether steps that learn are allowed.
+    var mayTrain = false
+
+    /// How many ladders come before anything else: what most people want.
+    static let first = 18
 
     func ladders() -> [SearchLadder] {
-        // What most people want first.
-        var all = single + quantization + lighter + combined + rest
+        var all = basic + quantization + combined + lighter + variants + rest
         all = all.compactMap { ladder in
             var ladder = ladder
-            ladder.rungs = ladder.rungs.filter(isAllowed)
+            // Trainings have their own turn.
+            ladder.rungs = ladder.rungs.filter { isAllowed($0) && !$0.learns }
             return ladder.rungs.isEmpty ? nil : ladder
         }
         var seen: Set<String> = []
@@ -34,7 +39,7 @@ struct SearchSpace: Sendable {
     func isAllowed(_ recipe: Recipe) -> Bool {
         recipe.activeSteps.allSatisfy { step in
             guard let descriptor = TechniqueRegistry.technique(step.technique)?.descriptor else { return false }
-            return descriptor.produces.isDisjoint(with: [.training, .earlyExit]) && (hasCalibration || !descriptor.needsCalibration)
+            return descriptor.produces.isDisjoint(with: mayTrain ? [.earlyExit] : [.training, .earlyExit]) && (hasCalibration || !descriptor.needsCalibration)
                 && (allowed.map { $0.contains(step.technique) } ?? (step.technique != "random-pruning"))
         }
     }
@@ -45,11 +50,17 @@ struct SearchSpace: Sendable {
 
     private func one(_ name: String, _ steps: RecipeStep...) -> SearchLadder { SearchLadder(name: name, rungs: [Recipe(steps: steps)]) }
 
-    /// Recipes of which there is one strength.
-    private var single: [SearchLadder] {
+    /// What everybody tries, of one strength each.
+    private var basic: [SearchLadder] {
+        [
+            one("static int8", int8), one("static int8, 8 bits", Self.step("static-int8")), one("dynamic int8", Self.step("dynamic-int8")), one("float16", Self.step("fp16")),
+        ]
+    }
+
+    /// The same with help, and presets.
+    private var variants: [SearchLadder] {
         let presets = RecipePreset.all.compactMap { preset in (try? preset.recipe()).map { SearchLadder(name: preset.title, rungs: [$0]) } }
         return [
-            one("static int8", int8), one("static int8, 8 bits", Self.step("static-int8")), one("dynamic int8", Self.step("dynamic-int8")), one("float16", Self.step("fp16")),
             one("integers only", Self.step("static-int8", ["target": .choice("integer")])),
             one("equalized int8", Self.step("cross-layer-equalization"), int8),
             one("smoothed int8", Self.step("smoothquant"), int8),
@@ -58,7 +69,7 @@ struct SearchSpace: Sendable {
     }
 
     /// Without VNNI sums of 8-bit weights overflow.
-    private var int8: RecipeStep { Self.step("static-int8", InstructionSet.saturates ? ["weight-bits": .choice("7")] : [:]) }
+    var int8: RecipeStep { Self.step("static-int8", InstructionSet.saturates ? ["weight-bits": .choice("7")] : [:]) }
 
     private static let bits = [8, 6, 5, 4, 3, 2]
 
@@ -142,8 +153,10 @@ extension SearchSpace {
     /// - Parameter layers: of the model.
     func neighbor(of recipe: Recipe, layers: [Layer], _ generator: inout SeededGenerator) -> Recipe? {
         var recipe = recipe
-        guard !recipe.steps.isEmpty else { return nil }
-        let place = generator.below(recipe.steps.count)
+        // What stands before a training cannot be changed without training anew.
+        let free = (recipe.steps.lastIndex(where: \.learns).map { $0 + 1 } ?? 0)..<recipe.steps.count
+        guard !free.isEmpty else { return nil }
+        let place = free.lowerBound + generator.below(free.count)
         guard let descriptor = TechniqueRegistry.technique(recipe.steps[place].technique)?.descriptor else { return nil }
         switch generator.below(10) {
         case 0...3:
@@ -175,13 +188,44 @@ extension SearchSpace {
             let helpers = ["bias-correction", "batchnorm-reestimation", "least-squares-reconstruction", "cross-layer-equalization", "awq", "smoothquant"]
             let helper = helpers[generator.below(helpers.count)]
             guard !recipe.steps.contains(where: { $0.technique == helper }) else { return nil }
-            let isFirst = TechniqueRegistry.technique(helper)?.descriptor.produces.contains(.correction) != true
+            let isFirst = free.lowerBound == 0 && TechniqueRegistry.technique(helper)?.descriptor.produces.contains(.correction) != true
             recipe.steps.insert(Self.step(helper, optional: true), at: isFirst ? 0 : recipe.steps.count)
         default:
             guard recipe.steps.count > 1 else { return nil }
             recipe.steps.remove(at: place)
         }
         return isAllowed(recipe) ? recipe : nil
+    }
+
+    /// Steps of two recipes: of a technique that both have one's, of others each by chance, in the order in which techniques go together.
+    func crossing(_ one: Recipe, _ other: Recipe, _ generator: inout SeededGenerator) -> Recipe? {
+        var steps: [RecipeStep] = []
+        for step in one.activeSteps {
+            if let twin = other.activeSteps.first(where: { $0.technique == step.technique }) {
+                steps.append(generator.below(2) == 0 ? step : twin)
+            } else if generator.below(2) == 0 {
+                steps.append(step)
+            }
+        }
+        for step in other.activeSteps where !one.activeSteps.contains(where: { $0.technique == step.technique }) && generator.below(2) == 0 { steps.append(step) }
+        let ranked = steps.enumerated().sorted { (Self.rank($0.element), $0.offset) < (Self.rank($1.element), $1.offset) }.map(\.element)
+        let recipe = Recipe(steps: ranked)
+        return ranked.isEmpty || recipe.learns || recipe.steps == one.activeSteps || recipe.steps == other.activeSteps || !isAllowed(recipe) ? nil : recipe
+    }
+
+    /// Zeros and ranks are found on floats, integers are made of what is left, corrections make up for all of it, codes come last.
+    private static func rank(_ step: RecipeStep) -> Int {
+        guard let descriptor = TechniqueRegistry.technique(step.technique)?.descriptor else { return 9 }
+        if ["smoothquant", "awq", "cross-layer-equalization"].contains(step.technique) { return 3 }
+        switch descriptor.family {
+        case .pruning: return 0
+        case .factorization: return 1
+        case .training, .earlyExit: return 2
+        case .sharing: return 4
+        case .quantization: return 5
+        case .correction: return 6
+        case .coding: return 7
+        }
     }
 
     private func parameter(of descriptor: TechniqueDescriptor, _ generator: inout SeededGenerator) -> ParameterDescriptor? {

@@ -62,7 +62,7 @@ final class SessionAccuracy: Sendable {
     func evaluate(
         _ candidate: Model, part: Part?, split: SplitName, limit: Int?, workers: Int?, cancellation: Cancellation,
         update: @escaping @Sendable (AccuracyEstimate) -> Void
-    ) throws -> AccuracyEstimate {
+    ) throws -> (scores: SampleScores, estimate: AccuracyEstimate) {
         let runtime = try opened.requiredRuntime()
         let set = try opened.samples(split)
         let baseline = try baselineScores(split, limit: limit, workers: workers, cancellation: cancellation) { _ in }
@@ -71,7 +71,7 @@ final class SessionAccuracy: Sendable {
             samples: set, model: candidate, reference: reference, oneByOne: oneByOne,
             workers: workers ?? ProcessInfo.processInfo.activeProcessorCount, feed: part?.feed)
         let runner = try ModelRunner(part?.model ?? candidate, library: runtime)
-        return try evaluation.run(runner, limit: limit, baseline: baseline, cancellation: cancellation, update: update).estimate
+        return try evaluation.run(runner, limit: limit, baseline: baseline, cancellation: cancellation, update: update)
     }
 
     /// Scores of the baseline on a split, run once and kept.
@@ -151,7 +151,14 @@ extension EngineSession {
         _ candidate: Model, split: SplitName = .validation, limit: Int? = nil, workers: Int? = nil, cancellation: Cancellation = Cancellation(),
         update: @escaping @Sendable (AccuracyEstimate) -> Void = { _ in }
     ) throws -> AccuracyEstimate {
-        try accuracies.evaluate(candidate, part: nil, split: split, limit: limit, workers: workers, cancellation: cancellation, update: update)
+        try accuracies.evaluate(candidate, part: nil, split: split, limit: limit, workers: workers, cancellation: cancellation, update: update).estimate
+    }
+
+    /// The same on the validation split, with the scores of each sample.
+    func scored(
+        _ candidate: Model, cancellation: Cancellation, update: @escaping @Sendable (AccuracyEstimate) -> Void
+    ) throws -> (scores: SampleScores, estimate: AccuracyEstimate) {
+        try accuracies.evaluate(candidate, part: nil, split: .validation, limit: nil, workers: nil, cancellation: cancellation, update: update)
     }
 
     /// Samples of a split that fare otherwise than with the baseline.
@@ -164,7 +171,7 @@ extension EngineSession {
 
     /// The same on the first `limit` validation samples, where only a part of the candidate needs to run.
     func evaluate(_ candidate: Model, part: SessionAccuracy.Part, limit: Int?, cancellation: Cancellation) throws -> AccuracyEstimate {
-        try accuracies.evaluate(candidate, part: part, split: .validation, limit: limit, workers: nil, cancellation: cancellation) { _ in }
+        try accuracies.evaluate(candidate, part: part, split: .validation, limit: limit, workers: nil, cancellation: cancellation) { _ in }.estimate
     }
 
     /// Scores of the baseline on a split, run once and kept.

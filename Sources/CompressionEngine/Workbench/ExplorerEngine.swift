@@ -44,8 +44,7 @@ public protocol ExplorerEngine: Sendable {
     func allocate(_ grid: SensitivityGrid, measure: AllocationMeasure, goal: AllocationGoal, job: Int)
 
     /// Looks for the recipe that meets a goal. Answers `jobUpdated`, `trials` as they come in, and `searched`.
-    /// - Parameter seconds: to spend at most.
-    func search(_ goal: SearchGoal, seconds: Double, job: Int)
+    func search(_ request: SearchRequest, title: String, job: Int)
 
     /// Trains what a recipe's steps learn. Answers `jobUpdated` and `training` as it goes, then `trained` or `failed`.
     /// - Parameter steps: a preview: stop after so many steps, and keep nothing.

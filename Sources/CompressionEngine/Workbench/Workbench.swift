@@ -98,7 +98,7 @@ public final class Workbench: ExplorerEngine {
         core.submit { $0.allocate(grid, measure: measure, goal: goal, job: job) }
     }
 
-    public func search(_ goal: SearchGoal, seconds: Double, job: Int) { core.submit { $0.search(goal, seconds: seconds, job: job) } }
+    public func search(_ request: SearchRequest, title: String, job: Int) { core.submit { $0.search(request, title: title, job: job) } }
 
     public func train(_ recipe: Recipe, steps: Int?, job: Int) { core.submit { $0.train(recipe, steps: steps, job: job) } }
 

@@ -85,11 +85,11 @@ extension WorkbenchCore {
     }
 
     /// Trials show as they are stored, a second apart at least; canceled, a search gives what it has.
-    func search(_ goal: SearchGoal, seconds: Double, job: Int) {
-        let (store, outlet, clock) = (trials?.store, outlet, clock)
-        run(job, title: "Search") { session, cancellation, reporter in
+    func search(_ request: SearchRequest, title: String, job: Int) {
+        let (store, outlet, clock, control) = (trials?.store, outlet, clock, TrainingControl())
+        run(job, title: title, control: control) { session, cancellation, reporter in
             var (phase, count, shown) = ("", 0, clock.stopwatch())
-            let result = try session.search(goal, seconds: seconds, store: store, cancellation: cancellation) { event in
+            let result = try session.search(request, store: store, control: control, cancellation: cancellation) { event in
                 switch event {
                 case .phase(let name): phase = name
                 case .tried:
@@ -100,7 +100,7 @@ extension WorkbenchCore {
                     }
                 case .best(let trial): outlet.send(.foundSoFar(job: job, trial))
                 }
-                reporter.update("\(phase), \(count) tried", min(1, reporter.watch.seconds / seconds))
+                reporter.update("\(phase), \(count) tried", min(1, reporter.watch.seconds / request.budget))
             }
             self.submit { core in core.track { await $0.sendTrials() } }
             return .searched(job: job, result)

@@ -68,7 +68,7 @@ protocol WorkbenchSession: Sendable {
         _ grid: SensitivityGrid, measure: AllocationMeasure, goal: AllocationGoal, cancellation: Cancellation, progress: (Double, String) -> Void
     ) throws -> (recipe: Recipe, isMet: Bool)
     func search(
-        _ goal: SearchGoal, seconds: Double, store: TrialStore?, cancellation: Cancellation, update: @escaping (SearchEvent) -> Void
+        _ request: SearchRequest, store: TrialStore?, control: TrainingControl, cancellation: Cancellation, update: @escaping (SearchEvent) -> Void
     ) throws -> SearchResult
     /// - Parameter steps: stop after so many, keep nothing and estimate what that recovers.
     /// - Returns: that estimate; `nil` after a whole training.
@@ -108,11 +108,9 @@ extension EngineSession: WorkbenchSession {
     }
 
     func search(
-        _ goal: SearchGoal, seconds: Double, store: TrialStore?, cancellation: Cancellation, update: @escaping (SearchEvent) -> Void
+        _ request: SearchRequest, store: TrialStore?, control: TrainingControl, cancellation: Cancellation, update: @escaping (SearchEvent) -> Void
     ) throws -> SearchResult {
-        var options = Search.Options()
-        options.budget = seconds
-        return try Search(self, goal: goal, options: options, store: store, cancellation: cancellation, update: update).run()
+        try Search(self, request, store: store, control: control, cancellation: cancellation, update: update).run()
     }
 
     func baselineRemarks() throws -> [String] { try baselineRemarks(.validation) }

@@ -26,6 +26,10 @@ public struct Entry: Sendable {
     }
     public var purpose: Purpose
     public var field: TextField
+    /// The text that completions begin with, while one after the other is shown.
+    var stem: String?
+
+    public init(purpose: Purpose, field: TextField) { (self.purpose, self.field) = (purpose, field) }
 }
 
 /// Text to read and copy.

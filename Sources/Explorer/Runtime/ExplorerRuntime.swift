@@ -123,7 +123,7 @@ public final class ExplorerRuntime {
         case .checkFiles(let paths): send(.existing(paths.filter { FileManager.default.fileExists(atPath: $0) }))
         case .export(let recipe, let request, let job): engine.export(recipe, request: request, job: job)
         case .analyze(let request, let job): engine.analyze(request, job: job)
-        case .search(let goal, let seconds, let job): engine.search(goal, seconds: seconds, job: job)
+        case .search(let request, let title, let job): engine.search(request, title: title, job: job)
         case .allocate(let grid, let measure, let goal, let job): engine.allocate(grid, measure: measure, goal: goal, job: job)
         case .train(let recipe, let steps, let job): engine.train(recipe, steps: steps, job: job)
         case .control(let command, let job): engine.control(command, job: job)

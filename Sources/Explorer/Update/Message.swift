@@ -37,7 +37,7 @@ public enum Effect: Sendable {
     case checkFiles([String])
     case export(Recipe, ExportRequest, job: Int)
     case analyze(SensitivityRequest, job: Int)
-    case search(SearchGoal, seconds: Double, job: Int)
+    case search(SearchRequest, title: String, job: Int)
     case allocate(SensitivityGrid, AllocationMeasure, AllocationGoal, job: Int)
     /// With a number of steps a preview.
     case train(Recipe, steps: Int?, job: Int)

@@ -103,9 +103,14 @@ extension ExplorerModel {
         case "up", "down":
             // While filtering, the list can already be walked.
             if case .filter = entry.purpose { moveSelection(by: key.code == .up ? -1 : 1) }
+        case "tab":
+            guard entry.purpose == .search, let found = Self.completedGoal(entry.field.text, after: entry.stem, metric: facts.info?.metric ?? .top1) else { return }
+            entry.field.set(found.text)
+            (entry.stem, entry.field.error) = (found.stem, nil)
+            ui.overlay = .entry(entry)
         default:
             guard entry.field.handle(key) else { return }
-            entry.field.error = nil
+            (entry.field.error, entry.stem) = (nil, nil)
             ui.overlay = .entry(entry)
             entryChanged()
         }

@@ -1,41 +1,41 @@
 import CompressionEngine
 import EngineSupport
 import Measurement
+import Metrics
 import Recipes
+import Techniques
 import TerminalCells
 
 extension ExplorerModel {
-    /// Seconds of a search that is started here; one that nobody waits for may be canceled at any time and keeps what it has.
-    static let searchSeconds = 600.0
-
-    /// Asks for the goal of a search; while one runs, shows it.
+    /// Asks for the goal of a search; while one runs, for another one to take its place: what is known by then stays known.
     mutating func askGoal() {
         guard facts.phase == .ready, facts.info != nil else { return }
         if let whyNoAccuracy { return notify(.warning, "a search needs accuracy: \(whyNoAccuracy)") }
-        if let job = tasks.searchJob, tasks.jobs.contains(where: { $0.id == job && $0.isRunning }) {
-            return notify(.info, "a search is running: 5 shows it, c there ends it; \(keyLabel(.takeRescue, .ascii)) takes the best so far")
-        }
         let drop = metric.comparison == .points ? "0.5" : metric.changeFormat.magnitude(0.01 * abs(facts.baselineAccuracy?.value ?? 1))
         ui.overlay = .entry(
             Entry(
                 purpose: .search,
-                field: TextField(tasks.goal.isEmpty ? "file <= 50%, drop <= \(drop)" : tasks.goal, prompt: "goal: ", placeholder: "file <= 50%, drop <= \(drop), latency <= 0.8x")))
+                field: TextField(
+                    tasks.goal.isEmpty ? "file <= 50%, drop <= \(drop)" : tasks.goal, prompt: runningSearch == nil ? "goal: " : "new goal: ",
+                    placeholder: "file <= 50%, drop <= \(drop), latency <= 0.8x, minimize file drop, with training, for 10m")))
     }
 
-    /// Starts a search for a goal as it was typed.
+    var runningSearch: Job? { tasks.searchJob.flatMap { id in tasks.jobs.first { $0.id == id && $0.isRunning } } }
+
+    /// Starts a search for a goal as it was typed; one that runs ends.
     /// - Returns: why it cannot be meant; `nil` once the search is on its way.
     mutating func search(_ text: String) -> String? {
         do {
-            let goal = try SearchGoal(text, metric: facts.info?.metric ?? .top1)
+            let request = try SearchRequest(text, metric: facts.info?.metric ?? .top1)
+            if let running = runningSearch { effects.append(.cancel(job: running.id)) }
             tasks.goal = text
             tasks.lastJob += 1
             tasks.searchJob = tasks.lastJob
             tasks.found = nil
+            let title = "Search: \(text)"
             tasks.jobs.append(
-                Job(
-                    update: JobUpdate(
-                        id: tasks.lastJob, title: "Search: \(text)", phase: "waiting", fraction: nil, elapsedSeconds: 0, remainingSeconds: nil, state: .waiting)))
-            effects.append(.search(goal, seconds: Self.searchSeconds, job: tasks.lastJob))
+                Job(update: JobUpdate(id: tasks.lastJob, title: title, phase: "waiting", fraction: nil, elapsedSeconds: 0, remainingSeconds: nil, state: .waiting)))
+            effects.append(.search(request, title: title, job: tasks.lastJob))
             notify(.info, "searching; 3 shows what is tried, \(keyLabel(.takeRescue, .ascii)) takes the best so far")
             return nil
         } catch {
@@ -43,12 +43,31 @@ extension ExplorerModel {
         }
     }
 
+    /// Completes the word at the end of a goal; the same key again goes on to the next that fits.
+    static func completedGoal(_ text: String, after stem: String?, metric: MetricKind) -> (text: String, stem: String)? {
+        let stem = stem ?? text
+        let start = stem.lastIndex { ",;".contains($0) }.map { stem.index(after: $0) } ?? stem.startIndex
+        let typed = stem[start...].drop { $0 == " " }
+        let head = String(stem[..<start]) + (start == stem.startIndex ? "" : " ")
+        var choices = SearchRequest.words(metric).map { head + $0 }.filter { $0.count > head.count + typed.count && $0.dropFirst(head.count).hasPrefix(typed) }
+        if let last = typed.lastIndex(of: " "), ["only", "minimize"].contains(where: { typed.hasPrefix($0 + " ") }) {
+            // Further words of a list.
+            let names = typed.hasPrefix("only") ? TechniqueRegistry.all.map(\.descriptor.id).sorted() : ["drop"] + SearchGoal.names(metric)
+            let part = typed[typed.index(after: last)...]
+            choices = names.filter { $0.hasPrefix(part) && $0 != part }.map { head + String(typed[...last]) + $0 }
+        }
+        guard !choices.isEmpty else { return nil }
+        let next = choices.firstIndex(of: text).map { ($0 + 1) % choices.count } ?? 0
+        return (choices[next], stem)
+    }
+
     /// What a search has come to.
     mutating func searched(_ job: Int, _ result: SearchResult) {
         guard job == tasks.searchJob else { return }
         if let best = result.best {
             tasks.found = best
-            notify(.success, "found: \(words(best, result.goal)); \(keyLabel(.takeRescue, .ascii)) takes it")
+            let test = result.test.map { "; test split \($0.measure.changeFormat.numberFormat.text($0.difference ?? 0))" } ?? ""
+            notify(.success, "found: \(words(best, result.goal))\(test); \(keyLabel(.takeRescue, .ascii)) takes it")
         } else if let miss = result.misses.first {
             tasks.found = miss.trial
             notify(.warning, "the goal is not met; nearest: \(words(miss.trial, result.goal)); \(keyLabel(.takeRescue, .ascii)) takes it")

@@ -40,18 +40,18 @@ extension ExplorerModel {
     }
 
     mutating func pauseJob() {
-        guard let job = runningTraining else { return notify(.info, "only a running training can be paused") }
+        guard let job = runningTraining ?? runningSearch else { return notify(.info, "only a running training or search can be paused") }
         let isPaused = tasks.pausedJobs.contains(job.id)
         if isPaused { tasks.pausedJobs.remove(job.id) } else { tasks.pausedJobs.insert(job.id) }
         effects.append(.control(isPaused ? .goOn : .pause, job: job.id))
-        notify(.info, isPaused ? "training resumes" : "paused; the same key resumes")
+        notify(.info, isPaused ? "it goes on" : "paused; the same key resumes")
     }
 
     mutating func finishJob() {
-        guard let job = runningTraining else { return notify(.info, "only a running training can be ended early") }
+        guard let job = runningTraining ?? runningSearch else { return notify(.info, "only a running training or search can be ended early") }
         tasks.pausedJobs.remove(job.id)
         effects.append(.control(.finish, job: job.id))
-        notify(.info, "ending the training; the best epoch is kept")
+        notify(.info, job.id == tasks.searchJob ? "ending the search; the best is kept" : "ending the training; the best epoch is kept")
     }
 
     mutating func training(_ job: Int, _ progress: TrainingProgress) {

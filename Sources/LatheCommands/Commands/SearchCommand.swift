@@ -4,6 +4,7 @@ import EngineSupport
 import Explorer
 import Foundation
 import Measurement
+import Metrics
 import ModelGraph
 import Recipes
 import Techniques
@@ -14,13 +15,13 @@ struct SearchCommand: ParsableCommand {
         abstract: "Find the recipe that meets a goal.",
         discussion: """
             The goal is a list of limits: 'file <= 50%, drop <= 0.5, latency <= 0.8x'. Of the models that keep them, the one is sought whose first \
-            limited size (or --best) is best. Sizes are known without running a model, so what is too large costs nothing; the others are run on a growing part of the \
-            validation samples and dropped when it is clear that they lose too much (of those that hold the goal at most 1 in 100). What was tried is stored: the \
-            same search goes on where an earlier one ended, and its trials stand in the explorer.
+            limited size is least; --minimize names another measure, or two or three whose front is wanted: --minimize file,drop. Sizes are known without \
+            running a model, so what is too large costs nothing; the others are run on a growing part of the validation samples and dropped when it is clear \
+            that they lose too much (of those that hold the goal at most 1 in 100). What was tried is stored: the same search goes on where an earlier one \
+            ended, and its trials stand in the explorer.
 
-            'drop' is a loss of the data set's metric, in its unit (percentage points of accuracy); 'lathe measures' lists what else can be limited. Only \
-            techniques without training are used. The test split is read once, for the report of the best: nothing is chosen by it, so it needs no correction; the validation \
-            figure is that of the best of many and may flatter.
+            'drop' is a loss of the data set's metric, in its unit (percentage points of accuracy); 'lathe measures' lists what else can be limited. The validation \
+            figure of the best of many flatters: it is told how much, and the test split, by which nothing is chosen, is read once in the end.
 
             Status 1 where no recipe meets the goal: the nearest are named.
             """)
@@ -31,16 +32,24 @@ struct SearchCommand: ParsableCommand {
     var data: String
 
     @Option(help: ArgumentHelp("What to reach, for example 'file <= 50%, drop <= 0.5'.", valueName: "limits"))
-    var goal: String
+    var goal: String?
 
-    @Option(help: ArgumentHelp("The measure to make best; by default the first that is limited, else the ONNX file.", valueName: "measure"))
-    var best: String?
+    @Option(
+        help: ArgumentHelp(
+            "The measure to make least, or two or three for a front: file,drop. By default the first that is limited, else the ONNX file.", valueName: "measures"))
+    var minimize: String?
 
     @Option(help: ArgumentHelp("Time to spend: 90s, 10m, 2h.", valueName: "time"))
     var budget = TimeQuantity(600)
 
     @Option(help: ArgumentHelp("Only these techniques, for example gptq,static-int8.", valueName: "list"))
     var techniques: String?
+
+    @Flag(help: "Train too: fine-tuning and quantization-aware training on the train split.")
+    var training = false
+
+    @Option(help: ArgumentHelp("What the model may be made of: \(TargetForm.allCases.map { "\($0.rawValue) (\($0.help))" }.joined(separator: ", ")).", valueName: "form"))
+    var form = TargetForm.any
 
     @Option(help: ArgumentHelp("Where random choices begin.", valueName: "number"))
     var seed: UInt64 = 0
@@ -51,6 +60,9 @@ struct SearchCommand: ParsableCommand {
             "Write best.onnx, its recipe and report, and the front's recipes into this folder; best.recipe.yaml is there from the first one on.", valueName: "folder"),
         completion: .directory)
     var output: String?
+
+    @Flag(help: "Go on with the search that wrote into --output, with its goal and its techniques unless they are given anew.")
+    var resume = false
 
     @Flag(help: "Print events as lines of JSON, the result last.")
     var json = false
@@ -71,16 +83,15 @@ struct SearchCommand: ParsableCommand {
 
     private func searched(_ progress: ProgressLine, _ cancellation: Cancellation) throws -> SearchDocument {
         let session = try EngineSession.open(request, cancellation: cancellation, progress: { progress.show($0, $1) })
-        let goal = try SearchGoal(goal, best: best, metric: session.info.metric ?? .top1)
-        var options = Search.Options()
-        (options.budget, options.seed) = (budget.seconds, seed)
-        options.techniques = techniques.map { Set($0.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }) }
+        let asked = try asked(session.info.metric ?? .top1)
+        let goal = asked.goal
         if let output {
             do {
                 try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)
             } catch {
                 throw BadInput("\(output): cannot be made: \(error.localizedDescription)")
             }
+            try AtomicFile.write(try Begun(self).text, to: Begun.path(output))
         }
         let store = TrialStore.open()
         if let warning = store.warning { Console.warn(warning) }
@@ -88,7 +99,7 @@ struct SearchCommand: ParsableCommand {
         var (phase, count, best) = ("", 0, "")
         var problem: (any Error)?
         let began = Date()
-        let search = try Search(session, goal: goal, options: options, store: store, cancellation: cancellation) { event in
+        let search = try Search(session, asked, store: store, cancellation: cancellation) { event in
             switch event {
             case .phase(let name): phase = name
             case .tried(let trial):
@@ -139,12 +150,66 @@ struct TimeQuantity: ExpressibleByArgument, CustomStringConvertible {
     init(_ seconds: Double) { self.seconds = seconds }
 
     init?(argument: String) {
-        let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600]
-        let factor = argument.last.flatMap { units[$0] }
-        guard let value = Double(factor == nil ? argument[...] : argument.dropLast()), value.isFinite, value > 0, value < 1e7 else { return nil }
-        seconds = value * (factor ?? 1)
+        guard let seconds = TypedTime.seconds(argument) else { return nil }
+        self.seconds = seconds
     }
 
     var description: String { seconds.truncatingRemainder(dividingBy: 60) == 0 ? "\(Int(seconds / 60))m" : "\(Int(seconds))s" }
     var defaultValueDescription: String { description }
+}
+
+extension TargetForm: ExpressibleByArgument {}
+
+/// What a search was asked, beside what it wrote: for `--resume`.
+private struct Begun: Codable {
+    var goal: String?
+    var minimize: String?
+    var techniques: String?
+    var training: Bool
+    var form: String
+    var seed: UInt64
+
+    static func path(_ folder: String) -> String { "\(folder)/search.json" }
+
+    init(_ command: SearchCommand) throws {
+        (goal, minimize, techniques) = (command.goal, command.minimize, command.techniques)
+        (training, form, seed) = (command.training, command.form.rawValue, command.seed)
+        guard command.resume, let output = command.output else { return }
+        let before = try Self.read(output)
+        (goal, minimize) = command.goal == nil && command.minimize == nil ? (before.goal, before.minimize) : (goal, minimize)
+        techniques = techniques ?? before.techniques
+        training = training || before.training
+        form = command.form == .any ? before.form : form
+        seed = command.seed == 0 ? before.seed : seed
+    }
+
+    private static func read(_ folder: String) throws -> Begun {
+        guard let data = FileManager.default.contents(atPath: path(folder)) else {
+            throw BadInput("\(folder): no search has written here (there is no search.json), so none can be resumed")
+        }
+        guard let begun = try? JSONDecoder().decode(Begun.self, from: data) else { throw BadInput("\(path(folder)): expected what 'lathe search --output' writes") }
+        return begun
+    }
+
+    var text: String {
+        get throws {
+            let encoder = JSONEncoder()
+            encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+            return String(decoding: try encoder.encode(self), as: UTF8.self) + "\n"
+        }
+    }
+}
+
+extension SearchCommand {
+    /// What the options come to, with what an earlier search was asked.
+    fileprivate func asked(_ metric: MetricKind) throws -> SearchRequest {
+        if resume, output == nil { throw BadInput("--resume: give the folder of the search with --output") }
+        let begun = try Begun(self)
+        guard begun.goal != nil || begun.minimize != nil else { throw BadInput("a search needs a goal: --goal 'file <= 50%, drop <= 0.5', or --minimize file,drop") }
+        var request = SearchRequest(try SearchGoal(begun.goal ?? "", best: begun.minimize, metric: metric))
+        (request.budget, request.seed, request.mayTrain) = (budget.seconds, begun.seed, begun.training)
+        request.form = TargetForm(rawValue: begun.form) ?? .any
+        request.techniques = begun.techniques.map { Set($0.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }) }
+        return request
+    }
 }

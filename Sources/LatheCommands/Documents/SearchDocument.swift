@@ -24,11 +24,24 @@ struct SearchDocument: JSONDocument {
             (feasible, dropped) = (trial.isFeasible, trial.isDropped)
             let found = trial.findings
             values = [:]
-            for measure in goal.demands.map(\.measure) + [goal.objective] where measure.isOfFigures { values[measure.id] = measure.figure(in: found.after)?.value }
+            for measure in goal.demands.map(\.measure) + goal.objectives where measure.isOfFigures { values[measure.id] = measure.figure(in: found.after)?.value }
             values["drop"] = found.accuracy?.loss
             (accuracy, difference, samples) = (found.accuracy?.value, found.accuracy?.difference, found.accuracy?.seen)
             differenceInterval = found.accuracy?.differenceInterval.map { [$0.low, $0.high] }
             latencyRatio = found.latency?.ratio
+        }
+    }
+
+    struct Test: Encodable {
+        var accuracy: Double
+        var baseline: Double?
+        var difference: Double?
+        var differenceInterval: [Double]?
+        var samples: Int
+
+        init(_ estimate: AccuracyEstimate) {
+            (accuracy, baseline, difference, samples) = (estimate.value, estimate.baseline, estimate.difference, estimate.seen)
+            differenceInterval = estimate.differenceInterval.map { [$0.low, $0.high] }
         }
     }
 
@@ -52,16 +65,23 @@ struct SearchDocument: JSONDocument {
     var model: ModelReference
     var metric: String
     var limits: [String]
-    var objective: String
+    var objectives: [String]
     var best: Trial?
     var front: [Trial]
     var misses: [Miss]
     var baseline: [String: Double]
-    /// Recipes that were run, and of these cut short and known before; left out for their sizes; failed.
+    /// Loss of the best, in the metric's unit, once it is accounted for that it was chosen among many on the samples it is measured on.
+    var correctedLoss: Double?
+    /// The best on the test split, by which nothing was chosen.
+    var test: Test?
+    /// Recipes that were run, and of these cut short, known before, trained; left out for their sizes, as too slow, for changing nothing; failed.
     var tried: Int
     var dropped: Int
     var known: Int
+    var trainings: Int
     var rejected: Int
+    var slow: Int
+    var unchanged: Int
     var failed: Int
     var end: String
     var seconds: Double
@@ -70,7 +90,9 @@ struct SearchDocument: JSONDocument {
     var result: SearchResult
 
     private enum CodingKeys: CodingKey {
-        case schema, event, model, metric, limits, objective, best, front, misses, baseline, tried, dropped, known, rejected, failed, end, seconds, files
+        case schema, event, model, metric, limits, objectives, best, front, misses, baseline, correctedLoss, test, tried, dropped, known, trainings, rejected, slow, unchanged,
+            failed
+        case end, seconds, files
     }
 
     init(_ result: SearchResult, _ session: EngineSession) {
@@ -78,7 +100,7 @@ struct SearchDocument: JSONDocument {
         model = ModelReference(session.info)
         metric = Measure.metric(session.info.metric ?? .top1).id
         limits = goal.demands.map(SearchText.limit)
-        objective = goal.objective.id
+        objectives = goal.objectives.map { $0.metric == nil ? $0.id : "drop" }
         best = result.best.map { Trial($0, goal) }
         front = result.front.map { Trial($0, goal) }
         misses = result.misses.map { Miss(limit: SearchText.limit($0.demand), trial: Trial($0.trial, goal)) }
@@ -87,7 +109,10 @@ struct SearchDocument: JSONDocument {
             for measure in Measure.all where measure.isOfFigures { baseline[measure.id] = measure.figure(in: first.findings.before)?.value }
             baseline["accuracy"] = first.findings.accuracy?.baseline
         }
-        (tried, dropped, known, rejected, failed) = (result.tried, result.dropped, result.known, result.rejected, result.failed)
+        (tried, dropped, known, trainings) = (result.tried, result.dropped, result.known, result.trainings)
+        (rejected, slow, unchanged, failed) = (result.rejected, result.slow, result.idle, result.failed)
+        correctedLoss = result.correctedLoss?.value
+        test = result.test.map(Test.init)
         (end, seconds) = (result.end.rawValue, result.seconds)
         self.result = result
     }

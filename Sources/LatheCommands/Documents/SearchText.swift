@@ -17,13 +17,14 @@ enum SearchText {
     /// The objective and the loss.
     static func short(_ trial: SearchTrial, _ goal: SearchGoal) -> String {
         let accuracy = trial.findings.accuracy.map { Written.change($0.difference, $0.measure) } ?? "–"
-        return "\(objective(trial, goal)), \(accuracy)"
+        return "\(goal.objective.isLatency ? "latency " : "")\(objective(trial, goal)), \(accuracy)"
     }
 
-    private static func objective(_ trial: SearchTrial, _ goal: SearchGoal) -> String {
-        let measure = goal.objective
-        if measure.isLatency { return trial.findings.latency.map { "latency \($0.ratio.formatted(digits: 3))×" } ?? "latency –" }
-        guard measure.metric == nil else { return Written.value(trial.findings.accuracy?.value, measure) }
+    private static func objective(_ trial: SearchTrial, _ goal: SearchGoal) -> String { value(goal.objective, trial) }
+
+    private static func value(_ measure: Measure, _ trial: SearchTrial) -> String {
+        if measure.isLatency { return trial.findings.latency.map { "\($0.ratio.formatted(digits: 3))×" } ?? "–" }
+        guard measure.metric == nil else { return Written.change(trial.findings.accuracy?.difference, measure) }
         return Written.value(measure.figure(in: trial.findings.after)?.value, measure)
     }
 
@@ -34,24 +35,32 @@ enum SearchText {
     static func text(_ document: SearchDocument) -> String {
         let result = document.result
         let goal = result.goal
-        let direction = goal.objective.metric == nil && goal.objective.direction == .lower ? "least" : "best"
-        var lines = ["\(document.model.name): \(document.limits.joined(separator: ", ")); \(direction) \(goal.objective.name)"]
+        let limits = document.limits.isEmpty ? "" : ": " + document.limits.joined(separator: ", ")
+        var lines = ["\(document.model.name)\(limits); \(goal.isFront ? "front of" : "least") \(goal.objectives.map(name).joined(separator: ", "))"]
         let why =
             switch result.end {
             case .settled: "nothing better came for a while"
             case .budget: "the time was up"
             case .interrupted: "interrupted"
             }
+        let kinds = [(result.dropped, "cut short"), (result.known, "known before"), (result.trainings, "trained")].filter { $0.0 > 0 }.map { "\($0) \($1)" }
+        let others = [(result.rejected, "left out for their sizes"), (result.slow, "clearly too slow"), (result.idle, "changed nothing"), (result.failed, "did not apply")]
         lines.append(
-            "\(result.tried) recipes tried (\(result.dropped) cut short, \(result.known) known before), \(result.rejected) left out for their sizes, \(result.failed) did not apply; "
-                + "\(Int(result.seconds.rounded())) s, \(why)")
+            "\(result.tried) recipes tried\(kinds.isEmpty ? "" : " (\(kinds.joined(separator: ", ")))")"
+                + others.filter { $0.0 > 0 }.map { ", \($0) \($1)" }.joined() + "; \(Int(result.seconds.rounded())) s, \(why)")
         lines.append("")
         if let best = result.best {
+            if goal.isFront {
+                var table = TextTable(goal.objectives.map { (name($0), .right) } + [("recipe", .left)])
+                for trial in result.front { table.add(cells: goal.objectives.map { value($0, trial) } + [steps(trial.recipe)]) }
+                lines += [table.text, "", "The one nearest to what would be best on every axis:", ""]
+            }
             lines += table(best, goal)
+            lines += choice(result)
             lines += ["", "recipe: \(steps(best.recipe))"]
-            if result.front.count > 1 {
+            if !goal.isFront, result.front.count > 1 {
                 lines += ["", "What meets the goal with less loss:", ""]
-                var table = TextTable([(goal.objective.name, .right), ("change", .right), ("recipe", .left)])
+                var table = TextTable([(name(goal.objective), .right), ("change", .right), ("recipe", .left)])
                 for trial in result.front.dropFirst() {
                     table.add(objective(trial, goal), trial.findings.accuracy.map { Written.change($0.difference, $0.measure) } ?? "–", steps(trial.recipe))
                 }
@@ -69,6 +78,25 @@ enum SearchText {
         }
         if !document.files.isEmpty { lines += ["", "written: \(document.files.joined(separator: ", "))"] }
         return lines.joined(separator: "\n")
+    }
+
+    private static func name(_ measure: Measure) -> String { measure.metric == nil ? measure.name : "change of \(measure.name)" }
+
+    /// What the validation figure of the best of many is worth.
+    private static func choice(_ result: SearchResult) -> [String] {
+        guard let metric = result.goal.metric else { return [] }
+        let measure = Measure.metric(metric)
+        func change(_ loss: Double) -> Double { measure.direction == .lower ? loss : -loss }
+        var lines: [String] = []
+        if let corrected = result.correctedLoss {
+            lines.append("change corrected for the choice among \(corrected.choices) recipes (bootstrap): \(Written.change(change(corrected.value), measure))")
+        }
+        if let test = result.test {
+            let interval = test.differenceInterval.map { " [\(Written.change($0.low, measure)), \(Written.change($0.high, measure))]" } ?? ""
+            lines.append(
+                "test split, read once: \(Written.value(test.baseline, measure)) to \(Written.value(test.value, measure)), \(Written.change(test.difference, measure))\(interval)")
+        }
+        return lines
     }
 
     private static func reached(_ demand: Demand, _ value: Double) -> String {
@@ -89,7 +117,7 @@ enum SearchText {
         if let latency = trial.findings.latency {
             table.add("latency", Written.value(latency.baseline, .latency), Written.value(latency.candidate, .latency), "\(latency.ratio.formatted(digits: 3))×")
         }
-        let wanted = Set(goal.demands.map(\.measure) + [goal.objective, .file, .macs])
+        let wanted = Set(goal.demands.map(\.measure) + goal.objectives + [.file, .macs])
         for measure in Measure.all where measure.isOfFigures && wanted.contains(measure) {
             guard let before = measure.figure(in: trial.findings.before)?.value, let after = measure.figure(in: trial.findings.after)?.value else { continue }
             table.add(measure.name, Written.value(before, measure), Written.value(after, measure), measure.changeText(from: before, to: after) ?? "–")

@@ -13,6 +13,7 @@ struct TextTable {
     init(_ columns: [(String, Alignment)]) { self.columns = columns.map { (title: $0.0, alignment: $0.1) } }
 
     mutating func add(_ cells: String...) { rows.append(cells) }
+    mutating func add(cells: [String]) { rows.append(cells) }
 
     /// Lines without trailing spaces; titles first unless all are empty.
     var lines: [String] {

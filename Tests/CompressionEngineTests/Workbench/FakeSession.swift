@@ -206,8 +206,8 @@ final class FakeSession: WorkbenchSession {
     }
 
     func search(
-        _ goal: SearchGoal, seconds: Double, store: TrialStore?, cancellation: Cancellation, update: @escaping (SearchEvent) -> Void
-    ) throws -> SearchResult { SearchResult(goal: goal) }
+        _ request: SearchRequest, store: TrialStore?, control: TrainingControl, cancellation: Cancellation, update: @escaping (SearchEvent) -> Void
+    ) throws -> SearchResult { SearchResult(goal: request.goal) }
 
     func rescue(_ recipe: Recipe, _ estimate: AccuracyEstimate, cancellation: Cancellation) throws -> Rescue? { nil }
 

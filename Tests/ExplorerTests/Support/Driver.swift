@@ -87,7 +87,7 @@ final class Driver {
         case .checkFiles(let paths): send(.existing(paths.filter { existingFiles.contains($0) }))
         case .export(let recipe, let request, let job): engine.export(recipe, request: request, job: job)
         case .analyze(let request, let job): engine.analyze(request, job: job)
-        case .search(let goal, let seconds, let job): engine.search(goal, seconds: seconds, job: job)
+        case .search(let request, let title, let job): engine.search(request, title: title, job: job)
         case .allocate(let grid, let measure, let goal, let job): engine.allocate(grid, measure: measure, goal: goal, job: job)
         case .train(let recipe, let steps, let job): engine.train(recipe, steps: steps, job: job)
         case .control(let command, let job): engine.control(command, job: job)

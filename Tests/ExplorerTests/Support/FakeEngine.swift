@@ -76,7 +76,7 @@ final class FakeEngine: ExplorerEngine {
     }
 
     func evaluateBaseline() {}
-    func search(_ goal: SearchGoal, seconds: Double, job: Int) {}
+    func search(_ request: SearchRequest, title: String, job: Int) {}
 
     func evaluate(_ recipe: Recipe, generation: Int) {
         state.withLock { $0.evaluations.append((recipe, generation)) }
