@@ -78,7 +78,7 @@ def optuna_run(lathe, model, data, sampler, seed, budget):
             if result.returncode != 0:
                 raise optuna.TrialPruned()
             document = json.loads(result.stdout)
-            ratio = document["figures"]["file"] / document["baseline"]["file"]
+            ratio = document["figures"]["candidate"]["sizes"]["serialized"] / document["figures"]["baseline"]["sizes"]["serialized"]
             lost = 100 * (document["accuracy"]["baseline"] - document["accuracy"]["value"])
             found.append((time.monotonic() - began, ratio, lost))
             return ratio, lost

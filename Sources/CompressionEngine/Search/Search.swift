@@ -38,7 +38,8 @@ public final class Search {
     private let control: TrainingControl?
     private let began = ContinuousClock.now
     private var pausedSeconds = 0.0
-    private let timer = DispatchSource.makeTimerSource()
+    /// Ends the work when the budget is spent.
+    private var timer: (any DispatchSourceTimer)?
 
     /// - Throws: `EngineError` without data or runtime, or where the metric is not the data set's.
     public init(
@@ -60,7 +61,6 @@ public final class Search {
         outer = cancellation
         space = SearchSpace(
             allowed: request.techniques, hasCalibration: session.calibration != nil, countsEntropy: request.goal.needsSlowSizes, mayTrain: request.mayTrain)
-        try cancellation.check()
         runner = try SearchRunner(session, request, store: store, control: control, work: work)
         archive = SearchArchive(request.goal)
         result = SearchResult(goal: request.goal)
@@ -74,6 +74,8 @@ public final class Search {
     /// - Throws: `EngineError` where the baseline itself cannot be scored; whatever happens to a candidate ends that candidate.
     public func run() throws -> SearchResult {
         let work = work
+        let timer = DispatchSource.makeTimerSource()
+        self.timer = timer
         timer.schedule(deadline: .now() + request.budget)
         timer.setEventHandler { work.cancel() }
         timer.resume()
@@ -290,11 +292,11 @@ public final class Search {
         guard let control else { return }
         if control.isPaused {
             update(.phase("paused"))
-            timer.schedule(deadline: .distantFuture)
+            timer?.schedule(deadline: .distantFuture)
             let since = ContinuousClock.now
             try control.wait(work)
             pausedSeconds += (ContinuousClock.now - since) / .seconds(1)
-            timer.schedule(deadline: .now() + max(0, secondsLeft))
+            timer?.schedule(deadline: .now() + max(0, secondsLeft))
             update(.phase("going on"))
         }
         if control.shouldFinish { throw EngineError(.cancelled, "ended early") }
