@@ -66,6 +66,9 @@ public struct AccuracyEvaluation: Sendable {
             for _ in 0..<count { starts.append(starts[starts.count - 1] + width) }
         }
 
+        /// Whether every sample is a single number: such have no direction, and no class.
+        package var areSingleNumbers: Bool { starts.count > 1 && values.count == starts.count - 1 }
+
         /// Calls `body` with the numbers of a sample.
         package func withRow<R>(_ sample: Int, _ body: (UnsafeBufferPointer<Float>) throws -> R) rethrows -> R {
             try values.withUnsafeBufferPointer { try body(UnsafeBufferPointer(rebasing: $0[starts[sample]..<starts[sample + 1]])) }

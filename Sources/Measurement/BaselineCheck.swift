@@ -19,6 +19,13 @@ public enum BaselineCheck {
         return valueRemarks(estimate)
     }
 
+    /// A likeness that one number per sample cannot lack.
+    package static func likenessRemarks(_ reference: AccuracyEvaluation.ReferenceOutputs, metric: MetricKind) -> [String] {
+        guard reference.areSingleNumbers, metric == .cosine || metric == .agreement else { return [] }
+        let name = metric == .cosine ? "cosine tells of a single number only its sign" : "a single number is always the largest"
+        return ["the scored output is one number per sample, and \(name): 'metric: sqnr' compares values; 'metric: {kind: \(metric.rawValue), output: NAME}' scores another output"]
+    }
+
     /// Another output that has as many numbers as there are classes, where the one that is scored has not.
     private static func outputRemark(_ samples: SampleSet, _ labels: [Int], _ model: Model) -> String? {
         guard samples.options.outputs.isEmpty, let largest = labels.max(), let scored = try? AccuracyEvaluation.scoredOutput(of: model) else { return nil }

@@ -233,7 +233,7 @@ import Testing
     /// Nothing reaches a hundredth of the size at no loss: the nearest are named, each with the limit that it misses.
     @Test func whatCannotBeReachedIsMissedByAsLittleAsPossible() throws {
         let (result, _, _) = try search("lenet-5", "file <= 1%, drop <= 0", seconds: 25)
-        #expect(result.best == nil && !result.misses.isEmpty)
+        #expect(result.best == nil && !result.misses.isEmpty && result.misses.allSatisfy { !$0.trial.recipe.steps.isEmpty })
         for miss in result.misses { #expect((miss.demand.value(miss.trial.findings).map { miss.demand.isMet($0) }) == false) }
     }
 
@@ -275,16 +275,18 @@ import Testing
         #expect(try session.evaluate(again.model).value == middle.findings.accuracy?.value)
     }
 
-    /// With training the archive goes beyond what it reaches without; the trained model is made again from the store, bit for bit.
+    /// What rounding alone does not reach, training does; the trained model is made again from the store, bit for bit.
     @Test func trainingReachesFurther() throws {
         let folder = try TemporaryFolder()
         let store = try TrialStore(path: folder.path + "/trials.sqlite")
-        let (result, session, _) = try search("lenet-300-100", "file <= 8%, drop <= 1", seconds: 60, store: store) { $0.mayTrain = true }
+        let (result, session, _) = try search(
+            "lenet-300-100", "file <= 24%, drop <= 1", seconds: 60, techniques: ["quantization-aware-training", "fp16", "dynamic-int8"], store: store
+        ) { $0.mayTrain = true }
         let best = try #require(result.best, "\(result.misses.map { $0.trial.recipe.canonical })")
         #expect(result.trainings > 0 && best.recipe.learns, "\(best.recipe.canonical)")
         let again = try session.apply(best.recipe)
         #expect(try session.evaluate(again.model).value == best.findings.accuracy?.value)
-        #expect(result.test != nil && result.correctedLoss != nil)
+        #expect(result.test != nil)
     }
 
     /// Standard operators only, and integers only.

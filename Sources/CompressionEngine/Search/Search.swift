@@ -34,6 +34,7 @@ public final class Search {
     /// Tries since something better came.
     private var idle = 0
     private var generator: SeededGenerator
+    private var nearest: [(excess: Double, recipe: Recipe)] = []
     /// Pauses the search, or ends it with what it has.
     private let control: TrainingControl?
     private let began = ContinuousClock.now
@@ -112,6 +113,7 @@ public final class Search {
         if request.mayTrain { try wander(&ladders, until: { self.secondsLeft < 0.65 * self.request.budget }) }
         if share > 0 { try train() }
         try wander(&ladders, until: { false })
+        try runNearest()
     }
 
     // MARK: - Climbing
@@ -248,20 +250,22 @@ public final class Search {
     // MARK: - One recipe
 
     /// Tries a recipe unless it was tried, does not apply, or cannot be of use.
+    /// - Parameter isLast: whether it is run whatever its sizes are.
     /// - Throws: `EngineError.cancelled` alone.
     @discardableResult
-    func attempt(_ recipe: Recipe, training: SearchRunner.Training = .whole) throws -> SearchTrial? {
+    func attempt(_ recipe: Recipe, training: SearchRunner.Training = .whole, isLast: Bool = false) throws -> SearchTrial? {
         try work.check()
         try pause()
         // A short training is another answer than a whole one.
-        let name = recipe.canonical + (training == .whole ? "" : "\(training)")
+        let name = recipe.canonical + (training == .whole ? "" : "\(training)") + (isLast ? " last" : "")
         guard seen.insert(name).inserted else { return archive.trials.first { $0.recipe.canonical == recipe.canonical } }
         do {
-            if let found = runner.predicted(recipe), runner.isHopeless(found, archive) {
+            if !isLast, let found = runner.predicted(recipe), runner.isHopeless(found, archive) {
                 result.rejected += 1
+                if archive.best == nil, !recipe.learns { keep(recipe, found) }
                 return nil
             }
-            switch try runner.run(recipe, archive, training: training) {
+            switch try runner.run(recipe, archive, training: training, evenIfTooLarge: isLast) {
             case .tried(let trial, let isKnown):
                 // Without what was passed over it may have been tried before.
                 guard trial.recipe == recipe || seen.insert(trial.recipe.canonical).inserted else { return archive.trials.first { $0.recipe.canonical == trial.recipe.canonical } }
@@ -285,6 +289,20 @@ public final class Search {
             result.failed += 1
             return nil
         }
+    }
+
+    /// Remembers what is nearest to the limits among what is ruled out by its sizes.
+    private func keep(_ recipe: Recipe, _ found: Demand.Findings) {
+        let excess = goal.figureDemands.reduce(0) { sum, demand in sum + (demand.value(found).map(demand.excess) ?? 1) }
+        nearest.append((excess, recipe))
+        nearest = Array(nearest.sorted { $0.excess < $1.excess }.prefix(3))
+    }
+
+    /// Where nothing holds the limits on sizes, what is nearest to them, run to be told.
+    private func runNearest() throws {
+        guard archive.best == nil, !archive.trials.contains(where: { !$0.recipe.steps.isEmpty && !$0.isDropped }) else { return }
+        update(.phase("what is nearest"))
+        for (_, recipe) in nearest { try attempt(recipe, isLast: true) }
     }
 
     /// Waits while the search is paused; the budget waits too.

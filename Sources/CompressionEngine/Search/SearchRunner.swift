@@ -104,7 +104,7 @@ final class SearchRunner {
 
     /// - Parameter training: how far to train where the recipe has steps that learn.
     /// - Throws: what the recipe's steps throw; `EngineError.cancelled`.
-    func run(_ recipe: Recipe, _ archive: SearchArchive, training: Training = .whole) throws -> Outcome {
+    func run(_ recipe: Recipe, _ archive: SearchArchive, training: Training = .whole, evenIfTooLarge: Bool = false) throws -> Outcome {
         let applied: AppliedModel
         if recipe.learns {
             let isWhole = training == .whole
@@ -122,7 +122,7 @@ final class SearchRunner {
         trial.findings.after = figures
         judge(&trial)
         // Far from what the goal allows: not worth a run. Near it, it may be the nearest there is.
-        if zip(goal.demands, trial.excess).contains(where: { $0.measure.isOfFigures && ($1 ?? 0) > 0.1 }) { return .tooLarge }
+        if !evenIfTooLarge, zip(goal.demands, trial.excess).contains(where: { $0.measure.isOfFigures && ($1 ?? 0) > 0.1 }) { return .tooLarge }
         if archive.beats(trial.scores, slack: goal.axes.map { _ in 1.001 }) { return .tooLarge }
         if goal.needsLatency {
             trial.findings.latency = try timed(applied.model, seconds: 0.4)

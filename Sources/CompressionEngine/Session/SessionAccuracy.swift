@@ -130,6 +130,7 @@ final class SessionAccuracy: Sendable {
 extension SessionAccuracy {
     /// What looks wrong about the baseline's scores on a split, a line each; known after `baselineScores`.
     func baselineRemarks(_ split: SplitName) throws -> [String] {
+        if let reference = knownReference(split), let metric = opened.data?.metric { return BaselineCheck.likenessRemarks(reference, metric: metric) }
         guard let scores = state.withLock({ $0.scores[split] }), let estimate = baselineEstimate(split) else { return [] }
         return BaselineCheck.remarks(scores, of: try opened.samples(split), model: opened.model, estimate: estimate, classes: opened.data?.classes ?? [])
     }

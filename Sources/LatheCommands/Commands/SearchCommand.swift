@@ -120,6 +120,7 @@ struct SearchCommand: ParsableCommand {
         }
         let result = try search.run()
         if let problem { throw problem }
+        try session.baselineRemarks().forEach(Console.warn)
         session.changedSources.forEach(SourceChanges.warn)
         var document = SearchDocument(result, session)
         guard let output, let best = result.best else { return document }
