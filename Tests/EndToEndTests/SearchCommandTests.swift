@@ -33,6 +33,38 @@ import Testing
         #expect((found["known"]?.int ?? 0) > 0)
     }
 
+    /// A front over two measures; --resume asks the same again and knows the answers; the written recipes give what was told.
+    @Test func aFrontIsWrittenAndGoneOnWith() throws {
+        let folder = try TemporaryFolder()
+        let state = ["XDG_STATE_HOME": folder.path + "/state"]
+        let result = try Program.run(common + ["--minimize", "file,drop", "--budget", "12s", "--output", folder.path + "/out", "--json"], environment: state)
+        #expect(result.status == 0, "\(result.errors)")
+        let last = try JSON(parsing: String(try #require(result.output.split(separator: "\n").last)))
+        #expect(last["objectives"]?.array.compactMap(\.string) == ["file", "drop"], "\(result.output)")
+        let points = try #require(last["front"]).array.map { (size: $0["values.file"]?.double ?? .nan, loss: $0["values.drop"]?.double ?? .nan) }
+        #expect(points.count >= 3 && zip(points, points.dropFirst()).allSatisfy { $0.size < $1.size && $0.loss > $1.loss })
+        #expect(last["test.samples"]?.int == 4000 && last["test.difference"]?.double != nil)
+        #expect(FileManager.default.fileExists(atPath: folder.path + "/out/front-2.recipe.yaml"))
+        let again = try Program.run(
+            ["search", Samples.path("lenet-5"), "--data", Samples.data, "--resume", "--budget", "12s", "--output", folder.path + "/out", "--json"], environment: state)
+        let second = try JSON(parsing: String(try #require(again.output.split(separator: "\n").last)))
+        #expect(second["objectives"]?.array.compactMap(\.string) == ["file", "drop"] && (second["known"]?.int ?? 0) >= points.count - 1, "\(again.errors)")
+        let text = try Program.run(common + ["--minimize", "file,drop", "--budget", "3s"], environment: state)
+        #expect(text.output.contains("front of ONNX file, change of top-1 accuracy") && text.output.contains("test split, read once"), "\(text.output)")
+    }
+
+    @Test(
+        "What cannot be asked is one line",
+        arguments: [
+            ([], "a search needs a goal"), (["--minimize", "accuracy"], "'drop' is what it loses"), (["--goal", "file <= 50%", "--resume"], "give the folder of the search"),
+            (["--goal", "file <= 50%", "--form", "small"], "portable"), (["--resume", "--output", "/tmp/lathe-no-such-search"], "no search has written here"),
+        ])
+    func badRequests(arguments: [String], part: String) throws {
+        let result = try Program.run(common + arguments)
+        #expect(result.status == 2 && result.errors.contains(part), "\(result.errors)")
+        rmdir("/tmp/lathe-no-such-search")
+    }
+
     @Test func badGoalsAndUnreachableOnes() throws {
         let bad = try Program.run(common + ["--goal", "files <= 3"])
         #expect(bad.status == 2 && bad.errorLines.count == 1 && bad.errors.contains("there is no measure 'files'"))

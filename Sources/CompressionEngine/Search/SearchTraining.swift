@@ -4,8 +4,9 @@ import Measurement
 import Recipes
 import Techniques
 
-/// Trainings as rungs: every strength of a kind of recipe is trained for some steps first, by bisection; what comes near enough is trained whole, the most
-/// ambitious first, and where that fails the next milder one.
+/// Trainings as rungs (successive halving: Jamieson and Talwalkar, AISTATS 2016): of every kind of recipe the mildest strength that is within the limits and
+/// beyond the best is trained for some steps; the better half goes on to four times as many, until one is left. Then kinds are trained whole in the order
+/// in which they came so far, each as strong as it holds.
 struct SearchTraining {
     /// Recipes of one kind that learn, the mildest first.
     struct Kind {
@@ -17,8 +18,8 @@ struct SearchTraining {
     private let goal: SearchGoal
     private let parameters: [String: ParameterValue]
 
-    /// Steps of a short training.
-    static let shortSteps = 60
+    /// Steps of the shortest trainings.
+    static let firstSteps = 60
 
     /// - Parameter epochs: of a whole training.
     init(_ space: SearchSpace, _ goal: SearchGoal, epochs: Int, isLabeled: Bool, weights: Int) {
@@ -82,18 +83,6 @@ struct SearchTraining {
         let result = Recipe(steps: steps)
         return space.isAllowed(result) ? result : nil
     }
-
-    /// Whether a short training leaves hope for a whole one: no more lost than some times what may be, and a little.
-    func isNear(_ trial: SearchTrial) -> Bool {
-        zip(goal.demands, trial.excess).allSatisfy { demand, excess in
-            guard demand.measure.metric != nil else { return excess == 0 }
-            guard let loss = trial.findings.accuracy?.loss else { return false }
-            let points = demand.measure.comparison == .points
-            let baseline = trial.findings.accuracy?.baseline ?? 0
-            let allowed = demand.quantity == .drop ? demand.number : max(0, demand.measure.loss(ofChange: demand.number - baseline))
-            return loss <= 3 * allowed + (points ? 0.015 : 0.02 * abs(baseline))
-        }
-    }
 }
 
 extension Search {
@@ -102,60 +91,67 @@ extension Search {
         guard let source = try? session.trainingSource(store: nil) else { return }
         let stepsPerEpoch = max(1, source.samples.count / 128)
         let weights = session.layers.reduce(0) { $0 + $1.weightShape.reduce(1, *) }
-        // What a step takes is known after the first short training.
-        var secondsPerStep: Double?
-        func plan(_ epochs: Int) -> SearchTraining { SearchTraining(space, goal, epochs: epochs, isLabeled: source.labels != nil, weights: weights) }
-        func short(_ recipe: Recipe) throws -> SearchTrial? {
-            let clock = ContinuousClock.now
-            let trial = try attempt(recipe, training: .steps(SearchTraining.shortSteps))
-            if trial != nil {
-                let seconds = (ContinuousClock.now - clock) / .seconds(1) / Double(SearchTraining.shortSteps)
-                secondsPerStep = min(secondsPerStep ?? seconds, seconds)
-            }
-            return trial
-        }
-        // Which strengths a short training brings near the goal.
-        var queue: [(kind: SearchTraining.Kind, rung: Int)] = []
-        var kinds = plan(2).kinds()
+        let plan = SearchTraining(space, goal, epochs: 2, isLabeled: source.labels != nil, weights: weights)
+        var kinds = plan.kinds()
         let misses = archive.trials.filter { !$0.isFeasible && zip(goal.demands, $0.excess).allSatisfy { $0.measure.metric != nil || $1 == 0 } }
             .sorted { ($0.score ?? .infinity, $0.distance) < ($1.score ?? .infinity, $1.distance) }
         var techniques: Set<[String]> = []
         for miss in misses where techniques.count < 4 && techniques.insert(miss.recipe.activeSteps.map(\.technique)).inserted {
-            if let recipe = plan(2).recovered(miss.recipe) {
-                kinds.append(SearchTraining.Kind(name: "trained: \(miss.recipe.activeSteps.map(\.technique).joined(separator: ", "))", rungs: [recipe]))
-            }
+            guard let recipe = plan.recovered(miss.recipe) else { continue }
+            kinds.append(SearchTraining.Kind(name: "trained: \(miss.recipe.activeSteps.map(\.technique).joined(separator: ", "))", rungs: [recipe]))
         }
-        for kind in kinds {
-            guard secondsLeft > 0.45 * request.budget else { break }
-            update(.phase("\(kind.name), for \(SearchTraining.shortSteps) steps"))
-            var (low, high, strongest) = (0, kind.rungs.count, -1)
-            while low < high {
-                let middle = low + (high - low) / 2
-                guard let trial = try short(kind.rungs[middle]) else {
-                    low = middle + 1
-                    continue
+        // The halves.
+        var (running, waiting): ([Runner], [Runner]) = (kinds.map { Runner(kind: $0) }, [])
+        var steps = SearchTraining.firstSteps
+        var secondsPerStep = Double.infinity
+        let share = secondsLeft
+        while running.count > 1 || steps == SearchTraining.firstSteps, steps < 2 * stepsPerEpoch, secondsLeft > 0.6 * share {
+            var tried: [Runner] = []
+            for var runner in running where secondsLeft > 0.6 * share || tried.isEmpty {
+                update(.phase("\(runner.kind.name), for \(steps) steps"))
+                while let recipe = runner.recipe {
+                    let clock = ContinuousClock.now
+                    if let trial = try attempt(recipe, training: .steps(steps)) {
+                        secondsPerStep = min(secondsPerStep, (ContinuousClock.now - clock) / .seconds(1) / Double(steps))
+                        runner.loss = trial.findings.accuracy?.loss ?? .infinity
+                        tried.append(runner)
+                        break
+                    }
+                    // Larger than it was predicted, or it does not apply.
+                    runner.rung += 1
                 }
-                if plan(2).isNear(trial) { (strongest, low) = (middle, middle + 1) } else { high = middle }
             }
-            if strongest >= 0 { queue.append((kind, strongest)) }
+            tried.sort { $0.loss < $1.loss }
+            let kept = steps * 4 < 2 * stepsPerEpoch ? max(1, tried.count / 2) : tried.count
+            waiting = tried.dropFirst(kept) + waiting
+            running = Array(tried.prefix(kept))
+            if running.isEmpty { break }
+            steps *= 4
         }
-        // A whole training may take an eighth of what is left.
-        let affordable = Int(secondsLeft / 8 / max((secondsPerStep ?? 0.01) * Double(stepsPerEpoch), 1e-6))
+        // A whole training may take a sixth of what is left.
+        let affordable = Int(secondsLeft / 6 / max(min(secondsPerStep, 10) * Double(stepsPerEpoch), 1e-6))
         let epochs = min(max(affordable, 1), 8)
-        func whole(_ recipe: Recipe) -> Recipe {
-            var recipe = recipe
-            for place in recipe.steps.indices where recipe.steps[place].learns { recipe.steps[place].parameters["epochs"] = .integer(epochs) }
-            return recipe
+        for var runner in running + waiting {
+            while var recipe = runner.recipe {
+                for place in recipe.steps.indices where recipe.steps[place].learns { recipe.steps[place].parameters["epochs"] = .integer(epochs) }
+                update(.phase("\(runner.kind.name), \(epochs) epochs"))
+                let trial = try attempt(recipe)
+                // What is stronger loses more.
+                if let trial, !trial.isFeasible { break }
+                runner.rung += 1
+            }
         }
-        func rated(_ entry: (kind: SearchTraining.Kind, rung: Int)) -> Double {
-            runner.predicted(entry.kind.rungs[entry.rung]).flatMap { goal.scores($0).first ?? nil } ?? .infinity
-        }
-        // The most ambitious first.
-        while let next = queue.indices.min(by: { (rated(queue[$0]), $0) < (rated(queue[$1]), $1) }) {
-            let entry = queue.remove(at: next)
-            update(.phase("\(entry.kind.name), \(epochs) epochs"))
-            let trial = try attempt(whole(entry.kind.rungs[entry.rung]))
-            if trial?.isFeasible != true, entry.rung > 0 { queue.append((entry.kind, entry.rung - 1)) }
-        }
+    }
+
+    /// A kind of recipe on its way through the rungs.
+    private struct Runner {
+        var kind: SearchTraining.Kind
+        /// The mildest strength that was not ruled out.
+        var rung = 0
+        var loss = Double.infinity
+
+        init(kind: SearchTraining.Kind) { self.kind = kind }
+
+        var recipe: Recipe? { kind.rungs.indices.contains(rung) ? kind.rungs[rung] : nil }
     }
 }
