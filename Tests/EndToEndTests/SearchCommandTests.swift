@@ -15,7 +15,7 @@ import Testing
         let last = try #require(lines.last)
         #expect(
             last["event"]?.string == "result" && last["schema"]?.string == "lathe.search/1"
-                && lines.dropLast().allSatisfy { ["tried", "best"].contains($0["event"]?.string ?? "") })
+                && lines.dropLast().allSatisfy { ["tried", "best", "phase"].contains($0["event"]?.string ?? "") })
         let value = try #require(last["best.accuracy"]?.double)
         let model = folder.path + "/out/best.onnx"
         #expect(try Python.correct([model]).first == Int((value * 10_000).rounded()))

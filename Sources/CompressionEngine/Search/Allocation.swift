@@ -4,8 +4,8 @@ import ModelGraph
 import Recipes
 import Techniques
 
-/// Gives every layer its own value of a parameter, so that a budget is met at the least loss of accuracy that the
-/// sensitivities predict.
+/// Gives every layer its own value of a parameter, or its own technique too, so that a budget is met at the least loss of accuracy that
+/// the sensitivities predict.
 ///
 /// Losses of single layers are added up, which is an approximation: layers changed together may lose more or less. So a
 /// budget of accuracy is searched with measurements of whole models. Every unit's points (what it takes away, what it
@@ -19,7 +19,7 @@ public struct Allocation: Sendable {
     public let measure: AllocationMeasure
 
     public struct Point: Sendable {
-        /// Column of the grid by unit; `nil` leaves the unit alone.
+        /// Column by unit, counted through all grids; `nil` leaves the unit alone.
         public var columns: [Int?]
         /// The measure after it, predicted.
         public var value: Double
@@ -28,30 +28,38 @@ public struct Allocation: Sendable {
     }
 
     /// How latency is measured, if that is the measure.
-    var conditions: LatencyConditions { request.latency ?? LatencyConditions() }
+    var conditions: LatencyConditions { requests[0].latency ?? LatencyConditions() }
 
-    private let request: SensitivityRequest
+    private let requests: [SensitivityRequest]
     private let units: [SensitivityUnit]
 
     /// - Throws: `EngineError` if the measure is not known for this model, or no cell has a number.
-    public init(_ grid: SensitivityGrid, measure: AllocationMeasure) throws(EngineError) {
-        guard let total = grid.baseline[measure] else { throw EngineError(.data, "the model's \(measure.title) is not known") }
+    public init(_ grid: SensitivityGrid, measure: AllocationMeasure) throws(EngineError) { try self.init([grid], measure: measure) }
+
+    /// Gives every layer the technique that costs least as well: one of the grids'.
+    /// - Parameter grids: of the same units, one for each technique, in the order in which their steps are to stand.
+    /// - Throws: `EngineError` if units differ, the measure is not known for this model, or no cell has a number.
+    public init(_ grids: [SensitivityGrid], measure: AllocationMeasure) throws(EngineError) {
+        guard let first = grids.first, grids.allSatisfy({ $0.units.map(\.layers) == first.units.map(\.layers) }) else {
+            throw EngineError(.technique, "the techniques work on other groups of layers")
+        }
+        guard let total = first.baseline[measure] else { throw EngineError(.data, "the model's \(measure.title) is not known") }
         self.measure = measure
-        request = grid.request
-        units = grid.units
+        requests = grids.map(\.request)
+        units = first.units
         var steps: [(unit: Int, column: Int, saved: Double, lost: Double, slope: Double)] = []
-        for (unit, cells) in grid.cells.enumerated() {
+        for unit in units.indices {
             var last = (saved: 0.0, loss: 0.0)
-            for point in Self.hull(cells, measure) {
+            for point in Self.hull(grids.map { $0.cells[unit] }, measure) {
                 let (saved, lost) = (point.saved - last.saved, point.loss - last.loss)
                 steps.append((unit, point.column, saved, lost, lost / saved))
                 last = (point.saved, point.loss)
             }
         }
-        guard !steps.isEmpty else { throw EngineError(.technique, "\(grid.request.step.technique) saves no \(measure.title) in any layer") }
+        guard !steps.isEmpty else { throw EngineError(.technique, "\(requests[0].step.technique) saves no \(measure.title) in any layer") }
         // Slopes rise along each unit's hull, so the order keeps its points in order.
         steps.sort { ($0.slope, $0.unit, $0.saved) < ($1.slope, $1.unit, $1.saved) }
-        var point = Point(columns: .init(repeating: nil, count: grid.units.count), value: total, loss: 0)
+        var point = Point(columns: .init(repeating: nil, count: units.count), value: total, loss: 0)
         var path = [point]
         for step in steps {
             point.columns[step.unit] = step.column
@@ -62,13 +70,40 @@ public struct Allocation: Sendable {
         self.path = path
     }
 
+    private typealias Choice = (column: Int, saved: Double, loss: Double)
+
     /// Points of a unit that are worth choosing, by what they save, the least first.
-    private static func hull(_ cells: [SensitivityCell?], _ measure: AllocationMeasure) -> [(column: Int, saved: Double, loss: Double)] {
-        var points = cells.enumerated().compactMap { column, cell -> (column: Int, saved: Double, loss: Double)? in
+    /// - Parameter cells: of each technique.
+    private static func hull(_ cells: [[SensitivityCell?]], _ measure: AllocationMeasure) -> [Choice] {
+        var points: [Choice] = []
+        var first = 0
+        for cells in cells {
+            points += monotone(cells, measure).map { ($0.column + first, $0.saved, $0.loss) }
+            first += cells.count
+        }
+        points.sort { ($0.saved, $0.loss, $0.column) < ($1.saved, $1.loss, $1.column) }
+        var hull: [Choice] = [(-1, 0, 0)]
+        for point in points where point.saved > hull[hull.count - 1].saved {
+            while hull.count > 1 {
+                let (a, b) = (hull[hull.count - 2], hull[hull.count - 1])
+                guard (b.loss - a.loss) * (point.saved - b.saved) >= (point.loss - b.loss) * (b.saved - a.saved) else { break }
+                hull.removeLast()
+            }
+            hull.append(point)
+        }
+        return Array(hull.dropFirst())
+    }
+
+    /// Position in `path` of the mildest recipe that meets a budget; the strongest there is if none does.
+    /// - Parameter value: of the measure, at most.
+    public func position(within value: Double) -> Int { path.firstIndex { $0.value <= value } ?? path.count - 1 }
+
+    /// Of one technique what saves more loses more, whatever noise says: isotonic regression, pools of neighbors with their mean, merged while they fall.
+    private static func monotone(_ cells: [SensitivityCell?], _ measure: AllocationMeasure) -> [Choice] {
+        var points = cells.enumerated().compactMap { column, cell -> Choice? in
             guard let loss = cell?.loss, let saved = cell?.saved[measure], saved > 0 else { return nil }
             return (column, saved, max(loss, 0))
         }.sorted { $0.saved < $1.saved }
-        // Isotonic regression: pools of neighbors with their mean, merged while they fall.
         var pools: [(sum: Double, count: Int)] = []
         for point in points {
             pools.append((point.loss, 1))
@@ -85,42 +120,41 @@ public struct Allocation: Sendable {
                 position += 1
             }
         }
-        var hull: [(column: Int, saved: Double, loss: Double)] = [(-1, 0, 0)]
-        for point in points where point.saved > hull[hull.count - 1].saved {
-            while hull.count > 1 {
-                let (a, b) = (hull[hull.count - 2], hull[hull.count - 1])
-                guard (b.loss - a.loss) * (point.saved - b.saved) >= (point.loss - b.loss) * (b.saved - a.saved) else { break }
-                hull.removeLast()
-            }
-            hull.append(point)
-        }
-        return Array(hull.dropFirst())
+        return points
     }
-
-    /// Position in `path` of the mildest recipe that meets a budget; the strongest there is if none does.
-    /// - Parameter value: of the measure, at most.
-    public func position(within value: Double) -> Int { path.firstIndex { $0.value <= value } ?? path.count - 1 }
 
     /// The recipe of a point.
     public func recipe(at position: Int, of layers: [Layer]) -> Recipe {
-        let chosen = path[position].columns
+        var first = 0
+        var steps: [RecipeStep] = []
+        for request in requests {
+            let columns = first..<first + request.columnCount
+            first = columns.upperBound
+            steps += step(request, columns: path[position].columns.map { $0.flatMap { columns.contains($0) ? $0 - columns.lowerBound : nil } }, of: layers)
+        }
+        return Recipe(steps: steps)
+    }
+
+    /// The step of one technique, with the values that its layers have.
+    private func step(_ request: SensitivityRequest, columns: [Int?], of layers: [Layer]) -> [RecipeStep] {
         var step = request.step
         step.overrides = []
         step.enabled = true
         var names: [Int: [LayerPattern]] = [:]
-        for (unit, column) in chosen.enumerated() {
+        for (unit, column) in columns.enumerated() {
             guard let column else { continue }
             names[column, default: []] += units[unit].layers.map { LayerPattern.exactly($0, in: layers) }
         }
+        guard !names.isEmpty else { return [] }
         step.layers = LayerSelector(include: names.sorted { $0.key < $1.key }.flatMap(\.value))
-        guard let parameter = request.parameter, !names.isEmpty else { return Recipe(steps: names.isEmpty ? [] : [step]) }
+        guard let parameter = request.parameter else { return [step] }
         // The value that most layers have stands in the step, the others' in overrides.
         let common = names.max { ($0.value.count, -$0.key) < ($1.value.count, -$1.key) }?.key ?? 0
         step.parameters[parameter] = request.values[common]
         step.overrides = names.filter { $0.key != common }.sorted { $0.key < $1.key }.map { column, patterns in
             LayerOverride(layers: LayerSelector(include: patterns), parameters: ParameterValues([parameter: request.values[column]]))
         }
-        return Recipe(steps: [step])
+        return [step]
     }
 }
 

@@ -108,6 +108,7 @@ public final class Search {
         }
         ladders = ladders.dropFirst(SearchSpace.first)
         try byLayer()
+        try giveBack()
         // Without training the rest is worth less than with it.
         let share = request.mayTrain ? 0.35 * request.budget : 0
         if request.mayTrain { try wander(&ladders, until: { self.secondsLeft < 0.65 * self.request.budget }) }
@@ -147,61 +148,6 @@ public final class Search {
                 parts.append(milder)
             }
         }
-    }
-
-    // MARK: - By layer
-
-    /// What each layer loses when it alone is changed, and from that a value for each layer.
-    private func byLayer() throws {
-        let measures: [Measure: AllocationMeasure] = Dictionary(uniqueKeysWithValues: AllocationMeasure.allCases.map { ($0.measure, $0) })
-        let measure = goal.axes.lazy.compactMap { measures[$0] }.first { $0 != .latency } ?? (goal.needsLatency ? .macs : .size)
-        // The techniques of the best so far, each once.
-        var used: [String] = []
-        let best = archive.parents(40)
-        for step in best.flatMap(\.recipe.activeSteps) where !used.contains(step.technique) { used.append(step.technique) }
-        let choices: [String: [ParameterValue]] = [
-            "weight-quantization": [8, 6, 5, 4, 3, 2].map { .integer($0) }, "gptq": [8, 6, 5, 4, 3, 2].map { .integer($0) },
-            "sparsegpt": [0.3, 0.5, 0.6, 0.7, 0.8, 0.9].map { .real($0) }, "structured-pruning": [0.1, 0.2, 0.3, 0.5, 0.7].map { .real($0) },
-            "activation-aware-svd": [0.7, 0.5, 0.35, 0.25].map { .real($0) },
-        ]
-        var grids: [SensitivityGrid] = []
-        for technique in used.filter({ choices[$0] != nil }).prefix(3) {
-            var step = best.lazy.flatMap(\.recipe.activeSteps).first { $0.technique == technique } ?? SearchSpace.step(technique)
-            (step.overrides, step.layers) = ([], .all)
-            update(.phase("\(technique) by layer"))
-            let request = try SensitivityRequest(step: step, values: choices[technique] ?? [], samples: min(session.validation?.count ?? 512, 512))
-            guard let grid = try sensitivities(request), let allocation = try? Allocation(grid, measure: measure) else { continue }
-            grids.append(grid)
-            try climb(allocation.path.indices.dropFirst().map { coded(allocation.recipe(at: $0, of: session.layers)) })
-        }
-    }
-
-    /// - Returns: `nil` where not every layer has a value when its share of the budget is spent.
-    private func sensitivities(_ request: SensitivityRequest) throws -> SensitivityGrid? {
-        // A model of many layers would take the whole budget.
-        let limited = Cancellation()
-        let timer = DispatchSource.makeTimerSource()
-        timer.schedule(deadline: .now() + self.request.budget / 5)
-        timer.setEventHandler { limited.cancel() }
-        timer.resume()
-        defer { timer.cancel() }
-        var last: SensitivityGrid?
-        do {
-            _ = try work.withHook({ limited.cancel() }) {
-                try SensitivityAnalysis(session, store: store, cancellation: limited).run(request) { last = $0 }
-            }
-            return last
-        } catch {
-            try work.check()
-            guard let last, last.cells.allSatisfy({ $0.contains { $0?.loss != nil } || $0.allSatisfy { $0 != nil } }) else { return nil }
-            return last
-        }
-    }
-
-    /// With the archive's coding, where the archive counts.
-    private func coded(_ recipe: Recipe) -> Recipe {
-        guard space.countsEntropy, !recipe.steps.isEmpty else { return Recipe(steps: recipe.steps) }
-        return Recipe(steps: recipe.steps + [SearchSpace.step("range-coding", optional: true)])
     }
 
     // MARK: - Whatever wins

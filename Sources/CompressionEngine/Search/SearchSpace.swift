@@ -214,7 +214,7 @@ extension SearchSpace {
     }
 
     /// Zeros and ranks are found on floats, integers are made of what is left, corrections make up for all of it, codes come last.
-    private static func rank(_ step: RecipeStep) -> Int {
+    static func rank(_ step: RecipeStep) -> Int {
         guard let descriptor = TechniqueRegistry.technique(step.technique)?.descriptor else { return 9 }
         if ["smoothquant", "awq", "cross-layer-equalization"].contains(step.technique) { return 3 }
         switch descriptor.family {

@@ -11,6 +11,7 @@ extension ExplorerModel {
     mutating func askGoal() {
         guard facts.phase == .ready, facts.info != nil else { return }
         if let whyNoAccuracy { return notify(.warning, "a search needs accuracy: \(whyNoAccuracy)") }
+        notify(.info, "limits with commas between; Tab completes, Enter starts, Esc leaves")
         let drop = metric.comparison == .points ? "0.5" : metric.changeFormat.magnitude(0.01 * abs(facts.baselineAccuracy?.value ?? 1))
         ui.overlay = .entry(
             Entry(

@@ -101,7 +101,9 @@ struct SearchCommand: ParsableCommand {
         let began = Date()
         let search = try Search(session, asked, store: store, cancellation: cancellation) { event in
             switch event {
-            case .phase(let name): phase = name
+            case .phase(let name):
+                phase = name
+                if json { Console.print((try? SearchDocument.Phase(phase: name).line) ?? "") }
             case .tried(let trial):
                 count += 1
                 if json { Console.print((try? SearchDocument.Event("tried", SearchDocument.Trial(trial, goal)).line) ?? "") }

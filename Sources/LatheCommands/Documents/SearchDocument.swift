@@ -54,6 +54,13 @@ struct SearchDocument: JSONDocument {
         var line: String { get throws { try SearchDocument.line(self) } }
     }
 
+    struct Phase: Encodable {
+        var event = "phase"
+        var phase: String
+
+        var line: String { get throws { try SearchDocument.line(self) } }
+    }
+
     struct Miss: Encodable {
         /// The limit that fails while the others hold.
         var limit: String
