@@ -20,14 +20,14 @@ enum SearchText {
         return "\(objective(trial, goal)), \(accuracy)"
     }
 
-    private static func objective(_ trial: SearchTrial, _ goal: SearchGoal) -> String {
+    static func objective(_ trial: SearchTrial, _ goal: SearchGoal) -> String {
         let measure = goal.objective
         if measure.isLatency { return trial.findings.latency.map { "latency \($0.ratio.formatted(digits: 3))×" } ?? "latency –" }
         guard measure.metric == nil else { return Written.value(trial.findings.accuracy?.value, measure) }
         return Written.value(measure.figure(in: trial.findings.after)?.value, measure)
     }
 
-    private static func steps(_ recipe: Recipe) -> String {
+    static func steps(_ recipe: Recipe) -> String {
         recipe.activeSteps.isEmpty ? "the original" : recipe.activeSteps.map { "--step '\($0.line)'" }.joined(separator: " ")
     }
 
@@ -71,7 +71,7 @@ enum SearchText {
         return lines.joined(separator: "\n")
     }
 
-    private static func reached(_ demand: Demand, _ value: Double) -> String {
+    static func reached(_ demand: Demand, _ value: Double) -> String {
         switch demand.quantity {
         case .value: "\(demand.measure.name) \(Written.value(value, demand.measure))"
         case .ratio: "\(demand.measure.name) \(value.formatted(digits: 3))×"
@@ -79,7 +79,7 @@ enum SearchText {
         }
     }
 
-    private static func table(_ trial: SearchTrial, _ goal: SearchGoal) -> [String] {
+    static func table(_ trial: SearchTrial, _ goal: SearchGoal) -> [String] {
         var table = TextTable([("", .left), ("baseline", .right), ("now", .right), ("change", .right)])
         if let accuracy = trial.findings.accuracy {
             let measure = accuracy.measure
