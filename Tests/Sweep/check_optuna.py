@@ -30,9 +30,10 @@ print("constraints:", study.user_attrs["lathe:constraints"])
 for trial in sorted(study.best_trials, key=lambda trial: trial.values)[:3]:
     print("  best:", trial.values, dict(list(trial.params.items())[:5]))
 # A study goes on from here: its samplers read what was tried.
-sampler = optuna.samplers.TPESampler(seed=0, n_startup_trials=1)
-study.sampler = sampler
-print("  data frame:", study.trials_dataframe().shape)
+study.sampler = optuna.samplers.TPESampler(seed=0, n_startup_trials=1)
+proposal = study.ask({"1": next(trial for trial in study.trials if "1" in trial.params).distributions["1"]})
+print("  TPE's next first step:", proposal.params["1"])
+study.tell(proposal, state=optuna.trial.TrialState.FAIL)
 
 try:
     import threading
@@ -54,7 +55,7 @@ threading.Thread(target=server.serve_forever, daemon=True).start()
 address = f"http://127.0.0.1:{server.server_port}"
 studies = json.load(urllib.request.urlopen(f"{address}/api/studies"))
 detail = json.load(urllib.request.urlopen(f"{address}/api/studies/{studies['study_summaries'][0]['study_id']}?after=0"))
-assert len(detail["trials"]) == len(lines)
+assert len(detail["trials"]) == len(lines) + 1
 shown = [trial for trial in detail["trials"] if trial["state"] == "Complete"]
 assert shown and all(len(trial["constraints"]) == len(study.user_attrs["lathe:constraints"]) for trial in shown), detail["trials"][0]
 print(f"optuna-dashboard {optuna_dashboard.__version__}: {len(detail['trials'])} trials, constraints of a complete one {shown[0]['constraints']}")

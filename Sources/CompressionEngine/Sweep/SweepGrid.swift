@@ -47,6 +47,10 @@ public struct SweepGrid: Sendable {
                 values.append(part)
                 continue
             }
+            switch parameter.domain {
+            case .choice, .flag: throw EngineError(.recipe, "\(place): \(parameter.name) has no range, expected \(parameter.expectation) with | between")
+            case .integer, .real: break
+            }
             let expected = EngineError(.recipe, "\(place): expected values of \(parameter.name) such as 2..8, 0.1..0.9/0.1 or 4|6|8, found '\(part)'")
             let rest = part[dots.upperBound...].split(separator: "/", omittingEmptySubsequences: false)
             guard let low = Double(part[..<dots.lowerBound]), rest.count <= 2, let high = Double(rest[0]), low.isFinite, high.isFinite, low <= high else { throw expected }
@@ -65,7 +69,7 @@ public struct SweepGrid: Sendable {
                     throw EngineError(.recipe, "\(place): \(parameter.name) is a real number, so its range needs a step: \(part.prefix { $0 != "/" })/0.1")
                 }
                 step = given
-            case .choice, .flag: throw EngineError(.recipe, "\(place): \(parameter.name) has no range, expected \(parameter.expectation) with | between")
+            case .choice, .flag: throw expected
             }
             let count = ((high - low) / step + 1e-9).rounded(.down)
             guard count < Double(limit) else { throw EngineError(.recipe, "\(place): more than \(limit) values of \(parameter.name)") }

@@ -8,6 +8,8 @@ import Techniques
 public struct SweepPlan {
     private let session: EngineSession
     private let space: SearchSpace
+    /// Says which recipes apply to no layer; `nil` where the model's shapes cannot be found.
+    private let predictor: Predictor?
     private var generator: SeededGenerator
 
     /// - Parameter techniques: that may be used; `nil` for all that need no training.
@@ -16,13 +18,14 @@ public struct SweepPlan {
         for id in (techniques ?? []).sorted() where TechniqueRegistry.technique(id) == nil { throw EngineError(.recipe, "there is no technique '\(id)'") }
         self.session = session
         space = SearchSpace(allowed: techniques, hasCalibration: session.calibration != nil, countsEntropy: goal.needsSlowSizes)
+        predictor = try? session.predictor()
         generator = SeededGenerator(seed: seed &+ 0x5EEE9)
     }
 
-    /// Every rung of a search's ladders, and neighbors of them until there are `count`; by default as many neighbors as rungs.
+    /// Every rung of a search's ladders that applies to the model, and neighbors of them until there are `count`; by default as many neighbors as rungs.
     public mutating func recipes(count: Int?) -> [Recipe] {
         var seen: Set<String> = []
-        let rungs = space.ladders().flatMap(\.rungs).filter { seen.insert($0.canonical).inserted }
+        let rungs = space.ladders().flatMap(\.rungs).filter { seen.insert($0.canonical).inserted && applies($0) }
         let count = count ?? 2 * rungs.count
         // Fewer than there are rungs: some of each ladder.
         if rungs.count >= count { return generator.permutation(rungs.count).prefix(count).sorted().map { rungs[$0] } }
@@ -40,7 +43,7 @@ public struct SweepPlan {
         while found.count < count, misses < 200 + 20 * count {
             var child = space.neighbor(of: all[generator.below(all.count)], layers: session.layers, &generator)
             for _ in 0..<generator.below(3) { child = child.flatMap { space.neighbor(of: $0, layers: session.layers, &generator) ?? $0 } }
-            guard let child, (try? RecipeOrder.check(child)) != nil, seen.insert(child.canonical).inserted else {
+            guard let child, (try? RecipeOrder.check(child)) != nil, applies(child), seen.insert(child.canonical).inserted else {
                 misses += 1
                 continue
             }
@@ -49,6 +52,9 @@ public struct SweepPlan {
         }
         return found
     }
+
+    /// Whether a recipe may do something, as far as can be told without running it.
+    private func applies(_ recipe: Recipe) -> Bool { predictor.map { (try? $0.figures(for: recipe)) != nil } ?? true }
 
     /// `count` of them at random, in their order.
     public mutating func sample(_ recipes: [Recipe], count: Int?) -> [Recipe] {

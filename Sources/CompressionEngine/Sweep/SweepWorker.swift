@@ -103,7 +103,11 @@ public final class SweepWorker {
             }
             done = claims.doneIDs()
             recipes = try sweep.recipes()
-            if recipes.indices.allSatisfy(done.contains) { return .complete }
+            if recipes.indices.allSatisfy(done.contains) {
+                // Workers that were killed between two trials have left their files.
+                for name in claims.folder.names(.workers) where name.hasSuffix(".json") && watch.hasEnded(String(name.dropLast(5))) { cleanUp(after: String(name.dropLast(5))) }
+                return .complete
+            }
             // The rest is with others, who may yet give it back or end without a word.
             update(.phase("waiting for \(recipes.count - done.count) trials of other workers"))
             try wait(pause)
