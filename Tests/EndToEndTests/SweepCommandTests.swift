@@ -24,17 +24,17 @@ import Testing
 
     /// Two workers, of which one is killed again and again.
     @Test func killedWorkersLoseNothing() throws {
-        try start("--attempts", "20")
+        try start("--attempts", "20", trials: 40)
         let output = open(folder.path + "/output", O_WRONLY | O_CREAT | O_CLOEXEC, 0o644)
         let process = try ChildProcess.start(Program.path, ["sweep", "work", place, "--jobs", "2"], environment: state, output: output, errors: output)
         close(output)
         var kills = 0
         let deadline = Date().addingTimeInterval(100)
-        while try names("done").count < 50, Date() < deadline {
-            usleep(300_000)
+        while try names("done").count < 35, Date() < deadline {
+            usleep(150_000)
             // A worker's file is named by its process.
             guard let worker = try names("claimed").randomElement()?.split(separator: ".")[2], let number = worker.split(separator: "-").dropLast().last.flatMap({ pid_t($0) }),
-                kills < 4
+                kills < 3
             else { continue }
             kill(number, SIGKILL)
             kills += 1
@@ -42,7 +42,7 @@ import Testing
         let end = ChildProcess.wait(process)
         let text = try String(contentsOfFile: folder.path + "/output", encoding: .utf8)
         #expect(end.status == 0 && end.signal == nil && kills > 0, "\(text)")
-        #expect(text.contains("60 of 60 trials have a result"), "\(text)")
+        #expect(text.contains("40 of 40 trials have a result"), "\(text)")
         for part in ["open", "claimed", "workers", "staging"] { #expect(try names(part).isEmpty, "\(part)") }
         let collected = try Program.run(
             [
@@ -52,17 +52,17 @@ import Testing
             environment: state)
         #expect(collected.status == 0, "\(collected.errors)")
         let document = try JSON(parsing: collected.output)
-        #expect(document["done"]?.int == 60 && document["open"]?.int == 0 && document["schema"]?.string == "lathe.sweep-report/1")
+        #expect(document["done"]?.int == 40 && document["open"]?.int == 0 && document["schema"]?.string == "lathe.sweep-report/1")
         let rows = try String(contentsOfFile: folder.path + "/lines.jsonl", encoding: .utf8).split(separator: "\n").map { try JSON(parsing: String($0)) }
-        #expect(rows.compactMap { $0["id"]?.int } == Array(0..<60))
+        #expect(rows.compactMap { $0["id"]?.int } == Array(0..<40))
         #expect(try String(contentsOfFile: folder.path + "/table.csv", encoding: .utf8).hasPrefix("trial,state,reason,recipe,"))
-        #expect(try String(contentsOfFile: folder.path + "/journal.log", encoding: .utf8).split(separator: "\n").count(where: { $0.contains("\"op_code\":4") }) == 60)
+        #expect(try String(contentsOfFile: folder.path + "/journal.log", encoding: .utf8).split(separator: "\n").count(where: { $0.contains("\"op_code\":4") }) == 40)
         for name in ["best.onnx", "best.recipe.yaml", "best.report.md"] { #expect(FileManager.default.fileExists(atPath: "\(folder.path)/out/\(name)")) }
         // The file is as large as it was said.
         let bytes = try contents(folder.path + "/out/best.onnx").count
         #expect(Double(bytes) == document["best.trial.values.file"]?.double)
         let shown = try Program.run(["sweep", "show", place], environment: state)
-        #expect(shown.status == 0 && shown.output.contains("60 trials: 60 done") && shown.output.contains("best so far"), "\(shown.output)")
+        #expect(shown.status == 0 && shown.output.contains("40 trials: 40 done") && shown.output.contains("best so far"), "\(shown.output)")
     }
 
     /// SIGTERM: the trial at hand is given back, and the status is 0.

@@ -93,8 +93,11 @@ for _ in $(seq 100); do
     sleep 0.2
 done
 # Each task was started twice.
-for task in 0 1; do echo "  task $task: restarts $(scontrol show job "${job}_$task" | sed -n 's/.*Restarts=\([0-9]*\).*/\1/p' | head -1)"; done
-scontrol show job "$job" | grep -q 'Restarts=1' || { echo "test-sweep: no task was queued again" >&2; exit 1; }
+for task in 0 1; do
+    restarts=$(scontrol show job "${job}_$task" | sed -n 's/.*Restarts=\([0-9]*\).*/\1/p' | head -1)
+    echo "  task $task: restarts $restarts"
+    [ "$restarts" = 1 ] || { echo "test-sweep: task $task was not queued again" >&2; exit 1; }
+done
 check "$work/sweep" $trials
 
 echo "GNU parallel, with another worker beside it"

@@ -111,7 +111,7 @@ public final class SweepWorker {
             // The rest is with others, who may yet give it back or end without a word.
             update(.phase("waiting for \(recipes.count - done.count) trials of other workers"))
             try wait(pause)
-            pause = min(pause * 1.5, max(0.5, min(5, sweep.description.lease / 10)))
+            pause = min(pause * 1.5, max(0.5, min(2, sweep.description.lease / 10)))
         }
     }
 

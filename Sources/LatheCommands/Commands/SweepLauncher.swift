@@ -137,8 +137,9 @@ struct SweepLauncher {
                 kill -0 "$worker" 2>/dev/null || break
             done
             # The time is nearly up: the rest goes on in a later run of the same job. One that is canceled or requeued is not running any more.
-            if [ -n "$ended" ] && [ "$status" -eq 0 ] && [ "$(squeue -h -j "$SLURM_JOB_ID" -o %T)" = RUNNING ]; then
-                scontrol requeue "$SLURM_JOB_ID"
+            task="${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
+            if [ -n "$ended" ] && [ "$status" -eq 0 ] && [ "$(squeue -h -j "$task" -o %T)" = RUNNING ]; then
+                scontrol requeue "$task"
             fi
             exit "$status"
 
