@@ -27,6 +27,14 @@ struct TrialLedger: Sendable {
         try store.save(trial)
     }
 
+    /// Stores figures in place of what was stored of a recipe.
+    func replace(_ recipe: Recipe, _ figures: TrialFigures) throws {
+        let key = key(recipe)
+        var trial = try store.trial(key) ?? StoredTrial(key: key, figures: figures)
+        trial.figures = figures
+        try store.save(trial)
+    }
+
     /// What is stored of a recipe.
     func figures(of recipe: Recipe) throws -> TrialFigures? { try store.trial(key(recipe))?.figures }
 

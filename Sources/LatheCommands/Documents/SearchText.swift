@@ -20,7 +20,7 @@ enum SearchText {
         return "\(goal.objective.isLatency ? "latency " : "")\(objective(trial, goal)), \(accuracy)"
     }
 
-    private static func objective(_ trial: SearchTrial, _ goal: SearchGoal) -> String { value(goal.objective, trial) }
+    static func objective(_ trial: SearchTrial, _ goal: SearchGoal) -> String { value(goal.objective, trial) }
 
     private static func value(_ measure: Measure, _ trial: SearchTrial) -> String {
         if measure.isLatency { return trial.findings.latency.map { "\($0.ratio.formatted(digits: 3))×" } ?? "–" }
@@ -28,7 +28,7 @@ enum SearchText {
         return Written.value(measure.figure(in: trial.findings.after)?.value, measure)
     }
 
-    private static func steps(_ recipe: Recipe) -> String {
+    static func steps(_ recipe: Recipe) -> String {
         recipe.activeSteps.isEmpty ? "the original" : recipe.activeSteps.map { "--step '\($0.line)'" }.joined(separator: " ")
     }
 
@@ -99,7 +99,7 @@ enum SearchText {
         return lines
     }
 
-    private static func reached(_ demand: Demand, _ value: Double) -> String {
+    static func reached(_ demand: Demand, _ value: Double) -> String {
         switch demand.quantity {
         case .value: "\(demand.measure.name) \(Written.value(value, demand.measure))"
         case .ratio: "\(demand.measure.name) \(value.formatted(digits: 3))×"
@@ -107,7 +107,7 @@ enum SearchText {
         }
     }
 
-    private static func table(_ trial: SearchTrial, _ goal: SearchGoal) -> [String] {
+    static func table(_ trial: SearchTrial, _ goal: SearchGoal) -> [String] {
         var table = TextTable([("", .left), ("baseline", .right), ("now", .right), ("change", .right)])
         if let accuracy = trial.findings.accuracy {
             let measure = accuracy.measure
