@@ -23,6 +23,8 @@ public struct LossTerm: Sendable, Hashable {
         /// Mean squared difference of attention maps: means of squares over channels, normalized per sample (Zagoruyko and
         /// Komodakis 2017). For values of shape [N, C, …].
         case attentionTransfer
+        /// Linear in the value: its product with random signs, float32 of the shape `signShape`, weighted by second derivatives; no loss to be made small.
+        case probe(LossCurvature)
     }
 
     public var kind: Kind
@@ -95,6 +97,11 @@ public enum Losses {
             let total = try b.sum(try b.multiply(difference, difference), axes: Array(dims.indices), keep: false)
             let each = dims.dropFirst().reduce(1, *)
             return try b.multiply(total, by: 1 / (Float(batch) * Float(max(each, 1))))
+        case .probe(let curvature):
+            guard case .softmax = curvature else {
+                return try curvature.append(term.value, signs: term.target, places: Float(dims.dropFirst().reduce(1, *)), batch: batch, &b)
+            }
+            return try curvature.append(try classScores(term.value, term, &b).scores, signs: term.target, places: perSample, batch: batch, &b)
         case .attentionTransfer:
             guard dims.count >= 3 else { throw DifferentiationError("'\(term.value)' of shape \(dims) has no positions to attend to") }
             let difference = try b.subtract(try attention(term.value, &b), try attention(term.target, &b))

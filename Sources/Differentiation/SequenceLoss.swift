@@ -56,23 +56,16 @@ enum SequenceLoss {
         var reached = try b.add(try at(0), start)
         for step in 1..<max(steps, 1) {
             let ways = [reached, try shifted(reached, by: 1), try b.add(try shifted(reached, by: 2), skip)]
-            let largest = detached(b.emit("Max", ways, shape: [samples, states]), &b)
+            // The largest is only there to keep numbers small: no gradient goes through it.
+            let largest = b.detached(b.emit("Max", ways, shape: [samples, states]))
             var total: [String] = []
             for way in ways { total.append(try b.map("Exp", try b.subtract(way, largest))) }
             reached = try b.add(try b.add(try b.map("Log", try b.total(total)), largest), try at(step))
         }
         let ends = try b.add(reached, end)
-        let largest = detached(try b.maximum(ends, axes: [1], keep: true), &b)
+        let largest = b.detached(try b.maximum(ends, axes: [1], keep: true))
         let likely = try b.sum(try b.map("Exp", try b.subtract(ends, largest)), axes: [1], keep: true)
         let total = try b.sum(try b.add(try b.map("Log", likely), largest), axes: [0, 1], keep: false)
         return try b.multiply(total, by: -1 / Float(batch))
-    }
-
-    /// The largest is only there to keep numbers small: no gradient goes through it.
-    private static func detached(_ value: String, _ b: inout GradientBuilder) -> String {
-        let known = b.fresh("d.largest")
-        b.nodes.append(Node(Macro.constant, domain: Macro.domain, inputs: [value], outputs: [known]))
-        b.note(known, shape: b.shapes[value] ?? [])
-        return known
     }
 }

@@ -12,9 +12,9 @@ import Techniques
 /// kept from the baseline (`PrefixValues`). The runtime may fuse operators across that cut otherwise, so a cell can differ
 /// from the whole model's accuracy by a sample or so, far inside its interval.
 public struct SensitivityAnalysis {
-    private let session: EngineSession
+    let session: EngineSession
     private let store: TrialStore?
-    private let cancellation: Cancellation
+    let cancellation: Cancellation
 
     public init(_ session: EngineSession, store: TrialStore? = nil, cancellation: Cancellation = Cancellation()) {
         self.session = session
@@ -27,11 +27,8 @@ public struct SensitivityAnalysis {
     /// - Throws: `EngineError`: no data or runtime, a technique that applies to no layer, cancellation.
     public func run(_ request: SensitivityRequest, update: (SensitivityGrid) -> Void = { _ in }) throws -> SensitivityGrid {
         guard session.validation != nil else { throw EngineError(.data, "sensitivity needs a data set: give one with --data") }
-        guard let technique = TechniqueRegistry.technique(request.step.technique) else {
-            throw EngineError(.recipe, "there is no technique '\(request.step.technique)'")
-        }
         let predictor = try session.predictor(cancellation: cancellation)
-        let units = try self.units(technique, request)
+        let units = try Self.units(request, session, cancellation)
         var grid = SensitivityGrid(
             request: request, units: units, cells: units.map { _ in .init(repeating: nil, count: request.columnCount) },
             baseline: AllocationMeasure.values(predictor.baseline))
@@ -46,12 +43,7 @@ public struct SensitivityAnalysis {
                 var cell = try stored(recipe, request) ?? measured(recipe, request, prefix)
                 if cell.problem == nil, let conditions = request.latency { try time(&cell, recipe, conditions) }
                 if grid.baseline[.latency] == nil { grid.baseline[.latency] = cell.latency?.baseline }
-                if cell.problem == nil, let figures = try? predictor.figures(for: recipe) {
-                    let after = AllocationMeasure.values(figures)
-                    cell.saved = grid.baseline.reduce(into: [:]) { saved, entry in
-                        if let now = after[entry.key] { saved[entry.key] = entry.value - now }
-                    }
-                }
+                if cell.problem == nil { cell.saved = Self.saved(recipe, predictor, grid.baseline) }
                 if let latency = cell.latency, let baseline = grid.baseline[.latency] {
                     // All cells count from one time of the baseline; what noise may have made saves nothing.
                     cell.saved[.latency] = latency.verdict == .unclear ? 0 : baseline * (1 - latency.ratio)
@@ -64,7 +56,10 @@ public struct SensitivityAnalysis {
     }
 
     /// Groups of layers that the step selects and the technique can work on, in graph order.
-    private func units(_ technique: any Technique, _ request: SensitivityRequest) throws -> [SensitivityUnit] {
+    static func units(_ request: SensitivityRequest, _ session: EngineSession, _ cancellation: Cancellation) throws -> [SensitivityUnit] {
+        guard let technique = TechniqueRegistry.technique(request.step.technique) else {
+            throw EngineError(.recipe, "there is no technique '\(request.step.technique)'")
+        }
         let shapes = (try? session.shapes(of: session.model, cancellation: cancellation))?.dims ?? [:]
         let selected = Set(try request.step.resolve(session.layers, step: 0).keys)
         let fallback = PrecisionFallback(of: technique, layers: session.layers, in: session.model, shapes: shapes, selected: selected)
@@ -79,14 +74,26 @@ public struct SensitivityAnalysis {
         }.sorted { $0.layers[0] < $1.layers[0] }
     }
 
+    /// What a recipe takes away by measure, predicted.
+    static func saved(_ recipe: Recipe, _ predictor: Predictor, _ baseline: [AllocationMeasure: Double]) -> [AllocationMeasure: Double] {
+        guard let figures = try? predictor.figures(for: recipe) else { return [:] }
+        let after = AllocationMeasure.values(figures)
+        return baseline.reduce(into: [:]) { saved, entry in
+            if let now = after[entry.key] { saved[entry.key] = entry.value - now }
+        }
+    }
+
+    /// Why a cell has no number where the technique leaves the model as it is.
+    static let nothingToChange = "nothing to change here at this strength"
+
     // MARK: - One cell
 
-    private func measured(_ recipe: Recipe, _ request: SensitivityRequest, _ prefix: PrefixValues?) throws -> SensitivityCell {
+    func measured(_ recipe: Recipe, _ request: SensitivityRequest, _ prefix: PrefixValues?) throws -> SensitivityCell {
         var cell = SensitivityCell()
         do {
             let applied = try session.apply(recipe, cancellation: cancellation)
             guard applied.model.contentHash != session.model.contentHash else {
-                cell.problem = "nothing to change here at this strength"
+                cell.problem = Self.nothingToChange
                 return cell
             }
             let estimate = try evaluate(applied.model, request.samples, prefix)
@@ -128,7 +135,7 @@ public struct SensitivityAnalysis {
             recipe: recipe.canonical, runtime: session.info.runtimeVersion ?? "", threads: 1)
     }
 
-    private func stored(_ recipe: Recipe, _ request: SensitivityRequest) throws -> SensitivityCell? {
+    func stored(_ recipe: Recipe, _ request: SensitivityRequest) throws -> SensitivityCell? {
         guard let figures = try store?.trial(key(recipe, request))?.figures, let value = figures.accuracy, let interval = figures.accuracyInterval,
             let metric = figures.metric, let seen = figures.seen, let total = figures.total
         else { return nil }
@@ -168,10 +175,11 @@ extension AllocationMeasure {
 
 extension EngineSession {
     /// What predicts recipes' figures for this model.
-    public func predictor(cancellation: Cancellation = Cancellation()) throws -> Predictor {
+    /// - Parameter slowSizes: of the packed archive and of gzip as well.
+    public func predictor(slowSizes: Bool = true, cancellation: Cancellation = Cancellation()) throws -> Predictor {
         let shapes = try? self.shapes(of: model, cancellation: cancellation)
         let summaries = try LayerPreparation.summaries(of: model, layers: layers, shapes: shapes, cancellation: cancellation)
-        let baseline = try baselineFigures(cancellation: cancellation)
+        let baseline = try baselineFigures(slowSizes: slowSizes, cancellation: cancellation)
         return Predictor(baseline: baseline, layers: layers, summaries: summaries, refusals: refusals(shapes: shapes))
     }
 }

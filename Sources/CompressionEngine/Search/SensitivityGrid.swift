@@ -73,6 +73,8 @@ public struct SensitivityUnit: Sendable {
 public struct SensitivityCell: Sendable {
     /// Accuracy of the model with this unit alone changed, paired with the baseline on the same samples.
     public var accuracy: AccuracyEstimate?
+    /// What gradients say the change costs; `nil` where it was measured without asking them.
+    public var predicted: LossPrediction?
     /// Latency of the model with this unit alone changed, in turns with the baseline.
     public var latency: LatencyFigures?
     /// Bytes of the ONNX file and of the packed archive, parameters, non-zeros and MACs that the change takes away, predicted; and milliseconds, measured,
@@ -85,8 +87,9 @@ public struct SensitivityCell: Sendable {
 
     public init() {}
 
-    /// What of the metric is lost, in its unit; negative where it rose.
-    public var loss: Double? { accuracy?.loss }
+    /// What of the metric is lost, in its unit; negative where it rose. Measured if it was, else as gradients predict it: on the metric's scale where that is
+    /// known, else as a divergence of outputs, which orders cells as well.
+    public var loss: Double? { accuracy?.loss ?? predicted?.metricLoss ?? predicted?.loss }
 }
 
 /// Loss of accuracy by unit and value, as far as it is known.

@@ -9,11 +9,14 @@ import Techniques
 struct Sensitivity: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sensitivity",
-        abstract: "Measure how much accuracy is lost when a technique changes one layer alone; allocate by it.",
+        abstract: "Find how much accuracy is lost when a technique changes one layer alone; allocate by it.",
         discussion: """
             A table of layer × parameter value: the loss of accuracy on the same validation samples, with its 95 % interval. Layers that \
             can only change together (coupled channels, shared weights) are one row. Results are stored; layers before \
             a changed one are not run again.
+
+            With --method gradient all cells are predicted at once from gradients of the loss on the calibration samples, and two are measured to \
+            tell the scale; auto measures those whose rank is not clear as well.
 
             With --budget or --max-drop every layer gets its own value: the least loss for a size, or the smallest for a loss. The recipe \
             is measured as a whole before it is reported, and written with --save-recipe.
@@ -39,6 +42,15 @@ struct Sensitivity: ParsableCommand {
 
     @Option(help: ArgumentHelp("Validation samples for each cell, drawn at random in a fixed order.", valueName: "samples"))
     var limit = PositiveCount(2000)
+
+    @Option(
+        help: ArgumentHelp(
+            "How losses are found: measured, predicted from gradients, or predicted and measured where the order is not clear.",
+            discussion: "Predictions need a technique that changes weights alone: not activations, and not shapes."))
+    var method: SensitivityMethod = .measured
+
+    @Option(help: ArgumentHelp("With gradient or auto: measure no more cells after so long.", valueName: "time"))
+    var time: TimeQuantity?
 
     enum Budgeted: String, CaseIterable, ExpressibleByArgument {
         case size, packed, parameters
@@ -72,6 +84,8 @@ struct Sensitivity: ParsableCommand {
     @OptionGroup var output: OutputOptions
 
     func validate() throws {
+        if method != .measured, latency || measure == .latency { throw ValidationError("--method \(method.rawValue) predicts no latency; leave it out or measure") }
+        if time != nil, method == .measured { throw ValidationError("--time is for --method gradient and auto") }
         if budget != nil, maxDrop != nil { throw ValidationError("--budget and --max-drop exclude each other") }
         if saveRecipe != nil, budget == nil, maxDrop == nil { throw ValidationError("--save-recipe needs --budget or --max-drop") }
     }
@@ -115,11 +129,21 @@ struct Sensitivity: ParsableCommand {
         let metric = Measure.metric(session.info.metric ?? .top1)
         // Before anything is measured.
         let drop = try maxDrop?.value(of: metric, option: "max-drop", isDifference: true)
-        let grid = try SensitivityAnalysis(session, store: store, cancellation: cancellation).run(request) { grid in
-            progress.show("\(grid.done) of \(grid.total) cells", Double(grid.done) / Double(max(grid.total, 1)))
+        let analysis = SensitivityAnalysis(session, store: store, cancellation: cancellation)
+        let began = ContinuousClock.now
+        let grid: SensitivityGrid
+        if method == .measured {
+            grid = try analysis.run(request) { progress.show("\($0.done) of \($0.total) cells", Double($0.done) / Double(max($0.total, 1))) }
+        } else {
+            grid = try analysis.refined(request, measures: method == .automatic, packed: measure == .packed, seconds: time?.seconds) { grid in
+                let measured = grid.cells.joined().count { $0?.accuracy != nil }
+                progress.show(grid.isComplete ? "predicted; \(measured) cells measured" : "gradients of the loss")
+            }
         }
+        let seconds = (ContinuousClock.now - began) / .seconds(1)
         session.changedSources.forEach(SourceChanges.warn)
         var document = SensitivityDocument(grid, session)
+        (document.method, document.seconds) = (method.rawValue, seconds)
         guard budget != nil || maxDrop != nil else { return document }
         progress.show("allocating")
         let allocation = try Allocation(grid, measure: measure.measure)
@@ -147,3 +171,5 @@ struct Sensitivity: ParsableCommand {
         return document
     }
 }
+
+extension SensitivityMethod: ExpressibleByArgument {}

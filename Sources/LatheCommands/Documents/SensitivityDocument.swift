@@ -17,6 +17,11 @@ struct SensitivityDocument: JSONDocument {
         /// What of the metric is lost, with its 95 % interval for paired samples.
         var loss: Double?
         var lossInterval: Interval?
+        /// What gradients predict: divergence of the outputs (nats at temperature 2, times 4; mean squared difference of numbers), its 95 % interval, and
+        /// what the metric loses by it where the scale is known.
+        var predicted: Double?
+        var predictedInterval: Interval?
+        var predictedLoss: Double?
         /// Latency against the baseline's, in turns, with its 95 % interval; where asked for.
         var latencyRatio: Double?
         var latencyInterval: Interval?
@@ -62,6 +67,9 @@ struct SensitivityDocument: JSONDocument {
     var technique: String
     var parameter: String?
     var metric: String?
+    /// `measured`, `gradient` or `auto`, and how long it took behind opening.
+    var method = SensitivityMethod.measured.rawValue
+    var seconds = 0.0
     /// Milliseconds of the baseline, where latency was asked for.
     var baselineMilliseconds: Double?
     var rows: [Row]
@@ -73,7 +81,7 @@ extension SensitivityDocument {
         model = ModelReference(session.info)
         technique = grid.request.step.technique
         parameter = grid.request.parameter
-        metric = grid.cells.joined().compactMap { $0?.accuracy?.metric.title }.first
+        metric = grid.cells.joined().compactMap { $0?.accuracy?.metric.title }.first ?? session.info.metric?.title
         baselineMilliseconds = grid.baseline[.latency]
         rows = zip(grid.units, grid.cells).map { unit, cells in
             Row(
@@ -91,8 +99,11 @@ extension SensitivityDocument.Cell {
         samples = cell.accuracy?.seen
         accuracy = cell.accuracy?.value
         baseline = cell.accuracy?.baseline
-        loss = cell.loss
+        loss = cell.accuracy?.loss
         lossInterval = cell.accuracy?.lossInterval
+        predicted = cell.predicted?.loss
+        predictedInterval = cell.predicted?.interval
+        predictedLoss = cell.predicted?.metricLoss
         latencyRatio = cell.latency?.ratio
         latencyInterval = cell.latency?.ratioInterval
         saved = Dictionary(uniqueKeysWithValues: cell.saved.map { ($0.key.rawValue, $0.value) })

@@ -12,8 +12,11 @@ enum SensitivityText {
         let values = document.rows.first?.cells.map { $0.value ?? "on" } ?? []
         let samples = document.rows.lazy.flatMap(\.cells).compactMap(\.samples).first ?? 0
         let varied = document.parameter.map { ", \($0) varied" } ?? ""
+        let isPredicted = document.method != SensitivityMethod.measured.rawValue
         var lines = [
-            "\(document.model.name): \(document.technique)\(varied); change of \(metric.name) with one row changed (\(metric.direction == .lower ? "more" : "less") is worse), ± half its 95 % interval, \(Written.exact(samples)) samples",
+            isPredicted
+                ? predictedTitle(document, metric, varied, samples)
+                : "\(document.model.name): \(document.technique)\(varied); change of \(metric.name) with one row changed (\(metric.direction == .lower ? "more" : "less") is worse), ± half its 95 % interval, \(Written.exact(samples)) samples",
             "",
         ]
         var table = TextTable([("layer", .left)] + values.map { ($0, .right) })
@@ -22,6 +25,9 @@ enum SensitivityText {
             table.rows.append([name.onOneLine] + row.cells.map { cell(metric, $0) })
         }
         lines.append(table.text)
+        if isPredicted, document.rows.contains(where: { $0.cells.contains { $0.predicted != nil && $0.predictedLoss == nil && $0.loss == nil } }) {
+            lines += ["", "note: what the metric loses is not known: too little was measured to tell the scale. Numbers are divergences of the outputs"]
+        }
         if let baseline = document.baselineMilliseconds { lines += ["", times(document, values, baseline)] }
         let coupled = document.rows.filter { $0.layers.count > 1 }
         if !coupled.isEmpty {
@@ -34,12 +40,22 @@ enum SensitivityText {
     }
 
     private static func cell(_ metric: Measure, _ cell: SensitivityDocument.Cell) -> String {
-        guard let loss = cell.loss else { return "×" }
+        guard let loss = cell.loss else {
+            guard let predicted = cell.predicted, let interval = cell.predictedInterval else { return "×" }
+            guard let loss = cell.predictedLoss else { return String(format: "≈%.2g ±%.1g", predicted, (interval.high - interval.low) / 2) }
+            return "≈\(Written.change(metric.direction == .lower ? loss : -loss, metric))"
+        }
         let change = metric.direction == .lower ? loss : -loss
         guard let interval = cell.lossInterval else { return Written.change(change, metric) }
         // A loss is written as a fall, so that it reads like everywhere else.
         let margin = metric.changeFormat.magnitude((interval.high - interval.low) / 2)
         return "\(Written.change(change, metric)) ±\(margin.prefix { $0 != " " })"
+    }
+
+    private static func predictedTitle(_ document: SensitivityDocument, _ metric: Measure, _ varied: String, _ samples: Int) -> String {
+        let measured = document.rows.reduce(0) { $0 + $1.cells.count { $0.loss != nil } }
+        return "\(document.model.name): \(document.technique)\(varied); change of \(metric.name) with one row changed (\(metric.direction == .lower ? "more" : "less") is worse), "
+            + "≈ predicted from gradients, \(measured) cells measured on \(Written.exact(samples)) samples"
     }
 
     /// Milliseconds that each cell changes, measured.
