@@ -84,20 +84,21 @@ extension Search {
         defer { timer.cancel() }
         var last: SensitivityGrid?
         do {
-            _ = try work.withHook({ limited.cancel() }) {
-                try SensitivityAnalysis(session, store: store, cancellation: limited).run(request) { last = $0 }
+            return try work.withHook({ limited.cancel() }) {
+                let analysis = SensitivityAnalysis(session, store: store, cancellation: limited)
+                // Gradients tell all layers at once; where they do not reach, each layer is run.
+                if let grid = try? analysis.refined(request, measures: false, packed: goal.needsSlowSizes), Self.isUsable(grid) { return grid }
+                return try analysis.run(request) { last = $0 }
             }
-            return last
         } catch {
             try work.check()
-            guard let last, last.cells.allSatisfy({ $0.contains { $0?.loss != nil } || $0.allSatisfy { $0 != nil } }) else { return nil }
-            return last
+            return last.flatMap { Self.isUsable($0) ? $0 : nil }
         }
     }
 
-    /// With the archive's coding, where the archive counts.
-    func coded(_ recipe: Recipe) -> Recipe {
-        guard space.countsEntropy, !recipe.steps.isEmpty else { return Recipe(steps: recipe.steps) }
-        return Recipe(steps: recipe.steps + [SearchSpace.step("range-coding", optional: true)])
+    /// Whether every group of layers has a loss, or a reason why there is none.
+    private static func isUsable(_ grid: SensitivityGrid) -> Bool {
+        grid.cells.allSatisfy { cells in cells.contains { $0?.loss != nil } || cells.allSatisfy { $0?.problem == SensitivityAnalysis.nothingToChange } }
+            && grid.cells.joined().contains { $0?.loss != nil }
     }
 }

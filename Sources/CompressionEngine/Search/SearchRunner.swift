@@ -75,7 +75,7 @@ final class SearchRunner {
             return same
         }
         var trial = SearchTrial(recipe: Recipe(), findings: Demand.Findings(accuracy: same, before: before, after: before), excess: [])
-        judge(&trial)
+        trial.judge(by: goal)
         return trial
     }
 
@@ -120,13 +120,13 @@ final class SearchRunner {
         var trial = SearchTrial(recipe: Self.withoutSkipped(recipe, applied), findings: Demand.Findings(accuracy: nil, before: before, after: before), excess: [])
         var figures = try session.figures(of: applied.model, slowSizes: goal.needsSlowSizes, profiling: false, cancellation: work)
         trial.findings.after = figures
-        judge(&trial)
+        trial.judge(by: goal)
         // Far from what the goal allows: not worth a run. Near it, it may be the nearest there is.
         if !evenIfTooLarge, zip(goal.demands, trial.excess).contains(where: { $0.measure.isOfFigures && ($1 ?? 0) > 0.1 }) { return .tooLarge }
         if archive.beats(trial.scores, slack: goal.axes.map { _ in 1.001 }) { return .tooLarge }
         if goal.needsLatency {
             trial.findings.latency = try timed(applied.model, seconds: 0.4)
-            judge(&trial)
+            trial.judge(by: goal)
             if isClearlyTooSlow(trial, archive) { return .tooSlow }
         }
         let known = recipe.learns ? nil : try storedAccuracy(trial.recipe)
@@ -136,11 +136,11 @@ final class SearchRunner {
             let (accuracy, isDropped) = try raced(applied.model, besides: archive.leastLoss(besides: trial.scores), name: trial.recipe.canonical)
             (trial.findings.accuracy, trial.isDropped) = (accuracy, isDropped)
         }
-        judge(&trial)
+        trial.judge(by: goal)
         // The best of many short timings is one that was lucky.
         if goal.needsLatency, trial.isFeasible, !archive.beats(trial.scores, slack: goal.axes.map { _ in 1 }) {
             trial.findings.latency = try timed(applied.model, seconds: 2)
-            judge(&trial)
+            trial.judge(by: goal)
         }
         if known == nil, !trial.isDropped, let accuracy = trial.findings.accuracy, accuracy.isComplete, !recipe.learns || training == .whole {
             figures.live = nil
@@ -223,11 +223,6 @@ final class SearchRunner {
         }
         let (value, interval) = (estimate.value, estimate.interval)
         return demand.isAtLeast ? value + (interval.high - value) * widen < demand.number : value - (value - interval.low) * widen > demand.number
-    }
-
-    func judge(_ trial: inout SearchTrial) {
-        trial.excess = goal.demands.map { demand in demand.value(trial.findings).map(demand.excess) }
-        trial.scores = goal.scores(trial.findings)
     }
 
     // MARK: - In the end

@@ -18,6 +18,12 @@ public struct SearchTrial: Sendable {
         self.excess = excess
     }
 
+    /// Holds what was found against the goal.
+    mutating func judge(by goal: SearchGoal) {
+        excess = goal.demands.map { demand in demand.value(findings).map(demand.excess) }
+        scores = goal.scores(findings)
+    }
+
     /// What is made best first, less being better.
     public var score: Double? { scores.first ?? nil }
     /// Whether every demand holds, on all samples.

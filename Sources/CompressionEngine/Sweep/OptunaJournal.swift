@@ -65,13 +65,14 @@ public struct OptunaJournal {
         func add(_ operation: Operation, _ fields: [String: Any]) {
             lines.append(Self.text(fields.merging(["op_code": operation.rawValue, "worker_id": worker]) { $1 }))
         }
-        let isUp = goal.objective.direction == .higher
+        // Of a metric the loss is made least.
+        let axes = goal.axes.map { (name: $0.metric == nil ? $0.name : "loss of the metric", isUp: $0.metric == nil && $0.direction == .higher) }
         // 1 is to minimize, 2 to maximize.
-        add(.createStudy, ["study_name": name, "directions": isTwofold ? [isUp ? 2 : 1, 1] : [isUp ? 2 : 1]])
+        add(.createStudy, ["study_name": name, "directions": axes.map { $0.isUp ? 2 : 1 }])
         let limits = goal.demands.map(Self.limit)
         let attributes: [String: Any] = [
             "lathe:goal": sweep.description.goal, "lathe:constraints": limits, "lathe:model": sweep.description.modelHash, "lathe:data": sweep.description.dataHash,
-            "lathe:version": sweep.description.version, "lathe:objectives": isTwofold ? [goal.objective.name, "loss of the metric"] : [goal.objective.name],
+            "lathe:version": sweep.description.version, "lathe:objectives": axes.map(\.name),
         ]
         for (key, value) in attributes.sorted(by: { $0.key < $1.key }) { add(.setStudyUserAttribute, ["study_id": 0, "user_attr": [key: value]]) }
         for (result, parameters) in readable { add(.createTrial, trial(result, parameters, distributions)) }
@@ -88,9 +89,6 @@ public struct OptunaJournal {
         let sign = demand.isAtLeast ? ">=" : "<="
         return "\(demand.measure.id)\(quantity) \(sign) \(demand.number)"
     }
-
-    /// Where the metric has no say in the objective, its loss is the second.
-    private var isTwofold: Bool { goal.objective.metric == nil }
 
     private func trial(_ result: SweepResult, _ parameters: [(String, String)], _ distributions: [String: Distribution]) -> [String: Any] {
         let trial = result.trial(goal, baseline: sweep.description.baseline)
@@ -131,9 +129,8 @@ public struct OptunaJournal {
 
     /// What the study makes best; `nil` where not all is known.
     private func objectives(_ trial: SearchTrial) -> [Double]? {
-        let found = trial.findings
-        let first = Demand(goal.objective, goal.objective.isLatency ? .ratio : .value, 0).value(found)
-        let all = isTwofold ? [first, found.accuracy?.loss] : [first]
+        // A score of what more is better of has its sign turned.
+        let all = zip(goal.axes, trial.scores).map { measure, score in measure.metric == nil && measure.direction == .higher ? score.map { -$0 } : score }
         let known = all.compactMap(\.self).filter(\.isFinite)
         return known.count == all.count ? known : nil
     }

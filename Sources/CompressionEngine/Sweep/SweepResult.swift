@@ -78,14 +78,6 @@ public struct SweepResult: Codable, Sendable, Identifiable {
     }
 }
 
-extension SearchTrial {
-    /// Holds what was found against the goal.
-    mutating func judge(by goal: SearchGoal) {
-        excess = goal.demands.map { demand in demand.value(findings).map(demand.excess) }
-        score = goal.score(findings)
-    }
-}
-
 extension TrialFigures {
     /// Figures as they were recorded; of the layers nothing is known.
     var modelFigures: ModelFigures {

@@ -81,9 +81,10 @@ public struct SweepSummary: Sendable {
         self.results = found
         var conclusion = SearchResult(goal: goal)
         (conclusion.tried, conclusion.dropped) = (trials.count, states[.dropped] ?? 0)
-        (conclusion.rejected, conclusion.failed) = ((states[.rejected] ?? 0) + (states[.unchanged] ?? 0), states[.failed] ?? 0)
-        conclusion.best = trials.filter(\.isFeasible).min(by: SearchTrial.isBetter)
-        conclusion.conclude(trials)
+        (conclusion.rejected, conclusion.idle, conclusion.failed) = (states[.rejected] ?? 0, states[.unchanged] ?? 0, states[.failed] ?? 0)
+        var archive = SearchArchive(goal)
+        for trial in trials { _ = archive.add(trial) }
+        conclusion.conclude(archive)
         result = conclusion
     }
 

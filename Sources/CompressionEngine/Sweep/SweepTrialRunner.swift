@@ -122,7 +122,7 @@ struct SweepTrialRunner {
         var look = 256
         while description.races, !demands.isEmpty, look * 2 <= samples {
             let estimate = try session.evaluate(model, limit: look, workers: threads, cancellation: cancellation)
-            if let missed = demands.first(where: { Search.isClearlyMissed($0, estimate) }) { return (estimate, missed) }
+            if let missed = demands.first(where: { SearchRunner.isClearlyMissed($0, estimate) }) { return (estimate, missed) }
             look *= 8
         }
         return (try session.evaluate(model, limit: samples, workers: threads, cancellation: cancellation), nil)

@@ -36,7 +36,7 @@ enum SearchText {
         let result = document.result
         let goal = result.goal
         let limits = document.limits.isEmpty ? "" : ": " + document.limits.joined(separator: ", ")
-        var lines = ["\(document.model.name)\(limits); \(goal.isFront ? "front of" : "least") \(goal.objectives.map(name).joined(separator: ", "))"]
+        var lines = ["\(document.model.name)\(limits); \(sought(goal))"]
         let why =
             switch result.end {
             case .settled: "nothing better came for a while"
@@ -51,20 +51,14 @@ enum SearchText {
         lines.append("")
         if let best = result.best {
             if goal.isFront {
-                var table = TextTable(goal.objectives.map { (name($0), .right) } + [("recipe", .left)])
-                for trial in result.front { table.add(cells: goal.objectives.map { value($0, trial) } + [steps(trial.recipe)]) }
-                lines += [table.text, "", "The one nearest to what would be best on every axis:", ""]
+                lines += [front(result.front, goal).text, "", "The one nearest to what would be best on every axis:", ""]
             }
             lines += table(best, goal)
             lines += choice(result)
             lines += ["", "recipe: \(steps(best.recipe))"]
             if !goal.isFront, result.front.count > 1 {
                 lines += ["", "What meets the goal with less loss:", ""]
-                var table = TextTable([(name(goal.objective), .right), ("change", .right), ("recipe", .left)])
-                for trial in result.front.dropFirst() {
-                    table.add(objective(trial, goal), trial.findings.accuracy.map { Written.change($0.difference, $0.measure) } ?? "–", steps(trial.recipe))
-                }
-                lines.append(table.text)
+                lines.append(front(Array(result.front.dropFirst()), goal).text)
             }
         } else {
             lines.append("No recipe meets the goal.\(result.misses.isEmpty ? " Nothing could be tried to its end." : " The nearest:")")
@@ -78,6 +72,16 @@ enum SearchText {
         }
         if !document.files.isEmpty { lines += ["", "written: \(document.files.joined(separator: ", "))"] }
         return lines.joined(separator: "\n")
+    }
+
+    /// What is made best, in words.
+    static func sought(_ goal: SearchGoal) -> String { "\(goal.isFront ? "front of" : "least") \(goal.objectives.map(name).joined(separator: ", "))" }
+
+    /// Trials by what they are compared by.
+    static func front(_ trials: [SearchTrial], _ goal: SearchGoal) -> TextTable {
+        var table = TextTable(goal.axes.map { (name($0), .right) } + [("recipe", .left)])
+        for trial in trials { table.add(cells: goal.axes.map { value($0, trial) } + [steps(trial.recipe)]) }
+        return table
     }
 
     private static func name(_ measure: Measure) -> String { measure.metric == nil ? measure.name : "change of \(measure.name)" }

@@ -40,7 +40,7 @@ struct SweepDocument: JSONDocument {
     var folder: String
     var model: String
     var limits: [String]
-    var objective: String
+    var objectives: [String]
     var total: Int
     var open: Int
     var claimed: Int
@@ -62,7 +62,7 @@ struct SweepDocument: JSONDocument {
     var summary: SweepSummary
 
     private enum CodingKeys: CodingKey {
-        case schema, folder, model, limits, objective, total, open, claimed, done, states, secondsLeft, workers, comparedMachine, resultsOfOtherMachines, best, front, misses,
+        case schema, folder, model, limits, objectives, total, open, claimed, done, states, secondsLeft, workers, comparedMachine, resultsOfOtherMachines, best, front, misses,
             stored, files
     }
 
@@ -70,7 +70,7 @@ struct SweepDocument: JSONDocument {
         folder = sweep.folder.path
         model = sweep.description.modelPath
         limits = summary.goal.demands.map(SearchText.limit)
-        objective = summary.goal.objective.id
+        objectives = summary.goal.objectives.map { $0.metric == nil ? $0.id : "drop" }
         (total, open, claimed, done) = (summary.total, summary.open, summary.claimed, summary.done)
         states = Dictionary(uniqueKeysWithValues: SweepResult.State.allCases.map { ($0.rawValue, summary.states[$0] ?? 0) })
         secondsLeft = summary.secondsLeft

@@ -33,8 +33,8 @@ enum SweepText {
 
     private static func heading(_ document: SweepDocument) -> [String] {
         let summary = document.summary
-        let direction = summary.goal.objective.metric == nil && summary.goal.objective.direction == .lower ? "least" : "best"
-        var lines = ["\(document.folder): \(document.model), \(document.limits.joined(separator: ", ")); \(direction) \(summary.goal.objective.name)"]
+        let limits = document.limits.isEmpty ? "" : ", " + document.limits.joined(separator: ", ")
+        var lines = ["\(document.folder): \(document.model)\(limits); \(SearchText.sought(summary.goal))"]
         func count(_ state: SweepResult.State) -> Int { summary.states[state] ?? 0 }
         var parts = ["\(count(.complete)) complete", "\(count(.dropped)) cut short", "\(count(.rejected)) left out for their sizes"]
         if count(.unchanged) > 0 { parts.append("\(count(.unchanged)) that change nothing") }
@@ -54,12 +54,7 @@ enum SweepText {
     }
 
     private static func front(_ trials: [SearchTrial], _ goal: SearchGoal) -> [String] {
-        var table = TextTable([(goal.objective.name, .right), ("change", .right), ("recipe", .left)])
-        for trial in trials {
-            table.add(
-                SearchText.objective(trial, goal), trial.findings.accuracy.map { Written.change($0.difference, $0.measure) } ?? "–", SearchText.steps(trial.recipe))
-        }
-        return table.lines
+        SearchText.front(trials, goal).lines
     }
 
     /// What was found.
@@ -69,7 +64,7 @@ enum SweepText {
         if let best = result.best {
             lines += SearchText.table(best, goal)
             lines += ["", "recipe: \(SearchText.steps(best.recipe))"]
-            if result.front.count > 1 { lines += ["", "What meets the goal with less loss:", ""] + front(Array(result.front.dropFirst()), goal) }
+            if result.front.count > 1 { lines += ["", "The front:", ""] + front(result.front, goal) }
         } else {
             lines.append("No recipe meets the goal.\(result.misses.isEmpty ? " Nothing was tried to its end." : " The nearest:")")
             for miss in result.misses {
