@@ -11,15 +11,18 @@ extension SensitivityGrid {
     }
 
     /// Cells whose interval overlaps that of a neighbor in the ranking which belongs to another unit: which of the two costs more is not clear. Those that cost
-    /// most first, since there a wrong order costs most. (Of one unit the order of values is not in doubt: the same gradients weigh them.)
+    /// most first, since there a wrong order costs most. What is predicted to cost less than 3 % of the costliest (of at most 1 nat) is left out: measuring a few
+    /// thousand samples would hardly tell it from 0. (Of one unit the order of values is not in doubt: the same gradients weigh them.)
     public var unclear: [(unit: Int, column: Int)] {
         let ranking = ranking
         func interval(_ place: (unit: Int, column: Int)) -> (low: Double, high: Double) {
             let found = cells[place.unit][place.column]?.predicted?.interval
             return (found?.low ?? 0, found?.high ?? 0)
         }
+        let floor = 0.03 * min(ranking.last.map { cells[$0.unit][$0.column]?.predicted?.loss ?? 0 } ?? 0, 1)
         return ranking.indices.filter { index in
-            [index - 1, index + 1].contains { other in
+            guard (cells[ranking[index].unit][ranking[index].column]?.predicted?.loss ?? 0) >= floor else { return false }
+            return [index - 1, index + 1].contains { other in
                 guard ranking.indices.contains(other), ranking[other].unit != ranking[index].unit else { return false }
                 let (a, b) = (interval(ranking[min(index, other)]), interval(ranking[max(index, other)]))
                 return b.low < a.high

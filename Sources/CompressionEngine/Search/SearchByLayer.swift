@@ -96,6 +96,12 @@ extension Search {
         }
     }
 
+    /// With the archive's coding, where the archive counts.
+    private func coded(_ recipe: Recipe) -> Recipe {
+        guard space.countsEntropy, !recipe.steps.isEmpty else { return recipe }
+        return Recipe(steps: recipe.steps + [SearchSpace.step("range-coding", optional: true)])
+    }
+
     /// Whether every group of layers has a loss, or a reason why there is none.
     private static func isUsable(_ grid: SensitivityGrid) -> Bool {
         grid.cells.allSatisfy { cells in cells.contains { $0?.loss != nil } || cells.allSatisfy { $0?.problem == SensitivityAnalysis.nothingToChange } }
