@@ -83,6 +83,49 @@ import Testing
             #expect(share <= 0.01, "\(share) of recipes that lose \(loss)")
         }
     }
+
+    /// The same with pairs that were recorded: real recipes, whose samples come in many orders, and a limit that each holds exactly. LATHE_PAIRS=500 takes more.
+    @Test func racingDropsFewOfRecordedPairs() throws {
+        let session = try Fixture.session("lenet-300-100")
+        let count = ProcessInfo.processInfo.environment["LATHE_PAIRS"].flatMap(Int.init) ?? 40
+        let space = SearchSpace(allowed: nil, hasCalibration: true, countsEntropy: false)
+        let baseline = try session.baselineScores()
+        var (generator, pairs) = (SeededGenerator(seed: 11), [[Float]]())
+        var recipes = space.ladders().flatMap(\.rungs)
+        while pairs.count < count, !recipes.isEmpty {
+            let recipe = recipes.remove(at: generator.below(recipes.count))
+            if recipes.count < 4 * count, let neighbor = space.neighbor(of: recipe, layers: session.layers, &generator) { recipes.append(neighbor) }
+            guard let model = try? session.apply(recipe).model, model.contentHash != session.model.contentHash else { continue }
+            let scores = try session.scored(model, cancellation: Cancellation()) { _ in }.scores
+            if scores.isComplete { pairs.append(scores.scores) }
+        }
+        try #require(pairs.count == count)
+        let orders = 4000 / count
+        let dropped = Mutex(0)
+        DispatchQueue.concurrentPerform(iterations: pairs.count) { [pairs] pair in
+            var generator = SeededGenerator(seed: UInt64(pair) &+ 5)
+            var order = Array(baseline.scores.indices)
+            let loss = zip(baseline.scores, pairs[pair]).reduce(0.0) { $0 + Double($1.0 - $1.1) } / Double(order.count)
+            let demand = Demand(.top1, .drop, max(loss, 0))
+            for _ in 0..<orders {
+                for last in order.indices.reversed() { order.swapAt(last, generator.below(last + 1)) }
+                var tally = PairedTally(metric: .top1)
+                var next = 256
+                for (seen, sample) in order.enumerated() {
+                    tally.add(pairs[pair][sample], baseline: baseline.scores[sample])
+                    guard seen + 1 == next else { continue }
+                    next *= 2
+                    if SearchRunner.isClearlyMissed(demand, tally.estimate(total: order.count)) {
+                        dropped.withLock { $0 += 1 }
+                        break
+                    }
+                }
+            }
+        }
+        let share = Double(dropped.withLock { $0 }) / Double(orders * count)
+        if count > 40 { print("dropped \(share) of \(orders * count) orders of \(count) pairs") }
+        #expect(share <= 0.01, "\(share) of \(orders * count)")
+    }
 }
 
 /// Archives, fronts and what is chosen of them, on trials that are made up.

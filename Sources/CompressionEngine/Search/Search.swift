@@ -139,7 +139,7 @@ public final class Search {
             let (milder, stronger) = (part.lowerBound..<middle, middle + 1..<part.upperBound)
             let found = try attempt(rungs[middle])
             // Too large, or does not apply: what is stronger may do.
-            let holds = found.map { !$0.isDropped && zip(goal.demands, $0.excess).allSatisfy { $0.measure.metric == nil || $1 == 0 } } ?? true
+            let holds = found.map(goal.keepsMetric) ?? true
             if holds {
                 parts.append(stronger)
                 if goal.isFront { parts.append(milder) }

@@ -43,7 +43,7 @@ extension Search {
     func giveBack() throws {
         let misses = archive.trials.filter { trial in
             !trial.isFeasible && !trial.recipe.learns && !archive.beats(trial.scores, slack: goal.axes.map { _ in 1 })
-                && zip(goal.demands, trial.excess).allSatisfy { $0.measure.metric != nil || $1 == 0 }
+                && goal.keepsSizes(trial)
         }.sorted(by: SearchTrial.isBetter)
         var done: Set<String> = []
         for miss in misses where done.count < 3 {

@@ -93,7 +93,7 @@ extension Search {
         let weights = session.layers.reduce(0) { $0 + $1.weightShape.reduce(1, *) }
         let plan = SearchTraining(space, goal, epochs: 2, isLabeled: source.labels != nil, weights: weights)
         var kinds = plan.kinds()
-        let misses = archive.trials.filter { !$0.isFeasible && zip(goal.demands, $0.excess).allSatisfy { $0.measure.metric != nil || $1 == 0 } }
+        let misses = archive.trials.filter { !$0.isFeasible && goal.keepsSizes($0) }
             .sorted { ($0.score ?? .infinity, $0.distance) < ($1.score ?? .infinity, $1.distance) }
         var techniques: Set<[String]> = []
         for miss in misses where techniques.count < 4 && techniques.insert(miss.recipe.activeSteps.map(\.technique)).inserted {
@@ -111,7 +111,7 @@ extension Search {
                 update(.phase("\(runner.kind.name), for \(steps) steps"))
                 while let recipe = runner.recipe {
                     let clock = ContinuousClock.now
-                    if let trial = try attempt(recipe, training: .steps(steps)) {
+                    if let trial = try attempt(recipe, training: .steps(steps)), goal.keepsSizes(trial) {
                         secondsPerStep = min(secondsPerStep, (ContinuousClock.now - clock) / .seconds(1) / Double(steps))
                         runner.loss = trial.findings.accuracy?.loss ?? .infinity
                         tried.append(runner)
@@ -136,8 +136,8 @@ extension Search {
                 for place in recipe.steps.indices where recipe.steps[place].learns { recipe.steps[place].parameters["epochs"] = .integer(epochs) }
                 update(.phase("\(runner.kind.name), \(epochs) epochs"))
                 let trial = try attempt(recipe)
-                // What is stronger loses more.
-                if let trial, !trial.isFeasible { break }
+                // What is stronger loses more; it may hold sizes that this one misses.
+                if let trial, !goal.keepsMetric(trial) { break }
                 runner.rung += 1
             }
         }

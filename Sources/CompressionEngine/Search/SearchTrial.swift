@@ -51,6 +51,14 @@ public struct SearchTrial: Sendable {
     }
 }
 
+extension SearchGoal {
+    /// Whether the limits on the metric hold, on all samples.
+    func keepsMetric(_ trial: SearchTrial) -> Bool { !trial.isDropped && zip(demands, trial.excess).allSatisfy { $0.measure.metric == nil || $1 == 0 } }
+
+    /// Whether all limits but those on the metric hold.
+    func keepsSizes(_ trial: SearchTrial) -> Bool { zip(demands, trial.excess).allSatisfy { $0.measure.metric != nil || $1 == 0 } }
+}
+
 /// What a search has tried, and which of it is best.
 struct SearchArchive {
     let goal: SearchGoal
@@ -185,10 +193,10 @@ public struct SearchResult: Sendable {
         best = archive.best
         front = archive.front.sorted(by: SearchTrial.isBetter)
         guard best == nil else { return }
-        // Those that were cut short are known by part of the samples; better than nothing.
-        let trials = archive.trials
-        let whole = trials.filter { !$0.isDropped }
-        let known = whole.contains { !$0.recipe.steps.isEmpty } ? whole : trials
+        // Those that were cut short are known by part of the samples; better than nothing. The original is no miss but where nothing else was tried.
+        let tried = archive.trials.filter { !$0.recipe.steps.isEmpty }
+        let whole = tried.filter { !$0.isDropped }
+        let known = !whole.isEmpty ? whole : !tried.isEmpty ? tried : archive.trials
         for (index, demand) in goal.demands.enumerated() {
             let others = known.filter { trial in trial.excess.enumerated().allSatisfy { $0.offset == index || $0.element == 0 } }
             if let nearest = others.min(by: { ($0.excess[index] ?? .infinity) < ($1.excess[index] ?? .infinity) }), nearest.excess[index] != nil {
