@@ -164,7 +164,7 @@ def main():
             table.append(f"| {name} | {label} | {show(times)} | {statistics.mean(areas):.3f} ({min(areas):.3f} to {max(areas):.3f}) | {statistics.mean(counts):.0f} |")
             print(table[-1], flush=True)
     if options.output:
-        text = ["# Search beside Optuna", "", f"Printed by `Benchmarks/search_optuna.py --budget {options.budget} --seeds {options.seeds}`; Optuna {optuna.__version__}. "
+        text = ["# Search beside Optuna", "", f"Printed by `Benchmarks/search_optuna.py --budget {options.budget} --seeds {options.seeds} --models {options.models}`; Optuna {optuna.__version__}. "
                 + " ".join(__doc__.split("\n\n", 2)[2].split()), "", *table]
         options.output.write_text("\n".join(text) + "\n")
 
