@@ -97,9 +97,9 @@ public final class Search {
         try runner.prepare()
         // The model as it is may hold the goal already.
         if !goal.needsLatency { note(runner.untouched()) }
-        // What is known costs nothing.
         update(.phase("stored results"))
-        for recipe in runner.stored.prefix(200) where space.isAllowed(recipe) { _ = try attempt(recipe) }
+        // What is known costs no run, but its model is made, and timed where latency counts.
+        for recipe in runner.stored.prefix(200) where space.isAllowed(recipe) && secondsLeft > 0.85 * request.budget { _ = try attempt(recipe) }
         var ladders = space.ladders().compactMap(ordered)[...]
         // Those that most people want come first; the others wait for their turn among other ways.
         for ladder in ladders.prefix(SearchSpace.first) {

@@ -204,8 +204,8 @@ final class SearchRunner {
                     race.cancel()
                 }
             }
-            // A hundred megabytes at most.
-            if scores.isComplete, scores.scores.count * (outcomes.count + 1) < 25_000_000 { outcomes[name] = scores }
+            // A hundred megabytes at most; what is pooled has no scores by sample to choose by.
+            if scores.isComplete, scores.contributions.isEmpty, scores.scores.count * (outcomes.count + 1) < 25_000_000 { outcomes[name] = scores }
             return (estimate, false)
         } catch let error as EngineError where error.kind == .cancelled {
             try work.check()
