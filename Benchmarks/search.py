@@ -59,7 +59,7 @@ def main():
                 test = f"{100 * result['test']['difference']:+.2f} pt" if result.get("test") else ""
                 first, best = (f"{times[0]:.0f}", f"{times[-1]:.0f}") if times else ("–", "–")
                 steps = "; ".join(step.replace("|", "\\|") for step in trial["steps"])
-                table.append(f"| {model} | {goal} | {found} | {100 * trial['difference']:+.2f} pt | {corrected} | {test} | {first} | {best} | {result['tried']} | `{steps[:160]}{'…' if len(steps) > 160 else ''}` |")
+                table.append(f"| {model} | {goal} | {found} | {'–' if trial.get('difference') is None else format(100 * trial['difference'], '+.2f') + ' pt'} | {corrected} | {test} | {first} | {best} | {result['tried']} | `{steps[:160]}{'…' if len(steps) > 160 else ''}` |")
                 print(table[-1], flush=True)
     if options.output:
         options.output.write_text("\n".join(["# What search finds", "", f"Printed by `python3 Benchmarks/search.py --budget {options.budget} --training-budget {options.training_budget}`. " + " ".join(__doc__.split("\n\n")[2].split()), "", *table]) + "\n")

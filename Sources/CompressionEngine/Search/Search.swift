@@ -34,6 +34,8 @@ public final class Search {
     /// Tries since something better came.
     private var idle = 0
     private var generator: SeededGenerator
+    /// Of what is clearly too slow.
+    private var fastest: SearchTrial?
     private var nearest: [(excess: Double, recipe: Recipe)] = []
     /// Pauses the search, or ends it with what it has.
     private let control: TrainingControl?
@@ -86,6 +88,11 @@ public final class Search {
         } catch let error as EngineError where error.kind == .cancelled {
             result.end = outer.isCancelled || control?.shouldFinish == true ? .interrupted : .budget
         }
+        if var fastest, !archive.trials.contains(where: { !$0.recipe.steps.isEmpty }) {
+            // Nothing else was tried: by how much the fastest fails is worth knowing.
+            fastest.isDropped = true
+            _ = archive.add(fastest)
+        }
         result.conclude(archive)
         if !outer.isCancelled { try finish() }
         result.seconds = (ContinuousClock.now - began) / .seconds(1)
@@ -109,12 +116,12 @@ public final class Search {
         ladders = ladders.dropFirst(SearchSpace.first)
         try byLayer()
         try giveBack()
+        try runNearest()
         // Without training the rest is worth less than with it.
         let share = request.mayTrain ? 0.35 * request.budget : 0
         if request.mayTrain { try wander(&ladders, until: { self.secondsLeft < 0.65 * self.request.budget }) }
         if share > 0 { try train() }
         try wander(&ladders, until: { false })
-        try runNearest()
     }
 
     // MARK: - Climbing
@@ -223,7 +230,9 @@ public final class Search {
                 if training == .whole { note(trial) }
                 return trial
             case .tooLarge: result.rejected += 1
-            case .tooSlow: result.slow += 1
+            case .tooSlow(let trial):
+                result.slow += 1
+                if (trial.findings.latency?.ratio ?? .infinity) < (fastest?.findings.latency?.ratio ?? .infinity) { fastest = trial }
             case .unchanged: result.idle += 1
             case .otherForm: result.failed += 1
             }

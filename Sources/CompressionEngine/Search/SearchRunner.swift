@@ -13,7 +13,8 @@ final class SearchRunner {
         case tried(SearchTrial, isKnown: Bool)
         /// Beyond what the goal allows, or than what there is, by what is counted.
         case tooLarge
-        case tooSlow
+        /// Timed and nothing else.
+        case tooSlow(SearchTrial)
         case unchanged
         /// Not of the form that is asked for.
         case otherForm
@@ -127,7 +128,7 @@ final class SearchRunner {
         if goal.needsLatency {
             trial.findings.latency = try timed(applied.model, seconds: 0.4)
             trial.judge(by: goal)
-            if isClearlyTooSlow(trial, archive) { return .tooSlow }
+            if isClearlyTooSlow(trial, archive) { return .tooSlow(trial) }
         }
         let known = recipe.learns ? nil : try storedAccuracy(trial.recipe)
         if let known {
