@@ -118,9 +118,10 @@ public final class Search {
         try giveBack()
         try runNearest()
         // Without training the rest is worth less than with it.
-        let share = request.mayTrain ? 0.35 * request.budget : 0
-        if request.mayTrain { try wander(&ladders, until: { self.secondsLeft < 0.65 * self.request.budget }) }
-        if share > 0 { try train() }
+        if request.mayTrain {
+            try wander(&ladders, until: { self.secondsLeft < 0.65 * self.request.budget })
+            try train()
+        }
         try wander(&ladders, until: { false })
     }
 

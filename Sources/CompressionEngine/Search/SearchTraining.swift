@@ -107,7 +107,13 @@ extension Search {
         let share = secondsLeft
         while running.count > 1 || steps == SearchTraining.firstSteps, steps < 2 * stepsPerEpoch, secondsLeft > 0.6 * share {
             var tried: [Runner] = []
-            for var runner in running where secondsLeft > 0.6 * share || tried.isEmpty {
+            var skipped: [Runner] = []
+            for var runner in running {
+                // Those that there is no time to try wait behind those that were.
+                guard secondsLeft > 0.6 * share || tried.isEmpty else {
+                    skipped.append(runner)
+                    continue
+                }
                 update(.phase("\(runner.kind.name), for \(steps) steps"))
                 while let recipe = runner.recipe {
                     let clock = ContinuousClock.now
@@ -123,7 +129,7 @@ extension Search {
             }
             tried.sort { $0.loss < $1.loss }
             let kept = steps * 4 < 2 * stepsPerEpoch ? max(1, tried.count / 2) : tried.count
-            waiting = tried.dropFirst(kept) + waiting
+            waiting = tried.dropFirst(kept) + skipped + waiting
             running = Array(tried.prefix(kept))
             if running.isEmpty { break }
             steps *= 4
