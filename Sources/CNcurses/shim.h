@@ -48,6 +48,10 @@ static inline const char *lathe_capability(const char *name) {
 // Mouse buttons 1...3 as bits: press 1, release 2.
 static inline mmask_t lathe_button_pressed(int button) { return NCURSES_MOUSE_MASK(button, NCURSES_BUTTON_PRESSED); }
 static inline mmask_t lathe_button_released(int button) { return NCURSES_MOUSE_MASK(button, NCURSES_BUTTON_RELEASED); }
+// Press and release that arrived together.
+static inline mmask_t lathe_button_clicked(int button) {
+    return NCURSES_MOUSE_MASK(button, NCURSES_BUTTON_CLICKED | NCURSES_DOUBLE_CLICKED | NCURSES_TRIPLE_CLICKED);
+}
 static inline mmask_t lathe_mouse_moved(void) { return REPORT_MOUSE_POSITION; }
 static inline mmask_t lathe_mouse_shift(void) { return BUTTON_SHIFT; }
 static inline mmask_t lathe_mouse_ctrl(void) { return BUTTON_CTRL; }

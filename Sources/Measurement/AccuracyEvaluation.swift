@@ -144,17 +144,44 @@ public struct AccuracyEvaluation: Sendable {
     ///   - baseline: the baseline's scores on the same samples, for the paired comparison; unfinished is fine.
     ///   - update: called with the estimate so far, first after about 256 samples, then at most every 50 ms; from
     ///     worker threads, one at a time.
+    ///   - goesOn: asked behind the first 256, 512, 1024, … samples (whole batches), whether the rest is worth running. What it is shown does not
+    ///     depend on the clock or on the order in which workers finish. Not asked while the estimate is biased.
+    /// - Returns: what was run: all below `limit` unless `goesOn` said no.
     /// - Throws: `EngineError`; `.cancelled` at the next batch after cancellation.
     public func run(
         _ runner: ModelRunner, limit: Int? = nil, baseline: SampleScores? = nil, cancellation: Cancellation,
-        update: @escaping @Sendable (AccuracyEstimate) -> Void = { _ in }
+        update: @escaping @Sendable (AccuracyEstimate) -> Void = { _ in }, goesOn: ((AccuracyEstimate) -> Bool)? = nil
     ) throws -> (scores: SampleScores, estimate: AccuracyEstimate) {
         let total = min(limit ?? samples.count, samples.count)
-        let batches = (total + batch - 1) / batch
         let progress = EvaluationProgress(total: total, of: self, baseline: baseline, update: update)
-        let next = Atomic<Int>(0)
+        defer { try? command?.finish() }
+        if let goesOn, !samples.metric.isBiasedInPart {
+            var (begin, look) = (0, 256)
+            while look < total {
+                let end = (look + batch - 1) / batch * batch
+                guard end < total else { break }
+                try run(runner, begin..<end, progress, cancellation)
+                let shown = progress.result(isPartial: true)
+                guard goesOn(shown.1) else { return shown }
+                begin = end
+                while look <= end { look *= 2 }
+            }
+            try run(runner, begin..<total, progress, cancellation)
+        } else {
+            try run(runner, 0..<total, progress, cancellation)
+        }
+        try command?.finish()
+        let result = progress.result(isPartial: false)
+        if let command, result.1.value.isNaN { throw command.noSum }
+        return result
+    }
+
+    /// Runs a range of samples, which begins with a whole batch, on all workers.
+    private func run(_ runner: ModelRunner, _ range: Range<Int>, _ progress: EvaluationProgress, _ cancellation: Cancellation) throws {
+        let (first, batches, total) = (range.lowerBound / batch, (range.upperBound + batch - 1) / batch, range.upperBound)
+        let next = Atomic<Int>(first)
         let group = DispatchGroup()
-        for _ in 0..<min(workers, max(batches, 1)) {
+        for _ in 0..<min(workers, max(batches - first, 1)) {
             let thread = Thread {
                 defer { group.leave() }
                 Denormals.setFlushed(true)
@@ -175,13 +202,8 @@ public struct AccuracyEvaluation: Sendable {
             thread.start()
         }
         group.wait()
-        let finished = Result { try command?.finish() }
         try cancellation.check()
         if let error = progress.error { throw error }
-        try finished.get()
-        let result = progress.result()
-        if let command, result.1.value.isNaN { throw command.noSum }
-        return result
     }
 
     /// The baseline's raw outputs, for agreement metrics.

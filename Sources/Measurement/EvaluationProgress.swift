@@ -69,14 +69,15 @@ final class EvaluationProgress: @unchecked Sendable {
         nextUpdate = DispatchTime(uptimeNanoseconds: DispatchTime.now().uptimeNanoseconds + max(50_000_000, nanoseconds))
     }
 
-    func result() -> (SampleScores, AccuracyEstimate) {
+    /// - Parameter isPartial: more samples may follow.
+    func result(isPartial: Bool) -> (SampleScores, AccuracyEstimate) {
         let (scores, arrived) = lock.withLock { (self.gathered, self.tally) }
         // In the samples' own order: sums of numbers as they came would differ in their last digits from run to run.
         var tally = PairedTally(metric: samples.metric)
         tally.notFinite = arrived.notFinite
         for (index, score) in scores.scores.enumerated() where !score.isNaN { tally.add(score, baseline: baseline?.scores[index]) }
-        let estimate = evaluation.estimate(scores, tally, baseline: baseline, isPartial: false)
-        estimating.withLock { update(estimate) }
+        let estimate = evaluation.estimate(scores, tally, baseline: baseline, isPartial: isPartial)
+        if !isPartial { estimating.withLock { update(estimate) } }
         return (scores, estimate)
     }
 }

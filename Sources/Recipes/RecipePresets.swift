@@ -31,7 +31,7 @@ public struct RecipePreset: Sendable, Identifiable {
 
     public static let prefix = "preset:"
 
-    public static let all: [RecipePreset] = [deepCompression, retrained, int8, fourBit, smallest, fastest]
+    public static let all: [RecipePreset] = [fastest, smallest, int8, fourBit, deepCompression, retrained]
 
     private static let deepCompression = RecipePreset(
         id: "deep-compression",

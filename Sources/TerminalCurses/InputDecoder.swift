@@ -129,6 +129,11 @@ struct InputDecoder {
                 heldButton = button
                 return MouseEvent(.press(button), at: position, modifiers: modifiers)
             }
+            // curses makes one event of a press and a release that it reads at once.
+            if raw.bstate & lathe_button_clicked(number) != 0 {
+                heldButton = nil
+                return MouseEvent(.press(button), at: position, modifiers: modifiers)
+            }
             if raw.bstate & lathe_button_released(number) != 0 {
                 heldButton = nil
                 return MouseEvent(.release(button), at: position, modifiers: modifiers)

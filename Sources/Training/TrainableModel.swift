@@ -339,6 +339,8 @@ package struct TrainableModel {
         for (name, value) in statistics {
             if let old = result.graph.initializers[name] { result.graph.initializers[name] = old.withFloats(value) }
         }
+        // Scales of activations are trained too.
+        result.alignIntegerBiases(with: original)
         return result
     }
 }

@@ -96,7 +96,7 @@ import Testing
             let recipe = recipes.remove(at: generator.below(recipes.count))
             if recipes.count < 4 * count, let neighbor = space.neighbor(of: recipe, layers: session.layers, &generator) { recipes.append(neighbor) }
             guard let model = try? session.apply(recipe).model, model.contentHash != session.model.contentHash else { continue }
-            let scores = try session.scored(model, cancellation: Cancellation()) { _ in }.scores
+            let scores = try session.scored(model, cancellation: Cancellation()).scores
             if scores.isComplete { pairs.append(scores.scores) }
         }
         try #require(pairs.count == count)

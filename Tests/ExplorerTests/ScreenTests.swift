@@ -64,7 +64,7 @@ enum Scene: String, CaseIterable {
 
     @Test func keyNumbersAreWholeAt80x24() {
         let driver = Driver()
-        driver.press("space tab L l T")
+        driver.press("space tab ) l T")
         driver.wait()
         for title in ["Accuracy", "ONNX file", "Archive", "MACs", "Latency"] {
             let line = driver.screen.split(separator: "\n").first { $0.contains(title) && $0.contains(" ") }

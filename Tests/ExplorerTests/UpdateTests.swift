@@ -20,7 +20,7 @@ import Testing
         }
     }
 
-    static let edits = ["space", "j", "k", "tab", "shift-tab", "l", "h", "L", "H", "K", "J", "D", "r", "2", "1", "]", "}"]
+    static let edits = ["space", "j", "k", "tab", "shift-tab", "l", "h", ")", "(", "K", "J", "D", "r", "2", "1", "]", "}"]
 
     @Test(arguments: 1...20) func undoIsAnExactInverse(seed: Int) {
         var numbers = Numbers(state: UInt64(seed) &* 0x9E37_79B9_7F4A_7C15)

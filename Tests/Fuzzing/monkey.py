@@ -1,7 +1,7 @@
-"""Presses random keys in the explorer and looks whether it still answers: monkey.py --lathe PATH [--seed N ...] [--keys N] [--model NAME]
+"""Presses random keys in the explorer and looks whether it still answers: monkey.py --lathe PATH [--seed N ...] [--keys N] [--model NAME ...] [--stay]
 
 Runs it in tmux. After the keys an open question or text field is left, help is opened and closed, and the program is asked to quit. It must have shown
-help, ended with status 0 and said nothing of a crash. A session that quits on the way counts from there.
+help, ended with status 0 and said nothing of a crash. A session that quits on the way counts from there; with --stay no key quits.
 """
 
 import argparse
@@ -46,7 +46,7 @@ class Screen:
         self.tmux("kill-server")
 
 
-def session(program, model, seed, keys):
+def session(program, model, seed, keys, stays=False):
     """What went wrong; `None` if nothing did."""
     rng = random.Random(seed)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="lathe-monkey-"))
@@ -63,10 +63,12 @@ def session(program, model, seed, keys):
         pressed = []
         for _ in range(keys):
             key = rng.choice(LETTERS) if rng.random() < 0.6 else rng.choice(NAMED)
+            if stays and key in ("q", "y"):
+                continue
             pressed.append(key)
             if not screen.press(key) or status.exists():
                 break
-            time.sleep(rng.choice([0.0, 0.01, 0.05, 0.3]))
+            time.sleep(rng.choice([0.0, 0.0, 0.01, 0.05] if stays else [0.0, 0.01, 0.05, 0.3]))
         if not status.exists():
             for _ in range(6):
                 screen.press("Escape")
@@ -100,13 +102,15 @@ def main():
     parser.add_argument("--lathe", required=True)
     parser.add_argument("--seed", type=int, nargs="+", default=[113])
     parser.add_argument("--keys", type=int, default=300)
-    parser.add_argument("--model", default="resnet-8")
+    parser.add_argument("--model", nargs="+", default=["resnet-8"])
+    parser.add_argument("--stay", action="store_true")
     options = parser.parse_args()
     problems = 0
-    for seed in options.seed:
-        problem = session(os.path.abspath(options.lathe), REPOSITORY / f"SampleModels/{options.model}.onnx", seed, options.keys)
-        print(f"seed {seed}: {problem or 'answers, and quits'}", flush=True)
-        problems += problem is not None
+    for model in options.model:
+        for seed in options.seed:
+            problem = session(os.path.abspath(options.lathe), REPOSITORY / f"SampleModels/{model}.onnx", seed, options.keys, options.stay)
+            print(f"{model}, seed {seed}: {problem or 'answers, and quits'}", flush=True)
+            problems += problem is not None
     return 1 if problems else 0
 
 

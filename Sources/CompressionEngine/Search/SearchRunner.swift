@@ -3,7 +3,6 @@ import Foundation
 import Measurement
 import ModelGraph
 import Recipes
-import Synchronization
 import Techniques
 import Training
 
@@ -187,32 +186,16 @@ final class SearchRunner {
     /// Runs a model on growing parts of the samples until all are seen or it is clear that it loses too much.
     /// - Parameter most: a loss that is to be undercut besides.
     private func raced(_ model: Model, besides most: Double?, name: String) throws -> (AccuracyEstimate, isDropped: Bool) {
-        let race = Cancellation()
         var demands = goal.metricDemands
         if let most, let metric = goal.metric { demands.append(Demand(.metric(metric), .drop, most)) }
-        let state = Mutex<(next: Int, last: AccuracyEstimate?)>((256, nil))
-        do {
-            let (scores, estimate) = try work.withHook({ race.cancel() }) {
-                try session.scored(model, cancellation: race) { [demands] estimate in
-                    // Between looks nothing is decided, or chance would have its way in the end.
-                    let isLook = state.withLock { state in
-                        guard estimate.seen >= state.next, !estimate.isComplete, !estimate.isBiased else { return false }
-                        while state.next <= estimate.seen { state.next *= 2 }
-                        return true
-                    }
-                    guard isLook, demands.contains(where: { Self.isClearlyMissed($0, estimate) }) else { return }
-                    state.withLock { $0.last = estimate }
-                    race.cancel()
-                }
-            }
-            // A hundred megabytes at most; what is pooled has no scores by sample to choose by.
-            if scores.isComplete, scores.contributions.isEmpty, scores.scores.count * (outcomes.count + 1) < 25_000_000 { outcomes[name] = scores }
-            return (estimate, false)
-        } catch let error as EngineError where error.kind == .cancelled {
-            try work.check()
-            guard let last = state.withLock({ $0.last }) else { throw error }
-            return (last, true)
+        var isDropped = false
+        let (scores, estimate) = try session.scored(model, cancellation: work) { estimate in
+            isDropped = demands.contains { Self.isClearlyMissed($0, estimate) }
+            return !isDropped
         }
+        // A hundred megabytes at most; what is pooled has no scores by sample to choose by.
+        if scores.isComplete, scores.contributions.isEmpty, scores.scores.count * (outcomes.count + 1) < 25_000_000 { outcomes[name] = scores }
+        return (estimate, isDropped)
     }
 
     /// By three standard errors where intervals are of 1.96.

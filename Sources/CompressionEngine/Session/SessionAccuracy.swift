@@ -61,7 +61,7 @@ final class SessionAccuracy: Sendable {
 
     func evaluate(
         _ candidate: Model, part: Part?, split: SplitName, limit: Int?, workers: Int?, cancellation: Cancellation,
-        update: @escaping @Sendable (AccuracyEstimate) -> Void
+        goesOn: ((AccuracyEstimate) -> Bool)? = nil, update: @escaping @Sendable (AccuracyEstimate) -> Void
     ) throws -> (scores: SampleScores, estimate: AccuracyEstimate) {
         let runtime = try opened.requiredRuntime()
         let set = try opened.samples(split)
@@ -71,7 +71,7 @@ final class SessionAccuracy: Sendable {
             samples: set, model: candidate, reference: reference, oneByOne: oneByOne,
             workers: workers ?? ProcessInfo.processInfo.activeProcessorCount, feed: part?.feed)
         let runner = try ModelRunner(part?.model ?? candidate, library: runtime)
-        return try evaluation.run(runner, limit: limit, baseline: baseline, cancellation: cancellation, update: update)
+        return try evaluation.run(runner, limit: limit, baseline: baseline, cancellation: cancellation, update: update, goesOn: goesOn)
     }
 
     /// Scores of the baseline on a split, run once and kept.
@@ -156,10 +156,11 @@ extension EngineSession {
     }
 
     /// The same on the validation split, with the scores of each sample.
+    /// - Parameter goesOn: whether the rest is worth running, asked at fixed places (`AccuracyEvaluation.run`).
     func scored(
-        _ candidate: Model, cancellation: Cancellation, update: @escaping @Sendable (AccuracyEstimate) -> Void
+        _ candidate: Model, limit: Int? = nil, workers: Int? = nil, cancellation: Cancellation, goesOn: ((AccuracyEstimate) -> Bool)? = nil
     ) throws -> (scores: SampleScores, estimate: AccuracyEstimate) {
-        try accuracies.evaluate(candidate, part: nil, split: .validation, limit: nil, workers: nil, cancellation: cancellation, update: update)
+        try accuracies.evaluate(candidate, part: nil, split: .validation, limit: limit, workers: workers, cancellation: cancellation, goesOn: goesOn) { _ in }
     }
 
     /// Samples of a split that fare otherwise than with the baseline.

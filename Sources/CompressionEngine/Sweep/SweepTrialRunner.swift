@@ -115,17 +115,15 @@ struct SweepTrialRunner {
         }
     }
 
-    /// Runs a model on the samples. If the sweep races, with looks behind the first 256, 2048, … samples, each a run of its own: then what is seen at a look does not
-    /// hang on the machine's speed.
+    /// Runs a model on the samples; if the sweep races, as far as it is not clear that it misses a limit.
     private func raced(_ model: Model, _ cancellation: Cancellation) throws -> (AccuracyEstimate, missed: Demand?) {
-        let demands = goal.metricDemands.filter { $0.measure.metric?.isBiasedInPart == false }
-        var look = 256
-        while description.races, !demands.isEmpty, look * 2 <= samples {
-            let estimate = try session.evaluate(model, limit: look, workers: threads, cancellation: cancellation)
-            if let missed = demands.first(where: { SearchRunner.isClearlyMissed($0, estimate) }) { return (estimate, missed) }
-            look *= 8
-        }
-        return (try session.evaluate(model, limit: samples, workers: threads, cancellation: cancellation), nil)
+        let demands = description.races ? goal.metricDemands : []
+        var missed: Demand?
+        let estimate = try session.scored(model, limit: samples, workers: threads, cancellation: cancellation) { estimate in
+            missed = demands.first { SearchRunner.isClearlyMissed($0, estimate) }
+            return missed == nil
+        }.estimate
+        return (estimate, missed)
     }
 }
 

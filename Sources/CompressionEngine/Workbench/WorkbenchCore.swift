@@ -33,6 +33,8 @@ actor WorkbenchCore {
     /// Cancels the predictions for that curve.
     var forecasting: Cancellation?
     let opening = Cancellation()
+    /// Cancels the baseline's evaluation; `nil` while there is none.
+    var scoring: Cancellation?
     /// Cancels what is being done for the present recipe; `nil` while nothing is.
     private var current: Cancellation?
     /// What is being done is learning, which gives way to everything.
@@ -137,6 +139,7 @@ actor WorkbenchCore {
         waiting = nil
         queue.clear()
         current?.cancel()
+        scoring?.cancel()
     }
 
     /// Begins what comes next, unless something is being done.

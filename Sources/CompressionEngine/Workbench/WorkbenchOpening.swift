@@ -58,16 +58,21 @@ extension WorkbenchCore {
     /// The baseline's accuracy. Where it cannot be had, as with a metric command that fails, everything else goes on without any.
     private func scoreBaseline(_ session: any WorkbenchSession) async throws {
         guard session.canEvaluate else { return }
-        let (cancellation, outlet) = (opening, outlet)
+        let (opening, outlet) = (opening, outlet)
+        let scoring = Cancellation()
+        self.scoring = scoring
+        defer { self.scoring = nil }
         do {
-            let estimate = try await blocking { try session.baselineAccuracy(cancellation: cancellation) { outlet.send(.baselineAccuracy($0)) } }
+            let estimate = try await blocking {
+                try opening.withHook({ scoring.cancel() }) { try session.baselineAccuracy(cancellation: scoring) { outlet.send(.baselineAccuracy($0)) } }
+            }
             hasBaseline = true
             if let estimate { outlet.send(.baselineAccuracy(estimate)) }
             let remarks = try await blocking { try session.baselineRemarks() }
             if !remarks.isEmpty { outlet.send(.baselineRemarks(remarks)) }
-        } catch let error as EngineError where error.kind != .cancelled {
+        } catch let error as EngineError where !opening.isCancelled {
             hasBaseline = false
-            outlet.send(.baselineFailed("\(error)"))
+            outlet.send(.baselineFailed(error.kind == .cancelled ? "canceled" : "\(error)"))
         }
     }
 

@@ -37,6 +37,7 @@ public enum Action: String, CaseIterable, Sendable, Codable {
     case moveLater = "move-later"
     case removeStep = "remove-step"
     case clearRecipe = "clear-recipe"
+    case resumeSession = "resume-session"
     // Measuring and comparing
     case measureLatency = "measure-latency"
     case evaluate
@@ -59,6 +60,7 @@ public enum Action: String, CaseIterable, Sendable, Codable {
     case sortPrevious = "sort-previous"
     case sortReverse = "sort-reverse"
     case search
+    case target
     case analyzeSensitivity = "analyze-sensitivity"
     case allocate
     case applyCell = "apply-cell"

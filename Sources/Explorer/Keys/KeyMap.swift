@@ -72,8 +72,8 @@ extension KeyMap {
         KeyBinding(.toggle, "switch the field on or off", hint: "on/off", .recipe, keys: "space", in: [.exportForm]),
         KeyBinding(.decrease, "one step down", hint: "less", .recipe, keys: "left h", in: knobs),
         KeyBinding(.increase, "one step up", hint: "more", .recipe, keys: "right l", in: knobs),
-        KeyBinding(.decreaseMuch, "ten steps down", .recipe, keys: "H shift-left", in: knobs),
-        KeyBinding(.increaseMuch, "ten steps up", .recipe, keys: "L shift-right", in: knobs),
+        KeyBinding(.decreaseMuch, "ten steps down", .recipe, keys: "( shift-left", in: knobs),
+        KeyBinding(.increaseMuch, "ten steps up", .recipe, keys: ") shift-right", in: knobs),
         KeyBinding(.type, "type the value", hint: "type", .recipe, keys: "= enter", in: knobs),
         KeyBinding(.reset, "back to the default", hint: "default", .recipe, keys: "r 0", in: [.parameters, .curve]),
         KeyBinding(.reset, "same as the step", hint: "same as step", .recipe, keys: "r 0", in: [.layerTable, .layerDetail]),
@@ -116,6 +116,7 @@ extension KeyMap {
         KeyBinding(.undo, "undo", hint: "undo", .recipe, keys: "u"),
         KeyBinding(.redo, "redo", hint: "redo", .recipe, keys: "ctrl-r"),
         KeyBinding(.clearRecipe, "start again from the baseline", .recipe, keys: ""),
+        KeyBinding(.resumeSession, "take up the last session of this model", .recipe, keys: ""),
         // Everywhere: measuring.
         KeyBinding(.measureLatency, "measure latency now", hint: "time", .measuring, keys: "L T f5"),
         KeyBinding(.evaluate, "evaluate the recipe again", .measuring, keys: "E"),
@@ -127,6 +128,7 @@ extension KeyMap {
             .classChanges, "which classes or samples the recipe hurts, worst first", hint: "classes", .measuring, keys: "c",
             in: [.techniques, .parameters, .figures, .curve, .scatter]),
         KeyBinding(.search, "search for the recipe that meets a goal", hint: "search", .measuring, keys: "F"),
+        KeyBinding(.target, "state a target (size, drop, latency) that stays on screen", hint: "target", .measuring, keys: "o"),
         KeyBinding(.takeRescue, "take the recipe that a search has found, or that is suggested", .measuring, keys: "i"),
         // Everywhere: moving.
         KeyBinding(.viewExplore, "Explore: techniques, figures, curve", .moving, keys: "1"),

@@ -29,6 +29,8 @@ public struct ExplorerModel: Sendable {
     public let cores: Int
     /// Where the session is logged; shown with the equivalent command.
     public var logPath: String?
+    /// The last session of this model, until it is taken up.
+    public var earlier: EarlierSession?
 
     // The terminal.
     public var theme: Theme
@@ -76,6 +78,8 @@ public struct ExplorerModel: Sendable {
         measuresLatency = settings.measuresLatency
         session = RecipeSession(catalog: catalog)
         ui = InterfaceState(view: settings.view, export: ExportForm(modelPath: request.modelPath))
+        // More than fifty names are no place to begin.
+        if catalog.descriptors.count > 30 { ui.foldedGroups = [.withCalibration, .trains] }
     }
 
     public var catalog: TechniqueCatalog { session.editor.catalog }

@@ -17,6 +17,8 @@ public struct InterfaceState: Sendable {
     /// First line in view of panes that hold text.
     public var textOffsets: [Pane: Int] = [:]
     public var filters: [Pane: String] = [:]
+    /// Groups of techniques of which only the steps in the recipe are listed.
+    public var foldedGroups: Set<TechniqueGroup> = []
     public var overlay: Overlay?
     public var layerSort = LayerSort()
     /// What the what-if curve is of; `nil` for the data set's metric.

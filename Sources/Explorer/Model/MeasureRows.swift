@@ -21,12 +21,15 @@ extension ExplorerModel {
     /// Figures of the present recipe: counted if they have been, predicted otherwise.
     public var figuresNow: ModelFigures? {
         if isBaseline { return facts.baseline }
+        // What cannot be made has no size.
+        guard result?.problem == nil else { return nil }
         return (result?.figures).map { $0.completed(by: answers.prediction) } ?? answers.prediction
     }
 
     /// Accuracy of the present recipe, or that of an earlier one marked stale.
     public var accuracyNow: (estimate: AccuracyEstimate, isStale: Bool)? {
         if isBaseline { return facts.baselineAccuracy.map { ($0, false) } }
+        guard result?.problem == nil else { return nil }
         let predicted = answers.prediction?.live?.accuracy
         // What a profile of every sample predicts says more than a first part of the samples.
         if let accuracy = result?.accuracy, accuracy.isComplete || accuracy.seen >= predicted?.seen ?? 0 { return (accuracy, false) }
@@ -36,13 +39,13 @@ extension ExplorerModel {
 
     /// What latency is expected of the present recipe.
     public var latencyPrediction: LatencyPrediction? {
-        guard !isBaseline, let predicted = answers.prediction?.latency, predicted.conditions == answers.conditions else { return nil }
+        guard !isBaseline, result?.problem == nil, let predicted = answers.prediction?.latency, predicted.conditions == answers.conditions else { return nil }
         return predicted
     }
 
     public var latencyNow: (figures: LatencyFigures, isStale: Bool)? {
         if let latency = result?.latency { return (latency, false) }
-        return isBaseline ? nil : answers.staleLatency.map { ($0, true) }
+        return isBaseline || result?.problem != nil ? nil : answers.staleLatency.map { ($0, true) }
     }
 
     /// What the present recipe is compared with: the baseline, or a pinned state.

@@ -11,6 +11,7 @@ public struct ModelFacts: Sendable {
 
     public var phase = Phase.opening(phase: "starting", fraction: nil)
     public var info: SessionInfo?
+    public var layerNames = LayerNames()
     public var baseline: ModelFigures?
     /// Summaries are ready, so that every knob is answered at once.
     public var isPrepared = false

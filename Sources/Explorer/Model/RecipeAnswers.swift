@@ -4,6 +4,8 @@ import Measurement
 public struct RecipeAnswers: Sendable {
     /// Figures predicted for the present recipe.
     public var prediction: ModelFigures?
+    /// The same of the recipes that come with the program, by their names.
+    var presetFigures: [String: ModelFigures] = [:]
     public var results = RecipeResults()
     public var evaluation = Evaluation()
     public var latencyRun: LatencyRun?

@@ -15,6 +15,8 @@ public struct TaskState: Sendable {
     public var found: SearchTrial?
     /// The goal that was typed last.
     var goal = ""
+    /// The same as limits, which stay on screen.
+    public var target: SearchGoal?
     /// Trainings by canonical recipe: running, finished, previewed.
     public var trainings: [String: Training] = [:]
     /// Recipes that jobs train.

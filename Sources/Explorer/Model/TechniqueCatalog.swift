@@ -5,10 +5,17 @@ import Techniques
 public struct TechniqueCatalog: Sendable {
     public let descriptors: [TechniqueDescriptor]
     private let byID: [String: TechniqueDescriptor]
+    /// Recipes that come with the program and whose techniques are all there, read once.
+    let presets: [(preset: RecipePreset, recipe: Recipe)]
 
     public init(_ descriptors: [TechniqueDescriptor]) {
         self.descriptors = descriptors
-        byID = Dictionary(descriptors.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        let byID = Dictionary(descriptors.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        self.byID = byID
+        presets = RecipePreset.all.compactMap { preset in
+            guard let recipe = try? preset.recipe(), recipe.steps.allSatisfy({ byID[$0.technique] != nil }) else { return nil }
+            return (preset, recipe)
+        }
     }
 
     public static let registered = TechniqueCatalog(TechniqueRegistry.all.map(\.descriptor))

@@ -4,8 +4,23 @@ import Techniques
 
 /// A row of the techniques pane.
 public enum TechniqueRow: Sendable {
+    case group(TechniqueGroup, count: Int, isFolded: Bool)
+    case preset(RecipePreset)
     case family(TechniqueDescriptor.Family)
     case technique(TechniqueEntry)
+
+    /// Titles of families are passed over.
+    var isSelectable: Bool { if case .family = self { false } else { true } }
+
+    /// What the row is, whatever else changes: the cursor stays on it.
+    var identity: String {
+        switch self {
+        case .group(let group, _, _): "group \(group.rawValue)"
+        case .preset(let preset): "preset \(preset.id)"
+        case .family(let family): "family \(family.rawValue)"
+        case .technique(let entry): "technique \(entry.step.technique) \(entry.step.occurrence)"
+        }
+    }
 }
 
 /// A technique, or one of its steps when the recipe has it.
@@ -22,19 +37,41 @@ public struct TechniqueEntry: Sendable {
 }
 
 extension ExplorerModel {
-    /// Every technique, by family, also those that cannot be used now.
+    /// Recipes that come with the program, then every technique by what it needs and by family, also those that cannot be used now. Of a folded group
+    /// only what the recipe has is listed.
     public var techniqueRows: [TechniqueRow] {
         var rows: [TechniqueRow] = []
         let query = ui.filters[.techniques] ?? ""
-        for family in TechniqueDescriptor.Family.allCases {
-            let entries = catalog.descriptors.filter { $0.family == family }.flatMap { steps(of: $0) }
-                .filter { query.isEmpty || matches(query, $0.descriptor.title) || matches(query, $0.descriptor.id) }
-            guard !entries.isEmpty else { continue }
-            rows.append(.family(family))
-            rows += entries.map(TechniqueRow.technique)
+        let presets = catalog.presets.map(\.preset).filter { query.isEmpty || TechniqueSearch.finds(query, $0) }
+        if !presets.isEmpty {
+            let isFolded = query.isEmpty && ui.foldedGroups.contains(.presets)
+            rows.append(.group(.presets, count: presets.count, isFolded: isFolded))
+            if !isFolded { rows += presets.map(TechniqueRow.preset) }
+        }
+        for group in TechniqueGroup.ofTechniques {
+            let members = catalog.descriptors.filter { TechniqueGroup(of: $0) == group && (query.isEmpty || TechniqueSearch.finds(query, $0)) }
+            guard !members.isEmpty else { continue }
+            let isFolded = query.isEmpty && ui.foldedGroups.contains(group)
+            rows.append(.group(group, count: members.count, isFolded: isFolded))
+            for family in TechniqueDescriptor.Family.allCases {
+                let entries = members.filter { $0.family == family }.flatMap { steps(of: $0) }.filter { !isFolded || $0.step.index(in: recipe) != nil }
+                guard !entries.isEmpty else { continue }
+                if !isFolded { rows.append(.family(family)) }
+                rows += entries.map(TechniqueRow.technique)
+            }
         }
         return rows
     }
+
+    /// Where the cursor of the techniques pane is; at first on the first technique.
+    var techniqueCursor: Int {
+        let rows = techniqueRows
+        let first = rows.firstIndex { if case .technique = $0 { true } else { false } } ?? 0
+        return min(max(0, ui.lists[.techniques]?.selected ?? first), max(0, rows.count - 1))
+    }
+
+    /// Every technique, whatever is filtered or folded.
+    var techniqueEntries: [TechniqueEntry] { catalog.descriptors.flatMap { steps(of: $0) } }
 
     private func steps(of descriptor: TechniqueDescriptor) -> [TechniqueEntry] {
         let indices = recipe.steps.indices.filter { recipe.steps[$0].technique == descriptor.id }
@@ -81,15 +118,31 @@ extension ExplorerModel {
         return reasons.first { counts[$0] == most }
     }
 
-    /// The technique under the cursor of the techniques pane; it stays focused in the other panes and views.
+    /// The technique under the cursor of the techniques pane; it stays focused in the other panes and views. On a ready-made recipe or a title there is none
+    /// in Explore, and the one that follows in other views.
     public var focusedTechnique: TechniqueEntry? {
         let rows = techniqueRows
-        let selected = min(max(0, ui.lists[.techniques]?.selected ?? 1), max(0, rows.count - 1))
         guard !rows.isEmpty else { return nil }
-        if case .technique(let entry) = rows[selected] { return entry }
-        // On a family's line: its first technique.
-        if selected + 1 < rows.count, case .technique(let entry) = rows[selected + 1] { return entry }
+        let cursor = techniqueCursor
+        if case .technique(let entry) = rows[cursor] { return entry }
+        guard ui.view != .explore else { return nil }
+        for case .technique(let entry) in rows[cursor...] { return entry }
+        for case .technique(let entry) in rows { return entry }
         return nil
+    }
+
+    /// The ready-made recipe under the cursor.
+    public var focusedPreset: RecipePreset? {
+        let rows = techniqueRows
+        guard ui.view == .explore, !rows.isEmpty, case .preset(let preset) = rows[techniqueCursor] else { return nil }
+        return preset
+    }
+
+    /// The group whose title is under the cursor.
+    public var focusedGroup: TechniqueGroup? {
+        let rows = techniqueRows
+        guard ui.view == .explore, !rows.isEmpty, case .group(let group, _, _) = rows[techniqueCursor] else { return nil }
+        return group
     }
 
     /// The parameter under the cursor of the parameters pane.

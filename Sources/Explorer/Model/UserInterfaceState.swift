@@ -23,6 +23,8 @@ public struct Entry: Sendable {
         case allocation
         /// The goal of a search.
         case search
+        /// A goal that is only shown.
+        case target
     }
     public var purpose: Purpose
     public var field: TextField
@@ -45,7 +47,7 @@ public struct TextBox: Sendable, Hashable {
 
 /// A question before something is destroyed.
 public struct Confirmation: Sendable, Hashable {
-    public enum Subject: Sendable, Hashable { case overwrite }
+    public enum Subject: Sendable, Hashable { case overwrite, quit }
     public var subject: Subject
     public var title: String
     public var text: String

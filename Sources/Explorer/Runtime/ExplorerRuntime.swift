@@ -22,9 +22,10 @@ public final class ExplorerRuntime {
     /// - Parameters:
     ///   - clock: seconds, monotonic; tests bring their own.
     ///   - log: where the session is recorded; `nil` for nowhere.
+    ///   - earlier: the last session of the model.
     public init(
         request: OpenRequest, port: any TerminalPort, engine: any ExplorerEngine, settings: ExplorerSettings = ExplorerSettings(), keyMap: KeyMap = KeyMap(),
-        catalog: TechniqueCatalog = .registered, log: SessionLogWriter? = nil, clock: @escaping () -> Double = ExplorerRuntime.monotonicSeconds
+        catalog: TechniqueCatalog = .registered, log: SessionLogWriter? = nil, earlier: EarlierSession? = nil, clock: @escaping () -> Double = ExplorerRuntime.monotonicSeconds
     ) {
         self.port = port
         self.engine = engine
@@ -35,6 +36,7 @@ public final class ExplorerRuntime {
         model = ExplorerModel(
             request: request, catalog: catalog, keyMap: keyMap, capabilities: port.capabilities, size: port.size, settings: settings, logPath: log?.path,
             cores: ProcessInfo.processInfo.activeProcessorCount)
+        model.earlier = earlier
     }
 
     public static func monotonicSeconds() -> Double { Double(DispatchTime.now().uptimeNanoseconds) / 1e9 }
@@ -48,8 +50,9 @@ public final class ExplorerRuntime {
     public func run() throws -> Recipe {
         var first = SessionLine(t: 0, action: "start")
         first.lathe = SessionLog.version
-        first.model = model.request.modelPath
-        first.data = model.request.dataPath
+        // Absolute, so that they are found again from anywhere.
+        first.model = URL(fileURLWithPath: model.request.modelPath).path
+        first.data = model.request.dataPath.map { URL(fileURLWithPath: $0).path }
         log?.write(first)
         port.setMouse(enabled: model.isMouseOn)
         if model.theme.colorTier != port.capabilities.theme.colorTier { port.setColors(model.theme.colorTier) }

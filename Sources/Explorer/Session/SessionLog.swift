@@ -51,6 +51,12 @@ public struct SessionLog: Sendable {
         lines = Array(read.dropFirst())
     }
 
+    /// The first line alone, of a log that may be long; `nil` where there is none.
+    static func header(path: String) -> SessionLine? {
+        guard let handle = FileHandle(forReadingAtPath: path), let head = try? handle.read(upToCount: 1 << 14) else { return nil }
+        return String(decoding: head, as: UTF8.self).split(separator: "\n").first.flatMap { try? SessionLine(json: String($0)) }
+    }
+
     public static func read(path: String) throws(SettingsError) -> SessionLog {
         guard let data = FileManager.default.contents(atPath: path) else { throw SettingsError("\(path): cannot be read") }
         return try SessionLog(text: String(decoding: data, as: UTF8.self), file: path)

@@ -21,6 +21,7 @@ extension ExplorerModel {
         case .tick: tick += 1
         case .predicted(let canonical, let figures):
             if canonical == recipe.canonical { answers.prediction = figures }
+            for (preset, recipe) in catalog.presets where recipe.canonical == canonical { answers.presetFigures[preset.id] = figures }
         case .histogram(let layer, let canonical, let value): ui.histogram = (layer, canonical, value)
         case .command(let text, let shown): if shown { showCommand(text) } else { ui.exportCommand = text }
         case .copied(let text, let done): copied(text, done)
@@ -45,7 +46,7 @@ extension ExplorerModel {
 
     /// Work that Ctrl-C cancels before it quits.
     public var isBusy: Bool {
-        answers.evaluation.status == .running || answers.latencyRun?.isExplicit == true || tasks.jobs.contains(where: \.isRunning)
+        answers.evaluation.status == .running || isBaselineRunning || answers.latencyRun?.isExplicit == true || tasks.jobs.contains(where: \.isRunning)
     }
 
     // MARK: - Messages
@@ -76,6 +77,8 @@ extension ExplorerModel {
             notify(.warning, error.description)
             return
         }
+        // The cursor of the history goes with the present state.
+        ui.lists[.historyTree] = nil
         guard recipe != before.recipe else { return }
         if recipe.canonical != before.recipe.canonical {
             answers.staleAccuracy = before.accuracy?.estimate

@@ -9,7 +9,7 @@ extension ExplorerModel {
         logInterface(action)
         if let view = action.view { return show(view) }
         switch action {
-        case .quit: effects.append(.quit)
+        case .quit: quit()
         case .interrupt: interrupt()
         case .suspend: effects.append(.suspend)
         case .back: back()
@@ -49,6 +49,7 @@ extension ExplorerModel {
         case .moveLater: if let entry = focusedTechnique { moveStep(entry, by: 1) }
         case .removeStep: if let entry = focusedTechnique { act(.edit(.remove(entry.step))) }
         case .clearRecipe: act(.edit(.replace(Recipe(seed: recipe.seed), why: "baseline")))
+        case .resumeSession: takeUpEarlier()
         case .measureLatency: measureLatency()
         case .evaluate:
             if facts.baselineProblem != nil {
@@ -78,6 +79,7 @@ extension ExplorerModel {
         case .sortPrevious: sort(by: -1)
         case .sortReverse: reverseSort()
         case .search: askGoal()
+        case .target: askTarget()
         case .analyzeSensitivity: analyzeSensitivity()
         case .allocate: askAllocation()
         case .applyCell: applyHeatCell()
@@ -109,6 +111,16 @@ extension ExplorerModel {
         ui.isZoomed = false
     }
 
+    /// Asks where work of minutes would be lost.
+    private mutating func quit() {
+        let running = tasks.jobs.filter(\.isRunning)
+        guard let first = running.first else { return effects.append(.quit) }
+        let more = running.count > 1 ? " and \(running.count - 1) more" : ""
+        ui.overlay = .confirm(
+            Confirmation(
+                subject: .quit, title: "Quit while work is running?", text: "\(first.update.title)\(more) will be canceled.", buttons: ["Stay", "Quit"], selected: 0))
+    }
+
     private mutating func interrupt() {
         guard isBusy else { return effects.append(.quit) }
         if let job = tasks.jobs.last(where: \.isRunning) {
@@ -128,7 +140,7 @@ extension ExplorerModel {
     /// One level out: filter, zoom, comparison, view.
     private mutating func back() {
         if let filter = ui.filters[listPane], !filter.isEmpty {
-            ui.filters[listPane] = nil
+            setFilter("", listPane)
         } else if ui.isZoomed {
             ui.isZoomed = false
         } else if ui.comparedState != nil {

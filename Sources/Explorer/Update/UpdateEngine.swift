@@ -15,6 +15,7 @@ extension ExplorerModel {
             facts.isPrepared = true
             if facts.baselineRun == nil, whyNoAccuracy == nil { facts.baselineRun = (now, nil) }
             effects.append(.predict(recipe))
+            predictPresets()
         case .baselineAccuracy(let estimate):
             guard estimate.seen >= facts.baselineAccuracy?.seen ?? 0 else { return }
             facts.baselineAccuracy = estimate
@@ -26,7 +27,7 @@ extension ExplorerModel {
             facts.baselineProblem = message
             facts.baselineAccuracy = nil
             facts.baselineRun?.finished = now
-            notify(.failure, message)
+            if message == "canceled" { notify(.warning, "the baseline's evaluation is canceled: without it there is no accuracy") } else { notify(.failure, message) }
         case .baselineRemarks(let remarks):
             facts.baselineRemarks = remarks
             for remark in remarks { record(.warning, remark) }
@@ -98,6 +99,7 @@ extension ExplorerModel {
     private mutating func opened(_ info: SessionInfo, _ baseline: ModelFigures, _ refusals: [String: [Int: String]], _ opened: Recipe?) {
         let isFirst = self.facts.info == nil
         self.facts.info = info
+        if isFirst { facts.layerNames = LayerNames(info.layers.map(\.id)) }
         self.facts.baseline = baseline
         self.facts.refusals = refusals
         session.editor.layers = info.layers
@@ -110,6 +112,7 @@ extension ExplorerModel {
         var first = SessionLine(t: now, action: "opened")
         (first.model, first.modelHash, first.data, first.runtime) = (info.modelPath, info.modelHash, info.dataName, info.runtimeVersion)
         effects.append(.log(first))
+        offerEarlier(isOtherRecipe: opened?.steps.isEmpty == false)
         if let opened, !opened.steps.isEmpty {
             act(.edit(.replace(opened, why: opened.name.isEmpty ? "opened recipe" : opened.name)))
         } else {

@@ -13,6 +13,8 @@ extension ExplorerModel {
         case .exportForm:
             if exportField == .archive { ui.export.includeArchive.toggle() }
         default:
+            if let preset = focusedPreset { return take(preset) }
+            if let group = focusedGroup { return fold(group) }
             guard let entry = focusedTechnique else { return }
             if entry.isEnabled {
                 act(.edit(.disable(entry.step)), quietly: true)

@@ -103,8 +103,17 @@ extension ExplorerModel {
         case "up", "down":
             // While filtering, the list can already be walked.
             if case .filter = entry.purpose { moveSelection(by: key.code == .up ? -1 : 1) }
+            guard [.search, .target].contains(entry.purpose) else { return }
+            let choices = goalChoices.map(\.text)
+            let step = key.code == .up ? -1 : 1
+            let next = choices.firstIndex(of: entry.field.text).map { ($0 + step + choices.count) % choices.count } ?? (step < 0 ? choices.count - 1 : 0)
+            entry.field.set(choices[next])
+            (entry.stem, entry.field.error) = (nil, nil)
+            ui.overlay = .entry(entry)
         case "tab":
-            guard entry.purpose == .search, let found = Self.completedGoal(entry.field.text, after: entry.stem, metric: facts.info?.metric ?? .top1) else { return }
+            guard [.search, .target].contains(entry.purpose), let found = Self.completedGoal(entry.field.text, after: entry.stem, metric: facts.info?.metric ?? .top1) else {
+                return
+            }
             entry.field.set(found.text)
             (entry.stem, entry.field.error) = (found.stem, nil)
             ui.overlay = .entry(entry)
@@ -138,13 +147,37 @@ extension ExplorerModel {
     }
 
     mutating func setFilter(_ text: String, _ pane: Pane) {
+        let before = identity(inListOf: pane)
         ui.filters[pane] = text.isEmpty ? nil : text
-        if pane == .techniques {
-            select(1, in: .techniques)
-        } else {
-            ui.lists[pane] = ListState()
-        }
+        keepCursor(on: before, inListOf: pane)
         traceCurve()
+    }
+
+    /// What the cursor of a list is on, by what does not change with a filter.
+    private func identity(inListOf pane: Pane) -> String? {
+        switch pane {
+        case .techniques:
+            let rows = techniqueRows
+            return rows.isEmpty ? nil : rows[techniqueCursor].identity
+        case .layerTable: return selectedLayer?.layer.id
+        case .historyTree: return "\(selectedState)"
+        case .jobList: return selectedJob.map { "\($0.source)" }
+        default: return nil
+        }
+    }
+
+    /// Puts a list's cursor on an item where it stands now, or on the first if it is gone.
+    private mutating func keepCursor(on identity: String?, inListOf pane: Pane) {
+        let place: Int?
+        switch pane {
+        case .techniques: return keepTechniqueCursor(on: identity)
+        case .layerTable: place = layerRows.firstIndex { $0.layer.id == identity }
+        case .historyTree: place = historyLines.firstIndex { "\($0.id)" == identity }
+        case .jobList: place = jobRows.firstIndex { "\($0.source)" == identity }
+        default: place = nil
+        }
+        ui.lists[pane] = ListState()
+        select(place ?? 0, in: pane)
     }
 
     private mutating func accept(_ entry: Entry) {
@@ -167,6 +200,11 @@ extension ExplorerModel {
         case .search:
             ui.overlay = nil
             guard !text.isEmpty, let problem = search(text) else { return }
+            entry.field.error = problem
+            ui.overlay = .entry(entry)
+        case .target:
+            ui.overlay = nil
+            guard let problem = setTarget(text) else { return }
             entry.field.error = problem
             ui.overlay = .entry(entry)
         case .name(let state):
@@ -248,9 +286,9 @@ extension ExplorerModel {
 
     mutating func answer(_ confirmation: Confirmation, _ button: Int) {
         ui.overlay = nil
-        guard button == 1 else { return notify(.info, "nothing was written") }
         switch confirmation.subject {
-        case .overwrite: writeExport(overwrite: true)
+        case .overwrite: if button == 1 { writeExport(overwrite: true) } else { notify(.info, "nothing was written") }
+        case .quit: if button == 1 { effects.append(.quit) }
         }
     }
 }

@@ -21,6 +21,13 @@ public enum PaletteEntry: Sendable, Hashable {
 }
 
 extension ExplorerModel {
+    /// Nobody opens the palette to quit by Enter: what it is for comes first, what ends the session last.
+    private static let paletteOrder: [Action] = {
+        let first: [Action] = [.search, .target, .train, .measureLatency, .pin, .copyCommand, .viewExport]
+        let last: [Action] = [.suspend, .quit]
+        return first + Action.allCases.filter { !first.contains($0) && !last.contains($0) && $0 != .interrupt } + last
+    }()
+
     mutating func openPalette() {
         refreshPalette(CommandList(commands: [], field: TextField(prompt: ":", placeholder: "name of an action, or: set NAME VALUE")))
     }
@@ -35,7 +42,7 @@ extension ExplorerModel {
             entries.append(entry)
         }
         if let typed = typedSetting(list.field.text) { add(typed.command, typed.entry) }
-        for action in Action.allCases where action != .interrupt {
+        for action in Self.paletteOrder {
             guard let binding = keyMap.binding(of: action, in: pane) else { continue }
             let isHere = binding.holds(in: pane)
             add(
@@ -44,8 +51,7 @@ extension ExplorerModel {
                     disabledReason: isHere ? nil : "in \(binding.panes.map { places in Pane.allCases.first { places.contains($0) }?.title ?? "" } ?? "")"),
                 isHere ? .action(action) : .unusable)
         }
-        for row in techniqueRows {
-            guard case .technique(let entry) = row else { continue }
+        for entry in techniqueEntries {
             add(
                 Command("\(entry.isEnabled ? "switch off" : "switch on") \(entry.descriptor.title)", group: entry.descriptor.id, disabledReason: entry.refusal),
                 entry.refusal == nil ? .toggle(entry.step) : .unusable)
@@ -119,8 +125,7 @@ extension ExplorerModel {
             if isX { board.axes.x = measure } else { board.axes.y = measure }
         case .conditions(let conditions): setConditions(conditions)
         case .preset(let id):
-            guard let recipe = try? RecipePreset.all.first(where: { $0.id == id })?.recipe() else { return }
-            act(.edit(.replace(recipe, why: "preset: \(recipe.name)")))
+            if let preset = RecipePreset.all.first(where: { $0.id == id }) { take(preset) }
         case .unusable: break
         }
         traceCurve()
@@ -128,10 +133,8 @@ extension ExplorerModel {
 
     mutating func focusTechnique(_ step: StepAddress, parameter name: String? = nil) {
         ui.filters[.techniques] = nil
-        let index = techniqueRows.firstIndex { row in
-            if case .technique(let entry) = row { entry.step == step } else { false }
-        }
-        if let index { select(index, in: .techniques) }
+        if let descriptor = catalog[step.technique] { ui.foldedGroups.remove(TechniqueGroup(of: descriptor)) }
+        keepTechniqueCursor(on: "technique \(step.technique) \(step.occurrence)")
         if let name, let number = catalog[step.technique]?.parameters.firstIndex(where: { $0.name == name }) {
             ui.lists[.parameters] = ListState(selected: number)
         }

@@ -11,14 +11,12 @@ extension ExplorerModel {
     mutating func askGoal() {
         guard facts.phase == .ready, facts.info != nil else { return }
         if let whyNoAccuracy { return notify(.warning, "a search needs accuracy: \(whyNoAccuracy)") }
-        notify(.info, "limits with commas between; Tab completes, Enter starts, Esc leaves")
-        let drop = metric.comparison == .points ? "0.5" : metric.changeFormat.magnitude(0.01 * abs(facts.baselineAccuracy?.value ?? 1))
         ui.overlay = .entry(
             Entry(
                 purpose: .search,
                 field: TextField(
-                    tasks.goal.isEmpty ? "file <= 50%, drop <= \(drop)" : tasks.goal, prompt: runningSearch == nil ? "goal: " : "new goal: ",
-                    placeholder: "file <= 50%, drop <= \(drop), latency <= 0.8x, minimize file drop, with training, for 10m")))
+                    tasks.goal.isEmpty ? goalChoices[0].text : tasks.goal, prompt: runningSearch == nil ? "goal: " : "new goal: ",
+                    placeholder: "file <= 50%, drop <= \(usualDrop), latency <= 0.8x, minimize file drop, with training, for 10m")))
     }
 
     var runningSearch: Job? { tasks.searchJob.flatMap { id in tasks.jobs.first { $0.id == id && $0.isRunning } } }
@@ -29,7 +27,7 @@ extension ExplorerModel {
         do {
             let request = try SearchRequest(text, metric: facts.info?.metric ?? .top1)
             if let running = runningSearch { effects.append(.cancel(job: running.id)) }
-            tasks.goal = text
+            (tasks.goal, tasks.target) = (text, request.goal)
             tasks.lastJob += 1
             tasks.searchJob = tasks.lastJob
             tasks.found = nil

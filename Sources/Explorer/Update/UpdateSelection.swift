@@ -39,6 +39,16 @@ extension ExplorerModel {
         return max(1, area.height - (listPane == .layerTable || listPane == .paretoList ? 3 : 2))
     }
 
+    /// Where a list's cursor is; before it was moved, on what matters now.
+    func cursor(of pane: Pane) -> Int {
+        switch pane {
+        case .techniques: techniqueCursor
+        case .historyTree: historyLines.firstIndex { $0.id == selectedState } ?? 0
+        case .jobList: jobCursor
+        default: ui.lists[pane]?.selected ?? 0
+        }
+    }
+
     mutating func moveSelection(by step: Int, wrapping: Bool = false) {
         if pane.isText, !wrapping { return scrollText(to: (ui.textOffsets[pane] ?? 0) + step) }
         // In the plots the cursor goes from point to point; up and down move it along, too.
@@ -46,8 +56,8 @@ extension ExplorerModel {
         if listPane == .paretoList { return moveTrialInList(by: step, wrapping: wrapping) }
         let count = count(of: listPane)
         guard count > 0 else { return }
-        var state = ui.lists[listPane] ?? ListState(selected: listPane == .techniques ? 1 : 0)
-        let old = min(max(0, state.selected ?? 0), count - 1)
+        var state = ui.lists[listPane] ?? ListState()
+        let old = min(max(0, cursor(of: listPane)), count - 1)
         var index = old + step
         index = wrapping ? (index + count) % count : min(max(0, index), count - 1)
         if listPane == .techniques { index = skippingFamilies(index, from: old, step) }
@@ -104,16 +114,13 @@ extension ExplorerModel {
     /// The cursor of the techniques pane never rests on a family's title.
     private func skippingFamilies(_ index: Int, from old: Int, _ step: Int) -> Int {
         let rows = techniqueRows
-        func isTechnique(_ index: Int) -> Bool {
-            guard rows.indices.contains(index), case .technique = rows[index] else { return false }
-            return true
-        }
+        func isPlace(_ index: Int) -> Bool { rows.indices.contains(index) && rows[index].isSelectable }
         let direction = step < 0 ? -1 : 1
         var index = index
-        while rows.indices.contains(index), !isTechnique(index) { index += direction }
-        if isTechnique(index) { return index }
+        while rows.indices.contains(index), !isPlace(index) { index += direction }
+        if isPlace(index) { return index }
         index = min(max(0, index), rows.count - 1)
-        while rows.indices.contains(index), !isTechnique(index) { index -= direction }
+        while rows.indices.contains(index), !isPlace(index) { index -= direction }
         return rows.indices.contains(index) ? index : old
     }
 
@@ -148,8 +155,10 @@ extension ExplorerModel {
     mutating func moveTechnique(by step: Int) {
         let rows = techniqueRows
         guard !rows.isEmpty else { return }
-        let old = min(max(0, ui.lists[.techniques]?.selected ?? 1), rows.count - 1)
-        let index = skippingFamilies(min(max(0, old + step), rows.count - 1), from: old, step)
+        let old = techniqueCursor
+        // Titles and ready-made recipes are no techniques to turn in other views.
+        let places = rows.indices.filter { if case .technique = rows[$0] { true } else { false } }
+        guard let index = step < 0 ? places.last(where: { $0 < old }) ?? places.first : places.first(where: { $0 > old }) ?? places.last else { return }
         store(ListState(selected: index, offset: ui.lists[.techniques]?.offset ?? 0), for: .techniques, count: rows.count)
     }
 

@@ -12,6 +12,7 @@ public struct JobRow: Sendable {
     public var source: Source
     public var update: JobUpdate
     public var files: [String]
+    public var isPaused = false
 }
 
 extension ExplorerModel {
@@ -63,14 +64,20 @@ extension ExplorerModel {
                     files: []))
         }
         let query = ui.filters[.jobList] ?? ""
-        rows += tasks.jobs.reversed().map { JobRow(source: .job($0.id), update: $0.update, files: $0.files) }
+        rows += tasks.jobs.reversed().map { JobRow(source: .job($0.id), update: $0.update, files: $0.files, isPaused: tasks.pausedJobs.contains($0.id)) }
         return query.isEmpty ? rows : rows.filter { matches(query, $0.update.title) }
     }
 
     public var selectedJob: JobRow? {
         let rows = jobRows
         guard !rows.isEmpty else { return nil }
-        return rows[min(max(0, ui.lists[.jobList]?.selected ?? 0), rows.count - 1)]
+        return rows[min(max(0, jobCursor), rows.count - 1)]
+    }
+
+    /// The job under the cursor; at first one that runs.
+    var jobCursor: Int {
+        if let chosen = ui.lists[.jobList]?.selected { return chosen }
+        return jobRows.firstIndex { if case .job = $0.source { $0.update.state == .running } else { false } } ?? jobRows.firstIndex { $0.update.state == .running } ?? 0
     }
 
     /// Lines of the history tree that pass the filter.
@@ -152,8 +159,7 @@ extension ExplorerModel {
         }
         switch row.source {
         case .job(let id): effects.append(.cancel(job: id))
-        case .baseline: return notify(.info, "the baseline is what everything is compared with; it cannot be canceled")
-        case .evaluation, .latency:
+        case .baseline, .evaluation, .latency:
             effects.append(.cancel(job: nil))
             if answers.evaluation.status == .running {
                 answers.evaluation.status = .cancelled

@@ -1,11 +1,16 @@
 import CompressionEngine
 import Measurement
+import Recipes
 import Techniques
 import TerminalCells
 
 /// The what-if curve of the focused parameter.
 extension Painter {
     mutating func drawCurve(in rect: Rect) {
+        if let preset = model.focusedPreset { return drawPresetForecast(preset, in: rect) }
+        if let group = model.focusedGroup {
+            return text([StyledLine("Space folds and unfolds '\(group.title)'.", .muted)], in: panel(.curve, in: rect, title: "What if"))
+        }
         if model.focusedTechnique?.descriptor.produces.contains(.training) ?? false { return drawTraining(in: rect) }
         let entry = model.focusedTechnique
         let parameter = model.focusedParameter
@@ -33,6 +38,15 @@ extension Painter {
         case .real, .integer: drawNumericCurve(curve, parameter, in: content)
         case .choice, .flag: drawChoices(curve, parameter, in: content)
         }
+    }
+
+    /// What a ready-made recipe is for, and what it is predicted to come to.
+    private mutating func drawPresetForecast(_ preset: RecipePreset, in rect: Rect) {
+        let content = panel(
+            .curve, in: rect, title: preset.title, badge: StyledLine("predicted", .muted), footer: StyledLine("Space takes it, u undoes it", .muted))
+        var lines = model.presetForecast(preset).map { StyledLine($0, .bold) }
+        if lines.isEmpty { lines = [StyledLine("sizes are predicted once the model is prepared", .muted)] }
+        text(lines + [StyledLine("")] + [StyledLine(preset.summary, .muted)], in: content)
     }
 
     private func curveFooter(_ curve: WhatIfCurve?, _ parameter: ParameterDescriptor?) -> StyledLine {
@@ -96,11 +110,12 @@ extension Painter {
         // The band belongs to the picture: the axis holds it, and the baseline.
         let measure = model.metric
         let reference = measure.baselineBelongsOnAxis ? model.facts.baselineAccuracy?.value : nil
-        var range = measure.axisRange(of: band.flatMap { [$0.low, $0.high] } + (reference.map { [$0] } ?? []))
+        var range = measure.axisRange(of: band.flatMap { [$0.low, $0.high] } + [reference, model.targetLimit(of: measure)].compactMap(\.self))
         if leavesOutLosses(curve, parameter), let floor = lossFloor { range = floor...max(range.upperBound, floor + 0.01) }
         let chart = LineChart(
             series: [.init(measure.name, points { _ in true }, marked: points(\.isComplete), estimated: points { !$0.isComplete })], x: x,
-            y: Axis(measure.name, format: measure.numberFormat, range: range), band: band, right: overlay(parameter), cursor: here, reference: reference)
+            y: Axis(measure.name, format: measure.numberFormat, range: range), band: band, right: overlay(parameter), cursor: here, reference: reference,
+            limit: model.targetLimit(of: measure))
         grid.draw(chart, in: rect, theme: theme)
     }
 

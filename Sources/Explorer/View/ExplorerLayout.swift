@@ -10,21 +10,23 @@ public enum ExplorerLayout {
     struct Chrome {
         var header: Rect
         var tabs: Rect
+        /// Without height where no target is stated.
+        var target: Rect
         var content: Rect
         var status: Rect
         var footer: Rect
     }
 
-    static func chrome(_ size: Size) -> Chrome {
-        let rows = Rect(size).rows([.fixed(1), .fixed(1), .fill, .fixed(1), .fixed(1)])
+    static func chrome(_ model: ExplorerModel) -> Chrome {
+        let rows = Rect(model.size).rows([.fixed(1), .fixed(1), .fixed(model.tasks.target == nil ? 0 : 1), .fill, .fixed(1), .fixed(1)])
         func padded(_ rect: Rect) -> Rect { rect.inset(left: 1, right: 1) }
-        return Chrome(header: padded(rows[0]), tabs: rows[1], content: rows[2], status: padded(rows[3]), footer: padded(rows[4]))
+        return Chrome(header: padded(rows[0]), tabs: rows[1], target: padded(rows[2]), content: rows[3], status: padded(rows[4]), footer: padded(rows[5]))
     }
 
     /// The panes in view and their rectangles, borders included. When room is short, panes share a place and the
     /// focused one is shown in it.
     static func panes(of model: ExplorerModel) -> [(pane: Pane, rect: Rect)] {
-        let content = chrome(model.size).content
+        let content = chrome(model).content
         if model.ui.isZoomed { return [(model.pane, content)] }
         let slots: [([Pane], Rect)] =
             switch model.ui.view {
@@ -82,7 +84,7 @@ public enum ExplorerLayout {
     }
 
     private static func techniqueHeight(_ model: ExplorerModel) -> Int {
-        model.catalog.descriptors.count + Set(model.catalog.descriptors.map(\.family)).count + 2
+        model.techniqueRows.count + 2
     }
 
     private static func layers(_ area: Rect, count: Int) -> [Slot] {

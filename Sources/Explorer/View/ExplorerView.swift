@@ -57,9 +57,10 @@ struct Painter {
     mutating func hit(_ rect: Rect, _ target: HitTarget) { hits.append((rect, target)) }
 
     mutating func drawScreen() {
-        let chrome = ExplorerLayout.chrome(model.size)
+        let chrome = ExplorerLayout.chrome(model)
         drawHeader(in: chrome.header)
         drawTabs(in: chrome.tabs)
+        drawTarget(in: chrome.target)
         switch model.facts.phase {
         case .ready: for (pane, rect) in ExplorerLayout.panes(of: model) { draw(pane, in: rect) }
         default: drawOpening(in: chrome.content)

@@ -59,6 +59,7 @@ extension Painter {
     private mutating func draw(_ row: MeasureRow, _ columns: FigureColumns, in area: Rect, isSelected: Bool) {
         let name = columns.name(area)
         grid.put(StyledLine(row.measure.title(fitting: name.width), Style(.standard, .bold)), in: name)
+        if let mark = targetMark(of: row.measure) { grid.put(StyledLine([mark]), in: Rect(x: name.maxX - 1, y: name.y, width: 1, height: 1)) }
         grid.put(StyledLine(row.reference.span(theme: theme, over: .muted)), in: columns.reference(area), alignment: .right)
         grid.put(StyledLine(row.now.span(theme: theme, over: .bold)), in: columns.now(area), alignment: .right)
         let tone: Style =
@@ -90,6 +91,10 @@ extension Painter {
 
     private func accuracyDetail(width: Int) -> [StyledLine] {
         if let why = model.whyNoAccuracy { return StyledLine(why, .warning).wrapped(to: max(10, width)) }
+        if let problem = model.result?.problem, !model.isBaseline {
+            let repair = "\(model.keyLabel(.undo, theme.glyphTier)) undoes the last change"
+            return StyledLine("\(glyphs.cross) \(problem)", .bad).wrapped(to: max(10, width)) + StyledLine(repair, .muted).wrapped(to: max(10, width))
+        }
         guard let now = model.accuracyNow else { return [StyledLine(model.facts.isPrepared ? "evaluating" : "preparing", .muted)] }
         let estimate = now.estimate
         let measure = estimate.measure

@@ -6,7 +6,9 @@ import TerminalCells
 extension Painter {
     mutating func drawJobList(in rect: Rect) {
         let rows = model.jobRows
-        let state = (model.ui.lists[.jobList] ?? ListState()).scrolled(count: rows.count, visible: (rect.height - 2) / 2)
+        var state = model.ui.lists[.jobList] ?? ListState()
+        state.selected = model.jobCursor
+        state = state.scrolled(count: rows.count, visible: (rect.height - 2) / 2)
         let running = rows.count { $0.update.state == .running || $0.update.state == .waiting }
         let content = panel(.jobList, in: rect, badge: running > 0 ? StyledLine("\(running) running", .accent) : StyledLine())
         guard !rows.isEmpty else {
@@ -30,6 +32,9 @@ extension Painter {
         let update = row.update
         let elapsed = NumberFormat.duration(update.elapsedSeconds)
         switch update.state {
+        case .running where row.isPaused:
+            let percent = update.fraction.map { " at \(Int($0 * 100)) %" } ?? ""
+            grid.put([Span("paused", Style(.warning, .bold)), Span("\(percent); \(model.keyLabel(.pauseJob, theme.glyphTier)) resumes", .muted)], in: rect)
         case .running:
             grid.draw(
                 ProgressBar(phase: update.phase, fraction: update.fraction, elapsed: update.elapsedSeconds, remaining: update.remainingSeconds, tick: model.tick), in: rect,
@@ -98,6 +103,7 @@ extension Painter {
             line += Span(now.estimate.isComplete && !now.isStale ? "" : "  not complete yet", .warning)
             lines += [StyledLine(""), line]
         }
+        if model.isUntrained { lines += [StyledLine(""), StyledLine("Not trained yet: the numbers are those before training. w trains first, then writes.", .warning)] }
         if let problem = model.result?.problem { lines += [StyledLine(""), StyledLine("\(glyphs.cross) \(problem)", .bad)] }
         if let command = model.ui.exportCommand { lines += [StyledLine(""), StyledLine("The same from the shell", Style(.muted, .underline)), StyledLine(command)] }
         return lines

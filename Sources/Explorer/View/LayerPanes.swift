@@ -71,7 +71,7 @@ extension Painter {
         }
         switch column {
         case .position: return StyledLine("\(row.position + 1)", .muted)
-        case .name: return StyledLine(row.layer.id)
+        case .name: return StyledLine(model.facts.layerNames(row.layer.id, isASCII: theme.glyphTier == .ascii))
         case .own:
             switch row.own {
             case .off(let value): return StyledLine(value, .muted)

@@ -10,7 +10,8 @@ extension Painter {
         case .messages(let state): drawMessages(state, in: chrome.content)
         case .text(let box): drawText(box, in: chrome.content)
         case .confirm(let confirmation): drawConfirmation(confirmation, in: chrome.content)
-        case .entry, nil: break
+        case .entry(let entry): if [.search, .target].contains(entry.purpose) { drawGoalChoices(entry, in: chrome.content) }
+        case nil: break
         }
     }
 
@@ -78,7 +79,7 @@ extension Painter {
     }
 
     private mutating func drawMessages(_ state: ListState, in area: Rect) {
-        let content = box("Messages", width: 110, height: area.height, in: area, footer: StyledLine("Enter copies", .muted))
+        let content = box("Messages", width: area.width - 4, height: area.height, in: area, footer: StyledLine("Enter copies", .muted))
         let selected = min(max(0, state.selected ?? 0), max(0, model.feed.messages.count - 1))
         let detail = model.feed.messages.indices.contains(selected) ? StyledLine(model.feed.messages[selected].text).wrapped(to: content.width) : []
         let parts = content.rows([.fill, .fixed(1), .fixed(min(detail.count, content.height / 2))])

@@ -62,10 +62,17 @@ extension Painter {
             guard let raw = model.beforeTraining(point.trial.recipe), let x = raw.figures[model.board.axes.x], let y = raw.figures[model.board.axes.y] else { return nil }
             return ScatterChart.Link(from: ChartPoint(x, y), to: ChartPoint(point.x, point.y))
         }
-        return ScatterChart(
+        var chart = ScatterChart(
             classes: classes, front: front, links: links, x: axis(model.board.axes.x, isEmpty: trials.isEmpty), y: axis(model.board.axes.y, isEmpty: trials.isEmpty),
             cursor: cursor,
-            cursorName: "", showsLegend: false)
+            cursorName: "", showsLegend: false, limitX: model.targetLimit(of: model.board.axes.x), limitY: model.targetLimit(of: model.board.axes.y))
+        // Of those that matter: bars of all would hide the points.
+        if model.board.axes.y.metric != nil {
+            chart.bars = trials.filter { $0.isOnFront || isPresent($0) || $0.trial.id == selected?.id }.compactMap { point in
+                point.trial.figures.accuracyInterval.map { LineChart.BandPoint(x: point.x, low: $0.low, high: $0.high) }
+            }
+        }
+        return chart
     }
 
     /// - Parameter isEmpty: there is nothing to plot; the baseline tells what to expect.

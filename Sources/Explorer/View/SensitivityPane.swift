@@ -32,7 +32,8 @@ extension Painter {
         let lowest = metric.baselineBelongsOnAxis ? 0 : known.min() ?? 0
         let cell = model.heatCell
         var map = HeatMap(
-            rowLabels: grid.units.map(\.title), columnLabels: columns, values: losses, format: metric.comparison == .points ? .percent(digits: 1) : metric.numberFormat,
+            rowLabels: grid.units.map { $0.layers.count == 1 ? model.facts.layerNames($0.title, isASCII: theme.glyphTier == .ascii) : $0.title }, columnLabels: columns,
+            values: losses, format: metric.comparison == .points ? .percent(digits: 1) : metric.numberFormat,
             // Differences below a point are mostly noise at these sample counts, not a pattern.
             range: lowest...max(known.max() ?? 0, lowest + visible(metric)), cursor: cell.map { ($0.unit, $0.column) })
         if isOfLatency {

@@ -16,10 +16,19 @@ struct StatusText {
     var line: StyledLine {
         switch model.pane {
         case .techniques:
+            if let group = model.focusedGroup { return StyledLine(group.explanation, .muted) }
+            if let preset = model.focusedPreset {
+                let forecast = model.presetForecast(preset).joined(separator: ", ")
+                return [Span("Space takes \(preset.title). ", .bold), Span(forecast.isEmpty ? "" : "Predicted: \(forecast).", .muted)]
+            }
             guard let entry = model.focusedTechnique else { return "" }
             if let refusal = entry.refusal { return StyledLine("\(entry.descriptor.title): \(refusal)", .warning) }
             if model.recipe.steps.isEmpty {
-                return [Span("Begin: ", .bold), Span("Space switches a technique on, Tab then \(arrows) turn its parameters.", .muted)]
+                return [
+                    Span("Begin: ", .bold), Span("Space", .accent), Span(" switches it on, ", .muted), Span("Tab \(arrows)", .accent), Span(" turn it, ", .muted),
+                    Span(model.keyLabel(.search, theme.glyphTier), .accent), Span(" reaches a goal, ", .muted), Span("\(theme.glyphs.arrowUp)", .accent),
+                    Span(" recipes", .muted),
+                ]
             }
             return StyledLine(entry.descriptor.summary, .muted)
         case .parameters, .curve:

@@ -12,7 +12,7 @@ struct Explore: ParsableCommand {
         commandName: "explore",
         abstract: "Open the explorer on a model (the default).",
         discussion: """
-            Without data the explorer shows sizes and compute; with data accuracy and latency as well. '?' opens help, ':' lists every \
+            Without a model it lists those that are here and those that were opened before. Without data the explorer shows sizes and compute; with data accuracy and latency as well. '?' opens help, ':' lists every \
             action, 'q' quits. 'lathe keys' lists the keys, 'lathe --default-config' prints the settings with their defaults.
             """)
 
@@ -43,31 +43,45 @@ struct Explore: ParsableCommand {
     var configSchema = false
 
     func validate() throws {
-        if model == nil, !defaultConfig, !configSchema { throw ValidationError("Missing expected argument '<model>'") }
+        if model == nil, !defaultConfig, !configSchema, !TerminalScreen.isInteractive { throw ValidationError("Missing expected argument '<model>'") }
     }
 
     func run() throws {
         if defaultConfig { return Console.print(ExplorerSettings.defaultConfiguration) }
         if configSchema { return Console.print(ExplorerSettings.schema) }
-        guard let model else { return }
         guard TerminalScreen.isInteractive else {
-            throw BadInput("the explorer needs a terminal; without one use 'lathe inspect \(model)', 'lathe evaluate' or 'lathe apply'")
+            throw BadInput("the explorer needs a terminal; without one use 'lathe inspect \(model ?? "MODEL")', 'lathe evaluate' or 'lathe apply'")
         }
         try Self.check([model, data, recipe?.hasPrefix(RecipePreset.prefix) == true ? nil : recipe].compactMap { $0 })
         let settings = try ExplorerSettings.load()
         let keyMap = try KeyMap(overrides: settings.keys)
-        var request = OpenRequest(modelPath: model, dataPath: data, recipePath: recipe, runtimePath: runtime, teacherPath: teaching.teacher)
-        request.limits = settings.limits
-        let writer = try sessionLog(of: request)
-
         // Before any thread starts: signals that only the terminal thread may take.
         TerminalScreen.prepareProcess()
+        // A log that cannot be written is said in the shell, too.
+        let named = try model.map { model in try opening(model, data, settings) }
         let screen = try TerminalScreen(
             options: TerminalOptions(colorTier: settings.colors, glyphTier: settings.glyphs, usesMouse: settings.mouse))
         defer { screen.close() }
+        let port = ScreenPort(screen)
+        guard let (request, writer) = try named ?? choose(port, settings) else { return }
         let explorer = ExplorerRuntime(
-            request: request, port: ScreenPort(screen), engine: Workbench(), settings: settings, keyMap: keyMap, log: writer)
+            request: request, port: port, engine: Workbench(), settings: settings, keyMap: keyMap, log: writer,
+            earlier: EarlierSession.newest(in: SessionLogs.folder, of: URL(fileURLWithPath: request.modelPath).path))
         try explorer.run()
+    }
+
+    private func opening(_ model: String, _ data: String?, _ settings: ExplorerSettings) throws -> (OpenRequest, SessionLogWriter?) {
+        var request = OpenRequest(modelPath: model, dataPath: data, recipePath: recipe, runtimePath: runtime, teacherPath: teaching.teacher)
+        request.limits = settings.limits
+        return (request, try sessionLog(of: request))
+    }
+
+    /// Asks on the screen which model to open; `nil` if none.
+    private func choose(_ port: any TerminalPort, _ settings: ExplorerSettings) throws -> (OpenRequest, SessionLogWriter?)? {
+        let folder = FileManager.default.currentDirectoryPath
+        let files = StartFiles(folder: folder, logs: SessionLogs.folder)
+        guard case .open(let model, let chosen) = try StartRuntime.run(files, folder: folder, port: port, theme: settings.theme(port.capabilities.theme)) else { return nil }
+        return try opening(model, data ?? chosen, settings)
     }
 
     /// Where the session is logged. A log that was asked for has to be; without the usual one the explorer does as well.
@@ -127,11 +141,15 @@ enum SessionLogs {
     /// Sessions kept; older logs go.
     private static let kept = 200
 
-    /// A name that sorts by time: `20261121-101530-lenet-5-4711.jsonl`.
-    static func newPath(model: String) -> String {
+    static var folder: String {
         let environment = ProcessInfo.processInfo.environment
         let base = environment["XDG_STATE_HOME"].flatMap { $0.hasPrefix("/") ? $0 : nil } ?? (environment["HOME"] ?? NSHomeDirectory()) + "/.local/state"
-        let folder = base + "/lathe/sessions"
+        return base + "/lathe/sessions"
+    }
+
+    /// A name that sorts by time: `20261121-101530-lenet-5-4711.jsonl`.
+    static func newPath(model: String) -> String {
+        let folder = folder
         removeOld(in: folder)
         var now = time(nil)
         var parts = tm()

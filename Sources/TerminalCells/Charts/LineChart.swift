@@ -68,10 +68,12 @@ public struct LineChart: Widget, Hashable, Sendable {
     public var current: Double?
     /// A y to mark (a requirement, the baseline), drawn as a dotted horizontal line.
     public var reference: Double?
+    /// A y that is not to be passed, drawn as a line of its own color; the axis holds it.
+    public var limit: Double?
 
     public init(
         series: [Series], x: Axis, y: Axis, band: [BandPoint] = [], right: Right? = nil, cursor: Double? = nil, current: Double? = nil,
-        reference: Double? = nil
+        reference: Double? = nil, limit: Double? = nil
     ) {
         self.series = series
         self.x = x
@@ -81,6 +83,7 @@ public struct LineChart: Widget, Hashable, Sendable {
         self.cursor = cursor
         self.current = current
         self.reference = reference
+        self.limit = limit
     }
 
     private static let dashes: [(on: Int, off: Int)] = [(1, 0), (4, 2), (1, 2), (6, 2), (3, 3), (2, 1), (8, 3), (1, 3)]
@@ -90,7 +93,7 @@ public struct LineChart: Widget, Hashable, Sendable {
         let frame = ChartFrame(
             in: rect, x: x, y: y,
             xValues: points.map(\.x) + (right?.series.points.map(\.x) ?? []) + band.map(\.x) + [cursor, current].compactMap { $0 },
-            yValues: points.map(\.y) + band.flatMap { [$0.low, $0.high] } + [reference].compactMap { $0 },
+            yValues: points.map(\.y) + band.flatMap { [$0.low, $0.high] } + [reference, limit].compactMap { $0 },
             right: right.map { ($0.axis, ($0.series.points + $0.series.marked).map(\.y)) })
         guard frame.isDrawable else { return }
         frame.draw(on: &grid, theme: theme)
@@ -154,6 +157,9 @@ public struct LineChart: Widget, Hashable, Sendable {
             for column in stride(from: frame.plot.x, to: frame.plot.maxX, by: 2) {
                 grid.put(theme.glyphs.axisHorizontal, at: Point(x: column, y: y), style: .muted)
             }
+        }
+        if let limit, let y = frame.cell(frame.xDomain.lowerBound, limit)?.y {
+            for column in frame.plot.x..<frame.plot.maxX { grid.put(theme.glyphs.axisHorizontal, at: Point(x: column, y: y), style: Style(.warning)) }
         }
         if let current, let column = frame.column(current) {
             grid.fill(

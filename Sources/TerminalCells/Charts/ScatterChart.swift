@@ -34,10 +34,15 @@ public struct ScatterChart: Widget, Hashable, Sendable {
     public var cursorName: String
     /// Without a cursor the top row says what the markers mean.
     public var showsLegend: Bool
+    /// Values that are not to be passed, drawn as lines; the axes hold them.
+    public var limitX: Double?
+    public var limitY: Double?
+    /// How far points may be off in y, drawn behind them.
+    public var bars: [LineChart.BandPoint] = []
 
     public init(
         classes: [PointClass], front: [ChartPoint] = [], links: [Link] = [], x: Axis, y: Axis, cursor: ChartPoint? = nil,
-        cursorName: String = "", showsLegend: Bool = true
+        cursorName: String = "", showsLegend: Bool = true, limitX: Double? = nil, limitY: Double? = nil
     ) {
         self.classes = classes
         self.front = front
@@ -47,11 +52,12 @@ public struct ScatterChart: Widget, Hashable, Sendable {
         self.cursor = cursor
         self.cursorName = cursorName
         self.showsLegend = showsLegend
+        (self.limitX, self.limitY) = (limitX, limitY)
     }
 
     private func frame(in rect: Rect) -> ChartFrame {
         let points = classes.flatMap(\.points) + front + [cursor].compactMap { $0 }
-        return ChartFrame(in: rect, x: x, y: y, xValues: points.map(\.x), yValues: points.map(\.y))
+        return ChartFrame(in: rect, x: x, y: y, xValues: points.map(\.x) + [limitX].compactMap { $0 }, yValues: points.map(\.y) + [limitY].compactMap { $0 })
     }
 
     /// The point drawn nearest to a screen position (class and index), for the mouse; nil when none is within three cells.
@@ -76,8 +82,13 @@ public struct ScatterChart: Widget, Hashable, Sendable {
         guard frame.isDrawable else { return }
         frame.draw(on: &grid, theme: theme)
         grid.withClip(frame.plot) { grid in
+            drawLimits(frame, on: &grid, theme: theme)
             drawFront(frame, on: &grid, theme: theme)
             drawLinks(frame, on: &grid, theme: theme)
+            for bar in bars {
+                guard let low = frame.cell(bar.x, bar.low), let high = frame.cell(bar.x, bar.high) else { continue }
+                for y in high.y...max(high.y, low.y) { grid.put(theme.glyphs.axisVertical, at: Point(x: low.x, y: y), style: .muted) }
+            }
             // The first class is drawn last, on top.
             for index in classes.indices.reversed() {
                 for point in classes[index].points {
@@ -107,6 +118,15 @@ public struct ScatterChart: Widget, Hashable, Sendable {
     }
 
     private func style(of index: Int) -> Style { Style(classes[index].role ?? .series(UInt8(index % 8)), .bold) }
+
+    private func drawLimits(_ frame: ChartFrame, on grid: inout CellGrid, theme: Theme) {
+        if let limitY, let y = frame.cell(frame.xDomain.lowerBound, limitY)?.y {
+            for x in frame.plot.x..<frame.plot.maxX { grid.put(theme.glyphs.axisHorizontal, at: Point(x: x, y: y), style: Style(.warning)) }
+        }
+        if let limitX, let x = frame.column(limitX) {
+            grid.fill(Rect(x: x, y: frame.plot.y, width: 1, height: frame.plot.height), with: theme.glyphs.axisVertical, style: Style(.warning))
+        }
+    }
 
     private func drawFront(_ frame: ChartFrame, on grid: inout CellGrid, theme: Theme) {
         guard front.count > 1 else { return }
