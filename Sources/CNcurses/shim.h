@@ -45,6 +45,15 @@ static inline const char *lathe_capability(const char *name) {
     return value == (const char *)-1 ? NULL : value;
 }
 
+// Of term.h, whose macros take many common names.
+extern int setupterm(const char *term, int descriptor, int *problem);
+
+// Reads the terminal's description without taking the terminal over; 0 when it is known.
+static inline int lathe_describe_terminal(void) {
+    int problem = 0;
+    return setupterm(NULL, 1, &problem) == OK ? 0 : -1;
+}
+
 // Mouse buttons 1...3 as bits: press 1, release 2.
 static inline mmask_t lathe_button_pressed(int button) { return NCURSES_MOUSE_MASK(button, NCURSES_BUTTON_PRESSED); }
 static inline mmask_t lathe_button_released(int button) { return NCURSES_MOUSE_MASK(button, NCURSES_BUTTON_RELEASED); }

@@ -1,5 +1,6 @@
 import CNcurses
 import CTerminalGuard
+import Foundation
 
 /// Modes that terminfo of the day does not cover: bracketed paste, focus and drag reports, synchronized frames.
 ///
@@ -25,6 +26,20 @@ struct TerminalModes {
         // Without a second screen to leave, the shell's prompt belongs on a new line.
         if lathe_capability("rmcup") == nil { text += "\r\n" }
         restoreText = text
+    }
+
+    /// Brings a terminal back that a killed program left in its own modes.
+    /// - Throws: where standard output is no terminal that is known.
+    static func reset() throws(TerminalError) {
+        var settings = termios()
+        guard isatty(1) != 0, tcgetattr(1, &settings) == 0 else { throw TerminalError("standard output is no terminal") }
+        settings.c_iflag |= tcflag_t(BRKINT | ICRNL | IXON)
+        settings.c_oflag |= tcflag_t(OPOST | ONLCR)
+        settings.c_lflag |= tcflag_t(ISIG | ICANON | ECHO | ECHOE | ECHOK | IEXTEN)
+        tcsetattr(1, TCSANOW, &settings)
+        guard lathe_describe_terminal() == 0 else { throw TerminalError("this terminal is not known (TERM)") }
+        let text = TerminalModes(term: ProcessInfo.processInfo.environment["TERM"] ?? "").restoreText
+        FileHandle.standardOutput.write(Data(text.utf8))
     }
 
     func enable(on output: Int32) { send("\u{1B}[?2004h\u{1B}[?1004h", on: output) }

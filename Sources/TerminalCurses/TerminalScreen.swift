@@ -47,6 +47,10 @@ public final class TerminalScreen {
     /// Whether standard input and output are terminals, so that an interface can be shown at all.
     public static var isInteractive: Bool { isatty(0) == 1 && isatty(1) == 1 }
 
+    /// Brings a terminal back that a killed program left in its own modes.
+    /// - Throws: where standard output is no terminal that is known.
+    public static func reset() throws(TerminalError) { try TerminalModes.reset() }
+
     /// Takes the terminal of standard input and output over.
     ///
     /// - Throws: `TerminalError` when there is no terminal, its type is unknown, or it cannot position the cursor.

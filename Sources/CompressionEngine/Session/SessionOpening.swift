@@ -109,7 +109,7 @@ extension OpenedModel {
             calibration = try opened.calibration.map { try steps(of: $0, opened) }
             if isSequence { examples = try steps(of: opened.validation, opened, limit: 64) }
         }
-        info.dataName = opened.name
+        (info.dataName, info.dataPath) = (opened.name, path)
         info.classes = opened.classes
         info.metric = validation?.metric
         info.validationCount = opened.validation.count

@@ -21,6 +21,8 @@ public protocol ExplorerEngine: Sendable {
     /// `accuracy` repeatedly until complete, then `settled`; or `failed`.
     func evaluate(_ recipe: Recipe, generation: Int)
 
+    /// Ends the baseline's evaluation. Answers `baselineFailed`, unless it is over.
+    func cancelBaseline()
     /// Scores the baseline again after `baselineFailed`.
     func evaluateBaseline()
 
@@ -134,6 +136,8 @@ public struct SessionInfo: Sendable {
     public var outputs: [String]
     public var layers: [Layer]
     public var dataName: String?
+    /// The file that declares them.
+    public var dataPath: String?
     public var metric: MetricKind?
     public var validationCount: Int
     public var calibrationCount: Int

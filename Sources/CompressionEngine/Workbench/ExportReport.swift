@@ -36,7 +36,7 @@ enum ExportReport {
         lines.append(recipe.yaml.trimmingCharacters(in: .newlines))
         lines.append("```")
         lines.append("")
-        lines.append("Replay: `lathe apply \(session.info.modelPath) --recipe \(recipePath) --output \(modelPath)`")
+        lines.append("Replay: `\(ShellCommand.apply(session.info.modelPath, recipe: recipePath, output: modelPath, data: session.info.dataPath))`")
         lines.append("")
         for report in applied.reports {
             if let why = report.skipped {

@@ -50,12 +50,7 @@ public final class Workbench: ExplorerEngine {
 
     public func equivalentCommand(for recipe: Recipe, recipePath: String) -> String {
         let request = snapshot.request
-        func quoted(_ text: String) -> String {
-            text.allSatisfy { $0.isLetter || $0.isNumber || "/._-+=:@%".contains($0) } ? text : "'" + text.replacingOccurrences(of: "'", with: "'\\''") + "'"
-        }
-        var parts = ["lathe", "apply", quoted(request?.modelPath ?? "MODEL"), "--recipe", quoted(recipePath), "--output", "OUT.onnx"]
-        if let data = request?.dataPath { parts += ["--data", quoted(data)] }
-        return parts.joined(separator: " ")
+        return ShellCommand.apply(request?.modelPath ?? "MODEL", recipe: recipePath, output: "OUT.onnx", data: request?.dataPath)
     }
 
     // MARK: The present recipe
@@ -74,6 +69,8 @@ public final class Workbench: ExplorerEngine {
         let trace = WhatIfTrace(recipe: recipe, step: step, parameter: parameter, generation: generation, ticket: outlet.replaceCurve())
         core.submit { $0.draw(trace) }
     }
+
+    public func cancelBaseline() { core.submit { $0.cancelBaseline() } }
 
     public func evaluateBaseline() { core.submit { $0.scoreBaselineAgain() } }
 

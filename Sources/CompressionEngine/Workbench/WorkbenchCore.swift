@@ -35,6 +35,7 @@ actor WorkbenchCore {
     let opening = Cancellation()
     /// Cancels the baseline's evaluation; `nil` while there is none.
     var scoring: Cancellation?
+    var isScoringUnwanted = false
     /// Cancels what is being done for the present recipe; `nil` while nothing is.
     private var current: Cancellation?
     /// What is being done is learning, which gives way to everything.
@@ -139,7 +140,11 @@ actor WorkbenchCore {
         waiting = nil
         queue.clear()
         current?.cancel()
-        scoring?.cancel()
+    }
+
+    /// Ends the baseline's evaluation, also one that is still to begin.
+    func cancelBaseline() {
+        if let scoring { scoring.cancel() } else { isScoringUnwanted = !hasOpened }
     }
 
     /// Begins what comes next, unless something is being done.

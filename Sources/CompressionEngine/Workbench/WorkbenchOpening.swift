@@ -60,11 +60,14 @@ extension WorkbenchCore {
         guard session.canEvaluate else { return }
         let (opening, outlet) = (opening, outlet)
         let scoring = Cancellation()
+        if isScoringUnwanted { scoring.cancel() }
+        isScoringUnwanted = false
         self.scoring = scoring
         defer { self.scoring = nil }
         do {
             let estimate = try await blocking {
-                try opening.withHook({ scoring.cancel() }) { try session.baselineAccuracy(cancellation: scoring) { outlet.send(.baselineAccuracy($0)) } }
+                try scoring.check()
+                return try opening.withHook({ scoring.cancel() }) { try session.baselineAccuracy(cancellation: scoring) { outlet.send(.baselineAccuracy($0)) } }
             }
             hasBaseline = true
             if let estimate { outlet.send(.baselineAccuracy(estimate)) }

@@ -118,6 +118,7 @@ public final class ExplorerRuntime {
         switch effect {
         case .predict(let recipe): send(.predicted(canonical: recipe.canonical, engine.predict(recipe)))
         case .evaluateBaseline: engine.evaluateBaseline()
+        case .cancelBaseline: engine.cancelBaseline()
         case .evaluate(let recipe, let generation): engine.evaluate(recipe, generation: generation)
         case .measureLatency(let recipe, let request, let generation): engine.measureLatency(recipe, request: request, generation: generation)
         case .foresee(let recipes): engine.foresee(recipes)

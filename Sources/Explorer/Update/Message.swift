@@ -31,6 +31,7 @@ public enum Effect: Sendable {
     case predict(Recipe)
     case evaluate(Recipe, generation: Int)
     case evaluateBaseline
+    case cancelBaseline
     case measureLatency(Recipe, LatencyRequest, generation: Int)
     case foresee([Recipe])
     case traceWhatIf(Recipe, step: Int, parameter: String, generation: Int)

@@ -42,7 +42,7 @@ extension ExplorerModel {
         return answers.evaluation.status == .running || answers.latencyRun != nil || tasks.jobs.contains(where: \.isRunning) || feed.notice != nil || isBaselineRunning
     }
 
-    private var isBaselineRunning: Bool { facts.baselineRun.map { $0.finished == nil } ?? false }
+    var isBaselineRunning: Bool { facts.baselineRun.map { $0.finished == nil } ?? false }
 
     /// Work that Ctrl-C cancels before it quits.
     public var isBusy: Bool {

@@ -121,6 +121,14 @@ extension ExplorerModel {
                 subject: .quit, title: "Quit while work is running?", text: "\(first.update.title)\(more) will be canceled.", buttons: ["Stay", "Quit"], selected: 0))
     }
 
+    /// Without the baseline's accuracy there is no other.
+    mutating func cancelBaseline() {
+        guard isBaselineRunning else { return }
+        effects.append(.cancelBaseline)
+        facts.baselineRun?.finished = now
+        (facts.baselineProblem, facts.baselineAccuracy) = ("canceled", nil)
+    }
+
     private mutating func interrupt() {
         guard isBusy else { return effects.append(.quit) }
         if let job = tasks.jobs.last(where: \.isRunning) {
@@ -128,6 +136,7 @@ extension ExplorerModel {
             return notify(.warning, "canceling \(job.update.title); when it has stopped, ^C quits")
         }
         effects.append(.cancel(job: nil))
+        cancelBaseline()
         if answers.evaluation.status == .running {
             answers.evaluation.status = .cancelled
             answers.evaluation.finished = now

@@ -17,7 +17,9 @@ extension ExplorerModel {
             effects.append(.predict(recipe))
             predictPresets()
         case .baselineAccuracy(let estimate):
-            guard estimate.seen >= facts.baselineAccuracy?.seen ?? 0 else { return }
+            // What was on its way when it was canceled.
+            guard estimate.seen >= facts.baselineAccuracy?.seen ?? 0, facts.baselineProblem == nil || estimate.isComplete else { return }
+            facts.baselineProblem = nil
             facts.baselineAccuracy = estimate
             guard estimate.isComplete else { return }
             if let run = facts.baselineRun, run.finished == nil { facts.baselineRun?.finished = now }
@@ -27,7 +29,8 @@ extension ExplorerModel {
             facts.baselineProblem = message
             facts.baselineAccuracy = nil
             facts.baselineRun?.finished = now
-            if message == "canceled" { notify(.warning, "the baseline's evaluation is canceled: without it there is no accuracy") } else { notify(.failure, message) }
+            // That was said when it was asked for.
+            if message != "canceled" { notify(.failure, message) }
         case .baselineRemarks(let remarks):
             facts.baselineRemarks = remarks
             for remark in remarks { record(.warning, remark) }

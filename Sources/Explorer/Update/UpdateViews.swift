@@ -159,7 +159,8 @@ extension ExplorerModel {
         }
         switch row.source {
         case .job(let id): effects.append(.cancel(job: id))
-        case .baseline, .evaluation, .latency:
+        case .baseline: cancelBaseline()
+        case .evaluation, .latency:
             effects.append(.cancel(job: nil))
             if answers.evaluation.status == .running {
                 answers.evaluation.status = .cancelled

@@ -42,13 +42,17 @@ struct Explore: ParsableCommand {
     @Flag(help: "Print the JSON schema of the settings file and leave.")
     var configSchema = false
 
+    @Flag(help: "Bring a terminal back that a killed explorer left in its own modes, and leave.")
+    var resetTerminal = false
+
     func validate() throws {
-        if model == nil, !defaultConfig, !configSchema, !TerminalScreen.isInteractive { throw ValidationError("Missing expected argument '<model>'") }
+        if model == nil, !defaultConfig, !configSchema, !resetTerminal, !TerminalScreen.isInteractive { throw ValidationError("Missing expected argument '<model>'") }
     }
 
     func run() throws {
         if defaultConfig { return Console.print(ExplorerSettings.defaultConfiguration) }
         if configSchema { return Console.print(ExplorerSettings.schema) }
+        if resetTerminal { return try TerminalScreen.reset() }
         guard TerminalScreen.isInteractive else {
             throw BadInput("the explorer needs a terminal; without one use 'lathe inspect \(model ?? "MODEL")', 'lathe evaluate' or 'lathe apply'")
         }

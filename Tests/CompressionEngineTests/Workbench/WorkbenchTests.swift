@@ -356,6 +356,23 @@ import Testing
         #expect(bench.session.calls.count { $0.stage == .evaluate } > calls)
     }
 
+    /// While it runs, and before it has begun.
+    @Test(arguments: [FakeSession.Stage.baselineAccuracy, .slowSizes]) func theBaselinesEvaluationIsCanceled(stage: FakeSession.Stage) async {
+        let bench = Bench()
+        bench.session.hold(stage)
+        bench.open()
+        await bench.session.began(stage)
+        bench.workbench.cancelBaseline()
+        // What runs is cut off; what stands before it ends by itself.
+        if stage == .slowSizes { bench.session.release(stage) }
+        await bench.log.wait { if case .baselineFailed("canceled") = $0 { true } else { false } }
+        bench.session.release(stage)
+        await bench.settle()
+        #expect(bench.log.failures.isEmpty)
+        bench.workbench.evaluateBaseline()
+        await bench.log.wait { if case .baselineAccuracy = $0 { true } else { false } }
+    }
+
     @Test(arguments: [FakeSession.Stage.shown, .figures, .evaluate, .slowSizes]) func evaluationsFailOnce(stage: FakeSession.Stage) async {
         let bench = await Bench.opened()
         bench.session.fail(stage, "broken")

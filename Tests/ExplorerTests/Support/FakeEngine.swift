@@ -75,6 +75,7 @@ final class FakeEngine: ExplorerEngine {
         state.withLock { $0.isPrepared } ? FakeModel.figures(of: recipe, provenance: .estimated) : nil
     }
 
+    func cancelBaseline() {}
     func evaluateBaseline() {}
     func search(_ request: SearchRequest, title: String, job: Int) {}
 
