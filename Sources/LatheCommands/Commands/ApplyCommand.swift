@@ -67,6 +67,7 @@ struct Apply: ParsableCommand {
             let written = try session.write(applied.model, to: output, check: checking.check, cancellation: cancellation)
             for remark in written.remarks { Console.warn("\(output): \(remark)") }
             document.add(.model, output, written.byteCount)
+            document.advice = SparseAdvice.line(applied.model, fileBytes: written.byteCount)
         }
         if let pack, let packed {
             try packed.write(to: pack)
