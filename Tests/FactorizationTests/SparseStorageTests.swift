@@ -88,7 +88,7 @@ import Testing
         let read = try Model.read(bytes: bytes.bytes, owner: bytes, directory: nil)
         let again = try Self.apply(read, Self.pruning(0.95)).model
         #expect(try again.serialized().byteCount * 2 < bytes.byteCount)
-        let direct = try Self.apply(model, Self.pruning(0.8), Self.pruning(0.95), Self.step("sparse-storage"))
+        let direct = try Self.apply(model, Self.pruning(0.95), Self.step("sparse-storage"))
         #expect(again.graph.initializers.mapValues(\.contentHash) == direct.model.graph.initializers.mapValues(\.contentHash))
         let factored = try Self.apply(read, Self.step("svd")).model
         #expect(factored.layers().count > read.layers().count)
@@ -125,7 +125,7 @@ import Testing
                 let recipe = Recipe(steps: [Self.pruning(sparsity)] + others + [Self.step("sparse-storage")])
                 let predicted = try predictor.figures(for: recipe).serializedBytes.value
                 let counted = Double(try RecipeExecutor(baseline: model).apply(recipe, context: RewriteContext()).model.serialized().byteCount)
-                #expect(abs(predicted - counted) < 0.1 * counted + 3000, "\(name), \(recipe.steps.map(\.canonical)): predicted \(predicted), counted \(counted)")
+                #expect(abs(predicted - counted) < 0.15 * counted + 3000, "\(name), \(recipe.steps.map(\.canonical)): predicted \(predicted), counted \(counted)")
             }
         }
     }
