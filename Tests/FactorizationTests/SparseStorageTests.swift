@@ -89,7 +89,7 @@ import Testing
         let again = try Self.apply(read, Self.pruning(0.95)).model
         #expect(try again.serialized().byteCount * 2 < bytes.byteCount)
         let direct = try Self.apply(model, Self.pruning(0.95), Self.step("sparse-storage"))
-        #expect(again.graph.initializers.mapValues(\.contentHash) == direct.model.graph.initializers.mapValues(\.contentHash))
+        for (name, tensor) in direct.model.graph.initializers { #expect(again.graph.initializers[name]?.contentHash == tensor.contentHash, "\(name)") }
         let factored = try Self.apply(read, Self.step("svd")).model
         #expect(factored.layers().count > read.layers().count)
     }
