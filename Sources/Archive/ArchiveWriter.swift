@@ -17,6 +17,8 @@ struct ArchiveWriter {
     }
 
     private let serialized: SerializedModel
+    /// Size of the ONNX file that unpacking gives.
+    private let fileBytes: Int
     private let rules: [String: CodingDeclaration.Rule]
     private let coder: EntropyCoder?
     private let names: [ObjectIdentifier: String]
@@ -24,7 +26,9 @@ struct ArchiveWriter {
     private let progress: @Sendable (Double, String) -> Void
 
     init(_ model: Model, coder: EntropyCoder?, cancellation: Cancellation, progress: @escaping @Sendable (Double, String) -> Void) throws {
-        serialized = try model.serialized()
+        let (model, serialized, fileBytes) = try SparseDeclaration.dense(model)
+        self.serialized = serialized
+        self.fileBytes = fileBytes
         rules = CodingDeclaration(model)?.byTensor ?? [:]
         self.coder = coder
         var names: [ObjectIdentifier: String] = [:]
@@ -66,7 +70,7 @@ struct ArchiveWriter {
         progress(1, "packed")
         return PackedModel(
             chunks: [first] + coded.map(\.bytes), byteCount: first.count + coded.reduce(0) { $0 + $1.bytes.count },
-            serializedByteCount: serialized.byteCount, skeletonByteCount: first.count, tensors: coded.map(\.report))
+            serializedByteCount: fileBytes, skeletonByteCount: first.count, tensors: coded.map(\.report))
     }
 
     private func takeApart() -> (graph: [UInt8], parts: [Part]) {

@@ -127,6 +127,7 @@ public enum Archive {
         } catch {
             throw EngineError(.model, "damaged archive: \(error.message)")
         }
-        return (file, model)
+        guard let sparse = SparseDeclaration.restored(model) else { return (file, model) }
+        return (TensorStorage(copying: try sparse.serialized().joined()), sparse)
     }
 }

@@ -41,6 +41,9 @@ public enum FigureCounting {
     /// - Parameter exitShares: shares of samples that leave at each exit, as measured; those of the calibration data otherwise.
     public static func figures(of model: Model, shapes: ValueShapes?, exitShares: [Double]? = nil) throws -> ModelFigures {
         let layers = model.layers()
+        let stored = model.graph.graphPaths().reduce(into: [TensorPlace: Int]()) { result, path in
+            for (name, bytes) in model.graph[path]?.sparseByteCounts(opset: model.opset) ?? [:] { result[TensorPlace(path: path, name: name)] = bytes }
+        }
         let exits = ExitDeclaration(model)
         let running = exits?.paths(in: model) ?? [.main]
         let reach = ExitDeclaration.reach(exitShares ?? exits?.exits.map(\.share) ?? [])
@@ -87,7 +90,7 @@ public enum FigureCounting {
         var layerNodes: [GraphPath: Set<Int>] = [:]
         let indices = graphs.mapValues { GraphIndex($0) }
         for layer in layers {
-            var entry = layerFigures(of: layer, in: model, nonZeros: tensorNonZeros, codes: codes)
+            var entry = layerFigures(of: layer, in: model, nonZeros: tensorNonZeros, codes: codes, stored: stored)
             if let graph = graphs[layer.path], let index = indices[layer.path] {
                 entry.macs = macs?[layer.path]?[layer.nodeIndex].map { $0 * (share[layer.path] ?? 1) }
                 entry.outputElements = graph.nodes[layer.nodeIndex].outputs.first.flatMap { shapes?[$0] }.map { Double($0.count) }
@@ -154,7 +157,7 @@ public enum FigureCounting {
 
     private static func layerFigures(
         of layer: Layer, in model: Model, nonZeros: [TensorPlace: Int],
-        codes: [TensorPlace: (count: QuantizedCounting.Count, companions: [String])]
+        codes: [TensorPlace: (count: QuantizedCounting.Count, companions: [String])], stored: [TensorPlace: Int]
     ) -> LayerFigures {
         let names = [layer.weight] + layer.otherWeights + (layer.bias.map { [$0] } ?? [])
         var parameters = 0
@@ -165,7 +168,7 @@ public enum FigureCounting {
             let packed = codes[TensorPlace(path: owner, name: name)]
             parameters += packed?.count.parameters ?? tensor.count
             kept += nonZeros[TensorPlace(path: owner, name: name)] ?? tensor.count
-            bytes += tensor.storage.byteCount
+            bytes += stored[TensorPlace(path: owner, name: name)] ?? tensor.storage.byteCount
             for plane in packed?.companions ?? [] { bytes += model.initializer(plane, from: owner)?.tensor.storage.byteCount ?? 0 }
         }
         for name in [layer.quantization?.scale, layer.quantization?.zeroPoint] {

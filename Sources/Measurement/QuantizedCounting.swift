@@ -133,7 +133,7 @@ struct QuantizedCounting {
         let codebook = weight.codebook.flatMap { graph.initializers[$0] }?.floats()
         if let codebook, !codebook.contains(0) { return Count(parameters: count, nonZeros: count) }
         let zeros = codebook?.firstIndex(of: 0).map { [UInt8(truncatingIfNeeded: $0)] } ?? zero?.floats()?.map { UInt8(truncatingIfNeeded: Int($0)) } ?? [0]
-        guard let codes = weight.bits == 8 && planes.count == 1 ? first.codes : unpacked(weight, planes, total), codes.count == total else { return nil }
+        guard let codes = weight.bits == 8 && planes.count == 1 ? first.codes : weight.unpackedCodes(in: graph), codes.count == total else { return nil }
         // Zero points broadcast over the codes: equal extents, or 1.
         let dims = zero?.dims ?? []
         let padded = [Int](repeating: 1, count: max(weight.codeDims.count - dims.count, 0)) + dims
@@ -156,23 +156,6 @@ struct QuantizedCounting {
             }
         }
         return Count(parameters: count, nonZeros: min(nonZeros, count))
-    }
-
-    /// Codes put together from bit planes.
-    private static func unpacked(_ weight: PackedWeight, _ planes: [Tensor], _ total: Int) -> [UInt8]? {
-        let widths = BitPlanes.planes(bits: weight.bits)
-        guard widths.count == planes.count else { return nil }
-        var codes = [UInt8](repeating: 0, count: total)
-        for (plane, tensor) in zip(widths, planes) {
-            let bytes = tensor.storage.bytes
-            guard bytes.count * (8 / plane.width) >= total, !bytes.isEmpty else { return nil }
-            let mask = UInt8((1 << plane.width) - 1)
-            for (part, start) in stride(from: 0, to: total, by: bytes.count).enumerated() {
-                let (down, up) = (UInt8(part * plane.width), UInt8(plane.shift))
-                for index in start..<min(start + bytes.count, total) { codes[index] |= ((bytes[index - start] >> down) & mask) << up }
-            }
-        }
-        return codes
     }
 }
 

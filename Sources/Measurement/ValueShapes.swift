@@ -64,10 +64,13 @@ extension Model {
         return hash
     }
 
-    /// Hash of everything that decides what the model computes.
+    /// Hash of everything that decides what the model computes, and of how its file leaves zeros out.
     public var contentHash: ContentHash {
         var hash = structureHash
         forEachInitializer { _, tensor in hash.combine(tensor.contentHash) }
+        for path in graph.graphPaths() {
+            for (name, form) in (graph[path]?.sparseForms ?? [:]).sorted(by: { $0.key < $1.key }) { hash.combine("\(name) \(form.rawValue)") }
+        }
         return hash
     }
 }

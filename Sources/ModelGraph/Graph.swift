@@ -13,7 +13,11 @@ public struct Graph: Sendable {
     public var valueInfos: OrderedDictionary<String, ValueInfo>
     /// Initializers that came from `Constant` nodes and go back to them on writing.
     var constantNodes: [String: Node] = [:]
-    /// Sparse initializers, quantization annotations, document string and newer fields, written back as they were read.
+    /// Initializers that the file stores with their zeros left out; dense here. Names of what is no initializer any more say nothing.
+    public var sparseForms: [String: SparseForm] = [:]
+    /// Those that were read as `sparse_initializer`, as they stood in the file.
+    var sparseSources: [String: (proto: OnnxSparseTensorProto, storage: TensorStorage)] = [:]
+    /// Sparse initializers that could not be read, quantization annotations, document string and newer fields, written back as they were read.
     var preserved = OnnxGraphProto()
 
     public init(name: String, nodes: [Node] = [], inputs: [ValueInfo] = [], outputs: [ValueInfo] = [], initializers: [Tensor] = []) {
@@ -31,7 +35,7 @@ public struct Graph: Sendable {
     /// Whether an initializer came from a `Constant` node: a number that the network's author wrote down rather than one it learned.
     public func isFromConstantNode(_ name: String) -> Bool { constantNodes[name] != nil }
 
-    /// Names of sparse initializers, which are constants this program keeps but does not read.
+    /// Names of sparse initializers that this program keeps but could not read; all others are initializers.
     public var sparseInitializerNames: [String] { preserved.sparseInitializer.map(\.values.name) }
 }
 

@@ -18,7 +18,7 @@ public struct ModelWithExternalData: Sendable {
         var writer = OnnxWriter(externalThreshold: Self.threshold)
         writer.externalFile = fileName
         // Constant nodes cannot refer to another file, so that large ones are written as initializers.
-        var model = model
+        var model = try model.restoringSparseForms()
         for (name, tensor) in model.graph.initializers where tensor.storage.byteCount >= Self.threshold { model.graph.constantNodes[name] = nil }
         graph = try writer.serialize(model.restoringConstants())
         weights = Array(zip(writer.external, writer.externalOffsets))

@@ -9,6 +9,8 @@ extension Model {
     /// (restored on writing), and an `Identity` of an initializer gives way to the initializer itself. Matrix products written as Einsum
     /// become MatMul.
     ///
+    /// What is scattered over zeros becomes the dense weight that it stands for.
+    ///
     /// The Shape of an initializer is a constant, and arithmetic on weights in the body of a loop is moved in front of it.
     ///
     /// A weight that only reaches its layer through a Transpose or Reshape, or by having its gates put into another order, is stored as
@@ -20,6 +22,7 @@ extension Model {
         // that callers may put others in their place.
         let inputs = graph.inputs
         if irVersion < 4 { graph.inputs = graph.requiredInputs }
+        graph.foldSparseChains()
         let (before, written) = (Set(graph.initializers.keys), Set(graph.constantNodes.keys))
         graph.foldShapesOfInitializers()
         graph.hoistWeightArithmetic()

@@ -147,15 +147,12 @@ struct OnnxReader {
         graph.preserved.output = []
         graph.preserved.valueInfo = []
         graph.preserved.initializer = []
-        // Sparse initializers are kept whole: give them their bytes back.
-        for index in graph.preserved.sparseInitializer.indices {
-            try restorePayload(&graph.preserved.sparseInitializer[index].values)
-            try restorePayload(&graph.preserved.sparseInitializer[index].indices)
-        }
+        try takeInSparseInitializers(&graph)
         return graph
     }
 
-    private mutating func restorePayload(_ proto: inout OnnxTensorProto) throws(ModelGraphError) {
+    /// Gives a sparse initializer's part its bytes.
+    mutating func restorePayload(_ proto: inout OnnxTensorProto) throws(ModelGraphError) {
         if proto.dataLocation == 1 {
             // Taken into the file: what is written has no other beside it.
             let expected = try Tensor.byteCount(name: proto.name, elementType: ElementType(rawValue: proto.dataType), dims: proto.dims.map(Int.init))

@@ -48,7 +48,7 @@ extension Model {
     /// - Throws: `ModelGraphError` if the graph cannot be expressed.
     public func serialized() throws(ModelGraphError) -> SerializedModel {
         var writer = OnnxWriter()
-        return try writer.serialize(restoringConstants())
+        return try writer.serialize(restoringSparseForms().restoringConstants())
     }
 
     /// The proto of this model without the payload of its large initializers, for ONNX Runtime's

@@ -18,6 +18,8 @@ public struct PackedWeight: Sendable {
     public var codebook: String?
     /// Shape in which codes meet zero points and scales; its count is the number of codes, padding included.
     public var codeDims: [Int]
+    /// The value that the codes come to, one to an element in their order, still to be shifted and scaled; `nil` where there is no scale.
+    public var codes: String?
 }
 
 extension Graph {
@@ -31,6 +33,7 @@ extension Graph {
         var codebook: String?
         var codeDims: [Int]?
         var codeCount: Int?
+        var codes: String?
         // Values still to follow, each with the width of a code where a shift on the way tells it.
         var pending: [(name: String, width: Int?)] = [(value, nil)]
         var bits = 0
@@ -50,6 +53,7 @@ extension Graph {
             guard node.domain.isEmpty || node.domain == "ai.onnx", let first = node.input(0) else { return nil }
             switch node.opType {
             case "Cast":
+                if scale != nil, codes == nil { codes = name }
                 pending.append((first, width))
             case "Slice":
                 // Below the scale it trims what fills the last byte of a plane; above it, what fills the last block.
@@ -91,6 +95,7 @@ extension Graph {
                 codebook = first
                 pending.append((indices, width))
             case "Add":
+                if scale != nil, codes == nil { codes = name }
                 // Popped last in, first out: the first operand, the lower plane, comes first.
                 guard let second = node.input(1) else { return nil }
                 pending.append((second, width))
@@ -111,7 +116,9 @@ extension Graph {
         if let codeDims, Tensor.elementCount(codeDims).map({ $0 <= stored }) != true { return nil }
         if let codeCount, !(0...stored).contains(codeCount) { return nil }
         let unshaped = tensors.count == 1 && bits >= 8 ? tensors[0].dims : [codeCount ?? tensors[0].count * 8 / min(bits, 4)]
-        return PackedWeight(planes: planes, dims: dims, bits: bits, scale: scale, zeroPoint: zeroPoint, codebook: codebook, codeDims: codeDims ?? unshaped)
+        return PackedWeight(
+            planes: planes, dims: dims, bits: bits, scale: scale, zeroPoint: zeroPoint, codebook: codebook, codeDims: codeDims ?? unshaped,
+            codes: codes)
     }
 
     /// Every weight of this graph that a layer reads unpacked.

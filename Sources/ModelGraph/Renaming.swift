@@ -15,6 +15,8 @@ extension Graph {
         for (old, tensor) in initializers { result.initializers[name(old)] = tensor.renamed(name(old)) }
         result.valueInfos = [:]
         for (old, value) in valueInfos { result.valueInfos[name(old)] = info(value) }
+        result.sparseForms = Dictionary(sparseForms.map { (name($0), $1) }, uniquingKeysWith: { first, _ in first })
+        result.sparseSources = [:]
         result.constantNodes = Dictionary(constantNodes.map { (name($0), $1) }, uniquingKeysWith: { first, _ in first })
         for index in result.preserved.sparseInitializer.indices {
             let old = result.preserved.sparseInitializer[index].values.name

@@ -43,6 +43,7 @@ extension Graph {
             constantNodes[name] = nil
             valueInfos[output] = nil
             initializers.updateValue(folded.renamed(output), forKey: output, insertingAt: min(place, initializers.count))
+            if sparseForms.removeValue(forKey: name) != nil { sparseForms[output] = .smallest }
             for twin in alike {
                 dropped.insert(twin)
                 fed += nodes[twin].inputs.dropFirst()

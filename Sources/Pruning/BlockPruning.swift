@@ -26,7 +26,7 @@ public struct BlockPruning: Technique {
             at the edges are smaller and are compared by the same mean. Weights of the other blocks do not change.
 
             Sparse kernels for CPUs (4x1, 8x1) and block-sparse ones for GPUs (16x16, 32x32) skip blocks of zeros; ONNX Runtime's dense kernels do \
-            not. In the packed archive blocks of zeros are cheaper than scattered ones. To remove whole filters, so that the model gets faster \
+            not. The ONNX file shrinks with the step sparse-storage behind it. In the packed archive blocks of zeros are cheaper than scattered ones. To remove whole filters, so that the model gets faster \
             everywhere, use structured pruning. At the same sparsity accuracy is lower than with scattered zeros, the more so the larger the blocks.
             """,
         source:

@@ -18,9 +18,9 @@ public struct MagnitudePruning: Technique {
             over all weights takes (global), by the layers' shapes (Erdős–Rényi kernel), or by LAMP, which compares a weight's square with the sum of \
             squares of those weights of its layer that are not smaller.
 
-            The ONNX file does not shrink and the model does not run faster: ONNX stores a zero in a dense tensor like any other number, and ONNX \
-            Runtime multiplies by it. What shrinks is the gzip size and lathe's packed archive, which stores only the other weights, with relative \
-            indices. For a smaller file and a shorter run time use structured pruning.
+            The ONNX file shrinks only with the step sparse-storage behind it, to about a third at 70 % zeros and an eighth at 90 %: without it \
+            a zero stands in a dense tensor like any other number. The gzip size and lathe's packed archive, which stores only the other weights, shrink \
+            in any case. The model does not run faster: ONNX Runtime multiplies by zeros. For a shorter run time use structured pruning.
             """,
         source: """
             Han, Pool, Tran and Dally, Learning both Weights and Connections for Efficient Neural Networks, NIPS 2015; scopes: Evci et al., Rigging \

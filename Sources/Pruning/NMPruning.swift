@@ -22,8 +22,9 @@ public struct NMPruning: Technique {
             others become zero; of equal ones the first stays. A last block of fewer than m weights keeps its n largest, or all if it has no more than \
             n.
 
-            Sparse matrix units read this regular pattern (2:4 on NVIDIA GPUs since Ampere). The ONNX file does not shrink and ONNX Runtime on CPUs \
-            runs no faster: the zeros are stored and multiplied. The gzip size and lathe's packed archive do shrink. Layers with one input per output, \
+            Sparse matrix units read this regular pattern (2:4 on NVIDIA GPUs since Ampere). ONNX Runtime on CPUs runs no faster: \
+            the zeros are multiplied. The ONNX file shrinks only with the step sparse-storage behind it; the gzip size and lathe's packed archive do in any \
+            case. Layers with one input per output, \
             such as depthwise convolutions, have no blocks and are refused.
             """,
         source: "Mishra et al., Accelerating Sparse Deep Neural Networks, 2021 (arXiv:2104.08378)",

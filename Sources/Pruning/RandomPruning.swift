@@ -13,8 +13,8 @@ public struct RandomPruning: Technique {
         summary: "Zeroes weights drawn at random: the control for every other criterion",
         details: """
             Exactly the given fraction of each layer's weights becomes zero. They are drawn from the recipe's seed, whatever their values; weights \
-            that are zero already count. A criterion that does no better than this at the same sparsity is worth nothing. File, MACs and run time stay \
-            the same; the gzip size and lathe's packed archive shrink.
+            that are zero already count. A criterion that does no better than this at the same sparsity is worth nothing. MACs and run time stay the \
+            same; the ONNX file shrinks with the step sparse-storage behind it, the gzip size and lathe's packed archive in any case.
             """,
         source: "Control; compare Liu et al., The Unreasonable Effectiveness of Random Pruning, ICLR 2022",
         parameters: [

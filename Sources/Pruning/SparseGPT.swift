@@ -18,8 +18,8 @@ public struct SparseGPT: Technique {
             factor of the inverse Hessian for all rows. Layers are processed in graph order, by default each with the inputs that the already pruned \
             layers before it give.
 
-            It keeps accuracy at sparsities where magnitude pruning has lost it, without training and without labels. File, MACs and run time stay the \
-            same, as with any zeros in dense tensors; the gzip size and lathe's packed archive shrink. Convolutions, Gemm and MatMul with the weight \
+            It keeps accuracy at sparsities where magnitude pruning has lost it, without training and without labels. MACs and run time stay the same, as with \
+            any zeros; the ONNX file shrinks with the step sparse-storage behind it, the gzip size and lathe's packed archive in any case. Convolutions, Gemm and MatMul with the weight \
             as right operand are pruned; recurrent layers, embedding tables and layers with more than 8,192 inputs to an output are not.
             """,
         source: "Frantar and Alistarh, SparseGPT: Massive Language Models Can Be Accurately Pruned in One-Shot, ICML 2023, algorithm 1",

@@ -17,7 +17,8 @@ public struct Wanda: Technique {
             weights of one output are compared with each other, so that every output loses the same fraction. The weights that stay do not change.
 
             It needs one run over a few samples and a sort: nearly as cheap as magnitude pruning, and close to SparseGPT where inputs differ much in \
-            scale. File, MACs and run time stay the same; the gzip size and lathe's packed archive shrink.
+            scale. MACs and run time stay the same; the ONNX file shrinks with the step sparse-storage behind it, the gzip size and lathe's packed \
+            archive in any case.
             """,
         source: "Sun, Liu, Bair and Kolter, A Simple and Effective Pruning Approach for Large Language Models, ICLR 2024, section 3",
         parameters: [

@@ -71,6 +71,7 @@ public struct Predictor: Sendable {
         var parameters = 0.0
         var nonZeros = 0.0
         var bits = 0.0
+        var loaded = 0.0
         var theoretical = 0.0
         var packed = 0.0
         var macs = 0.0
@@ -87,6 +88,7 @@ public struct Predictor: Sendable {
                 parameters += state.weightCount + state.biasCount - before.weightCount - before.biasCount
                 nonZeros += state.nonZeroCount + state.biasCount - before.nonZeroCount - before.biasCount
                 bits += state.serializedBits - before.serializedBits
+                loaded += state.loadedBits - before.loadedBits
                 theoretical += state.theoreticalBits - before.theoreticalBits
                 packed += PackedSize.bits(of: state) - PackedSize.bits(of: before)
             }
@@ -95,6 +97,7 @@ public struct Predictor: Sendable {
             parameters += attached
             nonZeros += attached
             bits += attached * 32
+            loaded += attached * 32
             theoretical += attached * 32
             packed += attached * 32
             if let now = state.macs, let before = initial[index].macs {
@@ -115,7 +118,7 @@ public struct Predictor: Sendable {
         // gzip cannot be predicted well: the entropy bound is close for coded weights, and never above the file.
         result.transferBytes = nil
         if macsKnown || macs + products != 0 { result.macs = baseline.macs.map { Figure(max($0.value + macs + products, 0), .estimated) } }
-        let weightBits = max(baseline.serializedBytes.value * 8 + bits, 0)
+        let weightBits = max(baseline.serializedBytes.value * 8 + loaded, 0)
         if let total = baseline.macs?.value {
             let other = max(total - initial.reduce(0) { $0 + ($1.macs ?? 0) } + products, 0)
             let scale = totalActivationBits > 0 ? outputs * 32 / totalActivationBits : 1
@@ -125,7 +128,7 @@ public struct Predictor: Sendable {
         }
         if let peak = baseline.peakActivationBytes {
             result.peakActivationBytes = Figure(peak.value, .estimated)
-            result.memoryBytes = baseline.memoryBytes.map { Figure(max($0.value + bits / 8, 0), .estimated) }
+            result.memoryBytes = baseline.memoryBytes.map { Figure(max($0.value + loaded / 8, 0), .estimated) }
         }
         return result
     }
@@ -149,7 +152,10 @@ public struct Predictor: Sendable {
 
 extension LayerState {
     /// Bits of the layer's tensors in the ONNX file; biases are 32-bit in every encoding here.
-    public var serializedBits: Double { weightCount * weightBits + biasCount * 32 + overheadBits }
+    public var serializedBits: Double { fileBits + biasCount * 32 + overheadBits }
+
+    /// The same once it is loaded: zeros that the file leaves out are there again.
+    var loadedBits: Double { weightCount * weightBits + biasCount * 32 + overheadBits }
 
     /// Bits of the encoding the layer stands for: shared or quantized weights at their true width, zeros left out with
     /// relative indices and the fillers they need where that is smaller (facts: Deep Compression).

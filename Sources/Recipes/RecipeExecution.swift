@@ -245,8 +245,11 @@ public enum RecipeOrder {
             if previous.produces.contains(.loweredPrecision), descriptor.requires.contains(.floatWeights) {
                 return "needs float weights, but \(previous.id) before it lowers their precision; put it first"
             }
-            if previous.produces.contains(.earlyExit), !descriptor.produces.contains(.coding) {
+            if previous.produces.contains(.earlyExit), descriptor.produces.isDisjoint(with: [.coding, .storage]) {
                 return "must come before \(previous.id), which is fitted to the finished model"
+            }
+            if previous.produces.contains(.storage), descriptor.produces.isDisjoint(with: [.coding, .earlyExit]) {
+                return "must come before \(previous.id), which stores the final weights"
             }
             if previous.produces.contains(.coding) {
                 return "must come before \(previous.id), which codes the final weights"

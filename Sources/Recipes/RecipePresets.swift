@@ -37,7 +37,8 @@ public struct RecipePreset: Sendable, Identifiable {
         id: "deep-compression",
         yaml: """
             # The three stages of Deep Compression (Han, Mao and Dally, ICLR 2016): pruning by magnitude, weight sharing by k-means, Huffman coding.
-            # Without retraining, a network tolerates far less sparsity than the paper's; with retraining, raise `sparsity` to 0.9. Check the packed archive.
+            # Without retraining, a network tolerates far less sparsity than the paper's; with retraining, raise `sparsity` to 0.9. The ONNX file leaves zeros out
+            # and shares values too; the packed archive is smaller still.
             lathe: 1
             name: "Deep Compression"
             steps:
@@ -55,6 +56,8 @@ public struct RecipePreset: Sendable, Identifiable {
                   - layers: [{kind: conv}]
                     parameters:
                       bits: 8
+              - technique: sparse-storage
+                optional: true
               - technique: huffman
                 optional: true
 
@@ -64,7 +67,8 @@ public struct RecipePreset: Sendable, Identifiable {
         id: "deep-compression-retrained",
         yaml: """
             # Deep Compression as in the paper (Han, Mao and Dally, ICLR 2016): two rounds of pruning and retraining, weight sharing whose values
-            # are then trained too, Huffman coding. Needs a train split and time; images are shifted by up to a pixel while it trains.
+            # are then trained too, Huffman coding. The ONNX file leaves zeros out and shares values as well. Needs a train split and time; images are shifted by
+            # up to a pixel while it trains.
             lathe: 1
             name: "Deep Compression, retrained"
             steps:
@@ -102,6 +106,8 @@ public struct RecipePreset: Sendable, Identifiable {
                   learning-rate: 0.0003
                   shift: 1
                   weight-decay: 0
+              - technique: sparse-storage
+                optional: true
               - technique: huffman
                 optional: true
 

@@ -14,7 +14,7 @@ public enum StandardTechniques {
         FineTuning(), GradualPruning(), LoRA(), Adapters(), PrefixTuning(), CompactDesign(), WidthMultiplier(), ResolutionMultiplier(), GroupedQueries(), LinearAttention(),
         QuantizationAwareTraining(),
         EarlyExits(), TrainedExits(),
-        HuffmanCoding(), RangeCoding(),
+        SparseStorage(), HuffmanCoding(), RangeCoding(),
         HalfPrecision(), BFloat16(), SinglePrecision(), StaticInt8(), DynamicInt8(), WeightQuantization(), GPTQ(), AdaRound(), CodebookQuantization(),
         CrossLayerEqualization(), SmoothQuant(), AWQ(),
     ]

@@ -73,8 +73,9 @@ public enum LayerPreparation {
         for tensor in tensors { tensor.storage.releasePages() }
         let mean = weightCount > 0 ? pass.sum / Double(weightCount) : 0
         let variance = weightCount > 0 ? max(pass.sumOfSquares / Double(weightCount) - mean * mean, 0) : 0
+        let form = model.place(of: layer.weight, readBy: layer).flatMap { model.graph[$0.owner]?.sparseForms[$0.name] }
         return LayerSummary(
-            layer: layer, weightCount: weightCount, biasCount: bias?.count ?? 0, zeroCount: pass.zeros,
+            layer: layer, weightCount: weightCount, biasCount: bias?.count ?? 0, zeroCount: pass.zeros, sparseForm: form,
             maximumMagnitude: pass.maximum, mean: Float(mean), standardDeviation: Float(variance.squareRoot()),
             magnitudeQuantiles: pass.quantiles(), histogram: pass.histogram, outputNormsL1: norms.l1, outputNormsL2: norms.l2)
     }

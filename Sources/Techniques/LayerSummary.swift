@@ -12,6 +12,8 @@ public struct LayerSummary: Sendable {
     public var biasCount: Int
     /// Exact zeros among the weights.
     public var zeroCount: Int
+    /// How the ONNX file leaves them out; `nil` where it does not.
+    public var sparseForm: SparseForm?
     /// Largest magnitude.
     public var maximumMagnitude: Float
     /// Mean and standard deviation of the weights.
@@ -80,6 +82,8 @@ public struct LayerState: Sendable {
     public var density: Double
     /// Bits of one weight in the ONNX file.
     public var weightBits: Double
+    /// How the ONNX file leaves zeros out; `nil` where it does not.
+    public var sparseForm: SparseForm?
     /// Bits that come with the weights in the ONNX file: scales, zero points, codebooks, further nodes.
     public var overheadBits: Double
     /// Distinct non-zero values the weights take, where few (weight sharing, quantization); `nil` for continuous.
@@ -120,6 +124,7 @@ public struct LayerState: Sendable {
         biasCount = Double(summary.biasCount)
         density = summary.weightCount == 0 ? 1 : 1 - Double(summary.zeroCount) / Double(summary.weightCount)
         weightBits = Double(summary.layer.quantization?.bits ?? summary.layer.weightType.bitWidth ?? 32)
+        sparseForm = summary.sparseForm
         overheadBits = 0
         macs = summary.macs
         if let quantization = summary.layer.quantization {

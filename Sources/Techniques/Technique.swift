@@ -109,6 +109,8 @@ public struct TechniqueDescriptor: Sendable {
         case training
         /// Which parts of the network run depends on the sample; fitted to the network as it then is.
         case earlyExit
+        /// Stores weights otherwise in the ONNX file; changes no number.
+        case storage
         /// Declares how the packed archive codes weights; changes no number.
         case coding
     }

@@ -30,6 +30,30 @@ import Testing
         #expect(emptied.status == 1 && emptied.errors.contains("drops by"))
     }
 
+    /// Weights beside the graph by choice: from `apply` and from `unpack` alike, and Python's onnxruntime computes the same.
+    @Test func externalDataByChoice() throws {
+        let folder = try TemporaryFolder()
+        let model = Samples.path("lenet-5")
+        let steps = ["--step", "magnitude-pruning:sparsity=0.9", "--step", "sparse-storage"]
+        #expect(try Program.run(["apply", model] + steps + ["--output", folder.file("one.onnx"), "--pack", folder.file("m.lathe")]).status == 0)
+        #expect(try Program.run(["apply", model] + steps + ["--output", folder.file("two.onnx"), "--external-data"]).status == 0)
+        #expect(try Program.run(["unpack", folder.file("m.lathe"), "--output", folder.file("three.onnx"), "--external-data"]).status == 0)
+        func size(_ name: String) throws -> Int { try Data(contentsOf: URL(fileURLWithPath: folder.file(name))).count }
+        for name in ["two", "three"] {
+            #expect(try size("\(name).onnx") < 20_000 && size("\(name).onnx.data") > 150_000)
+        }
+        let told = try Python.run(
+            """
+            import os, sys, numpy as np, onnxruntime as ort
+            os.chdir(sys.argv[1])
+            x = np.random.default_rng(1).standard_normal((1, 1, 28, 28)).astype(np.float32)
+            def run(p):
+                s = ort.InferenceSession(p, providers=['CPUExecutionProvider']); return s.run(None, {s.get_inputs()[0].name: x})[0].tobytes()
+            print(int(run('one.onnx') == run('two.onnx') == run('three.onnx')))
+            """, folder.path)
+        #expect(told.trimmingCharacters(in: .whitespacesAndNewlines) == "1")
+    }
+
     /// A partial evaluation says how much it has seen, and its interval covers the whole.
     @Test func limitedEvaluation() throws {
         let common = ["evaluate", Samples.path("lenet-5"), "--data", Samples.data, "--no-latency"]

@@ -63,7 +63,8 @@ public final class Search {
         self.update = update
         outer = cancellation
         space = SearchSpace(
-            allowed: request.techniques, hasCalibration: session.calibration != nil, countsEntropy: request.goal.needsSlowSizes, mayTrain: request.mayTrain)
+            allowed: request.techniques, hasCalibration: session.calibration != nil, countsEntropy: request.goal.needsSlowSizes, countsFile: request.goal.needsFile,
+            mayTrain: request.mayTrain)
         runner = try SearchRunner(session, request, store: store, control: control, work: work)
         archive = SearchArchive(request.goal)
         result = SearchResult(goal: request.goal)

@@ -96,11 +96,8 @@ extension Search {
         }
     }
 
-    /// With the archive's coding, where the archive counts.
-    private func coded(_ recipe: Recipe) -> Recipe {
-        guard space.countsEntropy, !recipe.steps.isEmpty else { return recipe }
-        return Recipe(steps: recipe.steps + [SearchSpace.step("range-coding", optional: true)])
-    }
+    /// With what stores zeros and codes weights, where file or archive count.
+    private func coded(_ recipe: Recipe) -> Recipe { recipe.steps.isEmpty ? recipe : Recipe(steps: recipe.steps + space.storing(recipe.steps)) }
 
     /// Whether every group of layers has a loss, or a reason why there is none.
     private static func isUsable(_ grid: SensitivityGrid) -> Bool {

@@ -126,6 +126,8 @@ public struct SearchGoal: Sendable, Hashable {
     public static func names(_ metric: MetricKind) -> [String] { Measure.all(metric: metric).filter { $0.metric == nil && ($0.isOfFigures || $0.isLatency) }.map(\.id) }
 
     public var needsLatency: Bool { objectives.contains(where: \.isLatency) || demands.contains { $0.measure.isLatency } }
+    /// Whether the ONNX file's size matters.
+    public var needsFile: Bool { (objectives + demands.map(\.measure)).contains(.file) }
     /// Whether sizes matter that take long to find.
     public var needsSlowSizes: Bool { (objectives + demands.map(\.measure)).contains { [Measure.packed, .gzip, .encoding].contains($0) } }
     public var metricDemands: [Demand] { demands.filter { $0.measure.metric != nil } }

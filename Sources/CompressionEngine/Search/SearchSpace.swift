@@ -17,6 +17,8 @@ struct SearchSpace: Sendable {
     var hasCalibration: Bool
     /// Whether the packed archive counts, in which zeros and entropy take no room.
     var countsEntropy: Bool
+    /// Whether the ONNX file's size counts, which may leave zeros out.
+    var countsFile = false
     /// Whether steps that learn are allowed.
     var mayTrain = false
 
@@ -86,6 +88,12 @@ struct SearchSpace: Sendable {
 
     private var coding: [RecipeStep] { countsEntropy ? [Self.step("range-coding", optional: true)] : [] }
 
+    /// What stores zeros in less room, behind steps that make some.
+    func storing(_ steps: [RecipeStep]) -> [RecipeStep] {
+        let hasZeros = steps.contains { TechniqueRegistry.technique($0.technique)?.descriptor.produces.contains(.sparseWeights) == true }
+        return (hasZeros && countsFile && allowed.map { $0.contains("sparse-storage") } ?? true ? [Self.step("sparse-storage", optional: true)] : []) + coding
+    }
+
     /// Shares that are left of something.
     private static let shares = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
 
@@ -105,16 +113,16 @@ struct SearchSpace: Sendable {
     /// Zeros and few bits together, or fewer channels and integers.
     private var combined: [SearchLadder] {
         var all: [SearchLadder] = []
-        if countsEntropy {
+        if countsEntropy || countsFile {
             for bits in [6, 5, 4] {
                 all.append(
                     SearchLadder(
                         name: "zeros and \(bits) bits",
                         rungs: Self.shares.dropFirst().map { sparsity in
-                            Recipe(steps: [
+                            let steps = [
                                 Self.step("sparsegpt", ["sparsity": .real(sparsity)]), Self.step("gptq", ["bits": .integer(bits), "granularity": .choice("channel")]),
-                                Self.step("range-coding", optional: true),
-                            ])
+                            ]
+                            return Recipe(steps: steps + storing(steps))
                         }))
             }
         }
@@ -136,12 +144,17 @@ struct SearchSpace: Sendable {
             "float32", "random-pruning",
         ]
         return TechniqueRegistry.all.map(\.descriptor).filter { descriptor in
-            !known.contains(descriptor.id) && descriptor.produces.isDisjoint(with: [.training, .earlyExit, .correction, .coding])
+            !known.contains(descriptor.id) && descriptor.produces.isDisjoint(with: [.training, .earlyExit, .correction, .coding, .storage])
         }.map { descriptor in
             guard let name = descriptor.mainParameter, let parameter = descriptor.parameter(name) else {
                 return SearchLadder(name: descriptor.title, rungs: [Recipe(steps: [Self.step(descriptor.id)])])
             }
-            return SearchLadder(name: descriptor.title, rungs: parameter.spread(6).map { Recipe(steps: [Self.step(descriptor.id, [name: $0])] + coding) })
+            return SearchLadder(
+                name: descriptor.title,
+                rungs: parameter.spread(6).map { value in
+                    let steps = [Self.step(descriptor.id, [name: value])]
+                    return Recipe(steps: steps + storing(steps))
+                })
         }
     }
 }
@@ -224,7 +237,7 @@ extension SearchSpace {
         case .sharing: return 4
         case .quantization: return 5
         case .correction: return 6
-        case .coding: return 7
+        case .coding: return descriptor.produces.contains(.storage) ? 7 : 8
         }
     }
 

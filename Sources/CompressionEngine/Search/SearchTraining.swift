@@ -57,13 +57,14 @@ struct SearchTraining {
             [pruned($0), learn("quantization-aware-training", ["bits": .integer(4), "activation-bits": .choice("off")])] + coding
         }
         add("thinner factors, trained", [0.8, 0.6, 0.5, 0.4, 0.3, 0.2]) { [SearchSpace.step("activation-aware-svd", ["ratio": .real($0)]), learn("fine-tuning")] + coding }
-        if space.countsEntropy {
+        if space.countsEntropy || space.countsFile {
             for bits in [5, 4] {
                 add("zeros, trained, \(bits) bits shared", [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95]) {
-                    [
+                    let steps = [
                         SearchSpace.step("magnitude-pruning", ["sparsity": .real($0)]), learn("fine-tuning"),
                         SearchSpace.step("weight-sharing", ["bits": .integer(bits), "method": .choice("lloyd")]),
-                    ] + coding
+                    ]
+                    return steps + space.storing(steps)
                 }
             }
         }

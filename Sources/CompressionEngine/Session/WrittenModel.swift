@@ -21,13 +21,20 @@ extension EngineSession {
     /// Writes a model, loads what was written as a deployment would, compares what it takes and gives with the baseline, and puts it into its place.
     ///
     /// A model beyond protobuf's limit is two files: the second, with the weights, is named after the first, with `.data` behind it.
-    /// - Parameter check: whether to load it.
+    /// - Parameters:
+    ///   - check: whether to load it.
+    ///   - externalData: whether a smaller model is two files as well.
     /// - Throws: `RefusedModel` where the runtime refuses the file, which is then kept under another name; `ModelGraphError` if it cannot be written.
-    public func write(_ model: Model, to path: String, check: Bool = true, cancellation: Cancellation = Cancellation()) throws -> WrittenModel {
+    public func write(_ model: Model, to path: String, check: Bool = true, externalData: Bool = false, cancellation: Cancellation = Cancellation()) throws
+        -> WrittenModel
+    {
         let serialized = try model.serialized()
-        let isLarge = serialized.byteCount >= ModelWithExternalData.limit
+        let isBeyondLimit = serialized.byteCount >= ModelWithExternalData.limit
+        let isLarge = isBeyondLimit || externalData
         if try OutputPlace(path) != .file {
-            guard !isLarge else { throw EngineError(.model, "\(path): not a regular file, and the model is two files, since it is beyond protobuf's 2 GiB") }
+            guard !isLarge else {
+                throw EngineError(.model, "\(path): not a regular file, and the model is two files" + (isBeyondLimit ? ", since it is beyond protobuf's 2 GiB" : ""))
+            }
             try serialized.write(to: path)
             return WrittenModel(byteCount: serialized.byteCount)
         }
@@ -49,7 +56,7 @@ extension EngineSession {
                 try pair.writeWeights(to: "\(staging)/\(weights)")
                 try pair.graph.write(to: staged)
                 written.byteCount = pair.graph.byteCount + pair.weightByteCount
-                written.remarks.append("the model is beyond protobuf's 2 GiB: its weights are in \(path).data, which goes with it")
+                written.remarks.append((isBeyondLimit ? "the model is beyond protobuf's 2 GiB: " : "") + "its weights are in \(path).data, which goes with it")
             } else {
                 try serialized.write(to: staged)
             }

@@ -17,7 +17,7 @@ public struct SweepPlan {
     public init(_ session: EngineSession, goal: SearchGoal, techniques: Set<String>?, seed: UInt64) throws {
         for id in (techniques ?? []).sorted() where TechniqueRegistry.technique(id) == nil { throw EngineError(.recipe, "there is no technique '\(id)'") }
         self.session = session
-        space = SearchSpace(allowed: techniques, hasCalibration: session.calibration != nil, countsEntropy: goal.needsSlowSizes)
+        space = SearchSpace(allowed: techniques, hasCalibration: session.calibration != nil, countsEntropy: goal.needsSlowSizes, countsFile: goal.needsFile)
         predictor = try? session.predictor()
         generator = SeededGenerator(seed: seed &+ 0x5EEE9)
     }

@@ -47,6 +47,7 @@ enum ExportReport {
             for refused in report.refused { lines.append("  - not \(refused.layer): \(refused.reason)") }
             for note in report.notes { lines.append("  - \(note)") }
         }
+        if let advice = SparseAdvice.line(applied.model, fileBytes: Int(after.serializedBytes.value)) { lines += ["", advice] }
         lines.append("")
         lines.append("## Layers")
         lines.append("")

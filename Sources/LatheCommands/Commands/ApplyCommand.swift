@@ -64,9 +64,10 @@ struct Apply: ParsableCommand {
         var document = ApplyDocument(model: ModelReference(session.info), recipe: RecipeDocument(recipe, reports: applied.reports))
         if let output {
             progress.show("writing \(output)")
-            let written = try session.write(applied.model, to: output, check: checking.check, cancellation: cancellation)
+            let written = try session.write(applied.model, to: output, check: checking.check, externalData: checking.externalData, cancellation: cancellation)
             for remark in written.remarks { Console.warn("\(output): \(remark)") }
             document.add(.model, output, written.byteCount)
+            document.advice = SparseAdvice.line(applied.model, fileBytes: written.byteCount)
         }
         if let pack, let packed {
             try packed.write(to: pack)

@@ -185,7 +185,7 @@ struct Evaluate: ParsableCommand {
         let nonZeros = after.nonZeros.value / max(before.nonZeros.value, 1)
         if nonZeros < 0.95, after.serializedBytes.value > 0.98 * before.serializedBytes.value {
             warnings.append(
-                "the ONNX file is no smaller: zeros in a dense tensor take as much room as other numbers; the packed archive leaves them out")
+                "the ONNX file is no smaller: zeros in a dense tensor take as much room as other numbers; the step sparse-storage leaves them out, and so does the packed archive")
         } else if after.serializedBytes.value > 1.02 * before.serializedBytes.value {
             warnings.append("the ONNX file is larger than the baseline's")
         }

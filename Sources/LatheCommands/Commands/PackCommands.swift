@@ -80,19 +80,35 @@ struct Unpack: ParsableCommand {
     @Option(help: ArgumentHelp("Allow an ONNX file of at most this many bytes.", valueName: "bytes"))
     var limit: ByteQuantity?
 
+    @Flag(help: "Write the weights into a file of their own, named like the ONNX file with .data behind it.")
+    var externalData = false
+
     @OptionGroup var printing: OutputOptions
 
     func run() throws {
-        try Outputs.check([output]) {
+        try Outputs.check(externalData ? [output, output + ".data"] : [output]) {
             var files = FilesRead()
             files.add(archive, "the archive itself")
             return files
         }
         let cancellation = Interruption.watch()
         let document = try Failure.about(archive) {
-            let bytes = try Archive.extract(path: archive, to: output, maximumBytes: limit.flatMap(\.bytes.whole), cancellation: cancellation)
+            let most = limit.flatMap(\.bytes.whole)
+            let bytes =
+                externalData
+                ? try Self.extractPair(archive, to: output, most, cancellation) : try Archive.extract(path: archive, to: output, maximumBytes: most, cancellation: cancellation)
             return UnpackDocument(archive: try FileSize(archive), model: FileSize(path: output, bytes: bytes))
         }
         Console.print(printing.json ? try document.printed() : "wrote \(output) (\(Written.exact(document.model.bytes)) bytes)")
+    }
+
+    /// Writes the weights' file, then that of the graph, which names it.
+    /// - Returns: the bytes of both.
+    private static func extractPair(_ archive: String, to output: String, _ limit: Int?, _ cancellation: Cancellation) throws -> Int {
+        let model = try Archive.read(path: archive, maximumBytes: limit, cancellation: cancellation)
+        let pair = try ModelWithExternalData(model, fileName: (output as NSString).lastPathComponent + ".data")
+        try pair.writeWeights(to: output + ".data")
+        try pair.graph.write(to: output)
+        return pair.graph.byteCount + pair.weightByteCount
     }
 }

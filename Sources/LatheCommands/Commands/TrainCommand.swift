@@ -132,7 +132,7 @@ struct Train: ParsableCommand {
         progress.clear()
         if !quiet { last.printNewEpochs() }
         progress.show("writing \(output)")
-        let written = try session.write(applied.model, to: output, check: checking.check, cancellation: cancellation)
+        let written = try session.write(applied.model, to: output, check: checking.check, externalData: checking.externalData, cancellation: cancellation)
         for remark in written.remarks { Console.warn("\(output): \(remark)") }
         session.changedSources.forEach(SourceChanges.warn)
         return TrainDocument(

@@ -14,6 +14,8 @@ struct ApplyDocument: JSONDocument {
     var model: ModelReference
     var recipe: RecipeDocument
     var files: [File] = []
+    /// What could be done better, in a line for the user.
+    var advice: String?
 
     /// Adds a file that was written.
     mutating func add(_ kind: Kind, _ path: String, _ bytes: Int) { files.append(File(kind: kind, path: path, bytes: bytes)) }
@@ -30,6 +32,7 @@ struct ApplyDocument: JSONDocument {
             for refusal in step.refusalsByReason { lines.append("    \(refusal.layers) left alone: \(refusal.reason)") }
             for note in step.notes ?? [] { lines.append("    \(note.onOneLine)") }
         }
+        if let advice { lines.append(advice) }
         for file in files { lines.append("wrote \(file.path) (\(Written.exact(file.bytes)) bytes)") }
         return lines.joined(separator: "\n")
     }

@@ -87,6 +87,8 @@ struct InspectDocument: JSONDocument {
     /// Why there are no MACs and activations, where there are none.
     var runtimeProblem: String?
     var warnings: [String]
+    /// Weights that the file stores without their zeros.
+    var sparseWeights: Int
 
     init(session: EngineSession, figures: ModelFigures, summaries: [LayerSummary], warnings: [String]) {
         let source = session.model
@@ -115,6 +117,7 @@ struct InspectDocument: JSONDocument {
         runtime = session.info.runtimeVersion
         runtimeProblem = session.info.runtimeProblem
         self.warnings = warnings
+        sparseWeights = source.graph.graphPaths().reduce(0) { $0 + (source.graph[$1]?.sparseForms.count ?? 0) }
     }
 
     private static func value(_ info: ValueInfo) -> Value {

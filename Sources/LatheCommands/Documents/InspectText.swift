@@ -53,6 +53,9 @@ enum InspectText {
             var remark = measure.format == .bytes || measure.format == .count ? Written.value(value, measure) : ""
             if measure == .parameters { remark += ", \(Written.value(figures[.sparsity], .sparsity)) zero" }
             if measure == .macs { remark += ", one inference; FLOPs = 2 × MACs" }
+            if measure == .file, document.sparseWeights > 0 {
+                remark += ", \(document.sparseWeights) weight\(document.sparseWeights == 1 ? "" : "s") stored without zeros"
+            }
             if measure == .memory { remark += ", weights and activations" + fits(document) }
             if measure.kind == .modeled { remark = "for one inference at 45 nm, modeled" }
             table.add(measure.name, measure.format.exact(value), remark)

@@ -71,6 +71,7 @@ enum TechniquePages {
         if descriptor.produces.contains(.factorized) { lines.append("Put it before pruning and weight sharing, whose zeros and shared values it would undo.") }
         if descriptor.produces.contains(.refittedWeights) { lines.append("Put it before weight sharing, whose shared values it would undo.") }
         if descriptor.produces.contains(.correction) { lines.append("Corrects what other steps did: put it after them.") }
+        if descriptor.produces.contains(.storage) { lines.append("Stores the final weights: put it behind all that changes them, and before what codes the archive.") }
         if descriptor.produces.contains(.coding) { lines.append("Codes the final weights: put it last.") }
         return lines.isEmpty ? nil : lines.joined(separator: " ")
     }

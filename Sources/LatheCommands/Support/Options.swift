@@ -62,6 +62,9 @@ struct TeacherOptions: ParsableArguments {
 struct CheckOptions: ParsableArguments {
     @Flag(inversion: .prefixedNo, help: "Load the written model in ONNX Runtime, and keep it under another name, with status 1, if that fails.")
     var check = true
+
+    @Flag(help: "Write the weights into a file of their own, named like the model with .data behind it, however small the model is.")
+    var externalData = false
 }
 
 /// How a command prints.

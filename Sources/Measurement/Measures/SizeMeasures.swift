@@ -1,7 +1,7 @@
 // How large a model is. The sizes answer different questions and are never mixed.
 extension Measure {
     public static let file = size(
-        "file", name: "ONNX file", explanation: "Bytes of the ONNX file that export writes. Zeros in a dense tensor make it no smaller.",
+        "file", name: "ONNX file", explanation: "Bytes of the ONNX file that export writes. Zeros in a dense tensor make it no smaller; the step sparse-storage leaves them out.",
         documentKey: "serialized", storedKey: "serializedBytes"
     ) { $0.serializedBytes }
 

@@ -22,8 +22,8 @@ public struct GradualPruning: Technique {
             is a control. Dense–sparse–dense lifts the masks for the last part: the result has no zeros, and is meant to be more accurate than the \
             original.
 
-            Zeros of earlier steps stay zero, unless the criterion grows them back. As with all unstructured zeros, neither the ONNX file nor latency \
-            shrinks; the gzip size and the packed archive do.
+            Zeros of earlier steps stay zero, unless the criterion grows them back. As with all unstructured zeros, latency stays; the ONNX file \
+            shrinks with the step sparse-storage behind it, the gzip size and the packed archive in any case.
             """,
         source: """
             Zhu and Gupta, To Prune or Not to Prune, arXiv:1710.01878, section 3 (cubic schedule); Sanh, Wolf and Rush, Movement Pruning, NeurIPS 2020; Evci et al., Rigging \
