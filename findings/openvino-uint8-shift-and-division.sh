@@ -29,7 +29,7 @@ def results(operator, amount, **attributes):
     nodes = [helper.make_node(operator, ["bytes", "amount"], ["result"], **attributes), helper.make_node("Cast", ["result"], ["float"], to=TensorProto.FLOAT),
              helper.make_node("Add", ["x", "float"], ["y"])]
     graph = helper.make_graph(nodes, operator, [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])],
-                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])], 
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])],
                               [numpy_helper.from_array(numpy.uint8(amount), "amount"), numpy_helper.from_array(values.astype(numpy.uint8), "bytes")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model, full_check=True)
