@@ -12,7 +12,7 @@ extension Model {
     /// The Shape of an initializer is a constant, and arithmetic on weights in the body of a loop is moved in front of it.
     ///
     /// A weight that only reaches its layer through a Transpose or Reshape, or by having its gates put into another order, is stored as
-    /// the layer reads it; initial states of zeros are left out; a weight behind QuantizeLinear and DequantizeLinear as its integers; one that arithmetic makes of initializers as its
+    /// the layer reads it; one behind QuantizeLinear and DequantizeLinear as its integers; one that arithmetic makes of initializers as its
     /// result, where that is no larger.
     mutating func normalizeConstants() {
         graph.normalizeConstants(outer: [:])
@@ -27,7 +27,6 @@ extension Model {
         graph.unfoldEinsums()
         graph.foldWeightLayouts()
         graph.foldGateOrder()
-        graph.dropZeroStates()
         graph.foldUnitAxes()
         graph.foldConstantExpressions()
         guard irVersion < 4 else { return }

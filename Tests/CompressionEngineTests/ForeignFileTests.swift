@@ -50,24 +50,6 @@ import Testing
         }
     }
 
-    /// PyTorch's exporter writes a state of zeros as a Slice of an Expand.
-    @Test(arguments: ["lstm", "gru"]) func statesOfZerosAreNone(form: String) throws {
-        let file = try File(form)
-        let shapes = try Fixture.shapes(of: file.model, Fixture.inputs(for: file.model))
-        let cut = try Fixture.apply(Fixture.recipe("structured-pruning", ["ratio": .real(0.5)]), to: file.model, shapes: shapes).model
-        #expect(cut.layers().first?.weightShape[1] == (file.model.layers().first?.weightShape[1]).map { $0 / 2 })
-        // The same outputs as the file itself gives in Python.
-        let written = try file.model.written(file.folder, "again.onnx")
-        let text = try Python.run(
-            """
-            import onnxruntime as ort
-            x = np.random.default_rng(1).standard_normal((2, 7, 12)).astype(np.float32)
-            a, b = (ort.InferenceSession(p, providers=['CPUExecutionProvider']).run(None, {'x': x})[0] for p in args)
-            print(np.array_equal(a, b))
-            """, file.folder.path + "/m.onnx", written)
-        #expect(text.contains("True"))
-    }
-
     /// What a quantizer of someone else's reads is a layer, left alone.
     @Test func foreignQuantizersAreSeen() throws {
         let layers = try File("quark").model.layers()

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CompressionEngine
 import Measurement
 import ModelGraph
 import Recipes
@@ -62,6 +63,21 @@ struct TeacherOptions: ParsableArguments {
 struct CheckOptions: ParsableArguments {
     @Flag(inversion: .prefixedNo, help: "Load the written model in ONNX Runtime, and keep it under another name, with status 1, if that fails.")
     var check = true
+}
+
+/// Where what is written is to run.
+struct TargetOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Where the model is to run: onnxruntime, openvino, portable (any runtime), or integers.",
+            discussion: "Forms in the written model that the target does not read are listed, and the status is 1. The file is there all the same.", valueName: "target"))
+    var target: TargetForm?
+}
+
+extension TargetForm: ExpressibleByArgument {
+    public init?(argument: String) { self.init(name: argument) }
+    public static var allValueStrings: [String] { allCases.map(\.rawValue) + ["onnxruntime"] }
+    public var defaultValueDescription: String { rawValue }
 }
 
 /// How a command prints.
