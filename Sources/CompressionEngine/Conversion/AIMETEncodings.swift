@@ -5,12 +5,15 @@ import ModelGraph
 /// What a recipe made of weights and activations as AIMET's encodings, version 1.0.0: the scales of the quantized model under the names of the
 /// model before it, which `QuantizationSimModel.load_encodings` reads.
 enum AIMETEncodings {
+    // The names are the format's.
+    // swift-format-ignore: AlwaysUseLowerCamelCase
     private struct Document: Encodable {
         var version = "1.0.0"
         var activation_encodings: [Encoding] = []
         var param_encodings: [Encoding] = []
     }
 
+    // swift-format-ignore: AlwaysUseLowerCamelCase
     private struct Encoding: Encodable {
         var name: String
         var bw: Int
