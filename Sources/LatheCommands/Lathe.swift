@@ -18,7 +18,8 @@ struct Lathe: ParsableCommand {
             """,
         version: "lathe \(Version.number)",
         subcommands: [
-            Explore.self, Inspect.self, Evaluate.self, SearchCommand.self, SweepCommand.self, Sensitivity.self, Apply.self, Train.self, Pack.self, Unpack.self, Techniques.self,
+            Explore.self, Inspect.self, Evaluate.self, SearchCommand.self, SweepCommand.self, Sensitivity.self, Apply.self, Convert.self, Train.self, Pack.self, Unpack.self,
+            Techniques.self,
             Measures.self,
             Presets.self, Replay.self,
             DataCommand.self,

@@ -109,9 +109,12 @@ struct AttentionTargets {
     }
 
     let entries: [Entry]
+    /// Why there are none, where there are none.
+    private let absence: String
 
     /// - Parameter masks: whether attention may have masks.
     init(_ model: Model, layers: [Layer], shapes: [String: [Int]], masks: Bool) {
+        absence = AttentionProjections.refusal(model)
         let index = GraphIndex(model.graph)
         let types = ElementTypeInference(model.graph)
         entries = AttentionProjections(model, layers: layers).attentions.map { attention in
@@ -132,7 +135,7 @@ struct AttentionTargets {
 
     /// Why layers are not part of an attention that can be rebuilt; `nil` where they are.
     func refusals(for layers: [Layer]) -> [String?] {
-        guard !entries.isEmpty else { return layers.map { _ in "no attention recognized in the main graph" } }
+        guard !entries.isEmpty else { return layers.map { _ in absence } }
         return layers.map { layer in
             let mine = layer.path.isMain ? entries.filter { $0.attention.layers.contains(layer.nodeIndex) } : []
             guard let first = mine.first else { return "not an attention projection" }

@@ -19,6 +19,7 @@ public enum FigureCounting {
                 switch node.opType {
                 case "QuantizeLinear", "DequantizeLinear": [1, 2]
                 case "QLinearConv", "QLinearMatMul": [1, 2, 4, 5, 6, 7]
+                case "QAttention": [3, 4, 6, 7]
                 case "QGemm": [1, 2, 4, 5, 7, 8]
                 case "ConvInteger", "MatMulInteger": [2, 3]
                 case "MatMulNBits": [2, 3]
@@ -176,7 +177,7 @@ public enum FigureCounting {
         }
         return LayerFigures(
             id: layer.id, kind: layer.kind.rawValue, opType: layer.opType, weightShape: layer.weightShape,
-            weightType: layer.weightType.description, parameters: Double(parameters), nonZeros: Double(kept),
+            weightType: layer.storedType, parameters: Double(parameters), nonZeros: Double(kept),
             serializedBytes: Double(bytes), weightBits: Double(layer.quantization?.bits ?? layer.weightType.bitWidth ?? 32))
     }
 }

@@ -20,6 +20,7 @@ struct QuantizedCounting {
     init(_ graph: Graph) {
         for weight in graph.packedWeights {
             constants.formUnion([weight.scale, weight.zeroPoint, weight.codebook].compactMap { $0 })
+            constants.formUnion(weight.factors)
             guard weight.bits <= 8, let count = Self.count(weight, graph) else { continue }
             counts[weight.planes[0]] = count
             companions[weight.planes[0]] = Array(weight.planes.dropFirst())
@@ -60,9 +61,28 @@ struct QuantizedCounting {
                 else { continue }
                 let layout = Self.layout(codes.dims, scaleDims: zero.dims, node)
                 counts[name] = Count(parameters: codes.count, nonZeros: Self.different(values, zeros, layout))
+            case "QLinearConv": countIntegers(node, graph, weight: 3, zeroPoint: 5, axis: 0, bias: 8)
+            case "QLinearMatMul": countIntegers(node, graph, weight: 3, zeroPoint: 5, axis: -1)
+            case "QGemm": countIntegers(node, graph, weight: 3, zeroPoint: 5, axis: node.int("transB") == 1 ? 0 : -1, bias: 6)
+            case "ConvInteger": countIntegers(node, graph, weight: 1, zeroPoint: 3, axis: 0)
+            case "MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat": countIntegers(node, graph, weight: 1, zeroPoint: 3, axis: -1)
+            case "QAttention": countIntegers(node, graph, weight: 1, zeroPoint: 7, axis: -1)
             default: continue
             }
         }
+    }
+
+    /// Weights of operators that compute on integers; their biases are 32-bit integers.
+    /// - Parameter axis: which one zero points belong to where there are several; negative ones count from the end.
+    private mutating func countIntegers(_ node: Node, _ graph: Graph, weight: Int, zeroPoint: Int, axis: Int, bias: Int? = nil) {
+        if let name = bias.flatMap({ node.input($0) }), graph.initializers[name]?.elementType == .int32 { biases.insert(name) }
+        guard let name = node.input(weight), let tensor = graph.initializers[name], let zero = node.input(zeroPoint).flatMap({ graph.initializers[$0] }),
+            let zeros = zero.codes, zeros.contains(where: { $0 != 0 }), let codes = tensor.codes
+        else { return }
+        let place = axis < 0 ? tensor.dims.count + axis : axis
+        let layout = zeros.count == 1 ? ScaleLayout(.tensor, dims: tensor.dims) : ScaleLayout(.axis(place), dims: tensor.dims)
+        guard zeros.count == 1 || (tensor.dims.indices.contains(place) && tensor.dims[place] == zeros.count) else { return }
+        counts[name] = Count(parameters: codes.count, nonZeros: Self.different(codes, zeros, layout))
     }
 
     /// Weights that stand for rows of a codebook. Where codes do not count rows from the first, all count as non-zero.
@@ -137,23 +157,12 @@ struct QuantizedCounting {
         // Zero points broadcast over the codes: equal extents, or 1.
         let dims = zero?.dims ?? []
         let padded = [Int](repeating: 1, count: max(weight.codeDims.count - dims.count, 0)) + dims
-        guard padded.count == weight.codeDims.count, zip(padded, weight.codeDims).allSatisfy({ $0 == 1 || $0 == $1 }) else { return nil }
+        guard let places = BroadcastPositions(of: padded, in: weight.codeDims) else { return nil }
         var nonZeros = 0
         if zeros.count == 1 {
             for code in codes where code != zeros[0] { nonZeros += 1 }
         } else {
-            for (index, code) in codes.enumerated() {
-                var rest = index
-                var position = 0
-                var stride = 1
-                for axis in padded.indices.reversed() {
-                    let coordinate = rest % weight.codeDims[axis]
-                    rest /= weight.codeDims[axis]
-                    if padded[axis] > 1 { position += coordinate * stride }
-                    stride *= padded[axis]
-                }
-                if code != zeros[position] { nonZeros += 1 }
-            }
+            for (index, code) in codes.enumerated() where code != zeros[places[index]] { nonZeros += 1 }
         }
         return Count(parameters: count, nonZeros: min(nonZeros, count))
     }

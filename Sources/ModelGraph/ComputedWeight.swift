@@ -17,7 +17,7 @@ public struct ComputedWeight: Sendable {
 
 extension Graph {
     private static let arithmetic: Set<String> = [
-        "Reshape", "Transpose", "Gather", "Slice", "Cast", "Range", "MatMul", "Mul", "Add", "Sub", "Div", "Mod", "Exp",
+        "Reshape", "Transpose", "Gather", "Slice", "Concat", "Cast", "Range", "MatMul", "Mul", "Add", "Sub", "Div", "Mod", "Exp",
     ]
 
     /// Recognizes a value as a weight computed from initializers of this graph. `producer` finds the node that makes a value.
@@ -37,7 +37,7 @@ extension Graph {
                 leaves.append(name)
                 continue
             }
-            guard made.count < 48, let index = producer(name), Self.arithmetic.contains(nodes[index].opType),
+            guard made.count < 1024, let index = producer(name), Self.arithmetic.contains(nodes[index].opType),
                 nodes[index].domain.isEmpty || nodes[index].domain == "ai.onnx"
             else { return nil }
             made.insert(index)

@@ -47,6 +47,11 @@ public struct Layer: Sendable, Identifiable {
     public var isDepthwise: Bool { kind == .conv && group > 1 && weightShape.count > 1 && weightShape[1] == 1 }
     /// Weights are floating point, so the layer can be compressed by techniques that change weights.
     public var isFloat: Bool { weightType.isFloatingPoint && quantization == nil }
+    /// The type of a weight in the file: the element type, or the width of codes that share bytes.
+    public var storedType: String {
+        guard weightType.isQuantized, let bits = quantization?.bits, let width = weightType.bitWidth, bits < width else { return weightType.description }
+        return "\(bits)-bit"
+    }
 }
 
 extension Model {
@@ -135,7 +140,28 @@ private struct LayerFinder {
             return Source(tensor: tensor, dims: computed.dims, quantization: quantization)
         }
         if let quantized = trained(node, scope) { return quantized }
-        return decoded(node, scope, depth: 0)
+        return decoded(node, scope, depth: 0) ?? foreign(node, scope)
+    }
+
+    /// Weights behind an operator of someone else's (AMD Quark's quantizers and the like), by which they are known: what it makes of them is not.
+    private func foreign(_ node: Node, _ scope: Scope) -> Source? {
+        guard !["", "ai.onnx", "com.microsoft"].contains(node.domain), node.outputs.count == 1, var stored = node.input(0) else { return nil }
+        func isConstant(_ name: String) -> Bool { name.isEmpty || model.initializer(name, from: scope.path) != nil }
+        // Quantized and dequantized by a pair of them.
+        if !isConstant(stored), let index = scope.producer[stored], scope.graph.nodes[index].domain == node.domain,
+            scope.graph.nodes[index].inputs.allSatisfy(isConstant), let first = scope.graph.nodes[index].input(0)
+        {
+            stored = first
+        }
+        guard node.inputs.dropFirst().allSatisfy(isConstant), let found = model.initializer(stored, from: scope.path), found.tensor.dims.count >= 2,
+            found.tensor.elementType.isFloatingPoint || found.tensor.elementType.isQuantized
+        else { return nil }
+        // The type of the zero point is that of the codes.
+        let zero = node.input(2).flatMap { model.initializer($0, from: scope.path) }?.tensor.elementType
+        let bits = (zero?.isQuantized == true ? zero : found.tensor.elementType)?.bitWidth ?? 8
+        return Source(
+            tensor: found.tensor, dims: found.tensor.dims,
+            quantization: Layer.Quantization(scale: node.input(1), zeroPoint: node.input(2), opType: node.opType, bits: bits))
     }
 
     /// Weights that a network was trained to have rounded, by Brevitas' or QONNX's operators: kept as floats, of as many bits as
@@ -240,9 +266,9 @@ private struct LayerFinder {
                 weight: codes.tensor.name, weightShape: [columns, rows], weightType: codes.tensor.elementType, otherWeights: [], bias: nil, outputAxis: 1,
                 inputAxis: 0, group: 1, quantization: quantization)
         case "QLinearConv":
-            return integer(index, node, .conv, weight: 3, scale: node.input(4), zeroPoint: node.input(5))
+            return integer(index, node, .conv, weight: 3, scale: node.input(4), zeroPoint: node.input(5), bias: 8)
         case "QLinearMatMul", "QGemm":
-            return integer(index, node, .matMul, weight: 3, scale: node.input(4), zeroPoint: node.input(5))
+            return integer(index, node, .matMul, weight: 3, scale: node.input(4), zeroPoint: node.input(5), bias: node.opType == "QGemm" ? 6 : nil)
         case "DynamicQuantizeMatMul", "MatMulIntegerToFloat":
             return integer(index, node, .matMul, weight: 1, scale: node.input(2), zeroPoint: node.input(3))
         case "DynamicQuantizeLSTM":
@@ -268,12 +294,12 @@ private struct LayerFinder {
     }
 
     private func integer(
-        _ index: Int, _ node: Node, _ kind: Layer.Kind, weight: Int, scale: String?, zeroPoint: String?
+        _ index: Int, _ node: Node, _ kind: Layer.Kind, weight: Int, scale: String?, zeroPoint: String?, bias: Int? = nil
     ) -> Layer? {
         let convolution = kind == .conv
         guard
             var layer = make(
-                index, node, kind, weight: weight, bias: nil, outputAxis: convolution ? 0 : -1, inputAxis: convolution ? 1 : -2)
+                index, node, kind, weight: weight, bias: bias, outputAxis: convolution ? 0 : -1, inputAxis: convolution ? 1 : -2)
         else { return nil }
         layer.quantization = Layer.Quantization(
             scale: scale, zeroPoint: zeroPoint, opType: node.opType, bits: layer.weightType.bitWidth ?? 8)

@@ -16,6 +16,8 @@ public struct PackedWeight: Sendable {
     public var zeroPoint: String?
     /// Initializer with the value that each code stands for before scaling, where they are not evenly spaced.
     public var codebook: String?
+    /// Initializers with the factors that take bytes apart.
+    public var factors: [String] = []
     /// Shape in which codes meet zero points and scales; its count is the number of codes, padding included.
     public var codeDims: [Int]
     /// The value that the codes come to, one to an element in their order, still to be shifted and scaled; `nil` where there is no scale.
@@ -37,6 +39,7 @@ extension Graph {
         // Values still to follow, each with the width of a code where a shift on the way tells it.
         var pending: [(name: String, width: Int?)] = [(value, nil)]
         var bits = 0
+        var factors: [String] = []
         var steps = 0
         while let (name, width) = pending.popLast() {
             guard seen.insert(name).inserted else { continue }
@@ -60,6 +63,7 @@ extension Graph {
                 if scale != nil { codeCount = node.input(2).flatMap { initializers[$0] }?.integers()?.first }
                 pending.append((first, width))
             case "BitShift":
+                // How earlier builds unpacked.
                 // The last shift to the right leaves the code alone in the byte: 8 − amount bits.
                 var codeWidth = width
                 if codeWidth == nil, node.string("direction") == "RIGHT" {
@@ -78,6 +82,11 @@ extension Graph {
                 if scale == nil, constant.elementType.isFloatingPoint { scale = factor }
                 pending.append((first, width))
             case "Sub":
+                if let digits = packedDigits(node, producer: producer) {
+                    pending.append((digits.bytes, digits.width))
+                    factors += digits.factors
+                    continue
+                }
                 guard let offset = node.input(1), zeroPoint == nil else { return nil }
                 zeroPoint = offset
                 if initializers[offset] == nil {
@@ -117,8 +126,35 @@ extension Graph {
         if let codeCount, !(0...stored).contains(codeCount) { return nil }
         let unshaped = tensors.count == 1 && bits >= 8 ? tensors[0].dims : [codeCount ?? tensors[0].count * 8 / min(bits, 4)]
         return PackedWeight(
-            planes: planes, dims: dims, bits: bits, scale: scale, zeroPoint: zeroPoint, codebook: codebook, codeDims: codeDims ?? unshaped,
-            codes: codes)
+            planes: planes, dims: dims, bits: bits, scale: scale, zeroPoint: zeroPoint, codebook: codebook, factors: factors, codeDims: codeDims ?? unshaped, codes: codes)
+    }
+
+    /// Recognizes the digits of bytes to the base 2^width, lowest first: q − B · ⌊q / B⌋ with q = ⌊x · [1, 1/B, 1/B², …]⌋ and x cast from bytes.
+    private func packedDigits(_ difference: Node, producer: (String) -> Int?) -> (bytes: String, width: Int, factors: [String])? {
+        /// The node of a type that makes a value, seen through casts.
+        func maker(_ value: String?, _ type: String) -> Node? {
+            var name = value
+            for _ in 0..<4 {
+                guard let index = name.flatMap(producer) else { return nil }
+                if nodes[index].isStandard(type) { return nodes[index] }
+                guard nodes[index].isStandard("Cast") else { return nil }
+                name = nodes[index].input(0)
+            }
+            return nil
+        }
+        func constants(_ name: String?) -> [Float]? {
+            guard let tensor = name.flatMap({ initializers[$0] }), tensor.count <= 8 else { return nil }
+            return tensor.floats()
+        }
+        guard let raised = maker(difference.input(1), "Mul"), let base = constants(raised.input(1)), base.count == 1, [2, 4, 16].contains(base[0]),
+            let rest = maker(raised.input(0), "Floor"), let above = maker(rest.input(0), "Mul"), constants(above.input(1)) == [1 / base[0]],
+            above.input(0) == difference.input(0), let heads = maker(above.input(0), "Floor"), let shifted = maker(heads.input(0), "Mul"),
+            let bytes = maker(shifted.input(0), "Cast")?.input(0), initializers[bytes]?.elementType == .uint8,
+            let powers = shifted.input(1).flatMap({ initializers[$0] }), powers.dims.count == 2, powers.dims[1] == 1
+        else { return nil }
+        let width = base[0] == 16 ? 4 : Int(base[0]) / 2
+        guard constants(shifted.input(1)) == (0..<(8 / width)).map({ Float(sign: .plus, exponent: -width * $0, significand: 1) }) else { return nil }
+        return (bytes, width, [shifted, above, raised].compactMap { $0.input(1) })
     }
 
     /// Every weight of this graph that a layer reads unpacked.

@@ -53,7 +53,7 @@ public struct AttentionMask: WholeModelTechnique {
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         let all = AttentionProjections(model, layers: layers).attentions
-        guard !all.isEmpty else { return layers.map { _ in "no attention recognized in the main graph" } }
+        guard !all.isEmpty else { return layers.map { _ in AttentionProjections.refusal(model) } }
         if model.opset < 11 { return layers.map { _ in "needs operator set 11 (Range); the model has \(model.opset)" } }
         let usable = Set(all.filter { AttentionProjections.isMaskable($0, model, shapes) }.flatMap(\.layers))
         return layers.map { layer in

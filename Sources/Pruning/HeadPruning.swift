@@ -65,7 +65,7 @@ public struct HeadPruning: WholeModelTechnique {
 
     public func refusals(for layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [String?] {
         let attention = AttentionProjections(model, layers: layers)
-        guard !attention.nodes.isEmpty else { return layers.map { _ in "no attention recognized in the main graph" } }
+        guard !attention.nodes.isEmpty else { return layers.map { _ in AttentionProjections.refusal(model) } }
         let structure = ChannelStructure(of: model, layers: layers, shapes: shapes)
         let heads = Self.isHeads(structure, layers, attention)
         var reason = layers.indices.map { index -> String? in

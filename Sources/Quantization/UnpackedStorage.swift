@@ -3,15 +3,17 @@ import ModelGraph
 /// Writes a quantized weight as integers that plain operators turn back into floats. ONNX Runtime evaluates them once, while
 /// loading: the file is small, the layer computes exactly as with float weights, and memory holds floats as before.
 ///
-/// 8-bit codes: Cast, [Sub zero point], Mul scale. Narrower ones: BitShift unpacks bit planes first. Values that are not evenly
-/// spaced: Gather from their codebook in place of Sub. `PackedWeight` in ModelGraph recognizes the result.
+/// 8-bit codes: Cast, [Sub zero point], Mul scale. Narrower ones: the digits of each byte are taken apart first, in float32, where that is
+/// exact. (BitShift and integer Div of uint8 would be the plainer operators, but OpenVINO and MNN compute something else there without a
+/// word: `Benchmarks/runtimes.py`.) Values that are not evenly spaced: Gather from their codebook in place of Sub. `PackedWeight` in
+/// ModelGraph recognizes the result.
 package struct UnpackedStorage {
     let weight: QuantizedWeight
     /// Shape of the weight, which may differ from the shape it was quantized in.
     let dims: [Int]
     /// Axis and length to cut the quantized shape back to, where it was padded to whole blocks.
     let crop: (axis: Int, length: Int)?
-    /// BitShift exists from operator set 11 on; before, codes take a byte each.
+    /// Operands broadcast from operator set 7 on; before, codes take a byte each.
     let packsBits: Bool
 
     package init(_ weight: QuantizedWeight, dims: [Int], crop: (axis: Int, length: Int)? = nil, opset: Int) {
@@ -21,14 +23,16 @@ package struct UnpackedStorage {
         let count = weight.codes.count
         // A tiny tensor would lose more to the unpacking nodes than to whole bytes.
         let saved = count - BitPlanes.byteCount(count, bits: weight.bits)
-        packsBits = opset >= 11 && weight.bits < 8 && saved > Self.nodeBytes(bits: weight.bits)
+        packsBits = opset >= Self.oldestOperatorSet && weight.bits < 8 && saved > Self.nodeBytes(bits: weight.bits)
     }
 
     /// Bits that one code takes in the file.
     var storedBits: Int { packsBits ? weight.bits : 8 }
 
+    static let oldestOperatorSet = 7
+
     /// Rough size of the nodes that unpack a width.
-    static func nodeBytes(bits: Int) -> Int { BitPlanes.planes(bits: bits).reduce(60) { $0 + 50 * (2 * 8 / $1.width + 1) } }
+    static func nodeBytes(bits: Int) -> Int { BitPlanes.planes(bits: bits).reduce(60) { bytes, _ in bytes + 280 } }
 
     /// Adds initializers and nodes to the graph at `path`.
     /// - Returns: the name of the float value.
@@ -81,40 +85,43 @@ package struct UnpackedStorage {
             // One byte per element by construction.
             guard let tensor = try? Tensor(name: "", elementType: .uint8, dims: [storage.byteCount], storage: storage) else { continue }
             let packed = editor.add(tensor, "\(name)_bits\(plane.shift)", at: path)
-            func shift(_ input: String, _ amount: Int, _ direction: String) -> String {
-                let by = editor.constant(Tensor(name: "", uint8s: [UInt8(amount)], dims: []), at: path)
-                let output = editor.scratch()
-                editor.addFront(.op("BitShift", [input, by], output, [Attribute("direction", .text(direction))]), at: path)
-                return output
-            }
-            let parts = 8 / plane.width
-            let pieces = (0..<parts).map { part in
-                let up = 8 - plane.width * (part + 1)
-                return shift(up > 0 ? shift(packed, up, "LEFT") : packed, 8 - plane.width, "RIGHT")
-            }
-            var value = editor.scratch()
-            editor.addFront(.op("Concat", pieces, value, [Attribute("axis", .int(0))]), at: path)
-            if storage.byteCount * parts != count { value = slice(value, axis: 0, to: count, &editor, path) }
-            let cast = editor.scratch()
-            editor.addFront(.cast(value, cast, to: codeType), at: path)
-            value = cast
-            if plane.shift > 0 {
-                let scaled = editor.scratch()
-                let factor = editor.constant(
-                    weight.codebook == nil
-                        ? Tensor(name: "", floats: [Float(1 << plane.shift)], dims: []) : Tensor(name: "", int32s: [Int32(1 << plane.shift)], dims: []),
-                    at: path)
-                editor.addFront(.op("Mul", [value, factor], scaled), at: path)
-                value = scaled
-            }
-            if let lower = sum {
-                let total = editor.scratch()
-                editor.addFront(.op("Add", [lower, value], total), at: path)
-                value = total
-            }
-            sum = value
+            var value = digits(of: packed, width: plane.width, &editor, path)
+            let length = storage.byteCount * (8 / plane.width)
+            // Planes of different widths meet as lists.
+            if length != count || weight.bits != plane.width { value = reshape(value, [length], &editor, path) }
+            if length != count { value = slice(value, axis: 0, to: count, &editor, path) }
+            if plane.shift > 0 { value = operation("Mul", [value, number(Float(1 << plane.shift), &editor, path)], &editor, path) }
+            sum = sum.map { operation("Add", [$0, value], &editor, path) } ?? value
         }
-        return sum ?? ""
+        guard let sum, weight.codebook != nil else { return sum ?? "" }
+        // Indices into a codebook are integers.
+        let indices = editor.scratch()
+        editor.addFront(.cast(sum, indices, to: .int32), at: path)
+        return indices
+    }
+
+    /// The digits of bytes to the base B = 2^width, lowest first, [8 / width, bytes]: the digit k of x is ⌊x / B^k⌋ − B · ⌊⌊x / B^k⌋ / B⌋.
+    /// Factors are powers of two and numbers below 256, so that nothing is rounded, in half precision neither.
+    private func digits(of packed: String, width: Int, _ editor: inout GraphEditor, _ path: GraphPath) -> String {
+        let bytes = editor.scratch()
+        editor.addFront(.cast(packed, bytes, to: .float32), at: path)
+        let powers = (0..<(8 / width)).map { Float(sign: .plus, exponent: -width * $0, significand: 1) }
+        let shifted = operation("Mul", [bytes, editor.constant(Tensor(name: "", floats: powers, dims: [powers.count, 1]), at: path)], &editor, path)
+        let heads = operation("Floor", [shifted], &editor, path)
+        let above = operation("Mul", [heads, number(powers[1], &editor, path)], &editor, path)
+        let rest = operation("Floor", [above], &editor, path)
+        let raised = operation("Mul", [rest, number(1 / powers[1], &editor, path)], &editor, path)
+        return operation("Sub", [heads, raised], &editor, path)
+    }
+
+    private func operation(_ type: String, _ inputs: [String], _ editor: inout GraphEditor, _ path: GraphPath) -> String {
+        let output = editor.scratch()
+        editor.addFront(.op(type, inputs, output), at: path)
+        return output
+    }
+
+    private func number(_ value: Float, _ editor: inout GraphEditor, _ path: GraphPath) -> String {
+        editor.constant(Tensor(name: "", floats: [value], dims: []), at: path)
     }
 
     /// What makes signed codes unsigned in bit planes.

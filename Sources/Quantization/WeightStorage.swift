@@ -164,7 +164,7 @@ package struct WeightStorageWriter {
             otherReaders.replace(WeightReaders.Place(owner: owner, name: name), readBy: layer, with: value)
         }
         if storedBits != request.format.bits {
-            let why = opset < 11 ? "operator set \(opset) has no BitShift to unpack them" : "too few weights to be worth unpacking"
+            let why = opset < UnpackedStorage.oldestOperatorSet ? "operator set \(opset) cannot unpack them" : "too few weights to be worth unpacking"
             return "\(request.codes) in whole bytes (\(why)), unpacked while loading"
         }
         return "\(request.codes), unpacked to float while loading"

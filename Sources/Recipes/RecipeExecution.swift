@@ -143,6 +143,8 @@ public final class RecipeExecutor: Sendable {
         }
         result.model.graph.removeDeadCode()
         result.model.settleListedWeights(after: current.model)
+        // It tells of the model before.
+        result.model.metadata[ModelRecord.metadataKey] = nil
         result.reports.append(
             StepReport(technique: descriptor.id, layers: targets.map(\.layer.id), refused: refused, notes: notes.all, training: notes.training, isUntrained: notes.isUntrained))
         return result

@@ -29,6 +29,15 @@ package struct AttentionProjections {
         package var values: Set<Int>
     }
 
+    /// Why techniques on attention find none in a model.
+    package static func refusal(_ model: Model) -> String {
+        let fused = model.graph.nodes.first { node in
+            node.isStandard("Attention") || (node.domain == "com.microsoft" && ["Attention", "MultiHeadAttention", "GroupQueryAttention", "QAttention"].contains(node.opType))
+        }
+        guard let fused else { return "no attention recognized in the main graph" }
+        return "its attention is one operator (\(fused.opType)), which is not taken apart: export it written out"
+    }
+
     private let graph: Graph
     private let index: GraphIndex
     private let layers: Set<Int>

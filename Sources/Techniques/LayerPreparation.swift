@@ -63,12 +63,15 @@ public enum LayerPreparation {
         let tensors = ([layer.weight] + layer.otherWeights).compactMap { model.initializer($0, from: layer.path)?.tensor }
         let bias = layer.bias.flatMap { model.initializer($0, from: layer.path)?.tensor }
         var pass = WeightPass()
-        for tensor in tensors { tensor.forEachFloatRun { pass.extremes($0) } }
-        for tensor in tensors {
+        // Codes that share bytes, each by itself.
+        let codes = StoredCodes.values(of: layer, in: model).map { [Tensor(name: "", floats: $0, dims: [$0.count])] }
+        let counted = codes ?? tensors
+        for tensor in counted { tensor.forEachFloatRun { pass.extremes($0) } }
+        for tensor in counted {
             tensor.forEachFloatRun { pass.count($0) }
             tensor.storage.releasePages()
         }
-        let weightCount = tensors.reduce(0) { $0 + $1.count }
+        let weightCount = counted.reduce(0) { $0 + $1.count }
         let norms = OutputNorms(of: tensors, axis: layer.outputAxis)
         for tensor in tensors { tensor.storage.releasePages() }
         let mean = weightCount > 0 ? pass.sum / Double(weightCount) : 0

@@ -1,7 +1,6 @@
 import EngineSupport
 import Foundation
 import Metrics
-import ModelGraph
 import Techniques
 
 /// A goal, and what may be spent and used to reach it.
@@ -38,7 +37,7 @@ public struct SearchRequest: Sendable, Hashable {
                 techniques = Set(words.dropFirst())
                 try Self.check(techniques ?? [])
             case "with" where words.dropFirst().joined().lowercased() == "training": mayTrain = true
-            case let word? where words.count == 1 && TargetForm(rawValue: word) != nil: form = TargetForm(rawValue: word) ?? .any
+            case let word? where words.count == 1 && TargetForm(name: word) != nil: form = TargetForm(name: word) ?? .any
             default: limits.append(String(part))
             }
         }
@@ -58,50 +57,6 @@ public struct SearchRequest: Sendable, Hashable {
     /// What can be typed between the commas, for completion.
     public static func words(_ metric: MetricKind) -> [String] {
         ["drop <= ", "accuracy >= "] + SearchGoal.names(metric).map { "\($0) <= " } + ["minimize ", "for ", "only ", "with training"] + TargetForm.allCases.map(\.rawValue)
-    }
-}
-
-/// What the found model may be made of.
-public enum TargetForm: String, Sendable, Hashable, CaseIterable {
-    /// Whatever ONNX Runtime runs.
-    case any
-    /// Operators of the ONNX standard only, which other runtimes read too.
-    case portable
-    /// Standard operators, and every layer with weights computes in integers: its inputs are quantized.
-    case integers
-
-    public var help: String {
-        switch self {
-        case .any: "whatever ONNX Runtime runs"
-        case .portable: "operators of the ONNX standard only"
-        case .integers: "standard operators, and every layer with weights computes in integers"
-        }
-    }
-
-    /// Whether a model has the form.
-    func holds(_ model: Model) -> Bool {
-        guard self != .any else { return true }
-        guard Self.isStandard(model.graph) else { return false }
-        guard self == .integers else { return true }
-        let producer = GraphIndex(model.graph).producer
-        func isQuantized(_ value: String?) -> Bool {
-            guard let value, let node = producer[value] else { return false }
-            return model.graph.nodes[node].opType == "DequantizeLinear"
-        }
-        return model.graph.nodes.allSatisfy { node in
-            switch node.opType {
-            case "Conv", "ConvTranspose", "Gemm", "MatMul":
-                // Products of two activations have no weights.
-                let hasWeight = node.inputs.prefix(2).contains { model.graph.initializers[$0] != nil || isQuantized($0) }
-                return !hasWeight || node.inputs.prefix(2).allSatisfy(isQuantized)
-            case "LSTM", "GRU", "RNN": return false
-            default: return true
-            }
-        }
-    }
-
-    private static func isStandard(_ graph: Graph) -> Bool {
-        graph.nodes.allSatisfy { node in (node.domain.isEmpty || node.domain == "ai.onnx") && node.subgraphs.allSatisfy { isStandard($0.1) } }
     }
 }
 

@@ -15,6 +15,10 @@ public struct WeightTying: Technique {
             once, so m layers take the room of one; the graph multiplies it by each layer's scale, which ONNX Runtime does while loading. MACs and \
             speed stay the same; without scales the layers share memory too.
 
+            Weights that are copies of each other already, transposed ones too (as exporters write a table that is looked up at one end and multiplied \
+            by at the other), are stored once whatever the kinds of their layers, and nothing else changes. A layer that reads a transposed one is not \
+            seen as a layer by later steps.
+
             Layers of a trained model are seldom alike: expect a large loss unless the model was trained with tied weights or is trained afterwards. \
             Choose layers, such as neighboring blocks of a transformer, rather than all.
             """,
@@ -39,10 +43,17 @@ public struct WeightTying: Technique {
         var reasons = layers.map { refusal(for: $0, in: model) }
         var tensors: [Form: Set<String>] = [:]
         for (layer, reason) in zip(layers, reasons) where reason == nil { tensors[Form(layer), default: []].insert(layer.weight) }
-        for (index, layer) in layers.enumerated() where reasons[index] == nil && tensors[Form(layer), default: []].count < 2 {
+        let copies = Self.copies(layers, reasons, in: model)
+        for (index, layer) in layers.enumerated() where reasons[index] == nil && tensors[Form(layer), default: []].count < 2 && !copies.contains(index) {
             reasons[index] = "no other layer has weights of its shape"
         }
         return reasons
+    }
+
+    /// Layers whose weights are copies, and those they are copies of.
+    private static func copies(_ layers: [Layer], _ reasons: [String?], in model: Model) -> Set<Int> {
+        let found = WeightCopies(layers, candidates: layers.indices.filter { reasons[$0] == nil }, in: model).copies
+        return Set(found.keys).union(found.values.map(\.original))
     }
 
     public func coupledLayers(_ layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [[Int]] {
@@ -64,7 +75,9 @@ public struct WeightTying: Technique {
         var writer = ComputedWeightWriter(model, targets: targets)
         var groups: [[WeightJob]] = []
         var known: [Role: Int] = [:]
-        for job in writer.jobs(context) where job.place.owner.isMain {
+        var jobs = writer.jobs(context).filter(\.place.owner.isMain)
+        let copied = Self.storeCopies(&jobs, model, &writer, context)
+        for job in jobs {
             let role = Role(form: Form(job.layer), isMain: job.place.name == job.layer.weight, dims: job.tensor.dims, scale: job.parameters.flag("scale"))
             if let group = known[role] {
                 groups[group].append(job)
@@ -76,6 +89,7 @@ public struct WeightTying: Technique {
         for (number, group) in groups.enumerated() {
             try context.cancellation.check()
             guard group.count > 1 else {
+                guard !copied.contains(group[0].place) else { continue }
                 context.notes.add("\(group[0].layer.id): no other target has weights of its shape; left as they are")
                 continue
             }
@@ -113,6 +127,25 @@ public struct WeightTying: Technique {
             states[index].valueEntropy = nil
             if scaled { states[index].overheadBits += Double(8 * 2 * ComputedWeightWriter.nodeBytes) }
         }
+    }
+
+    /// Lets copies of a weight be read from where it stands first, and takes them off the list.
+    /// - Returns: the weights that others are read from now.
+    private static func storeCopies(_ jobs: inout [WeightJob], _ model: Model, _ writer: inout ComputedWeightWriter, _ context: RewriteContext) -> Set<WeightReaders.Place> {
+        let layers = jobs.map(\.layer)
+        let copies = WeightCopies(layers, candidates: jobs.indices.filter { jobs[$0].place.name == layers[$0].weight }, in: model).copies
+        for (position, copy) in copies.sorted(by: { $0.key < $1.key }) {
+            let original = jobs[copy.original].place.name
+            writer.replace(jobs[position]) { editor, path in
+                copy.isTransposed ? editor.front("Transpose", [original], at: path, [Attribute("perm", .integers([1, 0]))]) : original
+            }
+            context.notes.add("\(layers[position].id): reads the weights of \(layers[copy.original].id)\(copy.isTransposed ? ", transposed" : ""), of which it had a copy")
+        }
+        let kept = Set(copies.values.map { jobs[$0.original].place })
+        jobs = jobs.indices.filter { copies[$0] == nil }.map { jobs[$0] }
+        // A table that others read as it is stays as it is.
+        jobs.removeAll { kept.contains($0.place) }
+        return kept
     }
 
     /// What layers that may share a tensor have in common.

@@ -27,8 +27,13 @@ struct Apply: ParsableCommand {
     @Option(help: ArgumentHelp("Write the recipe as well, with the model's hash.", valueName: "file"), completion: .file(extensions: ["yaml"]))
     var saveRecipe: String?
 
+    @Flag(help: "Put the recipe and its figures into the model's metadata, where 'lathe inspect' finds them.")
+    var record = false
+
     @Option(help: ArgumentHelp("The data set, for techniques that calibrate or train.", valueName: "file"), completion: .file(extensions: ["yaml", "yml", "npz"]))
     var data: String?
+
+    @OptionGroup var targeting: TargetOptions
 
     @OptionGroup var checking: CheckOptions
 
@@ -47,6 +52,9 @@ struct Apply: ParsableCommand {
         let document = try Failure.about(source.model) { try applied(recipe, progress, cancellation) }
         progress.clear()
         Console.print(printing.json ? try document.printed() : document.text)
+        guard let objections = document.target?.objections, !objections.isEmpty else { return }
+        for objection in objections { Console.error("\(output ?? source.model): not for \(targeting.target?.name ?? ""): \(objection)") }
+        throw Failure.requirementNotMet
     }
 
     private var request: OpenRequest {
@@ -62,9 +70,11 @@ struct Apply: ParsableCommand {
         let packed = try pack.map { _ in try Archive.pack(applied.model, cancellation: cancellation) { progress.show("packing \($1)", $0) } }
         try cancellation.check()
         var document = ApplyDocument(model: ModelReference(session.info), recipe: RecipeDocument(recipe, reports: applied.reports))
+        if let target = targeting.target { document.target = ApplyDocument.Target(name: target.name, objections: target.objections(to: applied.model)) }
         if let output {
             progress.show("writing \(output)")
-            let written = try session.write(applied.model, to: output, check: checking.check, externalData: checking.externalData, cancellation: cancellation)
+            let made = record ? try session.recorded(applied.model, recipe, program: "lathe \(Version.number)", cancellation: cancellation) : applied.model
+            let written = try session.write(made, to: output, check: checking.check, externalData: checking.externalData, cancellation: cancellation)
             for remark in written.remarks { Console.warn("\(output): \(remark)") }
             document.add(.model, output, written.byteCount)
             document.advice = SparseAdvice.line(applied.model, fileBytes: written.byteCount)

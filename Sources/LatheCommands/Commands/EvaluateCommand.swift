@@ -50,6 +50,9 @@ struct Evaluate: ParsableCommand {
         completion: .file(extensions: ["csv"]))
     var changed: String?
 
+    @Option(help: ArgumentHelp("Write what was found as one HTML file, with charts and tables.", valueName: "file"), completion: .file(extensions: ["html"]))
+    var report: String?
+
     @Flag(help: "Do not measure latency.")
     var noLatency = false
 
@@ -71,7 +74,7 @@ struct Evaluate: ParsableCommand {
     }
 
     func run() throws {
-        try Outputs.check([changed]) {
+        try Outputs.check([changed, report]) {
             OpenRequest(modelPath: source.model, dataPath: data, recipePath: recipe.recipe, runtimePath: source.runtime, teacherPath: teaching.teacher).filesRead
         }
         let steps = try recipe.resolve()
@@ -79,6 +82,7 @@ struct Evaluate: ParsableCommand {
         let progress = ProgressLine(quiet: output.json)
         let document = try Failure.about(source.model) { try measured(steps, progress, cancellation) }
         progress.clear()
+        if let report { try AtomicFile.write(try EvaluateReport(document).page(), to: report) }
         Console.print(output.json ? try document.printed() : EvaluateText.text(document))
         let missed = document.requirements.filter { !$0.met }
         for requirement in missed { Console.error("\(source.model): not met: \(requirement.description)") }

@@ -161,8 +161,6 @@ struct TimeQuantity: ExpressibleByArgument, CustomStringConvertible {
     var defaultValueDescription: String { description }
 }
 
-extension TargetForm: ExpressibleByArgument {}
-
 /// What a search was asked, beside what it wrote: for `--resume`.
 private struct Begun: Codable {
     var goal: String?

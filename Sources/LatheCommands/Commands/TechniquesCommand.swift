@@ -18,7 +18,7 @@ struct Techniques: ParsableCommand {
     var writeDocs: String?
 
     @Option(
-        help: ArgumentHelp("Put what Benchmarks/technique_figures.py measured on those pages.", valueName: "file"),
+        help: ArgumentHelp("Put what Benchmarks/technique_figures.py measured on those pages, and what Benchmarks/runtimes.py did beside it.", valueName: "file"),
         completion: .file(extensions: ["json"]))
     var figures: String?
 
@@ -33,7 +33,7 @@ struct Techniques: ParsableCommand {
         if let writeDocs {
             try FileManager.default.createDirectory(atPath: writeDocs, withIntermediateDirectories: true)
             let measured = try figures.map { try TechniqueFigures(path: $0) }
-            let pages = TechniquePages.all(TechniqueRegistry.all.map(\.descriptor), figures: measured).map {
+            let pages = TechniquePages.all(TechniqueRegistry.all.map(\.descriptor), figures: measured, runtimes: try figures.flatMap { try RuntimeResults(beside: $0) }).map {
                 (path: (writeDocs as NSString).appendingPathComponent($0.name), text: $0.text)
             }
             try Outputs.check(pages.map(\.path)) {

@@ -10,12 +10,19 @@ struct ApplyDocument: JSONDocument {
         var bytes: Int
     }
 
+    /// What of the model is not for where it is to run.
+    struct Target: Encodable {
+        var name: String
+        var objections: [String]
+    }
+
     let schema = "lathe.apply/1"
     var model: ModelReference
     var recipe: RecipeDocument
     var files: [File] = []
     /// What could be done better, in a line for the user.
     var advice: String?
+    var target: Target?
 
     /// Adds a file that was written.
     mutating func add(_ kind: Kind, _ path: String, _ bytes: Int) { files.append(File(kind: kind, path: path, bytes: bytes)) }

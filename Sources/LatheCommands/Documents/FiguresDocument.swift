@@ -21,6 +21,8 @@ struct FiguresDocument: Encodable {
         exits = figures.live.map { live in zip(live.shares, live.values).map { Exit(share: $0, value: $1) } }
     }
 
+    var layers: [LayerFigures] { figures.layers }
+
     /// A measure's value; `nil` where it is not known.
     subscript(measure: Measure) -> Double? { measure.figure(in: figures)?.value }
 

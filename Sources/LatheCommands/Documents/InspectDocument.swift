@@ -2,6 +2,7 @@ import CompressionEngine
 import Foundation
 import Measurement
 import ModelGraph
+import Recipes
 import Techniques
 
 /// What `lathe inspect --json` prints.
@@ -83,6 +84,8 @@ struct InspectDocument: JSONDocument {
     var figures: FiguresDocument
     var caches: Caches
     var layers: [LayerEntry]
+    /// What the model was made from and by which recipe, where it says.
+    var record: ModelRecord?
     var runtime: String?
     /// Why there are no MACs and activations, where there are none.
     var runtimeProblem: String?
@@ -114,6 +117,7 @@ struct InspectDocument: JSONDocument {
                 macs: layer.macs?.whole, serializedBytes: layer.serializedBytes.whole, packedBytes: layer.packedBytes?.whole,
                 outputElements: layer.outputElements?.whole, distribution: spread[layer.id].map(Self.distribution))
         }
+        record = ModelRecord(session.model)
         runtime = session.info.runtimeVersion
         runtimeProblem = session.info.runtimeProblem
         self.warnings = warnings

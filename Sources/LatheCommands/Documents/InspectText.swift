@@ -1,5 +1,6 @@
 import Foundation
 import Measurement
+import Recipes
 
 /// What `lathe inspect` prints for people.
 enum InspectText {
@@ -13,9 +14,21 @@ enum InspectText {
             for value in values { lines.append("  \(title)  \(describe(value))".onOneLineKeepingIndent) }
         }
         lines += ["", layers(document), "", totals(document)]
+        for making in document.record?.makings ?? [] { lines += made(making) }
         for warning in document.warnings { lines.append("note: \(warning.onOneLine)") }
         if let problem = document.runtimeProblem { lines.append("note: no MACs and activations: \(problem.onOneLine)") }
         return lines.joined(separator: "\n")
+    }
+
+    /// What the model says of how it was made.
+    private static func made(_ making: ModelRecord.Making) -> [String] {
+        let steps = try? Recipe.parse(making.recipe, file: "record").steps.map(\.canonical)
+        let figures = Measure.all.compactMap { measure -> String? in
+            guard let pair = making.figures[measure.id], pair.count == 2 else { return nil }
+            return "\(measure.name) \(measure.format.exact(pair[0])) → \(measure.format.exact(pair[1]))"
+        }
+        return ["", "made by \(making.program) from \(making.model) (\(making.modelHash))".onOneLine]
+            + (steps ?? [making.recipe]).map { "  \($0.onOneLine)" } + figures.map { "  \($0)" }
     }
 
     private static func describe(_ value: InspectDocument.Value) -> String {

@@ -3,8 +3,8 @@ import Techniques
 /// Pages of `Docs/Techniques/`, made from the registry.
 enum TechniquePages {
     /// File name and text of every page; `README.md` is the index.
-    static func all(_ descriptors: [TechniqueDescriptor], figures: TechniqueFigures?) -> [(name: String, text: String)] {
-        [("README.md", index(descriptors))] + descriptors.map { ("\($0.id).md", page($0, figures?.section($0.id))) }
+    static func all(_ descriptors: [TechniqueDescriptor], figures: TechniqueFigures?, runtimes: RuntimeResults?) -> [(name: String, text: String)] {
+        [("README.md", index(descriptors))] + descriptors.map { ("\($0.id).md", page($0, [figures?.section($0.id), runtimes?.section($0.id)].compactMap { $0 })) }
     }
 
     private static let note = "<!-- Made by `lathe techniques --write-docs`; edit the technique's descriptor instead. -->\n"
@@ -23,7 +23,7 @@ enum TechniquePages {
         return text
     }
 
-    private static func page(_ descriptor: TechniqueDescriptor, _ figures: String?) -> String {
+    private static func page(_ descriptor: TechniqueDescriptor, _ measured: [String]) -> String {
         var text = "\(note)# \(descriptor.title)\n\n`\(descriptor.id)` · \(descriptor.family.title)\n\n\(descriptor.summary)\n\n"
         text += wrapped(descriptor.details) + "\n\n"
         if !descriptor.parameters.isEmpty {
@@ -45,7 +45,7 @@ enum TechniquePages {
         text += "```\n\n```\n\(command(descriptor))\n```\n\n"
         text += "Needs calibration data: \(calibration(descriptor)).\n"
         if let order = order(descriptor) { text += "\n\(order)\n" }
-        if let figures { text += "\n\(figures)" }
+        for section in measured { text += "\n\(section)" }
         text += "\nSource: \(descriptor.source)\n"
         return text
     }

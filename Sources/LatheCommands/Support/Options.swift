@@ -1,4 +1,5 @@
 import ArgumentParser
+import CompressionEngine
 import Measurement
 import ModelGraph
 import Recipes
@@ -65,6 +66,21 @@ struct CheckOptions: ParsableArguments {
 
     @Flag(help: "Write the weights into a file of their own, named like the model with .data behind it, however small the model is.")
     var externalData = false
+}
+
+/// Where what is written is to run.
+struct TargetOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Where the model is to run: onnxruntime, openvino, portable (any runtime), or integers.",
+            discussion: "Forms in the written model that the target does not read are listed, and the status is 1. The file is there all the same.", valueName: "target"))
+    var target: TargetForm?
+}
+
+extension TargetForm: ExpressibleByArgument {
+    public init?(argument: String) { self.init(name: argument) }
+    public static var allValueStrings: [String] { allCases.map(\.rawValue) + ["onnxruntime"] }
+    public var defaultValueDescription: String { rawValue }
 }
 
 /// How a command prints.

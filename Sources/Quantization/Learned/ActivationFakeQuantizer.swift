@@ -41,9 +41,9 @@ struct ActivationFakeQuantizer: Sendable {
 
     /// Puts QuantizeLinear and DequantizeLinear in place of these nodes; both give the same values bit for bit.
     ///
-    /// Eight bits are stored whatever the width; a Clip before keeps to the codes there are. A Clip to the same range behind changes no
+    /// Eight bits are stored whatever the width; a Clip before keeps to the codes there are. A Max with the range's lower end behind changes no
     /// value, but keeps ONNX Runtime from what it does to a Conv or Gemm that reads DequantizeLinear: it would round float weights once
-    /// more, to int8 with one scale for all of them.
+    /// more, to int8 with one scale for all of them. (With a Clip there, OpenVINO computes something else, without a word.)
     func export(step: Float, editor: inout GraphEditor) throws {
         let nodes = editor.graph(.main).nodes
         guard let position = nodes.firstIndex(where: { $0.outputs.contains(output) }) else {
@@ -52,11 +52,10 @@ struct ActivationFakeQuantizer: Sendable {
         let unused = editor.scratch()
         editor.edit(position, at: .main) { $0.outputs = [unused] }
         let bounds = [range.low, range.high].map { editor.constant(Tensor(name: "", floats: [Float($0) * step], dims: []), at: .main) }
-        func clip(_ value: String, _ result: String) { editor.add(.op("Clip", [value] + bounds, result), before: position) }
         var source = input
         if bits < 8 {
             source = editor.scratch()
-            clip(input, source)
+            editor.add(.op("Clip", [input] + bounds, source), before: position)
         }
         // Of MatMul and Add the runtime makes a Gemm.
         let sums = Set(nodes.lazy.filter { $0.opType == "Add" }.flatMap(\.inputs))
@@ -67,7 +66,7 @@ struct ActivationFakeQuantizer: Sendable {
         let value = isGuarded ? editor.scratch() : output
         editor.add(.op("QuantizeLinear", [source, scale, zero], codes), before: position)
         editor.add(.op("DequantizeLinear", [codes, scale, zero], value), before: position)
-        if isGuarded { clip(value, output) }
+        if isGuarded { editor.add(.op("Max", [value, bounds[0]], output), before: position) }
     }
 }
 

@@ -19,7 +19,7 @@ public struct QuantizationAwareTraining: Technique {
             sides have different values. The first and the last layer are usually kept at 8 bits.
 
             The file holds weights at their true width, unpacked while loading, and QuantizeLinear and DequantizeLinear around activations, in 8 bits \
-            between Clips to the codes in use: ONNX Runtime computes from it what was trained. It computes in float, so latency hardly changes; a \
+            behind Clips to the codes in use: ONNX Runtime computes from it what was trained. It computes in float, so latency hardly changes; a \
             device with integer arithmetic finds all it needs. BatchNormalization stays as it is. What else is trained, data, loss, checkpoints and \
             memory are as in fine-tuning.
             """,
@@ -98,7 +98,7 @@ public struct QuantizationAwareTraining: Technique {
                 format: setting.weights.format, granularity: setting.weights.granularity, groupSize: 0, storage: .packed, integerActivations: false)
             QuantizationForecast.apply(request, to: &states[index], summaries[index])
             guard let bits = setting.activationBits, [.conv, .convTranspose, .gemm, .matMul].contains(layer.kind) else { continue }
-            // QuantizeLinear and DequantizeLinear between Clips, and their constants.
+            // QuantizeLinear and DequantizeLinear, Clip before and Max behind, and their constants.
             let nodes = (bits < 8 ? 3.0 : 2) + (layer.kind == .matMul ? 0 : 1)
             let constants = nodes > 2 ? 4.0 : 2
             states[index].overheadBits += 8 * (nodes * QuantizationForecast.nodeBytes + constants * QuantizationForecast.initializerBytes)

@@ -77,7 +77,6 @@ public struct StaticInt8: Technique {
         let node = graph.nodes[layer.nodeIndex]
         guard node.domain.isEmpty || node.domain == "ai.onnx" else { return "\(node.domain).\(node.opType) is not a standard operator" }
         guard node.input(1) == layer.weight else { return "the weight is the left operand" }
-        guard layer.kind == .conv || layer.weightShape.count == 2 else { return "the weight has \(layer.weightShape.count) dimensions, not 2" }
         guard let input = node.input(0), graph.initializers[input] == nil else { return "the input is a constant" }
         if let bias = node.input(2) {
             guard let tensor = graph.initializers[bias], tensor.elementType == .float32 else { return "the bias is not a float32 constant" }
@@ -114,6 +113,11 @@ public struct StaticInt8: Technique {
 
     static func granularity(_ parameters: ParameterValues) -> Granularity { parameters.choice("weights") == "tensor" ? .tensor : .channel }
 
+    /// Matrices that are stacked have one scale: ONNX Runtime's products of integers refuse one for each column of them.
+    static func granularity(_ parameters: ParameterValues, _ layer: Layer) -> Granularity {
+        layer.kind == .matMul && layer.weightShape.count > 2 ? .tensor : granularity(parameters)
+    }
+
     /// The grid of weights: symmetric int8. Seven bits use ±64, as `onnxruntime.quantization` does with `reduce_range`: then two
     /// products of a weight and an unsigned byte fit 16 bits.
     static func weightFormat(_ parameters: ParameterValues) -> WeightFormat {
@@ -123,7 +127,7 @@ public struct StaticInt8: Technique {
     public func predict(_ states: inout [LayerState], targets: [Int: ParameterValues], summaries: [LayerSummary]) {
         for (index, parameters) in targets {
             let summary = summaries[index]
-            let granularity = Self.granularity(parameters)
+            let granularity = Self.granularity(parameters, summary.layer)
             let codes = QuantizationForecast.codes(
                 summary, bits: parameters.choice("weight-bits") == "7" ? 7 : 8, granularity: granularity, groupSize: 0)
             QuantizationForecast.apply(codes, to: &states[index])

@@ -29,6 +29,8 @@ struct StaticInt8Rewriter {
             context.notes.add("operator set raised from \(before) to \(OperatorSetLift.target), the first with integer operators")
         }
         for target in targets { layers[target.layer.nodeIndex] = target }
+        let stacked = targets.filter { StaticInt8.granularity($0.parameters) != StaticInt8.granularity($0.parameters, $0.layer) }
+        if !stacked.isEmpty { context.notes.add("one scale for all weights of stacked matrices: \(RewriteContext.Notes.list(stacked.map(\.layer.id)))") }
     }
 
     mutating func rewritten() throws -> Model {
@@ -119,7 +121,7 @@ struct StaticInt8Rewriter {
     private mutating func mergeProductBiases() {
         let index = GraphIndex(model.graph)
         var removed = Set<Int>()
-        for (position, target) in layers where target.layer.kind == .matMul {
+        for (position, target) in layers where target.layer.kind == .matMul && target.layer.weightShape.count == 2 {
             let node = model.graph.nodes[position]
             guard let input = node.input(0), rank(input) == 2, let output = node.outputs.first, index.useCount(output) == 1,
                 let consumer = index.consumers[output]?.first, model.graph.nodes[consumer].isStandard("Add")
@@ -208,7 +210,7 @@ struct StaticInt8Rewriter {
         let beta = layer.kind == .gemm ? node.float("beta") ?? 1 : 1
         if alpha != 1, let values = weight.floats() { weight = weight.withFloats(values.map { $0 * alpha }) }
         let layout =
-            StaticInt8.granularity(target.parameters) == .tensor
+            StaticInt8.granularity(target.parameters, layer) == .tensor
             ? ScaleLayout(.tensor, dims: weight.dims) : ScaleLayout(.axis(layer.outputAxis), dims: weight.dims)
         let bias = try bias(node, outputs: weight.dims[layer.outputAxis], factor: beta)
         let quantized = try WeightQuantizer.quantize(

@@ -203,15 +203,18 @@ import Testing
         let model = try Self.model("gemm", folder)
         let rewritten = try Self.apply("hashednets", ["ratio": .real(0.05), "signs": .flag(signs)], to: model).model
         _ = try Self.weights(rewritten, folder)
-        let coefficients = PositionHash(seed: 0).coefficients.map(String.init)
+        let coefficients = PositionHash(seed: 0).coefficients.flatMap { $0 }.map(String.init)
         let text = try Python.run(
             """
             w, v = np.fromfile(args[0] + '.before', np.float32), np.fromfile(args[0], np.float32)
-            n, p, k = 144 * 144, 2**31 - 1, round(144 * 144 * 0.05)
-            a, b, c, d = map(int, args[2:])
+            n, k = 144 * 144, round(144 * 144 * 0.05)
+            numbers = list(map(int, args[2:]))
             worst = 0
+            def digit(i, p, a, b, c, d, e, f):
+                x, y = i % 4091, i // 4091
+                return (a * x**3 + b * x**2 + c * x + d + e * y**2 + f * y) % p
             for part in range(2):
-                h = [(a * i**3 + b * i**2 + c * i + d) % p for i in range(n)]
+                h = [digit(i, 4091, *numbers[:6]) * 4093 + digit(i, 4093, *numbers[6:]) for i in range(n)]
                 s = np.array([1 - 2 * (x // k % 2) if args[1] == 'true' else 1 for x in h]); g = np.array([x % k for x in h])
                 x = w[part * n:][:n].astype(np.float64)
                 mean = np.bincount(g, s * x, k) / np.maximum(np.bincount(g, minlength=k), 1)
