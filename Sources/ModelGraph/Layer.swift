@@ -145,7 +145,10 @@ private struct LayerFinder {
 
     /// Weights behind an operator of someone else's (AMD Quark's quantizers and the like), by which they are known: what it makes of them is not.
     private func foreign(_ node: Node, _ scope: Scope) -> Source? {
-        guard !["", "ai.onnx", "com.microsoft"].contains(node.domain), node.outputs.count == 1, var stored = node.input(0) else { return nil }
+        // Those whose width stands in the file are told by it or not at all.
+        guard !["", "ai.onnx", "com.microsoft"].contains(node.domain), !Self.trainingDomains.contains(node.domain), node.outputs.count == 1, var stored = node.input(0) else {
+            return nil
+        }
         func isConstant(_ name: String) -> Bool { name.isEmpty || model.initializer(name, from: scope.path) != nil }
         // Quantized and dequantized by a pair of them.
         if !isConstant(stored), let index = scope.producer[stored], scope.graph.nodes[index].domain == node.domain,
@@ -164,10 +167,13 @@ private struct LayerFinder {
             quantization: Layer.Quantization(scale: node.input(1), zeroPoint: node.input(2), opType: node.opType, bits: bits))
     }
 
+    /// Of Brevitas and QONNX.
+    private static let trainingDomains: Set = ["onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general"]
+
     /// Weights that a network was trained to have rounded, by Brevitas' or QONNX's operators: kept as floats, of as many bits as
     /// the operator says (QONNX, "Quant" and "BipolarQuant").
     private func trained(_ node: Node, _ scope: Scope) -> Source? {
-        guard ["onnx.brevitas", "qonnx.custom_op.general", "finn.custom_op.general"].contains(node.domain),
+        guard Self.trainingDomains.contains(node.domain),
             let stored = node.input(0), let found = model.initializer(stored, from: scope.path), found.tensor.elementType.isFloatingPoint
         else { return nil }
         let bits: Int

@@ -58,6 +58,8 @@ import Testing
         }
         // What cannot be known is not guessed.
         #expect(layers("Quant", "onnx.brevitas", bits: [4, 8]).isEmpty && layers("Quant", "onnx.brevitas", bits: [-.infinity]).isEmpty)
-        #expect(layers("Quant", "elsewhere", bits: [4]).isEmpty)
+        // An operator that nobody here knows: the weight is there, of the width it is stored in.
+        let other = try #require(layers("Quant", "elsewhere", bits: [4]).first)
+        #expect(other.weight == "w" && other.quantization?.bits == 32 && !other.isFloat)
     }
 }

@@ -202,7 +202,7 @@ import Testing
         for preset in RecipePreset.all { try RecipeOrder.check(try preset.recipe().withoutTraining) }
         let rounds = try #require(RecipePreset.all.first { $0.id == "deep-compression-retrained" }).recipe()
         #expect(rounds.learns && !rounds.withoutTraining.learns)
-        #expect(rounds.withoutTraining.steps.map(\.technique) == ["magnitude-pruning", "weight-sharing", "huffman"])
+        #expect(rounds.withoutTraining.steps.map(\.technique) == ["magnitude-pruning", "weight-sharing", "sparse-storage", "huffman"])
         #expect(rounds.withoutTraining.steps[0].parameters["sparsity"] == .real(0.92))
     }
 

@@ -53,8 +53,13 @@ enum RuntimeForms {
     }
 
     private static func forms(of node: Node, _ graph: Graph) -> [RuntimeForm] {
-        guard node.domain.isEmpty || node.domain == "ai.onnx" else { return [foreign(node)] }
+        let isStandard = node.domain.isEmpty || node.domain == "ai.onnx"
         func type(_ input: Int) -> ElementType? { node.input(input).flatMap { graph.initializers[$0]?.elementType } }
+        if node.opType == "DequantizeLinear", [.int4, .uint4].contains(type(0)), isStandard || node.domain == "com.microsoft" {
+            let title = (isStandard ? "" : "com.microsoft.") + "DequantizeLinear of 4 bits"
+            return [RuntimeForm(title: title, refusedBy: isStandard ? ["tract"] : ["tract", "onnx.reference"], differsIn: ["MNN"], isForeign: !isStandard)]
+        }
+        guard isStandard else { return [foreign(node)] }
         switch node.opType {
         case "BitShift":
             return [RuntimeForm(title: "BitShift, which unpacked codes in files of earlier builds", differsIn: ["OpenVINO", "MNN"])]
@@ -62,15 +67,19 @@ enum RuntimeForms {
             return [RuntimeForm(title: "Div of uint8", differsIn: ["OpenVINO", "MNN"])]
         case "Mod" where isLarge(node.input(1), graph):
             return [RuntimeForm(title: "whole numbers of 2²⁴ and more, as hashed weights of earlier builds have them", differsIn: ["MNN"])]
-        case "DequantizeLinear" where [.int4, .uint4].contains(type(0)):
-            return [RuntimeForm(title: "DequantizeLinear of 4 bits", refusedBy: ["tract", "MNN"])]
+        case "Cast" where type(0) == .bfloat16: return [RuntimeForm(title: "weights in bfloat16", refusedBy: ["tract"])]
         case "Compress": return [RuntimeForm(title: "Compress", refusedBy: ["tract"])]
         default: return []
         }
     }
 
+    /// Who else reads operators of ONNX Runtime's own.
+    private static let microsoft: [String: Set<String>] = [
+        "MatMulNBits": ["OpenVINO", "tract"], "QuantizeLinear": ["OpenVINO"], "DequantizeLinear": ["OpenVINO"], "DynamicQuantizeLSTM": ["OpenVINO"],
+    ]
+
     private static func foreign(_ node: Node) -> RuntimeForm {
-        let readers: Set<String> = node.domain == "com.microsoft" && node.opType == "MatMulNBits" ? ["OpenVINO", "tract"] : []
+        let readers = node.domain == "com.microsoft" ? microsoft[node.opType] ?? [] : []
         let others = ["OpenVINO", "tract", "MNN", "onnx.reference"].filter { !readers.contains($0) }
         return RuntimeForm(title: "\(node.domain).\(node.opType), no operator of the standard", refusedBy: others, isForeign: true)
     }
