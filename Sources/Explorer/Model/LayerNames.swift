@@ -14,7 +14,7 @@ public struct LayerNames: Sendable {
         self.short = short
     }
 
-    /// - Parameter isASCII: with three dots where others have the one character.
+    /// - Parameter isASCII: with two dots where others have the one character.
     public func callAsFunction(_ name: String, isASCII: Bool = false) -> String {
         guard let found = short[name] else { return name }
         return isASCII && found.hasPrefix("…") ? ".." + found.dropFirst() : found

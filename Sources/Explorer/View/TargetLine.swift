@@ -7,7 +7,8 @@ extension Painter {
     mutating func drawTarget(in rect: Rect) {
         guard let target = model.tasks.target, rect.height > 0 else { return }
         let marks = model.targetMarks
-        let isMet = !marks.isEmpty && marks.allSatisfy { $0.isMet == true && !$0.isEstimate }
+        // What the original already holds is no achievement.
+        let isMet = !model.isBaseline && !marks.isEmpty && marks.allSatisfy { $0.isMet == true && !$0.isEstimate }
         var line: StyledLine = [Span("Target ", Style(.accent, .bold))]
         if isMet { line += Span("met ", Style(.good, .bold)) }
         for (index, mark) in marks.enumerated() {
