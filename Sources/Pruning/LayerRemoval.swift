@@ -78,6 +78,10 @@ public struct LayerRemoval: WholeModelTechnique {
             }
             context.notes.add("removed \(branch.layers.map { layers[$0].id }.joined(separator: ", "))")
         }
+        let gone = Set(removed.flatMap { branches[$0].layers })
+        let kept = Set(layers.indices.filter { !gone.contains($0) }.map { layers[$0].weight })
+        let shared = gone.count { kept.contains(layers[$0].weight) }
+        if shared > 0 { context.notes.add("the weights of \(shared) of these \(gone.count) layers stay in the file: other layers share them") }
         model.graph.replaceReads(replacements)
         if removed.count < parameters.integer("count") { context.notes.add("there are only \(branches.count) branches to remove") }
     }

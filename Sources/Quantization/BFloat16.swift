@@ -20,6 +20,7 @@ public struct BFloat16: Technique {
         parameters: [], produces: [.loweredPrecision], widens: false)
 
     public func refusal(for layer: Layer, in model: Model) -> String? {
+        if layer.weightType == .bfloat16 { return "its weights are bfloat16 already" }
         if let reason = QuantizationRefusal.reason(for: layer) { return reason }
         return model.opset >= 13 ? nil : "needs operator set 13 (Cast from bfloat16); the model has \(model.opset)"
     }

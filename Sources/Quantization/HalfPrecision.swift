@@ -16,7 +16,7 @@ public struct HalfPrecision: Technique {
             than float32.
 
             Constants beyond ±65504 are clamped (noted); values below 6·10⁻⁸ become zero. Shape arithmetic, resizing scales and subgraphs stay \
-            float32.
+            float32, and so do, where there are calibration data, operators whose values go beyond half of ±65504.
             """,
         source: "IEEE 754-2008 binary16; Micikevicius et al., arXiv:1710.03740",
         parameters: [
@@ -48,6 +48,7 @@ public struct HalfPrecision: Technique {
             // Layers that only store float16, and those not selected, go on computing in float32.
             let half = Set(computing.map(\.layer.id))
             let float = Set(model.layers().filter { !half.contains($0.id) && $0.path.isMain }.map(\.nodeIndex))
+                .union(try HalfRange.overflowing(model, context: context))
             var converter = HalfPrecisionGraph(model, floatNodes: float, context: context)
             model = try converter.converted(counts: &counts)
             let inner = computing.filter { !$0.layer.path.isMain }

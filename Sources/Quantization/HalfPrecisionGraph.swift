@@ -12,6 +12,8 @@ struct HalfPrecisionGraph {
     private let context: RewriteContext
     /// Whether each node computes in float16.
     private var isHalf: [Bool]
+    /// Nodes that compute with constants alone.
+    private let constantArithmetic: Set<Int>
     /// Values that are float16 under their own name.
     private var halfValues: Set<String> = []
     /// Cast copies made: value → its copy in the other type.
@@ -38,12 +40,36 @@ struct HalfPrecisionGraph {
         self.context = context
         isHalf = []
         let onShapes = Self.shapeArithmetic(graph).union(TransposeFusionCrash.nodes(of: graph))
+        constantArithmetic = Self.constantArithmetic(graph)
+        let ofConstants = constantArithmetic
         isHalf = graph.nodes.enumerated().map { position, node in
             let standard = node.domain.isEmpty || node.domain == "ai.onnx"
             return standard && !Self.floatOperators.contains(node.opType) && node.subgraphs.isEmpty && !floatNodes.contains(position)
-                && !onShapes.contains(position) && !Self.isBeyondHalf(node, graph)
+                && !onShapes.contains(position) && !Self.isBeyondHalf(node, graph) && !Self.reduces(node) && !ofConstants.contains(position)
                 && node.outputs.contains { types.isFloat32($0) } && (node.outputs + node.inputs).allSatisfy { $0.isEmpty || types.types[$0] != nil }
         }
+    }
+
+    /// ONNX Runtime has scatters that add or multiply in float32 alone.
+    private static func reduces(_ node: Node) -> Bool {
+        ["ScatterElements", "ScatterND"].contains(node.opType) && node.string("reduction") ?? "none" != "none"
+    }
+
+    /// Operators that move values and compute nothing.
+    private static let movements: Set<String> = [
+        "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Slice", "Concat", "Identity", "Cast", "Expand", "Gather", "Split", "Tile",
+    ]
+
+    /// Nodes that compute with constants alone. ONNX Runtime evaluates them while loading, but not in float16: it has no kernels for most, and would
+    /// compute them at every run.
+    private static func constantArithmetic(_ graph: Graph) -> Set<Int> {
+        let constants = graph.constantNames()
+        return Set(
+            graph.nodes.indices.filter { position in
+                let node = graph.nodes[position]
+                let inputs = node.inputs.filter { !$0.isEmpty }
+                return !inputs.isEmpty && inputs.allSatisfy(constants.contains) && !movements.contains(node.opType)
+            })
     }
 
     /// A normalization with a mean or variance that no half holds: clamped, it would scale by something else. (Masks may be clamped.)
@@ -74,7 +100,8 @@ struct HalfPrecisionGraph {
             var captured = Set<String>()
             for (_, body) in node.subgraphs { captured.formUnion(body.capturedNames()) }
             for name in Set(node.inputs).union(captured).sorted() where types.isFloat32(name) {
-                let copy = try isHalf[position] ? half(name, counts: &counts) : float(name)
+                let isStored = constantArithmetic.contains(position) && graph.initializers[name]?.count ?? 0 >= 128
+                let copy = try isHalf[position] ? half(name, counts: &counts) : isStored ? stored(name, counts: &counts) : float(name)
                 if copy != name { reads[name] = copy }
             }
             editor.edit(position, at: .main) { $0.replaceReads(reads) }
@@ -113,6 +140,16 @@ struct HalfPrecisionGraph {
             place(.cast(name, made, to: .float16), behind: name)
         }
         toHalf[name] = made
+        return made
+    }
+
+    /// The float32 form of a large constant that is stored in half.
+    private mutating func stored(_ name: String, counts: inout (clamped: Int, vanished: Int)) throws -> String {
+        if let known = toFloat[name] { return known }
+        let kept = try half(name, counts: &counts)
+        let made = editor.fresh("\(name)_float")
+        editor.addFront(.cast(kept, made, to: .float32), at: .main)
+        toFloat[name] = made
         return made
     }
 

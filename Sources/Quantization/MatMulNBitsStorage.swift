@@ -39,14 +39,21 @@ struct MatMulNBitsStorage {
             let view = try WeightView(rows: matrix, groupSize: blockSize)
             self.weight = try WeightQuantizer.quantize(view, format: request.format, rounding: request.rounding, memo: memo)
         case .channel, .tensor:
-            // A scale per row (or one for all), repeated for each block.
-            blockSize = layer.kind == .embedding ? max(16, columns.roundedUpToPowerOfTwo) : 128
+            // A scale per row (or one for all), repeated for each block: the largest up to 128 that pads least.
+            blockSize = layer.kind == .embedding ? max(16, columns.roundedUpToPowerOfTwo) : Self.blockSize(columns)
             let view = try WeightView(rows: matrix, groupSize: blockSize)
             let kind: ScaleLayout.Kind = request.granularity == .tensor ? .tensor : .axis(0)
             let coarse = try WeightQuantizer.quantize(
                 view, layout: ScaleLayout(kind, dims: view.layout.dims), format: request.format, rounding: request.rounding, memo: memo)
             self.weight = coarse.repeated(in: view.layout)
         }
+    }
+
+    private static func blockSize(_ columns: Int) -> Int {
+        let sizes = [128, 64, 32, 16]
+        let padding = { (size: Int) in (size - columns % size) % size }
+        let least = sizes.map(padding).min() ?? 0
+        return sizes.first { padding($0) == least } ?? 128
     }
 
     /// Replaces the layer's node.

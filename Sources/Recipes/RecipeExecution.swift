@@ -244,8 +244,9 @@ public enum RecipeOrder {
             let isNew = earlier.last.map { $0.technique != descriptor.id || descriptor.produces.contains(.training) && $0.parameters != step.parameters } ?? false
             let again = descriptor.produces.isDisjoint(with: [.correction, .training]) ? trainedSince : isNew
             if previous.id == descriptor.id, before.layers == step.layers, !again { return "is twice in the recipe for the same layers" }
-            if previous.produces.contains(.loweredPrecision), descriptor.requires.contains(.floatWeights) {
-                return "needs float weights, but \(previous.id) before it lowers their precision; put it first"
+            // Of layers named apart, those that the other step could not lower are still to be had: judged when applied.
+            if previous.produces.contains(.loweredPrecision), descriptor.requires.contains(.floatWeights), before.layers == step.layers {
+                return "needs float weights, but \(previous.id) before it lowers their precision; put it first, or give it layers that the other leaves, with @"
             }
             if previous.produces.contains(.earlyExit), descriptor.produces.isDisjoint(with: [.coding, .storage]) {
                 return "must come before \(previous.id), which is fitted to the finished model"

@@ -23,6 +23,11 @@ import Testing
         #expect(errors.demands == [Demand(.metric(.mae), .drop, 0.01), Demand(.metric(.mae), 0.2)] && errors.objective == .file)
         #expect(try SearchGoal("sqnr >= 20dB", metric: .sqnr).demands == [Demand(.sqnr, isAtLeast: true, 20)])
         #expect(try SearchGoal("", best: "latency", metric: .top1).objective == .latency)
+        // What loses nothing by its limits is said.
+        #expect(try SearchGoal("file <= 50%", metric: .top1).remark?.contains("drop <= 0.5") == true)
+        for text in ["file <= 50%, drop <= 1", "file <= 50%, accuracy >= 90", "drop <= 1, minimize file drop"] {
+            #expect(try SearchGoal(text, metric: .top1).remark == nil)
+        }
         let front = try SearchGoal("latency <= 1x, minimize file drop", metric: .top1)
         #expect(front.objectives == [.file, .top1] && front.isFront && front.axes == [.file, .top1] && front.demands.count == 1)
         #expect(try SearchGoal("drop <= 1", best: "file, macs,latency", metric: .top1).objectives == [.file, .macs, .latency])
@@ -33,7 +38,8 @@ import Testing
         "A goal that cannot be meant is one line that says what is expected",
         arguments: [
             ("", "is empty"), ("file", "expected a limit"), ("files <= 3", "no measure 'files'"), ("file >= 50%", "less is better"), ("accuracy <= 90", "more is better"),
-            ("drop >= 1", "with <="), ("drop <= x", "percentage points"), ("file <= wide", "bytes"), ("file <= 1x, file <= 2x", "limited twice"), ("mae <= 3", "no measure 'mae'"),
+            ("drop >= 1", "with <="), ("drop <= x", "percentage points"), ("file <= wide", "bytes"), ("file <= 1x, file <= 2x", "limited twice"),
+            ("mae <= 3", "measures top-1 accuracy, not mean absolute error"),
             ("file <= -50%", "bytes"), ("drop <= -1", "percentage points"),
             ("minimize", "one to three"), ("minimize file macs latency drop", "one to three"), ("minimize accuracy", "'drop' is what it loses"), ("minimize file file", "twice"),
             ("minimize bytes", "no measure 'bytes'"),

@@ -99,15 +99,15 @@ import Testing
         for (options, status) in [
             (["--min-accuracy", "\(value - 1)"], 0), (["--min-accuracy", "\(value + 1)dB"], 1), (["--max-drop", "\(150 - value + 1)"], 0), (["--max-drop", "1 dB"], 1),
             (["--require", "sqnr>=\(value - 1)"], 0), (["--require", "accuracy>=\(value + 1)"], 1), (["--require", "file<=0.5x"], 0), (["--require", "macs<=1K"], 1),
-            (["--require", "energy<=0.9x"], 0),
+            (["--require", "energy<=90%, file <= 50%"], 0), (["--require", "file<=10%"], 1),
         ] as [([String], Int32)] {
             let result = try Program.run(common + options)
             #expect(result.status == status, "\(options): \(result.output)\(result.errors)")
-            if status == 1, !options.contains("macs<=1K") { #expect(result.errors.contains(" dB"), "\(result.errors)") }
+            if status == 1, !["macs<=1K", "file<=10%"].contains(options[1]) { #expect(result.errors.contains(" dB"), "\(result.errors)") }
         }
         for (options, said) in [
             (["--min-accuracy", "92%"], "dB"), (["--max-drop", "0.5pt"], "dB"), (["--require", "cosine>=0.9"], "SQNR"), (["--require", "gzip<=x"], "bytes"),
-            (["--require", "training-time<=3"], "not measured"), (["--require", "latency<=1x"], "latency"), (["--require", "weight<=1"], "require"),
+            (["--require", "training-time<=3"], "no measure"), (["--require", "latency<=1x"], "latency"), (["--require", "weight<=1"], "require"),
         ] {
             let result = try Program.run(common.filter { $0 != "--quick" || !options[1].hasPrefix("gzip") } + options)
             #expect(result.status == 2 && result.errors.contains(said) && result.errorLines.count == 1, "\(options): \(result.errors)")

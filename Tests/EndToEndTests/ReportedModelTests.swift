@@ -201,4 +201,94 @@ import Testing
             #expect(String(decoding: problem, as: UTF8.self).contains("changed meanwhile"))
         }
     }
+
+    // MARK: A second round of reports
+
+    /// The batch is declared open and is 1 inside: calibration and training run one sample at a time.
+    @Test func theBatchIsOneInside() throws {
+        for (step, cosine) in [("static-int8", 0.999), ("gptq", 0.95), ("wanda:sparsity=0.3", 0.9), ("fine-tuning:epochs=1,loss=logits", 0.99)] {
+            let made = try apply("batch_inside", [step])
+            #expect(made.cosine > cosine, "\(step): \(made.cosine)")
+        }
+    }
+
+    /// What ONNX Runtime has no float16 kernel for, or whose type hides in a sequence, stays float32.
+    @Test(arguments: ["sums_ScatterElements", "sums_ScatterND", "chunks"]) func halvesThatRun(name: String) throws {
+        let made = try apply(name, ["fp16:mode=compute"])
+        #expect(made.cosine > 0.9999 && made.size < 0.75, "\(name): \(made.cosine) \(made.size)")
+    }
+
+    /// Values beyond float16 stay float32 where calibration data show them; a mask may be as low as it likes.
+    @Test func rangesOfHalves() throws {
+        let large = try apply("large_values", ["fp16:mode=compute"])
+        #expect(large.cosine > 0.9999 && large.output.contains("stay float32"), "\(large)")
+        let mask = try apply("low_mask", ["fp16:mode=compute"])
+        #expect(mask.cosine > 0.9999 && !mask.output.contains("stay float32"), "\(mask)")
+    }
+
+    /// A file that loads and does not run is no result.
+    @Test func writtenFilesRun() throws {
+        // Its own data do not reach it; the check runs the file on zeros, as the model before it.
+        let broken = Self.folder + "/broken.onnx"
+        try Python.run(
+            """
+            import onnx
+            model = onnx.load(args[0])
+            model.graph.node[1].op_type = 'Reshape'
+            model.graph.node[1].input.append('shape')
+            model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([3, 64], np.int64), 'shape'))
+            onnx.save(model, args[1])
+            """, Self.model("weight_output"), broken)
+        let library = ProcessInfo.processInfo.environment["LATHE_ONNXRUNTIME"] ?? Repository.root + "/.deps/onnxruntime"
+        let answer = try Program.run("load-check", broken, "--runtime", library, "--shapes", #"{"x": [1, 32]}"#)
+        #expect(answer.status == 0 && answer.output.contains("\"failure\""), "\(answer.output)\(answer.errors)")
+        let sound = try Program.run("load-check", Self.model("weight_output"), "--runtime", library, "--shapes", #"{"x": [1, 32]}"#)
+        #expect(sound.status == 0 && !sound.output.contains("\"failure\""), "\(sound.output)\(sound.errors)")
+    }
+
+    /// A weight that is an output keeps its shape and its values.
+    @Test(arguments: ["structured-pruning:ratio=0.5", "magnitude-pruning:sparsity=0.9", "weight-sharing:bits=2", "svd:rank=2"]) func outputsThatAreWeights(step: String) throws {
+        let result = Self.folder + "/output.onnx"
+        let run = try Program.run("apply", Self.model("weight_output"), "--step", step, "--output", result)
+        if run.status == 0 {
+            let same = try Python.run(
+                """
+                import onnxruntime as ort
+                a, b = (ort.InferenceSession(p).run(['w2'], {'x': np.zeros((1, 32), np.float32)})[0] for p in args)
+                print(a.shape == b.shape and (a == b).all())
+                """, Self.model("weight_output"), result)
+            #expect(same.contains("True"), "\(step)")
+        }
+        #expect((run.output + run.errors).contains("is an output of the model"), "\(step): \(run.output)\(run.errors)")
+    }
+
+    @Test func ruinedWeightsAreNamed() throws {
+        for arguments in [["inspect", Self.model("ruined")], ["evaluate", Self.model("ruined"), "--data", Self.data("ruined"), "--step", "weight-quantization", "--no-latency"]] {
+            let run = try Program.run(arguments)
+            #expect((run.output + run.errors).contains("weights that are NaN or infinite: 2 in w1"), "\(run.output)\(run.errors)")
+        }
+    }
+
+    /// Layers that one quantizer leaves are there for another, by name or kind.
+    @Test func whatIsLeftCanFollow() throws {
+        let alone = try apply("upsampling", ["static-int8:target=integer"])
+        let both = try apply("upsampling", ["static-int8:target=integer", "weight-quantization@kind:convtranspose"])
+        #expect(both.size < 0.7 * alone.size && both.cosine > 0.99, "\(both) \(alone)")
+        let run = try Program.run(
+            "apply", Self.model("upsampling"), "--data", Self.data("upsampling"), "--step", "static-int8", "--step", "weight-quantization", "--output", Self.folder + "/twice.onnx")
+        #expect(run.status == 2 && run.errors.contains("give it layers that the other leaves"), "\(run.errors)")
+    }
+
+    /// Blocks that a layer's few inputs fill.
+    @Test func blocksFit() throws {
+        let made = try apply("chunks", ["weight-quantization:bits=4,storage=matmulnbits"])
+        #expect(made.size < 0.42 && made.cosine > 0.97, "\(made)")
+    }
+
+    @Test func largerFilesAreSaid() throws {
+        let (small, again) = (Self.folder + "/small.onnx", Self.folder + "/again.onnx")
+        _ = try Program.run("apply", Self.model("stacked"), "--step", "fp16", "--output", small)
+        let run = try Program.run("apply", small, "--step", "float32", "--output", again)
+        #expect(run.status == 0 && run.errors.contains("larger than the model's file"), "\(run.output)\(run.errors)")
+    }
 }

@@ -203,7 +203,76 @@ def odd_tables(folder):
         save(folder, name, nodes + [node("MatMul", ["r", "w"], "y")], [value("ids", ["n", 9], T.INT64)], [value("y", ["n", 9, 6])], [constant, weight("w", 32, 6)], ids)
 
 
+def inside(folder):
+    """The batch is declared open, but a Reshape holds the one sample of the export."""
+    nodes = [node("MatMul", ["x", "w1"], "a"), node("Relu", ["a"], "r"), node("Reshape", ["r", "s"], "q"), node("MatMul", ["q", "w2"], "y")]
+    constants = [weight("w1", 32, 64), weight("w2", 64, 8), const("s", [1, 8, 64], "i8")]
+    save(folder, "batch_inside", nodes, [value("x", ["batch", 8, 32])], [value("y", None)], constants, {"x": rng.normal(0, 1, (64, 8, 32)).astype("f4")})
+
+
+def scatters(folder):
+    """Sums of messages by node, as graph networks have them."""
+    for kind, index in [("ScatterElements", np.array([0, 0, 1, 2, 1, 0])[:, None].repeat(64, 1)), ("ScatterND", np.array([[0], [0], [1], [2], [1], [0]]))]:
+        nodes = [
+            node("MatMul", ["x", "w1"], "a"), node("ConstantOfShape", ["shape"], "zeros", value=helper.make_tensor("v", T.FLOAT, [1], [0.0])),
+            node(kind, ["zeros", "index", "a"], "sums", reduction="add", **({"axis": 0} if kind == "ScatterElements" else {})), node("MatMul", ["sums", "w2"], "y"),
+        ]
+        constants = [weight("w1", 32, 64), weight("w2", 64, 8), const("shape", [3, 64], "i8"), const("index", index, "i8")]
+        save(folder, f"sums_{kind}", nodes, [value("x", [6, 32])], [value("y", [3, 8])], constants, {"x": rng.normal(0, 1, (64, 6, 32)).astype("f4")}, opset=16)
+
+
+def sequences(folder):
+    """A gate whose halves come from a sequence, as TorchScript writes chunk."""
+    nodes = [
+        node("MatMul", ["x", "w1"], "a"), node("SplitToSequence", ["a", "half"], "parts", axis=1), node("SequenceAt", ["parts", "i0"], "p"),
+        node("SequenceAt", ["parts", "i1"], "q"), node("Sigmoid", ["q"], "gate"), node("Mul", ["p", "gate"], "m"), node("MatMul", ["m", "w2"], "y"),
+    ]
+    constants = [weight("w1", 32, 64), weight("w2", 32, 8), const("half", 32, "i8"), const("i0", 0, "i8"), const("i1", 1, "i8")]
+    save(folder, "chunks", nodes, [value("x", ["n", 32])], [value("y", ["n", 8])], constants, {"x": rng.normal(0, 1, (64, 32)).astype("f4")}, opset=13)
+
+
+def ranges(folder):
+    """A value beyond what float16 holds, and a mask that is far beyond it on purpose."""
+    x = {"x": rng.normal(0, 1, (64, 9, 32)).astype("f4")}
+    large = [node("MatMul", ["x", "w1"], "a"), node("Mul", ["a", "up"], "b"), node("Mul", ["b", "down"], "c"), node("MatMul", ["c", "w2"], "y")]
+    constants = [weight("w1", 32, 64), weight("w2", 64, 8), const("up", 2e5), const("down", 5e-6)]
+    save(folder, "large_values", large, [value("x", ["n", 9, 32])], [value("y", ["n", 9, 8])], constants, x)
+    masked = [
+        node("MatMul", ["x", "w1"], "k"), node("Transpose", ["k"], "kt", perm=[0, 2, 1]), node("MatMul", ["x", "kt"], "scores"), node("Sub", ["one", "mask"], "off"),
+        node("Mul", ["off", "least"], "low"), node("Unsqueeze", ["low", "axis"], "rows"), node("Add", ["scores", "rows"], "masked"), node("Softmax", ["masked"], "shares", axis=-1),
+        node("MatMul", ["shares", "x"], "mixed"), node("MatMul", ["mixed", "w2"], "y"),
+    ]
+    constants = [const("w1", rng.normal(0, 0.1, (32, 32))), weight("w2", 32, 8), const("one", 1.0), const("least", -3.4e38), const("axis", [1], "i8")]
+    mask = np.ones((64, 9), "f4")
+    mask[:, 6:] = 0
+    save(folder, "low_mask", masked, [value("x", ["n", 9, 32]), value("mask", ["n", 9])], [value("y", ["n", 9, 8])], constants, {**x, "mask": mask})
+
+
+def stray_weights(folder):
+    """A weight that is an output as well, and one that a training ruined."""
+    x = {"x": rng.normal(0, 1, (64, 32)).astype("f4")}
+    nodes = [node("MatMul", ["x", "w1"], "a"), node("Relu", ["a"], "r"), node("MatMul", ["r", "w2"], "y")]
+    w1, w2 = weight("w1", 32, 64), weight("w2", 64, 16)
+    save(folder, "weight_output", nodes, [value("x", ["n", 32])], [value("y", ["n", 16]), value("w2", [64, 16])], [w1, w2], x)
+    ruined = numpy_helper.to_array(w1).copy()
+    ruined[3, 5], ruined[4, 6] = np.nan, np.inf
+    save(folder, "ruined", nodes, [value("x", ["n", 32])], [value("y", ["n", 16])], [const("w1", ruined), w2], x)
+
+
+def upsampling(folder):
+    """A convolution that computes in integers and a transposed one that does not."""
+    nodes = [node("Conv", ["x", "w1", "b1"], "a", pads=[1] * 4), node("Relu", ["a"], "r"), node("ConvTranspose", ["r", "w2"], "y", strides=[2, 2])]
+    constants = [const("w1", rng.normal(0, 0.2, (32, 3, 3, 3))), weight("b1", 32), const("w2", rng.normal(0, 0.1, (32, 16, 2, 2)))]
+    save(folder, "upsampling", nodes, [value("x", ["n", 3, 12, 12])], [value("y", ["n", 16, 24, 24])], constants, {"x": rng.normal(0, 1, (64, 3, 12, 12)).astype("f4")})
+
+
 def make(folder):
+    inside(folder)
+    scatters(folder)
+    sequences(folder)
+    ranges(folder)
+    stray_weights(folder)
+    upsampling(folder)
     for lookups in (1, 2, 3):
         tables(folder, lookups, head=False)
         tables(folder, lookups, head=True)
@@ -234,8 +303,8 @@ def compare(first, data, second):
         options = ort.SessionOptions()
     left, right = ort.InferenceSession(first, providers=["CPUExecutionProvider"]), ort.InferenceSession(second, options, providers=["CPUExecutionProvider"])
     data = dict(np.load(data))
-    fixed = next((i.shape[0] for i in left.get_inputs() if isinstance(i.shape[0], int)), 24)
-    feed = {i.name: data[i.name][:fixed] for i in left.get_inputs()}
+    fixed = 1 if "batch_inside" in first else next((i.shape[0] for i in left.get_inputs() if isinstance(i.shape[0], int)), 24)
+    feed = {i.name: data[i.name][:fixed] if data[i.name].ndim == len(i.shape) else data[i.name][0] for i in left.get_inputs()}
     a, b = (np.concatenate([np.asarray(v, "f8").ravel() for v in s.run(None, feed)]) for s in (left, right))
     assert np.isfinite(b).all() or not np.isfinite(a).all()
     print(float(a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-30)), os.path.getsize(second) / os.path.getsize(first))

@@ -260,6 +260,11 @@ import Testing
         let again = reopened(earlier)
         #expect(again.model.recipe == driver.model.recipe && again.model.session.history.nodes.count == driver.model.session.history.nodes.count)
         #expect(again.model.session.history.nodes.map(\.isPinned) == driver.model.session.history.nodes.map(\.isPinned))
+        // What happened stays on screen for one who looks elsewhere, until a key is pressed.
+        again.wait(600)
+        #expect(again.screen.contains("goes on here"))
+        again.press("tab")
+        #expect(!again.screen.contains("goes on here"))
         // Undo goes back through it, and a second cut loses nothing either.
         #expect(EarlierSession(try log(again)).wasCut)
         let third = reopened(EarlierSession(try log(again)))

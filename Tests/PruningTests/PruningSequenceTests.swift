@@ -70,10 +70,16 @@ import Testing
 
     /// Initial states of computed shape follow; states given from outside do not.
     @Test func initialStates() throws {
-        for given in [false, true] {
+        for (given, written) in [(false, false), (true, false), (false, true)] {
             var b = GraphBuilder(input: [7, nil, 5])
             var state = "state"
-            if given {
+            if written {
+                // As PyTorch's exporter writes zeros: more than are needed, of which some are taken.
+                b.graph.initializers["zero"] = try Tensor(name: "zero", elementType: .float32, dims: [1, 1, 1], storage: TensorStorage(copying: [Float(0)]))
+                let batch = b.node("Slice", [b.node("Shape", ["x"], "shape"), b.integers("1", [1]), b.integers("2", [2])], "batch")
+                let dims = b.node("Concat", [b.integers("two", [2]), batch, b.integers("width", [8])], "dims", [("axis", .integer(0))])
+                state = b.node("Slice", [b.node("Expand", ["zero", dims], "zeros"), b.integers("from", [0]), b.integers("to", [1]), b.integers("along", [0])], "state")
+            } else if given {
                 b.graph.inputs.append(ValueInfo(name: "state", elementType: .float32, shape: [.fixed(1), .symbolic("batch"), .fixed(8)]))
             } else {
                 let batch = b.node("Slice", [b.node("Shape", ["x"], "shape"), b.integers("1", [1]), b.integers("2", [2])], "batch")

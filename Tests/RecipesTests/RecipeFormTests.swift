@@ -203,6 +203,17 @@ import Testing
     ])
     func stepsAsTypedForEarlierBuildsAreRead(text: String, step: RecipeStep) throws { #expect(try RecipeStep(line: text, place: "--step") == step) }
 
+    /// Values that are defaults need not be typed; the short line means the same.
+    @Test func aShortLineLeavesDefaultsOut() throws {
+        for technique in TechniqueRegistry.all {
+            let descriptor = technique.descriptor
+            let whole = RecipeStep(technique: descriptor.id, parameters: ParameterValues().resolved(by: descriptor), layers: .names("fc*"), optional: true)
+            #expect(whole.shortLine == "\(descriptor.id)?@fc*", "\(whole.shortLine)")
+        }
+        let step = try RecipeStep(line: "static-int8:activations=uint8,weight-bits=7,weights=channel;weights=tensor@fc*", place: "--step")
+        #expect(step.shortLine == "static-int8:weight-bits=7;weights=tensor@fc*", "\(step.shortLine)")
+    }
+
     @Test func storedTrialsOfEarlierBuildsHoldTheirRecipe() throws {
         var key = TrialKey(kind: "evaluation 2", modelHash: "m", dataHash: "d", recipe: Recipe(seed: 7, steps: Self.old.steps).normalized.yaml, runtime: "r", threads: 1)
         #expect(try key.storedRecipe() == Self.old.normalized)

@@ -42,7 +42,7 @@ public struct SearchGoal: Sendable, Hashable {
                 guard best == nil else { throw EngineError(.data, "goal '\(text)': what to make best is said twice") }
                 best = words.dropFirst().joined(separator: ",")
             } else {
-                demands.append(try Self.demand(part.filter { $0 != " " }, metric))
+                demands.append(try Demand(typed: String(part), metric: metric))
             }
         }
         guard !demands.isEmpty || best != nil else { throw EngineError(.data, "the goal is empty: expected limits such as 'file <= 50%, drop <= 0.5'") }
@@ -64,7 +64,7 @@ public struct SearchGoal: Sendable, Hashable {
         }
         objectives = []
         for name in names {
-            let (measure, isDrop) = try Self.measure(name, metric, in: name)
+            let (measure, isDrop) = try Demand.measure(name, metric, in: "goal '\(name)'")
             guard measure.direction == .lower || isDrop else {
                 let more = measure.metric == nil ? "" : ": 'drop' is what it loses"
                 throw EngineError(.data, "goal: \(measure.direction == .neither ? "neither more nor less" : "more") is better of \(measure.name), so it is not minimized\(more)")
@@ -74,52 +74,10 @@ public struct SearchGoal: Sendable, Hashable {
         }
     }
 
-    private static func demand(_ text: String, _ metric: MetricKind) throws(EngineError) -> Demand {
-        let signs = [("<=", false), (">=", true), ("≤", false), ("≥", true), ("<", false), (">", true)]
-        guard let (range, isAtLeast) = signs.lazy.compactMap({ sign, isAtLeast in text.range(of: sign).map { ($0, isAtLeast) } }).first else {
-            throw EngineError(.data, "goal: expected a limit such as 'file<=50%' or 'drop<=0.5', found '\(text)'")
-        }
-        let number = String(text[range.upperBound...])
-        let (measure, isDrop) = try Self.measure(String(text[..<range.lowerBound]), metric, in: text)
-        if isDrop {
-            guard !isAtLeast else { throw EngineError(.data, "goal '\(text)': a drop is limited from above, with <=") }
-            guard let value = measure.typedDifference(number), value >= 0 else {
-                throw EngineError(.data, "goal '\(text)': expected \(measure.typedDifferenceForm) of \(measure.name), found '\(number)'")
-            }
-            return Demand(measure, .drop, value)
-        }
-        guard measure.direction == .neither || isAtLeast == (measure.direction == .higher) else {
-            throw EngineError(
-                .data, "goal '\(text)': \(measure.direction == .lower ? "less" : "more") is better of \(measure.name), so it is limited with \(isAtLeast ? "<=" : ">=")")
-        }
-        if let ratio = ratio(number, measure) { return Demand(measure, .ratio, isAtLeast: isAtLeast, ratio) }
-        guard let value = measure.typed(number) else {
-            throw EngineError(
-                .data, "goal '\(text)': expected \(measure.typedForm)\(measure.metric == nil ? ", or a share of the baseline's such as 50% or 0.5x" : ""), found '\(number)'")
-        }
-        return Demand(measure, .value, isAtLeast: isAtLeast, value)
-    }
-
-    /// `0.5x`, and `50%` where the measure itself is not in percent.
-    private static func ratio(_ text: String, _ measure: Measure) -> Double? {
-        guard case .ratio = measure.comparison else { return nil }
-        let value: Double? =
-            if let last = text.last, "x×".contains(last) { Double(text.dropLast()) } else if text.hasSuffix("%") { Double(text.dropLast()).map { $0 / 100 } } else { nil }
-        return value.flatMap { $0.isFinite && $0 > 0 ? $0 : nil }
-    }
-
-    private static let others = ["size": "file", "archive": "packed", "params": "parameters", "time": "latency", "accuracy": Measure.accuracyID]
-
-    private static func measure(_ name: String, _ metric: MetricKind, in text: String) throws(EngineError) -> (measure: Measure, isDrop: Bool) {
-        let id = name.lowercased()
-        if id == "drop" || id == "loss" { return (.metric(metric), true) }
-        let known = names(metric)
-        guard let measure = Measure.named(others[id] ?? id, metric: metric), measure.metric == nil || measure == .metric(metric),
-            measure.metric != nil || known.contains(measure.id)
-        else {
-            throw EngineError(.data, "goal '\(text)': there is no measure '\(name)' here, expected drop, accuracy, \(known.joined(separator: ", "))")
-        }
-        return (measure, false)
+    /// What the one who stated it may not have meant; `nil` for most goals.
+    public var remark: String? {
+        guard !isFront, objective.metric == nil, metricDemands.isEmpty else { return nil }
+        return "the goal limits no loss: the model with the least \(objective.name) wins, whatever it loses; ', drop <= 0.5' limits it"
     }
 
     /// Ids of what can be limited or made best, beside `drop` and `accuracy`.

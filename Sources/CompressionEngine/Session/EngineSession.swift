@@ -4,6 +4,7 @@ import Measurement
 import ModelGraph
 import OnnxRuntime
 import Recipes
+import Synchronization
 import Techniques
 import Training
 
@@ -81,28 +82,29 @@ public final class EngineSession: Sendable {
 extension EngineSession {
     /// Why techniques do not apply to layers of the model: `refusals[technique][layer position]`.
     public func refusals(shapes: ValueShapes?) -> [String: [Int: String]] {
-        var all: [String: [Int: String]] = [:]
-        var wide: Model?
-        for technique in TechniqueRegistry.all {
-            let descriptor = technique.descriptor
-            var reasons: [Int: String] = [:]
+        // Asked of all cores: some follow channels through the whole graph.
+        let wide = Mutex<Model?>(nil)
+        let all = try? Parallel.map(TechniqueRegistry.all) { technique in
             let fallback = PrecisionFallback(
                 of: technique, layers: layers, in: model, shapes: shapes?.dims ?? [:], selected: layers.indices,
                 widened: { model in
-                    let made = wide ?? SinglePrecisionGraph.converted(model)
-                    wide = made
-                    return made
+                    wide.withLock { known in
+                        let made = known ?? SinglePrecisionGraph.converted(model)
+                        known = made
+                        return made
+                    }
                 })
+            var reasons: [Int: String] = [:]
             for (index, reason) in fallback.refusals.enumerated() {
-                if descriptor.needsCalibration, calibration == nil {
+                if technique.descriptor.needsCalibration, calibration == nil {
                     reasons[index] = info.calibrationNeed
                 } else if let reason {
                     reasons[index] = reason
                 }
             }
-            all[descriptor.id] = reasons
+            return (technique.descriptor.id, reasons)
         }
-        return all
+        return Dictionary(all ?? [], uniquingKeysWith: { $1 })
     }
 
     /// Applies a recipe to the model.

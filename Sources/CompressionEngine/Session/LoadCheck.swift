@@ -1,5 +1,6 @@
 import EngineSupport
 import Foundation
+import Measurement
 import ModelGraph
 import OnnxRuntime
 import Synchronization
@@ -20,6 +21,8 @@ package enum LoadCheck {
         }
         package var inputs: [Value]
         package var outputs: [Value]
+        /// Why the runtime, which loads it, cannot run it on zeros; `nil` if it can, or was not asked to.
+        package var failure: String?
 
         /// What a caller of the model that `other` describes would miss; `nil` for nothing. Outputs may have been added. A type that is not known fits all.
         func difference(from other: Contract) -> String? {
@@ -59,11 +62,14 @@ package enum LoadCheck {
     /// - Parameters:
     ///   - path: of the file, its external data beside it.
     ///   - byteCount: size of both.
-    package static func answer(_ path: String, byteCount: Int, runtime: RuntimeLibrary, cancellation: Cancellation = Cancellation()) throws -> Answer {
-        guard let program = program.withLock({ $0 }) else { return loaded(path, runtime) }
+    ///   - shapes: of all inputs, to run it once on zeros; by default it is loaded only.
+    package static func answer(
+        _ path: String, byteCount: Int, runtime: RuntimeLibrary, shapes: [String: [Int]] = [:], cancellation: Cancellation = Cancellation()
+    ) throws -> Answer {
+        guard let program = program.withLock({ $0 }) else { return loaded(path, runtime, shapes: shapes) }
         let process = Process()
         process.executableURL = URL(fileURLWithPath: program)
-        process.arguments = ["load-check", path, "--runtime", runtime.path]
+        process.arguments = ["load-check", path, "--runtime", runtime.path, "--shapes", String(decoding: try JSONEncoder().encode(shapes), as: UTF8.self)]
         let (output, errors) = (Pipe(), Pipe())
         process.standardOutput = output
         process.standardError = errors
@@ -71,7 +77,7 @@ package enum LoadCheck {
         do {
             try process.run()
         } catch {
-            return loaded(path, runtime)
+            return loaded(path, runtime, shapes: shapes)
         }
         let began = ContinuousClock.now
         let (limit, most) = limits(byteCount)
@@ -105,15 +111,43 @@ package enum LoadCheck {
     }
 
     /// The same in this process.
-    package static func loaded(_ path: String, _ runtime: RuntimeLibrary) -> Answer {
+    package static func loaded(_ path: String, _ runtime: RuntimeLibrary, shapes: [String: [Int]] = [:]) -> Answer {
         do {
             let session = try Session(library: runtime, path: path)
             func values(_ descriptions: [ValueDescription]) -> [Contract.Value] {
                 descriptions.map { Contract.Value(name: $0.name, type: $0.elementType.map { Int($0.rawValue) } ?? 0) }
             }
-            return .loads(Contract(inputs: values(session.inputs), outputs: values(session.outputs)))
+            var contract = Contract(inputs: values(session.inputs), outputs: values(session.outputs))
+            if !shapes.isEmpty { contract.failure = failure(of: session, contract, shapes) }
+            return .loads(contract)
         } catch {
             return .refused("\(error)")
+        }
+    }
+
+    /// Bytes of inputs beyond which a model is not run.
+    private static let mostInput = 256 << 20
+
+    /// Runs once on zeros.
+    /// - Returns: the runtime's words; `nil` where it runs, or takes what no zeros can be made of.
+    private static func failure(of session: Session, _ contract: Contract, _ shapes: [String: [Int]]) -> String? {
+        var inputs: [(String, OnnxRuntime.Value)] = []
+        var total = 0
+        for input in contract.inputs {
+            let type = ElementType(rawValue: Int32(input.type))
+            guard let shape = shapes[input.name], let bytes = type.byteCount(of: shape.reduce(1, *)), let element = OnnxRuntime.Value.ElementType(onnxDataType: input.type)
+            else { return nil }
+            total += bytes
+            guard total <= mostInput else { return nil }
+            let zeros = TensorStorage(byteCount: bytes) { _ in }
+            guard element != .string, let value = try? RuntimeValues.view(zeros.bytes, type: type, shape: shape, owner: zeros) else { return nil }
+            inputs.append((input.name, value))
+        }
+        do {
+            _ = try session.run(inputs: inputs, outputs: contract.outputs.map(\.name))
+            return nil
+        } catch {
+            return "\(error)"
         }
     }
 }

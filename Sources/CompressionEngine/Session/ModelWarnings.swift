@@ -31,6 +31,26 @@ enum ModelWarnings {
         return warnings
     }
 
+    /// Weights and biases that are NaN or infinite, as a training that diverged leaves them; `nil` for sound models. Masks of attention, which
+    /// hold infinities on purpose, are in no layer.
+    static func notFinite(_ model: Model, _ layers: [Layer]) -> String? {
+        NonZeroCount.count(model)
+        var places: Set<WeightReaders.Place> = []
+        var found: [(name: String, count: Int)] = []
+        for layer in layers {
+            for name in layer.weightNames + [layer.bias].compactMap(\.self) {
+                guard let place = model.place(of: name, readBy: layer), places.insert(place).inserted, let tensor = model.graph[place.owner]?.initializers[place.name]
+                else { continue }
+                let count = NonZeroCount.notFinite(tensor)
+                if count > 0 { found.append((place.name, count)) }
+            }
+        }
+        guard !found.isEmpty else { return nil }
+        let largest = found.sorted { $0.count > $1.count }.prefix(3).map { "\($0.count) in \($0.name)" }.joined(separator: ", ")
+        return
+            "weights that are NaN or infinite: \(largest)\(found.count > 3 ? " and \(found.count - 3) more" : ""); what the model gives is not to be trusted, with or without a recipe"
+    }
+
     /// Share of the parameters from which on it is worth a line that they are in no layer.
     private static let share = 0.05
 

@@ -43,7 +43,7 @@ final class SessionKernels: Sendable {
             kernels: kernels, table: table, residuals: residuals)
         // What takes longest in the model counts most.
         return LearningPlan(
-            conditions: conditions, forecast: forecast, groups: groups.sorted { $0.time > $1.time }.map(\.kernels), store: store)
+            conditions: conditions, forecast: forecast, groups: groups.sorted { $0.time > $1.time }.map(\.kernels), store: store, operators: operators)
     }
 
     func time(_ kernels: [Kernel], conditions: LatencyConditions, cancellation: Cancellation) throws -> [Kernel: Double] {
@@ -58,4 +58,6 @@ struct LearningPlan: Sendable {
     /// Kernels that are timed together, what matters most first.
     let groups: [[Kernel]]
     let store: LatencyStore
+    /// The baseline's profile, operator by operator.
+    var operators: [OperatorTime] = []
 }

@@ -35,7 +35,9 @@ struct OpenedModel: Sendable {
         if split == .validation, let validation { return validation }
         guard let data else { throw EngineError(.data, "no data set: give one with --data") }
         guard let part = data.split(split) else { throw EngineError(.data, "\(data.path): has no \(split.rawValue) split") }
-        return try SampleSet(part, metric: data.metric, options: data.metricOptions, carry: data.carry)
+        var set = try SampleSet(part, metric: data.metric, options: data.metricOptions, carry: data.carry)
+        set.batchProbe = runtime.map { BatchProbe(model, $0) }
+        return set
     }
 }
 
@@ -55,7 +57,8 @@ extension OpenedModel {
             modelHash: model.contentHash.tagged, opset: model.opset, producer: model.producerName, layers: layers)
         info.inputs = model.graph.requiredInputs.map(\.summary)
         info.outputs = model.graph.outputs.map(\.summary)
-        info.warnings = ModelWarnings.of(model, layers)
+        info.alarms = [ModelWarnings.notFinite(model, layers)].compactMap(\.self)
+        info.warnings = info.alarms + ModelWarnings.of(model, layers)
         info.fileBytes = model.storedByteCount
         progress("loading ONNX Runtime", nil)
         var result = OpenedModel(model: model, layers: layers, info: info, inputShapes: inputShapes, request: request)
@@ -122,8 +125,11 @@ extension OpenedModel {
 
     /// The samples of a split as single calls: of sequences the steps, each with the state that the model has come to.
     func steps(of split: DatasetSplit, _ data: Dataset, limit: Int = 4096) throws -> SampleSet {
-        let set = try SampleSet(split, metric: data.metric, options: data.metricOptions, carry: data.carry)
-        guard set.isSequence else { return set }
+        var set = try SampleSet(split, metric: data.metric, options: data.metricOptions, carry: data.carry)
+        guard set.isSequence else {
+            set.batchProbe = runtime.map { BatchProbe(model, $0) }
+            return set
+        }
         return try set.unrolled(ModelRunner(model, library: try requiredRuntime(), label: "baseline"), model: model, limit: limit)
     }
 

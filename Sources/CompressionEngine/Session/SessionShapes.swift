@@ -75,6 +75,13 @@ final class SessionShapes: Sendable {
         try PlaceholderInputs.tensors(for: opened.model.graph, overrides: opened.inputShapes, guess: guess)
     }
 
+    /// Shapes of the inputs with which the opened model ran; empty where it was not run, or did not.
+    func inputShapes() -> [String: [Int]] {
+        let (guess, runs) = state.withLock { ($0.guess, !$0.doesNotRun) }
+        guard runs, opened.validation != nil || guess != nil, let inputs = try? probeInputs(guess ?? .usual) else { return [:] }
+        return Dictionary(inputs.map { ($0.name, $0.dims) }, uniquingKeysWith: { $1 })
+    }
+
     /// Made-up inputs with which the opened model runs.
     func placeholders() throws -> [Tensor] {
         _ = try shapes(of: opened.model, cancellation: Cancellation())

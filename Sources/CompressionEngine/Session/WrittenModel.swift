@@ -81,19 +81,23 @@ extension EngineSession {
             remarks.append("not tried in ONNX Runtime, which is missing")
             return nil
         }
-        let answer = try LoadCheck.answer(path, byteCount: byteCount, runtime: runtime, cancellation: cancellation)
+        let shapes = shapeProbes.inputShapes()
+        let answer = try LoadCheck.answer(path, byteCount: byteCount, runtime: runtime, shapes: shapes, cancellation: cancellation)
         let declared = LoadCheck.Contract(inputs: model.graph.requiredInputs.map(LoadCheck.Contract.Value.init), outputs: model.graph.outputs.map(LoadCheck.Contract.Value.init))
-        if case .loads(let contract) = answer, contract.difference(from: declared) == nil { return nil }
+        if case .loads(let contract) = answer, contract.failure == nil, contract.difference(from: declared) == nil { return nil }
         // What the runtime does not take to begin with, or takes otherwise than the file declares, is not the result's fault.
         if case .unknown(let why) = answer {
             remarks.append("not tried to the end: \(why)")
             return nil
         }
-        switch (answer, try LoadCheck.answer(info.modelPath, byteCount: info.fileBytes, runtime: runtime, cancellation: cancellation)) {
+        switch (answer, try LoadCheck.answer(info.modelPath, byteCount: info.fileBytes, runtime: runtime, shapes: shapes, cancellation: cancellation)) {
         case (_, .refused(let before)), (_, .unknown(let before)):
             remarks.append("not tried in ONNX Runtime, which does not load the model itself: \(before)")
             return nil
-        case (.loads(let contract), .loads(let before)): return contract.difference(from: before)
+        case (.loads(let contract), .loads(let before)):
+            // Where the model itself does not run on zeros, nothing follows from it.
+            if let failure = contract.failure, before.failure == nil { return "ONNX Runtime loads it but cannot run it: \(failure)" }
+            return contract.difference(from: before)
         case (.refused(let reason), .loads): return reason
         case (.unknown, _): return nil
         }

@@ -148,6 +148,8 @@ public struct SessionInfo: Sendable {
     /// Why the runtime does not run this model; `nil` while it does.
     public var cannotRun: String?
     public var warnings: [String]
+    /// What makes every number of this model doubtful, a line each; part of `warnings`, and said by every command.
+    public var alarms: [String] = []
     /// What was assumed about the data, a line each; part of `warnings`.
     public var dataNotes: [String] = []
     /// Names of the classes; empty if unknown.
@@ -183,6 +185,8 @@ public enum EngineEvent: Sendable {
     case opening(phase: String, fraction: Double?)
     /// The model is parsed: layers can be shown. `refusals[technique][layer position]` says why a technique does not apply.
     case opened(SessionInfo, baseline: ModelFigures, refusals: [String: [Int: String]], recipe: Recipe?)
+    /// The baseline's figures with its shapes, so MACs and memory; techniques are not predicted yet.
+    case counted(baseline: ModelFigures)
     /// Summaries are ready (or more complete than before): `predict` answers.
     case prepared(baseline: ModelFigures)
     /// The baseline's accuracy on the validation split so far.
@@ -195,6 +199,8 @@ public enum EngineEvent: Sendable {
     case accuracy(generation: Int, AccuracyEstimate)
     /// Times of a model against the baseline. Also the answer to an evaluation, where a model that runs in the same way was timed before.
     case latency(generation: Int, LatencyFigures, operators: [OperatorTime])
+    /// Where the baseline's time goes, found with the first measurement of any model.
+    case baselineOperators([OperatorTime])
     /// A recipe near one that has ruined the model, and which does not.
     case rescue(of: Recipe, Rescue)
     /// Timing waits until other programs leave the processor alone.

@@ -33,6 +33,7 @@ extension WorkbenchCore {
             guard let plan else { return forecast(nil) }
             learning = Learning(plan: plan)
             forecast(plan.forecast)
+            outlet.send(.baselineOperators(plan.operators))
         }
         guard !recipe.activeSteps.isEmpty, var predictor = snapshot.predictor else { return }
         predictor.learn(timed.figures.ratio, of: recipe)

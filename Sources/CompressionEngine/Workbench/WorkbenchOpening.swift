@@ -39,11 +39,10 @@ extension WorkbenchCore {
         watchSources(of: session)
         let shapes = try await shapes(session, first.figures, first.refusals)
         // Shapes may let techniques do more than the graph alone did.
-        let (refusals, summaries, counted) = try await blocking {
-            (
-                session.refusals(shapes: shapes), try session.summaries(shapes: shapes, cancellation: cancellation),
-                try session.baselineFigures(slowSizes: false, cancellation: cancellation)
-            )
+        let counted = try await blocking { try session.baselineFigures(slowSizes: false, cancellation: cancellation) }
+        outlet.send(.counted(baseline: counted))
+        let (refusals, summaries) = try await blocking {
+            (session.refusals(shapes: shapes), try session.summaries(shapes: shapes, cancellation: cancellation))
         }
         prepared(counted, session, summaries, refusals)
         await openTrials(session)

@@ -10,6 +10,12 @@ public struct MessageFeed: Sendable {
 
     public init() {}
 
+    /// Takes away what was shown long enough.
+    mutating func endNotice(at now: Double, byKey: Bool) {
+        guard let notice else { return }
+        if notice.until.map({ now > $0 }) ?? byKey { self.notice = nil }
+    }
+
     mutating func record(_ message: LoggedMessage) {
         messages.append(message)
         if messages.count > Self.capacity { messages.removeFirst(messages.count - Self.capacity) }
@@ -24,9 +30,10 @@ public struct LoggedMessage: Sendable, Hashable {
     public var text: String
 }
 
-/// A message shown for a few seconds.
+/// A message shown for a few seconds, or until a key is pressed.
 public struct Notice: Sendable, Hashable {
     public var kind: Toast.Kind
     public var text: String
-    public var until: Double
+    /// `nil` for what must not be missed: the next key takes it away.
+    public var until: Double?
 }

@@ -29,9 +29,12 @@ extension ExplorerModel {
         }
     }
 
-    /// Asks what each preset comes to; answered in the same moment.
-    mutating func predictPresets() {
-        for (_, recipe) in catalog.presets { effects.append(.predict(recipe)) }
+    /// Asks what each preset comes to, one a tick, so that keys never wait for all of them.
+    mutating func predictPresets() { answers.presetsToPredict = catalog.presets.map(\.recipe) }
+
+    mutating func predictNextPreset() {
+        guard !answers.presetsToPredict.isEmpty else { return }
+        effects.append(.predict(answers.presetsToPredict.removeFirst()))
     }
 
     /// Puts a preset in the recipe's place.

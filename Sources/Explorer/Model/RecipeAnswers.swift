@@ -1,4 +1,5 @@
 import Measurement
+import Recipes
 
 /// What the engine said of recipes, and what it is asked about the present one.
 public struct RecipeAnswers: Sendable {
@@ -6,6 +7,8 @@ public struct RecipeAnswers: Sendable {
     public var prediction: ModelFigures?
     /// The same of the recipes that come with the program, by their names.
     var presetFigures: [String: ModelFigures] = [:]
+    /// Presets whose figures are still to be asked for.
+    var presetsToPredict: [Recipe] = []
     public var results = RecipeResults()
     public var evaluation = Evaluation()
     public var latencyRun: LatencyRun?

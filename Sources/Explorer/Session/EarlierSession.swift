@@ -82,7 +82,9 @@ extension ExplorerModel {
             let trains = earlier.lines.last { ["train", "startExport"].contains($0.action) }?.action == "train"
             guard takeUp(earlier) else { return }
             let more = trains ? "; \(keyLabel(.train, .ascii)) resumes its training" : ""
-            notify(.success, "the last session was cut off and goes on here: \(session.history.nodes.count) states\(more)")
+            let text = "the last session was cut off and goes on here: \(session.history.nodes.count) states\(more)"
+            notify(.success, text, stays: true)
+            record(.info, text)
         } else {
             record(.info, "the last session of this model can be taken up: ':' resume-session")
         }

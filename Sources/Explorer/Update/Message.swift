@@ -23,6 +23,8 @@ public enum Message: Sendable {
     case existing([String])
     /// Lines that libraries wrote to standard output or error.
     case captured([String])
+
+    var isKey: Bool { if case .key = self { true } else { false } }
 }
 
 /// What `update` wants done. The runtime does it; nothing else has effects.

@@ -11,14 +11,16 @@ extension ExplorerModel {
     public mutating func update(_ message: Message, at time: Double) -> [Effect] {
         // Milliseconds, as in the session log, so that replay merges the same key presses.
         now = max(now, (time * 1000).rounded() / 1000)
-        if let notice = feed.notice, now > notice.until { self.feed.notice = nil }
+        feed.endNotice(at: now, byKey: message.isKey)
         switch message {
         case .key(let key): handle(key)
         case .paste(let text): paste(text)
         case .mouse(let event, let target): handle(event, target)
         case .resize(let size): self.size = size
         case .engine(let event): handle(event)
-        case .tick: tick += 1
+        case .tick:
+            tick += 1
+            predictNextPreset()
         case .predicted(let canonical, let figures):
             if canonical == recipe.canonical { answers.prediction = figures }
             for (preset, recipe) in catalog.presets where recipe.canonical == canonical { answers.presetFigures[preset.id] = figures }
@@ -39,7 +41,8 @@ extension ExplorerModel {
     /// Something on the screen changes by itself, so ticks are needed.
     public var isAnimating: Bool {
         if case .opening = facts.phase { return true }
-        return answers.evaluation.status == .running || answers.latencyRun != nil || tasks.jobs.contains(where: \.isRunning) || feed.notice != nil || isBaselineRunning
+        return answers.evaluation.status == .running || answers.latencyRun != nil || tasks.jobs.contains(where: \.isRunning) || feed.notice?.until != nil || isBaselineRunning
+            || !answers.presetsToPredict.isEmpty
     }
 
     var isBaselineRunning: Bool { facts.baselineRun.map { $0.finished == nil } ?? false }
@@ -51,8 +54,9 @@ extension ExplorerModel {
 
     // MARK: - Messages
 
-    mutating func notify(_ kind: Toast.Kind, _ text: String) {
-        feed.notice = Notice(kind: kind, text: text, until: now + (kind == .failure ? 10 : 5))
+    /// - Parameter stays: until a key is pressed: for what is said while the user waits and may look elsewhere.
+    mutating func notify(_ kind: Toast.Kind, _ text: String, stays: Bool = false) {
+        feed.notice = Notice(kind: kind, text: text, until: stays ? nil : now + (kind == .failure ? 10 : 5))
         switch kind {
         case .failure: record(.failure, text)
         case .warning: record(.warning, text)

@@ -10,6 +10,7 @@ extension ExplorerModel {
         case .opening(let phase, let fraction):
             if case .opening = self.facts.phase { self.facts.phase = .opening(phase: phase, fraction: fraction) }
         case .opened(let info, let baseline, let refusals, let recipe): opened(info, baseline, refusals, recipe)
+        case .counted(let baseline): self.facts.baseline = baseline
         case .prepared(let baseline):
             self.facts.baseline = baseline
             facts.isPrepared = true
@@ -57,6 +58,7 @@ extension ExplorerModel {
             if let warning = figures.warning { record(.warning, "latency: \(warning)") }
             let factor = Measure.latency.factorText(from: 1, to: figures.ratio, times: theme.glyphs.times).map { "\($0) than the baseline" } ?? "the same as the baseline"
             notify(.success, "latency \(Measure.latency.numberFormat.text(figures.candidate)), \(factor)")
+        case .baselineOperators(let operators): answers.baselineOperators = operators
         case .foreseen(let recipe, let figures, let reports, let estimate):
             let canonical = recipe.canonical
             guard answers.results[canonical]?.accuracy?.isComplete != true else { return }

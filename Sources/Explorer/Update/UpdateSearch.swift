@@ -35,7 +35,11 @@ extension ExplorerModel {
             tasks.jobs.append(
                 Job(update: JobUpdate(id: tasks.lastJob, title: title, phase: "waiting", fraction: nil, elapsedSeconds: 0, remainingSeconds: nil, state: .waiting)))
             effects.append(.search(request, title: title, job: tasks.lastJob))
-            notify(.info, "searching; 3 shows what is tried, \(keyLabel(.takeRescue, .ascii)) takes the best so far")
+            if let remark = request.goal.remark {
+                notify(.warning, remark)
+            } else {
+                notify(.info, "searching; 3 shows what is tried, \(keyLabel(.takeRescue, .ascii)) takes the best so far")
+            }
             return nil
         } catch {
             return error.message

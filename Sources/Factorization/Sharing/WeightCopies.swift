@@ -1,3 +1,4 @@
+import Foundation
 import ModelGraph
 import Techniques
 
@@ -31,14 +32,38 @@ struct WeightCopies {
         }
     }
 
-    /// Whether a tensor is the transpose of another; `nil` where it is no copy at all.
+    /// Whether a tensor is the transpose of another; `nil` where it is no copy at all. Elements are compared by their bits and in place: models have
+    /// hundreds of weights of one shape, and the first elements tell most of them apart.
     private static func copy(_ tensor: Tensor, of other: Tensor) -> Bool? {
-        guard tensor.elementType == other.elementType, tensor.count == other.count else { return nil }
-        if tensor.dims == other.dims { return tensor.storage.bytes.elementsEqual(other.storage.bytes) ? false : nil }
-        guard tensor.dims.count == 2, tensor.dims == other.dims.reversed(), let a = tensor.floats(), let b = other.floats() else { return nil }
+        guard tensor.elementType == other.elementType, tensor.count == other.count, tensor.storage.byteCount == other.storage.byteCount else { return nil }
+        let (a, b) = (tensor.storage.bytes, other.storage.bytes)
+        if tensor.dims == other.dims {
+            guard let start = a.baseAddress, let second = b.baseAddress else { return false }
+            return memcmp(start, second, a.count) == 0 ? false : nil
+        }
+        guard tensor.dims.count == 2, tensor.dims == other.dims.reversed() else { return nil }
         let (rows, columns) = (tensor.dims[0], tensor.dims[1])
+        let isTransposed: Bool =
+            switch tensor.elementType.bitWidth {
+            case 8: isTranspose(a, b, rows, columns, of: UInt8.self)
+            case 16: isTranspose(a, b, rows, columns, of: UInt16.self)
+            case 32: isTranspose(a, b, rows, columns, of: UInt32.self)
+            case 64: isTranspose(a, b, rows, columns, of: UInt64.self)
+            default: false
+            }
+        return isTransposed ? true : nil
+    }
+
+    private static func isTranspose<Bits: FixedWidthInteger & BitwiseCopyable>(
+        _ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer, _ rows: Int, _ columns: Int, of type: Bits.Type
+    ) -> Bool {
+        let width = MemoryLayout<Bits>.size
+        guard rows * columns * width <= min(a.count, b.count) else { return false }
         for row in 0..<rows {
-            for column in 0..<columns where a[row * columns + column] != b[column * rows + row] { return nil }
+            for column in 0..<columns {
+                let (here, there) = ((row * columns + column) * width, (column * rows + row) * width)
+                guard a.loadUnaligned(fromByteOffset: here, as: Bits.self) == b.loadUnaligned(fromByteOffset: there, as: Bits.self) else { return false }
+            }
         }
         return true
     }

@@ -77,6 +77,9 @@ struct Apply: ParsableCommand {
             let written = try session.write(made, to: output, check: checking.check, externalData: checking.externalData, cancellation: cancellation)
             for remark in written.remarks { Console.warn("\(output): \(remark)") }
             document.add(.model, output, written.byteCount)
+            if written.byteCount * 50 > session.info.fileBytes * 51 {
+                Console.warn("\(output): larger than the model's file, \(Written.bytes(Double(written.byteCount))) after \(Written.bytes(Double(session.info.fileBytes)))")
+            }
             document.advice = SparseAdvice.line(applied.model, fileBytes: written.byteCount)
         }
         if let pack, let packed {

@@ -200,7 +200,7 @@ struct Evaluate: ParsableCommand {
 /// What to say about a recipe and the model it meets.
 enum RecipeNotes {
     static func warnings(_ recipe: Recipe, _ session: EngineSession) -> [String] {
-        guard let hash = recipe.modelHash, recipe.isForAnotherModel(than: session.info.modelHash) else { return [] }
-        return ["the recipe was made for another model (hash \(hash)); its layers are matched by name and structure"]
+        guard let hash = recipe.modelHash, recipe.isForAnotherModel(than: session.info.modelHash) else { return session.info.alarms }
+        return session.info.alarms + ["the recipe was made for another model (hash \(hash)); its layers are matched by name and structure"]
     }
 }

@@ -9,9 +9,12 @@ struct LoadCheckCommand: ParsableCommand {
 
     @Argument var file: String
     @Option var runtime: String
+    /// Of the inputs, as JSON, to run it too.
+    @Option var shapes = "{}"
 
     func run() throws {
-        switch LoadCheck.loaded(file, try RuntimeLibrary.load(path: runtime)) {
+        let shapes = try JSONDecoder().decode([String: [Int]].self, from: Data(shapes.utf8))
+        switch LoadCheck.loaded(file, try RuntimeLibrary.load(path: runtime), shapes: shapes) {
         case .loads(let contract):
             let encoder = JSONEncoder()
             encoder.outputFormatting = .sortedKeys

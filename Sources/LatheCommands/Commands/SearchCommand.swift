@@ -85,6 +85,7 @@ struct SearchCommand: ParsableCommand {
         let session = try EngineSession.open(request, cancellation: cancellation, progress: { progress.show($0, $1) })
         let asked = try asked(session.info.metric ?? .top1)
         let goal = asked.goal
+        if let remark = goal.remark { Console.warn(remark) }
         if let output {
             do {
                 try FileManager.default.createDirectory(atPath: output, withIntermediateDirectories: true)

@@ -20,7 +20,7 @@ struct SearchDocument: JSONDocument {
         var latencyRatio: Double?
 
         init(_ trial: SearchTrial, _ goal: SearchGoal) {
-            steps = trial.recipe.activeSteps.map(\.line)
+            steps = trial.recipe.activeSteps.map(\.shortLine)
             (feasible, dropped) = (trial.isFeasible, trial.isDropped)
             let found = trial.findings
             values = [:]

@@ -29,7 +29,7 @@ enum SearchText {
     }
 
     static func steps(_ recipe: Recipe) -> String {
-        recipe.activeSteps.isEmpty ? "the original" : recipe.activeSteps.map { "--step '\($0.line)'" }.joined(separator: " ")
+        recipe.activeSteps.isEmpty ? "the original" : recipe.activeSteps.map { "--step '\($0.shortLine)'" }.joined(separator: " ")
     }
 
     static func text(_ document: SearchDocument) -> String {

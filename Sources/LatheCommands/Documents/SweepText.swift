@@ -90,7 +90,7 @@ enum SweepText {
         var rows = [titles]
         for result in results {
             let figures = result.figures
-            let recipe = (try? result.appliedRecipe())?.activeSteps.map(\.line).joined(separator: " ; ") ?? result.recipe
+            let recipe = (try? result.appliedRecipe())?.activeSteps.map(\.shortLine).joined(separator: " ; ") ?? result.recipe
             var row = ["\(result.id)", result.state.rawValue, result.reason ?? "", recipe]
             row += measures.map { number(figures?[$0]) }
             row += [

@@ -49,25 +49,17 @@ struct Limit {
     }
 }
 
-/// A limit as it is typed: `gzip<=60KB`, `macs<=0.5x`, `sqnr>=20`.
+/// Limits as they are typed, with commas between: `gzip<=60KB`, `file <= 50%, drop <= 0.5`. What they mean depends on the data set's metric.
 struct LimitText: ExpressibleByArgument {
-    let text: String
-    let id: String
-    let isAtLeast: Bool
-    let number: String
+    let limits: [String]
 
     init?(argument: String) {
-        for (sign, isAtLeast) in [("<=", false), (">=", true)] {
-            guard let place = argument.range(of: sign) else { continue }
-            id = argument[..<place.lowerBound].filter { $0 != " " }
-            number = argument[place.upperBound...].filter { $0 != " " }
-            guard Measure.named(id, metric: nil) != nil, !number.isEmpty else { return nil }
-            text = argument
-            self.isAtLeast = isAtLeast
-            return
-        }
-        return nil
+        limits = argument.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
+        guard !limits.isEmpty else { return nil }
     }
+
+    /// The measures they are about.
+    var ids: [String] { limits.compactMap(Demand.measureID(typed:)) }
 }
 
 /// Demands on the result: the command ends with status 1 when one is not met.
@@ -95,14 +87,17 @@ struct RequirementOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Demand a limit on any measure; may be repeated.",
-            discussion: "For example 'gzip<=60KB', 'macs<=0.5x' (of the baseline's), 'latency<=2ms', 'accuracy>=92.5'. 'lathe measures' lists the measures.",
-            valueName: "limit"))
+            "Demand limits on any measures; may be repeated.",
+            discussion: """
+                Written like the goal of 'lathe search': 'gzip<=60KB', 'macs<=50%' (of the baseline's), 'latency<=2ms', 'accuracy>=92.5', 'drop<=0.5'; several \
+                with commas between. 'lathe measures' lists the measures.
+                """,
+            valueName: "limits"))
     var require: [LimitText] = []
 
     /// Whether a limit needs the sizes that take long.
-    var needsSlowSizes: Bool { maxPackedSize != nil || require.contains { [Measure.packed.id, Measure.gzip.id].contains($0.id) } }
-    var needsLatency: Bool { maxLatencyRatio != nil || require.contains { $0.id == Measure.latency.id } }
+    var needsSlowSizes: Bool { maxPackedSize != nil || require.contains { !Set($0.ids).isDisjoint(with: [Measure.packed.id, Measure.gzip.id]) } }
+    var needsLatency: Bool { maxLatencyRatio != nil || require.contains { $0.ids.contains(Measure.latency.id) } }
 
     /// The limits for a data set's metric.
     /// - Throws: `BadInput` for a number that the measure does not have, or another metric than the data set's.
@@ -121,22 +116,7 @@ struct RequirementOptions: ParsableArguments {
         if let maxSize { limits.append(Limit(name: "max-size", Demand(.file, maxSize.bytes))) }
         if let maxPackedSize { limits.append(Limit(name: "max-packed-size", Demand(.packed, maxPackedSize.bytes))) }
         if let maxLatencyRatio { limits.append(Limit(name: "max-latency-ratio", Demand(.latency, .ratio, maxLatencyRatio))) }
-        for text in require {
-            guard let measure = Measure.named(text.id, metric: kind) else { continue }
-            guard measure.metric == nil || measure == metric else {
-                throw BadInput("--require \(text.text): the data set measures \(metric.name), not \(measure.name)")
-            }
-            guard measure.metric != nil || measure.isLatency || measure.isOfFigures else { throw BadInput("--require \(text.text): \(measure.name) is not measured here") }
-            let demand: Demand
-            if text.number.hasSuffix("x"), let ratio = Double(text.number.dropLast()), ratio.isFinite {
-                demand = Demand(measure, .ratio, isAtLeast: text.isAtLeast, ratio)
-            } else if let number = measure.typed(text.number) {
-                demand = Demand(measure, isAtLeast: text.isAtLeast, number)
-            } else {
-                throw BadInput("--require \(text.text): expected \(measure.typedForm) or a multiple of the baseline's such as 0.5x, found '\(text.number)'")
-            }
-            limits.append(Limit(name: text.text, demand))
-        }
+        for text in require.flatMap(\.limits) { limits.append(Limit(name: text, try Demand(typed: text, metric: kind ?? .top1, in: "--require"))) }
         return limits
     }
 }

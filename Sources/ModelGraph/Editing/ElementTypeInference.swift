@@ -13,8 +13,28 @@ package struct ElementTypeInference {
             for (position, output) in node.outputs.enumerated() where !output.isEmpty && types[output] == nil {
                 if let type = output0Type(node, position) { types[output] = type }
             }
+            if let type = sequenceType(node) { for output in node.outputs where !output.isEmpty { sequences[output] = type } }
         }
     }
+
+    /// Element types of sequences and optionals, by value.
+    private var sequences: [String: ElementType] = [:]
+
+    private func sequenceType(_ node: Node) -> ElementType? {
+        guard node.domain.isEmpty || node.domain == "ai.onnx" else { return nil }
+        switch node.opType {
+        case "SplitToSequence", "SequenceConstruct", "Optional": return type(node, 0) ?? node.input(0).flatMap { sequences[$0] }
+        case "SequenceEmpty": return node.int("dtype").map { ElementType(rawValue: Int32($0)) } ?? .float32
+        case "SequenceInsert", "SequenceErase", "Identity", "OptionalGetElement": return node.input(0).flatMap { sequences[$0] }
+        default: return nil
+        }
+    }
+
+    /// Operators all of whose inputs have the output's type.
+    private static let uniform: Set<String> = [
+        "Add", "Sub", "Mul", "Div", "Max", "Min", "Sum", "Mean", "Concat", "MatMul", "Gemm", "Conv", "ConvTranspose", "PRelu", "Clip", "Einsum",
+        "BatchNormalization", "InstanceNormalization", "GroupNormalization", "RMSNormalization",
+    ]
 
     package func isFloat32(_ name: String) -> Bool { types[name] == .float32 }
 
@@ -51,9 +71,17 @@ package struct ElementTypeInference {
             guard body.outputs.indices.contains(position + offset) else { return nil }
             let output = body.outputs[position + offset]
             return output.elementType ?? ElementTypeInference(body, outer: types).types[output.name]
-        case "SequenceConstruct", "SequenceEmpty", "SplitToSequence", "SequenceInsert", "Optional", "StringNormalizer", "TfIdfVectorizer":
+        case "SequenceAt", "ConcatFromSequence": return node.input(0).flatMap { sequences[$0] }
+        // Of a sequence or a tensor: which is not known here.
+        case "OptionalGetElement": return type(node, 0)
+        case "OptionalHasElement": return .bool
+        case "SequenceLength": return .int64
+        case "SequenceConstruct", "SequenceEmpty", "SplitToSequence", "SequenceInsert", "SequenceErase", "SequenceMap", "Optional", "StringNormalizer", "TfIdfVectorizer":
             return nil
-        default: return type(node, 0) ?? node.inputs.indices.dropFirst().lazy.compactMap { self.type(node, $0) }.first
+        default:
+            if let type = type(node, 0) { return type }
+            guard Self.uniform.contains(node.opType) else { return nil }
+            return node.inputs.indices.dropFirst().lazy.compactMap { self.type(node, $0) }.first
         }
     }
 

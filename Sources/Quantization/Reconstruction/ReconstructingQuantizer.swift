@@ -21,6 +21,13 @@ package enum ReconstructingQuantizer {
         var gathering = context
         gathering.progress = { fraction, what in context.progress(fraction * 0.5, what) }
         let inputs = try ReconstructionInputs.gather(of: model, layers: targets.map(\.layer), limit: limit, context: gathering)
+        // Then the Gram matrix says nothing about most directions, and damping decides.
+        let few = targets.compactMap { target in inputs[target.layer.id].map { (target.layer.id, $0.inputs.rows, $0.inputs.shape.columns) } }.filter { $0.1 < $0.2 }
+        if let worst = few.min(by: { $0.1 * $1.2 < $1.1 * $0.2 }) {
+            context.notes.add(
+                "\(few.count) layers saw fewer rows of inputs than they have inputs (\(worst.0): \(worst.1) for \(worst.2)): with more calibration samples they round better, with so few plain rounding may be as good"
+            )
+        }
         var rounding = context
         rounding.progress = { fraction, what in context.progress(0.5 + fraction * 0.5, what) }
         return try WeightStorageWriter.rewritten(model, targets: targets, context: rounding) { target in

@@ -1,4 +1,5 @@
 import EngineSupport
+import ModelGraph
 import Techniques
 
 // A step's form on one line, as on the command line and in canonical text:
@@ -34,6 +35,15 @@ extension RecipeStep {
             }
         }
         return line + (parameters.isEmpty ? "" : ":" + StepLine.values(parameters)) + layers + overrides
+    }
+
+    /// The step on one line, without values that are its technique's defaults: what a person would type.
+    public var shortLine: String {
+        var step = self
+        for parameter in TechniqueRegistry.technique(technique)?.descriptor.parameters ?? [] where step.parameters[parameter.name]?.text == parameter.defaultValue.text {
+            step.parameters[parameter.name] = nil
+        }
+        return step.line
     }
 
     /// - Parameter place: what to call the line in errors.
@@ -177,7 +187,11 @@ private struct StepLine {
         let start = position
         let word = name()
         if word.isEmpty { return nil }
-        if word.hasPrefix("kind:") { return made(.fields([field("kind", .text(String(word.dropFirst(5))))])) }
+        if word.hasPrefix("kind:") {
+            let kind = String(word.dropFirst(5))
+            let known = Layer.Kind.allCases.first { $0.rawValue.lowercased() == kind.lowercased() }
+            return made(.fields([field("kind", .text(known?.rawValue ?? kind))]))
+        }
         if word.hasPrefix("layer:") {
             let parts = word.unicodeScalars.split(separator: ":", maxSplits: 4, omittingEmptySubsequences: false).map { String($0) }
             guard parts.count == 5, UInt64(parts[3]) != nil else { return made(.text(word)) }

@@ -25,6 +25,8 @@ package struct ChannelCut: Sendable {
     /// - Parameter removed: by unit number.
     /// - Throws: `ModelGraphError` if a tensor cannot be cut.
     package func apply(to model: inout Model, removed: [Bool]) throws(ModelGraphError) {
+        // They have the extents of before.
+        model.graph.dropZeroStates()
         var edits: [GraphPath: GraphEdits] = [:]
         var names = NameSupply(model.graph)
         let kept = axisUnits.map { units -> [Int]? in

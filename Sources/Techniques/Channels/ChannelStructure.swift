@@ -30,6 +30,9 @@ public struct ChannelStructure: Sendable {
     ///   - layers: `model.layers()`.
     ///   - shapes: shapes of intermediate values at batch 1, where known; with them more reshapes can be followed.
     public init(of model: Model, layers: [Layer], shapes: [String: [Int]]) {
+        // States of zeros hold no units.
+        var model = model
+        model.graph.dropZeroStates()
         let tracer = ChannelTracer(model: model, layers: layers, shapes: shapes)
         tracer.run()
         func axis(_ layer: Layer, _ dimension: Int) -> Int? {

@@ -74,6 +74,11 @@ final class ChannelTracer {
             infos = Dictionary((graph.inputs + graph.outputs + graph.valueInfos.values).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
             for (index, node) in graph.nodes.enumerated() { trace(Site(node: node, index: index)) }
             for output in graph.outputs {
+                let tensor = TensorKey(path: path, name: output.name)
+                for axes in [weightAxes[tensor]].compactMap({ $0 }) + uses.filter({ $0.key == tensor }).map(\.axes) where values[output.name] == nil {
+                    let named = Dictionary(axes.enumerated().compactMap { place, axis in axis.map { (place, $0) } }, uniquingKeysWith: { first, _ in first })
+                    freeze(named, because: "its weight is an output of the model, which keeps its shape")
+                }
                 freeze(
                     values[output.name],
                     because: path.isMain

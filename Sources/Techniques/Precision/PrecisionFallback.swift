@@ -21,6 +21,10 @@ package struct PrecisionFallback {
         isNarrowed: (Layer) -> Bool = { _ in false }, widened: (Model) -> Model = SinglePrecisionGraph.converted
     ) {
         var refusals = technique.refusals(for: layers, in: model, shapes: shapes)
+        let outputs = Set(model.graph.outputs.map(\.name))
+        for (position, layer) in layers.enumerated() where refusals[position] == nil && layer.path.isMain && model.graph.initializers[layer.weight] != nil {
+            if outputs.contains(layer.weight) { refusals[position] = "its weight is an output of the model, which stays as it is" }
+        }
         let narrow = selected.filter { refusals[$0] != nil && SinglePrecisionGraph.widens(layers[$0]) }
         if technique.descriptor.widens, !narrow.isEmpty, selected.allSatisfy({ refusals[$0] != nil }) || !narrow.allSatisfy({ isNarrowed(layers[$0]) }),
             !SinglePrecisionGraph.declaresSequences(model)

@@ -201,12 +201,16 @@ import Testing
             baseline: 0.1, profile: [layer.id: 0.08], total: 0.1, nodes: 2, layerIDs: bench.session.layers.map(\.id),
             kernels: bench.session.layers.map { $0.id == layer.id ? kernels[0] : nil }, table: KernelTable())
         let store = LatencyStore(runtime: "1", threads: 1, machine: "test", folder: folder)
-        bench.session.setPlan(LearningPlan(conditions: LatencyConditions(), forecast: forecast, groups: kernels.map { [$0] }, store: store))
+        bench.session.setPlan(
+            LearningPlan(
+                conditions: LatencyConditions(), forecast: forecast, groups: kernels.map { [$0] }, store: store,
+                operators: [OperatorTime(node: "gemm", opType: "Gemm", milliseconds: 0.08, layer: layer.id)]))
         #expect(bench.workbench.predict(Bench.pruning(0.1))?.latency == nil)
         bench.session.hold(.kernels)
         bench.workbench.measureLatency(Recipe(), request: LatencyRequest(), generation: 1)
         await bench.session.began(.kernels)
         #expect(bench.workbench.predict(Bench.pruning(0.1))?.latency?.ratio == 1)
+        #expect(bench.log.count { if case .baselineOperators(let times) = $0 { times.byLayer[layer.id] == 0.08 } else { false } } == 1)
         bench.workbench.evaluate(Bench.pruning(0.1), generation: 2)
         await bench.log.wait { $0.isSettled(2) }
         bench.session.release(.kernels)

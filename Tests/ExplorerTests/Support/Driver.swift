@@ -44,9 +44,10 @@ final class Driver {
     func settle() {
         while true {
             let events = inbox.drain()
-            if events.isEmpty { return }
+            if events.isEmpty { break }
             for event in events { send(.engine(event)) }
         }
+        while !model.answers.presetsToPredict.isEmpty { send(.tick) }
     }
 
     /// Presses keys, a second apart, so that each is a state of its own. `space` and the like are written as in `Key`.
