@@ -11,7 +11,7 @@ public enum StandardTechniques {
         SVDFactorization(), ActivationAwareSVD(), EmbeddingFactorization(), SpatialSVD(), Tucker2(), CPDecomposition(), TensorTrainFactorization(),
         WeightSharing(), HashedNets(), ProductQuantization(), WeightTying(), ParameterPrediction(),
         BatchNormReestimation(), BiasCorrection(), LeastSquaresReconstruction(),
-        FineTuning(), GradualPruning(), LoRA(), Adapters(), PrefixTuning(), CompactDesign(), WidthMultiplier(), ResolutionMultiplier(), GroupedQueries(), LinearAttention(),
+        FineTuning(), GradualPruning(), LoRA(), Adapters(), PrefixTuning(), PromptTuning(), CompactDesign(), WidthMultiplier(), ResolutionMultiplier(), GroupedQueries(), LinearAttention(),
         QuantizationAwareTraining(),
         EarlyExits(), TrainedExits(),
         SparseStorage(), HuffmanCoding(), RangeCoding(),
