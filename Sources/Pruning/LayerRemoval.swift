@@ -45,6 +45,17 @@ public struct LayerRemoval: WholeModelTechnique {
         return reasons
     }
 
+    /// Branches, each whole: a part of one cannot go. Of branches within each other the smallest.
+    public func coupledLayers(_ layers: [Layer], in model: Model, shapes: [String: [Int]]) -> [[Int]] {
+        var taken: Set<Int> = []
+        let branches = ResidualBranch.all(in: model, layers: layers, shapes: shapes).map(\.layers).filter { !$0.isEmpty }
+        return branches.sorted { ($0.count, $0[0]) < ($1.count, $1[0]) }.filter { branch in
+            guard taken.isDisjoint(with: branch) else { return false }
+            taken.formUnion(branch)
+            return true
+        }
+    }
+
     public func rewrite(_ model: inout Model, targets: [LayerTarget], context: RewriteContext) throws {
         let layers = model.layers()
         let chosen = Set(targets.map(\.layer.id))

@@ -53,6 +53,28 @@ import Testing
         #expect(text.output.contains("front of ONNX file, change of top-1 accuracy") && text.output.contains("test split, read once"), "\(text.output)")
     }
 
+    /// Widths of each group of channels, within a limit on MACs that the written file holds.
+    @Test func architecturesHoldTheirLimits() throws {
+        let folder = try TemporaryFolder()
+        let state = ["XDG_STATE_HOME": folder.path + "/state"]
+        let arguments = ["search", Samples.path("lenet-5"), "--data", Samples.data, "--goal", "macs <= 60%", "--architecture", "score", "--budget", "120s", "--json"]
+        let result = try Program.run(arguments + ["--output", folder.path + "/out"], environment: state)
+        let last = try JSON(parsing: String(try #require(result.output.split(separator: "\n").last)))
+        #expect(result.status == 0, "\(result.errors)")
+        let model = folder.path + "/out/best.onnx"
+        let value = try #require(last["best.accuracy"]?.double)
+        #expect(try Python.correct([model]).first == Int((value * 10_000).rounded()))
+        func macs(_ path: String) throws -> Double {
+            try #require(try JSON(parsing: try Program.run(["inspect", path, "--json"], environment: state).output)["figures.macs"]?.double)
+        }
+        #expect(try macs(model) <= 0.6 * macs(Samples.path("lenet-5")))
+        let recipe = try String(contentsOfFile: folder.path + "/out/best.recipe.yaml", encoding: .utf8)
+        #expect(recipe.contains("structured-pruning"))
+        let again = try Program.run(arguments, environment: ["XDG_STATE_HOME": folder.path + "/other"])
+        let second = try JSON(parsing: String(try #require(again.output.split(separator: "\n").last)))
+        #expect(second["best.recipe"]?.string == last["best.recipe"]?.string && second["best.accuracy"]?.double == value)
+    }
+
     @Test(
         "What cannot be asked is one line",
         arguments: [

@@ -105,6 +105,7 @@ public final class Search {
         try runner.prepare()
         // The model as it is may hold the goal already.
         if !goal.needsLatency { note(runner.untouched()) }
+        if request.architecture != nil { return try searchArchitecture() }
         update(.phase("stored results"))
         // What is known costs no run, but its model is made, and timed where latency counts.
         for recipe in runner.stored.prefix(200) where space.isAllowed(recipe) && secondsLeft > 0.85 * request.budget { _ = try attempt(recipe) }

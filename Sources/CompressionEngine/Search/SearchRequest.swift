@@ -13,19 +13,22 @@ public struct SearchRequest: Sendable, Hashable {
     /// Whether techniques that train may be used.
     public var mayTrain = false
     public var form = TargetForm.any
+    /// How widths and depth are searched, where the architecture alone is; `nil` for recipes of all kinds.
+    public var architecture: ArchitectureStrategy?
     public var seed: UInt64 = 0
     /// Recipes tried one after the other without a better one, after which a search ends.
     public var patience = 60
 
     public init(_ goal: SearchGoal) { self.goal = goal }
 
-    /// Reads a goal with, between its commas, `for 10m`, `only gptq fp16`, `with training`, and the name of a form.
+    /// Reads a goal with, between its commas, `for 10m`, `only gptq fp16`, `with training`, `with architecture`, and the name of a form.
     /// - Throws: `EngineError` in one line that lists what there is.
     public init(_ text: String, metric: MetricKind) throws(EngineError) {
         var limits: [String] = []
         var budget: Double?
         var techniques: Set<String>?
         var (mayTrain, form) = (false, TargetForm.any)
+        var architecture: ArchitectureStrategy?
         for part in text.split(whereSeparator: { $0 == "," || $0 == ";" }) {
             let words = part.split(separator: " ").map(String.init)
             switch words.first?.lowercased() {
@@ -37,11 +40,16 @@ public struct SearchRequest: Sendable, Hashable {
                 techniques = Set(words.dropFirst())
                 try Self.check(techniques ?? [])
             case "with" where words.dropFirst().joined().lowercased() == "training": mayTrain = true
+            case "with" where words.dropFirst().joined().lowercased() == "architecture": architecture = .score
             case let word? where words.count == 1 && TargetForm(name: word) != nil: form = TargetForm(name: word) ?? .any
             default: limits.append(String(part))
             }
         }
-        self.init(try SearchGoal(limits.joined(separator: ","), metric: metric))
+        var goal = try SearchGoal(limits.joined(separator: ","), metric: metric)
+        let saysBest = limits.contains { $0.trimmingCharacters(in: .whitespaces).lowercased().hasPrefix("minimize") }
+        if architecture != nil, !saysBest { goal = goal.forArchitecture }
+        self.init(goal)
+        self.architecture = architecture
         if let budget { self.budget = budget }
         (self.techniques, self.mayTrain, self.form) = (techniques, mayTrain, form)
     }
@@ -56,7 +64,8 @@ public struct SearchRequest: Sendable, Hashable {
 
     /// What can be typed between the commas, for completion.
     public static func words(_ metric: MetricKind) -> [String] {
-        ["drop <= ", "accuracy >= "] + SearchGoal.names(metric).map { "\($0) <= " } + ["minimize ", "for ", "only ", "with training"] + TargetForm.allCases.map(\.rawValue)
+        ["drop <= ", "accuracy >= "] + SearchGoal.names(metric).map { "\($0) <= " } + ["minimize ", "for ", "only ", "with training", "with architecture"]
+            + TargetForm.allCases.map(\.rawValue)
     }
 }
 

@@ -48,6 +48,12 @@ struct SearchCommand: ParsableCommand {
     @Flag(help: "Train too: fine-tuning and quantization-aware training on the train split.")
     var training = false
 
+    @Option(
+        help: ArgumentHelp(
+            "Search the architecture alone, widths and depth of the model itself: \(ArchitectureStrategy.allCases.map { "\($0.rawValue) (\($0.help))" }.joined(separator: ", ")).",
+            valueName: "strategy"))
+    var architecture: ArchitectureStrategy?
+
     @Option(help: ArgumentHelp("What the model may be made of: \(TargetForm.allCases.map { "\($0.rawValue) (\($0.help))" }.joined(separator: ", ")).", valueName: "form"))
     var form = TargetForm.any
 
@@ -168,6 +174,7 @@ private struct Begun: Codable {
     var minimize: String?
     var techniques: String?
     var training: Bool
+    var architecture: String?
     var form: String
     var seed: UInt64
 
@@ -176,11 +183,13 @@ private struct Begun: Codable {
     init(_ command: SearchCommand) throws {
         (goal, minimize, techniques) = (command.goal, command.minimize, command.techniques)
         (training, form, seed) = (command.training, command.form.rawValue, command.seed)
+        architecture = command.architecture?.rawValue
         guard command.resume, let output = command.output else { return }
         let before = try Self.read(output)
         (goal, minimize) = command.goal == nil && command.minimize == nil ? (before.goal, before.minimize) : (goal, minimize)
         techniques = techniques ?? before.techniques
         training = training || before.training
+        architecture = architecture ?? before.architecture
         form = command.form == .any ? before.form : form
         seed = command.seed == 0 ? before.seed : seed
     }
@@ -209,6 +218,8 @@ extension SearchCommand {
         let begun = try Begun(self)
         guard begun.goal != nil || begun.minimize != nil else { throw BadInput("a search needs a goal: --goal 'file <= 50%, drop <= 0.5', or --minimize file,drop") }
         var request = SearchRequest(try SearchGoal(begun.goal ?? "", best: begun.minimize, metric: metric))
+        request.architecture = begun.architecture.flatMap(ArchitectureStrategy.init)
+        if request.architecture != nil, begun.minimize == nil { request.goal = request.goal.forArchitecture }
         (request.budget, request.seed, request.mayTrain) = (budget.seconds, begun.seed, begun.training)
         request.form = TargetForm(rawValue: begun.form) ?? .any
         request.techniques = begun.techniques.map { Set($0.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }) }

@@ -77,6 +77,8 @@ struct TargetOptions: ParsableArguments {
     var target: TargetForm?
 }
 
+extension ArchitectureStrategy: ExpressibleByArgument {}
+
 extension TargetForm: ExpressibleByArgument {
     public init?(argument: String) { self.init(name: argument) }
     public static var allValueStrings: [String] { allCases.map(\.rawValue) + ["onnxruntime"] }
