@@ -22,6 +22,16 @@ program=$(swift build --scratch-path "$build" -c release --product lathe --stati
 # Libraries that every Linux system with glibc and Python has stay its own: an older copy would stand in a newer runtime's way.
 system='^(linux-vdso|ld-linux.*|libc|libm|libdl|libpthread|librt|libresolv|libstdc\+\+|libgcc_s)\.so'
 
+# The Debian package of a file, which its list may have with or without /usr.
+owner() {
+    local path
+    for path in "$1" "/usr$1" "${1#/usr}"; do
+        dpkg-query --search "$path" 2>/dev/null | head -n 1 | cut -d: -f1 | grep . && return
+    done
+    echo "dist.sh: $1 belongs to no package" >&2
+    return 1
+}
+
 # Program, libraries and licenses, into a folder.
 stage() {
     local root=$1 library name package
@@ -33,8 +43,7 @@ stage() {
         [ -f "$library" ] || { echo "dist.sh: $name is nowhere" >&2; exit 1; }
         install -m 644 "$(readlink -f "$library")" "$root/lib/lathe/$name"
         strip --strip-unneeded "$root/lib/lathe/$name"
-        package=$(dpkg-query --search "$(readlink -f "$library")" 2>/dev/null || dpkg-query --search "/usr$(readlink -f "$library")")
-        package=$(printf '%s' "$package" | head -n 1 | cut -d: -f1)
+        package=$(owner "$(readlink -f "$library")")
         cp "$(readlink -f "/usr/share/doc/$package/copyright")" "$root/share/doc/lathe/licenses/$package"
     done
     cp LICENSE THIRD_PARTY_NOTICES.md CHANGELOG.md "$root/share/doc/lathe/"

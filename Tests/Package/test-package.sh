@@ -38,7 +38,9 @@ explore() {
 apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap tmux >/dev/null
 
 echo "a bare Debian 12"
-mirror=$(sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb (\[[^]]*\] )?([^ ]+) .*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
+# Where this system's own packages come from.
+mirror=$({ cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null || true; } | sed -nE 's/^URIs: *([^ ]+).*/\1/p; s/^deb (\[[^]]*\] )?([^ ]+) .*/\2/p' | sed -n 1p)
+[ -n "$mirror" ] || fail "no source of Debian packages in /etc/apt"
 debootstrap --variant=minbase bookworm "$work/root" "$mirror" >"$work/debootstrap.log" 2>&1 || { tail "$work/debootstrap.log" >&2; fail debootstrap; }
 mount -t proc proc "$work/root/proc"
 tar -xzf "$dist"/lathe-*-linux-*.tar.gz -C "$work/root/opt"
